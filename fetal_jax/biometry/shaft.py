@@ -1,0 +1,70 @@
+"""Map of a femur -> shaft: two end points and a width."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from fetal_jax.geometry import HALF_PIXEL, Shaft
+
+Array = NDArray[Any]
+STEP = 0.25  # pixels between samples along and across the axis
+
+
+def fit_shaft(probability: Array) -> Shaft | None:
+    """The bone's two ends and its width, in the map's pixels.
+
+    The map is resampled along its principal axis. Summed across, it is the bone's width at each place: the ends are
+    where that falls through half of its plateau, sub-pixel, and lie on the bone's middle there, so that a bowed
+    bone is measured by its chord.
+
+    Args:
+      probability: (H, W) in [0, 1], one structure.
+
+    Returns:
+      The shaft, or None where the map holds no elongated structure.
+    """
+    mass = probability.sum()
+    rows, columns = np.nonzero(probability > 0.01)
+    if mass < 4 or len(rows) < 4:
+        return None
+    weight = probability[rows, columns].astype(float)
+    points = np.stack([columns, rows], 1) + HALF_PIXEL
+    middle = weight @ points / weight.sum()
+    spread = np.cov((points - middle).T, aweights=weight, ddof=0)
+    variance, axes = np.linalg.eigh(spread)
+    along = axes[:, 1] * np.sign(axes[0, 1] or 1.0)  # from left to right
+    side = np.array([-along[1], along[0]])
+
+    half_length, half_width = 2.2 * np.sqrt(variance[1]) + 4, 3 * np.sqrt(variance[0]) + 4
+    s = np.arange(-half_length, half_length + STEP, STEP)
+    t = np.arange(-half_width, half_width + STEP, STEP)
+    grid = middle + s[:, None, None] * along + t[None, :, None] * side - HALF_PIXEL
+    strip = ndimage.map_coordinates(probability, [grid[..., 1], grid[..., 0]], order=1, mode="constant")
+
+    width = strip.sum(1) * STEP
+    plateau = float(np.median(width[width > width.max() / 2]))
+    above = np.flatnonzero(width >= plateau / 2)
+    first, last = above[0], above[-1]
+    if first == 0 or last == len(s) - 1:
+        return None
+    ends = [_crossing(s, width, first - 1, plateau / 2), _crossing(s, width, last, plateau / 2)]
+
+    # the middle line near an end, a straight line over the two widths before it
+    centre = (strip * t).sum(1) / np.maximum(strip.sum(1), 1e-9)
+    corners = []
+    for end, inward in zip(ends, (1.0, -1.0), strict=True):
+        depth = (s - end) * inward
+        near = (depth > 0.25 * plateau) & (depth < 2.5 * plateau) & (width >= plateau / 2)
+        offset = np.polyval(np.polyfit(s[near], centre[near], 1), end) if near.sum() >= 3 else 0.0
+        corners.append(middle + end * along + offset * side)
+    (x1, y1), (x2, y2) = corners
+    return Shaft(float(x1), float(y1), float(x2), float(y2), plateau)
+
+
+def _crossing(s: Array, width: Array, i: int, level: float) -> float:
+    """Where the profile passes `level` between samples i and i + 1."""
+    return float(s[i] + (level - width[i]) / (width[i + 1] - width[i]) * (s[i + 1] - s[i]))

@@ -1,0 +1,96 @@
+"""A prepared builder's split, opened by name: examples with their geometry as objects."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+from numpy.typing import NDArray
+
+from fetal_jax.errors import UserError
+from fetal_jax.geometry import Ellipse, Shaft
+from fetal_jax.planes import GEOMETRIES, PLANES
+
+Array = NDArray[Any]
+BUILDERS = ("fetal_phantom", "hc18")
+TRUTHS = ("hc_mm", "ac_mm", "fl_mm", "bpd_mm", "ofd_mm")
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One example: grey pixels at their native size and what is known of them."""
+
+    image: Array  # (H, W) uint8
+    plane: str | None
+    geometry: str  # one of planes.GEOMETRIES
+    shape: Ellipse | Shaft | None  # in the frame's pixels
+    spacing_mm: float | None
+    truth_mm: dict[str, float]  # those of TRUTHS that are known
+    subject: str
+    filename: str
+
+
+def builder(name: str, data_dir: str | Path, **options: Any) -> Any:
+    """The TFDS builder `name` or `name/config`, made without TensorFlow.
+
+    Raises:
+      UserError: no builder, or no config, of that name.
+    """
+    base, _, config = name.partition("/")
+    if base not in BUILDERS:
+        raise UserError(f"{name}: no such data set; there are {', '.join(BUILDERS)}")
+    cls = importlib.import_module(f"tfds_builders.{base}.{base}_dataset_builder").Builder
+    configs = [c.name for c in cls.BUILDER_CONFIGS]
+    if config and config not in configs:
+        raise UserError(f"{name}: no such configuration; {base} has {', '.join(configs) or 'none'}")
+    return cls(data_dir=str(data_dir), file_format="array_record", config=config or None, **options)
+
+
+class Split:
+    """Random access to the frames of one split."""
+
+    def __init__(self, name: str, split: str, data_dir: str | Path):
+        made = builder(name, data_dir)
+        try:
+            splits = made.info.splits
+            if not splits or not Path(made.data_dir).is_dir():
+                raise FileNotFoundError
+        except (FileNotFoundError, ValueError):
+            raise UserError(f"{name} is not in {data_dir}: run fetal-jax prepare {name}") from None
+        if split not in splits:
+            raise UserError(f"{name} has no split {split}; it has {', '.join(splits)}")
+        self.dataset = str(made.info.full_name)
+        self._records = made.as_data_source(split, decoders={"segmentation_mask": tfds.decode.SkipDecoding()})
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __getitem__(self, i: int) -> Frame:
+        record = self._records[i]
+        geometry = GEOMETRIES[int(record["geometry"])]
+        shape = {"ellipse": Ellipse, "shaft": Shaft}.get(geometry)
+        return Frame(
+            image=record["image"][..., 0],
+            plane=PLANES[int(record["plane"])] if record["plane"] >= 0 else None,
+            geometry=geometry,
+            shape=shape(*map(float, record[geometry])) if shape else None,
+            spacing_mm=None if np.isnan(record["spacing_mm"]) else float(record["spacing_mm"]),
+            truth_mm={k: float(record[k]) for k in TRUTHS if not np.isnan(record[k])},
+            subject=record["subject"].decode(),
+            filename=record["filename"].decode(),
+        )
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Changes with the data set's version, its number of frames and what the first and last of them are."""
+        ends = [self[i] for i in {0, len(self) - 1}] if len(self) else []
+        digest = hashlib.sha256(f"{self.dataset} {len(self)}".encode())
+        for frame in ends:
+            digest.update(frame.filename.encode() + frame.image.tobytes())
+        return f"{self.dataset} {len(self)} frames {digest.hexdigest()[:12]}"

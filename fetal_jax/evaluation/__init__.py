@@ -1,0 +1,1 @@
+"""How good a network is: per-frame errors, their summary and the report."""

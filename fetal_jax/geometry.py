@@ -1,0 +1,176 @@
+"""Ellipses, shafts and affine maps: the only place that knows pixel conventions.
+
+Pixel (row i, column j) covers [j, j+1) x [i, i+1), so its centre is (j + 0.5, i + 0.5); x points right, y down.
+An affine map is a (2, 3) array `[A | t]` that takes the point p to A p + t.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import ellipe
+
+Array = NDArray[Any]
+
+HALF_PIXEL = 0.5
+"""What turns a pixel's index into its centre: annotations and array positions come as indices."""
+
+
+# ------------------------------------------------------------------------------------------------- affine maps
+
+
+def affine(scale: float = 1.0, angle: float = 0.0, shift: ArrayLike = (0.0, 0.0)) -> Array:
+    """A similarity as a (2, 3) array: rotate by `angle` (radians, from +x towards +y), scale, then shift."""
+    c, s = scale * np.cos(angle), scale * np.sin(angle)
+    return np.column_stack([[[c, -s], [s, c]], np.asarray(shift, float)])
+
+
+def stretch(x: float, y: float) -> Array:
+    """The map (x, y) -> (x sx, y sy), such as from pixels to millimetres."""
+    return np.array([[x, 0.0, 0.0], [0.0, y, 0.0]])
+
+
+def mirror(width: float) -> Array:
+    """Left-right flip of a frame `width` pixels wide."""
+    return np.array([[-1.0, 0.0, width], [0.0, 1.0, 0.0]])
+
+
+def compose(*maps: Array) -> Array:
+    """One map that does the given ones from right to left, as in matrix products."""
+    total = np.eye(3)
+    for m in maps:
+        total = total @ np.vstack([m, [0.0, 0.0, 1.0]])
+    return total[:2]
+
+
+def invert(m: Array) -> Array:
+    """The map that undoes `m`."""
+    return np.linalg.inv(np.vstack([m, [0.0, 0.0, 1.0]]))[:2]
+
+
+def apply(m: Array, points: ArrayLike) -> Array:
+    """Map points of shape (..., 2), each (x, y)."""
+    return np.asarray(points) @ m[:, :2].T + m[:, 2]
+
+
+def pixel_centres(height: int, width: int) -> Array:
+    """The centres of all pixels, shape (height, width, 2), each (x, y)."""
+    y, x = np.mgrid[:height, :width]
+    return np.stack([x, y], axis=-1) + HALF_PIXEL
+
+
+# ------------------------------------------------------------------------------------------------------ shapes
+
+
+def perimeter(a: ArrayLike, b: ArrayLike) -> Any:
+    """Exact perimeter of an ellipse with semi-axes a >= b: 4 a E(m), m = 1 - (b / a)^2."""
+    a, b = np.asarray(a, float), np.asarray(b, float)
+    return 4 * a * ellipe(1 - (b / a) ** 2)
+
+
+@dataclass(frozen=True)
+class Ellipse:
+    """Centre (cx, cy), semi-axes a >= b and theta, the long axis' angle from +x towards +y in [-pi/2, pi/2)."""
+
+    cx: float
+    cy: float
+    a: float
+    b: float
+    theta: float
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        return np.array([self.cx, self.cy, self.a, self.b, self.theta], dtype or float)
+
+    @property
+    def axes_matrix(self) -> Array:
+        """(2, 2): takes the unit circle to the ellipse about its centre."""
+        c, s = np.cos(self.theta), np.sin(self.theta)
+        return np.array([[c * self.a, -s * self.b], [s * self.a, c * self.b]])
+
+    @classmethod
+    def from_matrix(cls, centre: ArrayLike, matrix: ArrayLike) -> Self:
+        """The image of the unit circle under u -> centre + matrix u, in the canonical form above."""
+        (cx, cy), (u, (a, b), _) = np.asarray(centre, float), np.linalg.svd(np.asarray(matrix, float))
+        return cls(float(cx), float(cy), float(a), float(b), wrap(np.arctan2(u[1, 0], u[0, 0])))
+
+    @property
+    def perimeter(self) -> float:
+        return float(perimeter(self.a, self.b))
+
+    def transform(self, m: Array) -> Ellipse:
+        """Its exact image under any affine map."""
+        return Ellipse.from_matrix(apply(m, (self.cx, self.cy)), m[:, :2] @ self.axes_matrix)
+
+    def points(self, n: int) -> Array:
+        """(n, 2) points of the outline, evenly spaced in the parameter."""
+        t = np.arange(n) * (2 * np.pi / n)
+        return np.column_stack([np.cos(t), np.sin(t)]) @ self.axes_matrix.T + (self.cx, self.cy)
+
+    def contains(self, points: Array) -> Array:
+        """Whether each of (..., 2) points lies inside."""
+        local = (points - (self.cx, self.cy)) @ np.linalg.inv(self.axes_matrix).T
+        return (local**2).sum(-1) <= 1
+
+
+@dataclass(frozen=True)
+class Shaft:
+    """A bone: the calipers' two end points and a width. The rectangle ends exactly at the points."""
+
+    x1: float
+    y1: float
+    x2: float
+    y2: float
+    width: float
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        return np.array([self.x1, self.y1, self.x2, self.y2, self.width], dtype or float)
+
+    @property
+    def ends(self) -> Array:
+        return np.array([[self.x1, self.y1], [self.x2, self.y2]])
+
+    @property
+    def length(self) -> float:
+        return float(np.hypot(self.x2 - self.x1, self.y2 - self.y1))
+
+    def transform(self, m: Array) -> Shaft:
+        """Its image under an affine map; the width is scaled by the root of the determinant."""
+        (x1, y1), (x2, y2) = apply(m, self.ends)
+        scale = np.sqrt(abs(np.linalg.det(m[:, :2])))
+        return Shaft(float(x1), float(y1), float(x2), float(y2), float(self.width * scale))
+
+    def corners(self) -> Array:
+        """(4, 2): the rectangle's corners, in order around it."""
+        along = (self.ends[1] - self.ends[0]) / max(self.length, 1e-12)
+        side = np.array([-along[1], along[0]]) * (self.drawn_width / 2)
+        return np.array([self.ends[0] + side, self.ends[1] + side, self.ends[1] - side, self.ends[0] - side])
+
+    @property
+    def drawn_width(self) -> float:
+        """The width, or what is drawn where the calipers give none (`default_shaft_width`)."""
+        return float(default_shaft_width(self.length)) if np.isnan(self.width) else self.width
+
+    def contains(self, points: Array) -> Array:
+        """Whether each of (..., 2) points lies inside the rectangle."""
+        along = (self.ends[1] - self.ends[0]) / max(self.length, 1e-12)
+        offset = points - self.ends.mean(0)
+        inside = np.abs(offset @ along) <= self.length / 2
+        return inside & (np.abs(offset @ np.array([-along[1], along[0]])) <= self.drawn_width / 2)
+
+
+def wrap(theta: float) -> float:
+    """An axis' angle in [-pi/2, pi/2)."""
+    return float((theta + np.pi / 2) % np.pi - np.pi / 2)
+
+
+def default_shaft_width(length: ArrayLike) -> Any:
+    """The width drawn for a femur whose calipers give only two points: 1/12 of the length, at least 3 pixels."""
+    return np.maximum(np.asarray(length, float) / 12, 3.0)
+
+
+def mask(shape: Ellipse | Shaft, height: int, width: int) -> Array:
+    """(height, width) booleans: the pixels whose centre is inside."""
+    return shape.contains(pixel_centres(height, width))

@@ -1,0 +1,84 @@
+"""Frame -> network pixels and back: the one letterbox, used by the pipeline, the evaluator and the bundle."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from fetal_jax import geometry
+
+Array = NDArray[Any]
+Spacing = float | tuple[float, float]
+
+
+def to_grey(frame: Array) -> Array:
+    """A frame (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA of uint8 -> grey (H, W) uint8.
+
+    Colour is weighted as in ITU-R BT.601; the alpha channel is left out.
+
+    Raises:
+      ValueError: for another shape or type.
+    """
+    frame = np.asarray(frame)
+    if frame.dtype != np.uint8 or frame.ndim not in (2, 3) or frame.size == 0:
+        raise ValueError(f"a frame is a uint8 array (H, W) or (H, W, channels), not {frame.dtype} {frame.shape}")
+    if frame.ndim == 3 and frame.shape[2] not in (1, 3, 4):
+        raise ValueError(f"a frame has 1, 3 or 4 channels, not {frame.shape[2]}")
+    if frame.ndim == 2 or frame.shape[2] == 1:
+        return np.ascontiguousarray(frame.reshape(frame.shape[:2]))
+    return cv2.cvtColor(np.ascontiguousarray(frame[..., :3]), cv2.COLOR_RGB2GRAY)
+
+
+def warp(frame: Array, to_output: Array, shape: tuple[int, int]) -> Array:
+    """Resample a grey frame through an affine map (2, 3) from its pixels to those of an output (height, width).
+
+    What lies outside the frame is black. Shrinking by a factor of two or more averages whole blocks first, so that
+    nothing aliases. Pixel centres are at + 0.5 on both sides, as everywhere.
+    """
+    shrink = int(1 / np.sqrt(abs(np.linalg.det(to_output[:, :2]))) + 1e-6)
+    if shrink > 1:
+        h, w = frame.shape
+        frame = cv2.copyMakeBorder(frame, 0, -h % shrink, 0, -w % shrink, cv2.BORDER_REPLICATE)
+        frame = cv2.resize(frame, (frame.shape[1] // shrink, frame.shape[0] // shrink), interpolation=cv2.INTER_AREA)
+        to_output = geometry.compose(to_output, geometry.stretch(shrink, shrink))
+    half = geometry.affine(shift=(geometry.HALF_PIXEL, geometry.HALF_PIXEL))  # OpenCV counts from pixel centres
+    indices = geometry.compose(geometry.invert(half), to_output, half)
+    return cv2.warpAffine(frame, indices, shape[::-1], flags=cv2.INTER_LINEAR)
+
+
+@dataclass(frozen=True)
+class Letterbox:
+    """Fits a whole frame into (height, width) network pixels: grey, isotropic in millimetres, centred, black around."""
+
+    height: int
+    width: int
+
+    def to_network(self, frame_shape: tuple[int, int], spacing_mm: Spacing | None = None) -> Array:
+        """The affine map (2, 3) from a frame's pixels to the network's.
+
+        Args:
+          frame_shape: (rows, columns) of the frame.
+          spacing_mm: of the frame; (row, column) where they differ, so that network pixels are square millimetres.
+        """
+        rows, columns = frame_shape
+        square = geometry.stretch(1.0, 1.0)
+        if isinstance(spacing_mm, tuple) and spacing_mm[0] != spacing_mm[1]:
+            square = geometry.stretch(1.0, spacing_mm[0] / spacing_mm[1])
+        tall, wide = rows * square[1, 1], columns * square[0, 0]
+        scale = min(self.height / tall, self.width / wide)
+        shift = ((self.width - scale * wide) / 2, (self.height - scale * tall) / 2)
+        return geometry.compose(geometry.affine(scale=scale, shift=shift), square)
+
+    def __call__(self, frame: Array, spacing_mm: Spacing | None = None) -> Array:
+        """A grey frame (H, W) uint8 -> (height, width) uint8."""
+        return warp(frame, self.to_network((frame.shape[0], frame.shape[1]), spacing_mm), (self.height, self.width))
+
+    def frame_box(self, frame_shape: tuple[int, int], spacing_mm: Spacing | None = None) -> tuple[float, ...]:
+        """(x0, y0, x1, y1) of the frame in network pixels: what lies outside was never seen."""
+        to_network = self.to_network(frame_shape, spacing_mm)
+        corners = geometry.apply(to_network, [(0, 0), (frame_shape[1], frame_shape[0])])
+        return tuple(float(v) for v in corners.ravel())

@@ -1,0 +1,186 @@
+"""A training recipe: every key with its default, how a file and overrides change it, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import ml_collections
+from absl import flags
+from ml_collections import config_flags
+
+from fetal_jax.errors import UserError
+from fetal_jax.planes import PLANES
+
+SHIPPED = Path(__file__).parent / "configs"  # where the wheel puts the repository's configs/
+NOT_IDENTITY = ("checkpoint_every", "log_every", "eval_every", "keep_checkpoints", "mesh", "data.dir", "init")
+"""Keys that may change between a run and its continuation: they do not change what is learnt."""
+
+
+def defaults() -> ml_collections.ConfigDict:
+    """Every key that a recipe has. The files in `configs/` set what differs."""
+    return ml_collections.ConfigDict(
+        {
+            "seed": 0,
+            "total_steps": 1000,
+            "batch_size": 16,
+            "checkpoint_every": 250,
+            "keep_checkpoints": 2,
+            "log_every": 10,
+            "eval_every": 500,
+            "eval_frames": 64,  # of the validation split, while training
+            "input_shape": (192, 288),
+            "planes": ("other", "abdomen", "head", "femur"),
+            "flip_average": True,  # predictions are averaged with those of the mirrored frame
+            "data": {"dir": "runs/data", "name": "fetal_phantom"},
+            "augment": {
+                "rotate_degrees": 20.0,
+                "zoom": (0.8, 1.25),
+                "shift": 0.08,  # of the canvas
+                "flip": True,
+                "gain": 0.25,  # relative
+                "offset": 0.08,  # of full scale
+                "gamma": 0.3,  # of its logarithm
+                "noise": 0.04,  # of full scale, at most
+                "blur": 0.8,  # pixels, at most
+            },
+            "model": {
+                "width": 16,
+                "multipliers": (1, 2, 4, 8, 8),
+                "depths": (2, 2, 2, 2, 2),
+                "stem": 2,
+                "groups": 8,
+                "mean": 64.0,
+                "std": 64.0,
+                "dtype": "float32",
+            },
+            "loss": {"cls_weight": 0.3},
+            "optim": {
+                "lr": 2e-3,
+                "warmup_steps": 100,
+                "weight_decay": 1e-4,
+                "clip": 1.0,
+                "ema": 0.995,
+            },
+            "mesh": {"data": -1, "fsdp": 1},  # -1: what the other axis leaves
+            "init": {"bundle": ""},  # start from a bundle's parameters
+        }
+    )
+
+
+def load(path: str, overrides: list[str]) -> ml_collections.ConfigDict:
+    """The recipe of a file, with `--config.key=value` overrides.
+
+    Raises:
+      UserError: no such file or key, or a value that does not fit.
+    """
+    values = flags.FlagValues()
+    config_flags.DEFINE_config_file("config", flag_values=values)
+    try:
+        values(["fetal-jax", f"--config={_find(path)}", *overrides])
+    except (AttributeError, KeyError) as e:
+        raise UserError(f"{path} has no such key: {_one_line(e)}") from None
+    except (flags.Error, TypeError, ValueError) as e:
+        raise UserError(f"{path}: {_one_line(e)}") from None
+    except Exception as e:  # the file is Python: whatever it raises is about that file
+        raise UserError(f"{path} is no recipe: {type(e).__name__}: {_one_line(e)}") from None
+    config = values["config"].value
+    check(config)
+    return ml_collections.FrozenConfigDict(config)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error.args[0] if error.args else error).split())
+
+
+def _find(path: str) -> Path:
+    for candidate in (Path(path), SHIPPED / Path(path).name):
+        if candidate.is_file():
+            return candidate
+    shipped = sorted(p.name for p in SHIPPED.glob("*.py") if p.stem != "__init__")
+    raise UserError(f"{path}: no such recipe" + (f"; these are shipped: {', '.join(shipped)}" if shipped else ""))
+
+
+def check(config: Any) -> None:
+    """Refuse what cannot be trained, before anything is started.
+
+    Raises:
+      UserError: naming the key, its value and what it must be.
+    """
+    model = config.model
+    divisor = model.stem * 2 ** (len(model.multipliers) - 1)
+    rules = [
+        ("total_steps", config.total_steps > 0, "at least 1"),
+        ("batch_size", config.batch_size > 0, "at least 1"),
+        ("checkpoint_every", config.checkpoint_every > 0, "at least 1"),
+        ("log_every", config.log_every > 0, "at least 1"),
+        ("eval_every", config.eval_every > 0, "at least 1"),
+        ("input_shape", len(config.input_shape) == 2, "two numbers, height and width"),
+        ("input_shape", all(n > 0 and n % divisor == 0 for n in config.input_shape), f"multiples of {divisor}"),
+        ("planes", len(config.planes) > 0 and set(config.planes) <= set(PLANES), f"some of {', '.join(PLANES)}"),
+        ("model.width", model.width > 0, "at least 1"),
+        ("model.width", all(w % min(model.groups, w) == 0 for w in _widths(model)), f"a multiple of {model.groups}"),
+        ("model.depths", len(model.depths) == len(model.multipliers), "as many as model.multipliers"),
+        ("model.stem", model.stem in (1, 2), "1 or 2"),
+        ("model.dtype", model.dtype in ("float32", "bfloat16"), "float32 or bfloat16"),
+        ("loss.cls_weight", 0 <= config.loss.cls_weight <= 1, "between 0 and 1"),
+        ("optim.lr", config.optim.lr > 0, "above 0"),
+        ("optim.ema", 0 <= config.optim.ema < 1, "in [0, 1)"),
+    ]
+    for key, holds, must in rules:
+        if not holds:
+            raise UserError(f"config.{key} is {_get(config, key)}; it must be {must}")
+
+
+def _widths(model: Any) -> list[int]:
+    return [model.width * m for m in model.multipliers]
+
+
+def _get(config: Any, key: str) -> Any:
+    for part in key.split("."):
+        config = config[part]
+    return config
+
+
+def to_json(config: Any) -> str:
+    """The whole recipe as `config.json` holds it."""
+    return json.dumps(config.to_dict(), indent=2) + "\n"
+
+
+def from_json(path: Path) -> ml_collections.FrozenConfigDict:
+    """The recipe of a run's `config.json`.
+
+    Raises:
+      UserError: there is none, or it is damaged.
+    """
+    try:
+        saved = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise UserError(f"{path.parent} is no run: it has no {path.name}") from None
+    except ValueError:
+        raise UserError(f"{path} is damaged: restore it, or train into another --workdir") from None
+    config = defaults()
+    try:
+        config.update(saved)
+    except (KeyError, TypeError, AttributeError) as e:
+        raise UserError(f"{path} is of another version: {_one_line(e)}") from None
+    return ml_collections.FrozenConfigDict(config)
+
+
+def differences(one: Any, other: Any) -> list[str]:
+    """The keys, with both values, by which two recipes would learn something else."""
+    a, b = _flat(one.to_dict()), _flat(other.to_dict())
+    keys = [k for k in sorted(a | b) if not any(k == n or k.startswith(n + ".") for n in NOT_IDENTITY)]
+    return [f"{k}: {a.get(k)} / {b.get(k)}" for k in keys if _plain(a.get(k)) != _plain(b.get(k))]
+
+
+def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value

@@ -1,0 +1,277 @@
+"""A whole training run, readable from top to bottom."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from numpy.typing import NDArray
+from tensorboardX import SummaryWriter
+from tqdm import tqdm
+
+from fetal_jax import checkpoints, losses, metrics, model, recipe, targets
+from fetal_jax.bundle import BundleInfo
+from fetal_jax.data.pipeline import training_batches
+from fetal_jax.data.source import Split
+from fetal_jax.errors import UserError
+from fetal_jax.inference import Predictor
+from fetal_jax.planes import CIRCUMFERENCE_OF_PLANE, GEOMETRIES
+from fetal_jax.sharding import Sharding
+
+Array = NDArray[Any]
+VALIDATION_BATCH = 16
+
+
+@flax.struct.dataclass
+class State:
+    """What a step changes. `ema` is the running mean of the parameters: it is what is evaluated and exported."""
+
+    step: jax.Array
+    params: Any
+    ema: Any
+    opt_state: Any
+
+
+# ---------------------------------------------------------------------------------------------------- the step
+
+
+def learning_rate(config: Any) -> optax.Schedule:
+    """Linear warm-up, then a cosine to zero at the last step."""
+    warmup = min(config.optim.warmup_steps, config.total_steps // 2)
+    return optax.warmup_cosine_decay_schedule(0.0, config.optim.lr, warmup, config.total_steps)
+
+
+def optimiser(config: Any) -> optax.GradientTransformation:
+    """AdamW behind clipping by the global norm; biases and norms do not decay."""
+    return optax.chain(
+        optax.clip_by_global_norm(config.optim.clip),
+        optax.adamw(
+            learning_rate(config),
+            weight_decay=config.optim.weight_decay,
+            mask=lambda params: jax.tree.map(lambda p: p.ndim > 1, params),
+        ),
+    )
+
+
+def train_step(
+    state: State, batch: dict[str, jax.Array], network: Any, tx: optax.GradientTransformation, config: Any
+) -> tuple[State, dict[str, jax.Array]]:
+    """One step: draw the targets, take the gradient of the joint loss, update parameters and their mean."""
+    frames, kind = batch["frames"], batch["geometry"]
+    target = targets.coverage(kind, batch["numbers"], tuple(config.input_shape))
+    has_map = kind != GEOMETRIES.index("unknown")
+
+    def loss(params: Any) -> tuple[jax.Array, dict[str, jax.Array]]:
+        map_logits, plane_logits = network.apply({"params": params}, frames)
+        return losses.joint_loss(
+            map_logits, plane_logits, target, has_map, batch["plane"], config.loss.cls_weight
+        )
+
+    grads, logs = jax.grad(loss, has_aux=True)(state.params)
+    updates, opt_state = tx.update(grads, state.opt_state, state.params)
+    params = optax.apply_updates(state.params, updates)
+    # the mean is over at most `step` steps at first, so that it never remembers the random start
+    decay = jnp.minimum(config.optim.ema, (1.0 + state.step) / (10.0 + state.step))
+    ema = jax.tree.map(lambda e, p: decay * e + (1 - decay) * p, state.ema, params)
+    return State(state.step + 1, params, ema, opt_state), logs
+
+
+def initial_state(network: Any, tx: optax.GradientTransformation, config: Any) -> State:
+    """A random start, the same on any mesh."""
+    frames = jnp.zeros((1, *config.input_shape, 1), jnp.uint8)
+    params = network.init(jax.random.key(config.seed), frames)["params"]
+    return State(jnp.zeros((), jnp.int32), params, params, tx.init(params))
+
+
+# -------------------------------------------------------------------------------------------------- validation
+
+
+def live_predictor(config: Any, params: Any) -> Predictor:
+    """A predictor that runs the network of a recipe with these parameters."""
+    network = model.from_config(config.model, len(config.planes))
+    apply = jax.jit(lambda frames: network.apply({"params": params}, frames))
+
+    def forward(frames: Array) -> tuple[Array, Array]:
+        map_logits, plane_logits = apply(frames)
+        return np.asarray(map_logits), np.asarray(plane_logits)
+
+    return Predictor(bundle_info(config), forward)
+
+
+def bundle_info(config: Any) -> BundleInfo:
+    """What a bundle says of a recipe's network."""
+    return BundleInfo(tuple(config.planes), tuple(config.input_shape), bool(config.flip_average))
+
+
+def validate(predictor: Predictor, frames: Split, count: int) -> dict[str, float]:
+    """Mean absolute error in mm of each measure over the first `count` frames, the plane given, and plane accuracy."""
+    errors: dict[str, list[float]] = {}
+    planes: list[tuple[str, str]] = []
+    for start in range(0, min(count, len(frames)), VALIDATION_BATCH):
+        part = [frames[i] for i in range(start, min(start + VALIDATION_BATCH, count, len(frames)))]
+        seen = predictor.predict([f.image for f in part], [f.spacing_mm for f in part])
+        for frame, prediction in zip(part, seen, strict=True):
+            if frame.plane in predictor.info.planes:
+                planes.append((frame.plane, max(prediction.planes, key=lambda p: prediction.planes[p])))
+            name = CIRCUMFERENCE_OF_PLANE.get(frame.plane or "")
+            if name and frame.plane and name in frame.truth_mm and frame.spacing_mm:
+                shape = (frame.image.shape[0], frame.image.shape[1])
+                found = predictor.measure_map(prediction.probability, frame.plane, shape, frame.spacing_mm)
+                value = found.primary_mm
+                errors.setdefault(name, []).append(np.nan if value is None else value - frame.truth_mm[name])
+    report: dict[str, float] = {}
+    for name, values in errors.items():
+        summary = metrics.error_summary(values)
+        report |= {f"{name}_mae": float(summary.get("mae", np.nan)), f"{name}_missing": summary["missing"]}
+    if planes and len(predictor.info.planes) > 1:
+        report["plane_accuracy"] = metrics.accuracy(*map(list, zip(*planes, strict=True)))  # type: ignore[arg-type]
+    return report
+
+
+# --------------------------------------------------------------------------------------------------------- logs
+
+
+class Log:
+    """Rows of `metrics.jsonl` and TensorBoard's events, from the resumed step on."""
+
+    def __init__(self, workdir: Path, step: int):
+        self._path = workdir / "metrics.jsonl"
+        rows = self._path.read_text().splitlines() if self._path.exists() else []
+        kept = [row for row in rows if json.loads(row)["step"] <= step]  # what came after is trained again
+        self._path.write_text("".join(row + "\n" for row in kept))
+        self._board = SummaryWriter(str(workdir / "tensorboard"), purge_step=step + 1)
+
+    def write(self, step: int, row: dict[str, float]) -> None:
+        with self._path.open("a") as f:
+            f.write(json.dumps({"step": step} | row) + "\n")
+        for name, value in row.items():
+            self._board.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        self._board.close()
+
+
+# ------------------------------------------------------------------------------------------------------ the run
+
+
+def run(config: Any, workdir: Path) -> None:
+    """Train a recipe in a work directory, from its newest checkpoint if it has one, to its last step.
+
+    Raises:
+      UserError: the data set is not prepared, or the directory holds another recipe's run.
+      FloatingPointError: the loss is not a number any more.
+    """
+    # --- the data, and a directory that is this recipe's
+    train_frames = Split(config.data.name, "train", config.data.dir)
+    validation_frames = Split(config.data.name, "validation", config.data.dir)
+    claim(workdir, config)
+    iterator = training_batches(train_frames, config)
+
+    # --- the network and its state, on the mesh
+    sharding = Sharding.create(config.mesh.data, config.mesh.fsdp)
+    network = model.from_config(config.model, len(config.planes))
+    tx = optimiser(config)
+    abstract = jax.eval_shape(lambda: initial_state(network, tx, config))
+    placement = sharding.parameters(abstract)
+    abstract = jax.tree.map(lambda a, s: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=s), abstract, placement)
+
+    manager = checkpoints.manager(workdir, config.keep_checkpoints)
+    start = manager.latest_step() or 0
+    meta = {"dataset": train_frames.dataset, "fingerprint": train_frames.fingerprint}
+    if start:
+        state, saved = checkpoints.restore(manager, start, abstract, iterator)
+        if saved != meta:
+            raise UserError(f"{workdir} was trained on {saved['fingerprint']}, here is {meta['fingerprint']}")
+        print(f"resumed at step {start} of {config.total_steps}, lr {learning_rate(config)(start):.2e}", flush=True)
+    else:
+        state = jax.jit(lambda: initial_state(network, tx, config), out_shardings=placement)()
+        if config.init.bundle:
+            from fetal_jax.export import bundle_parameters
+
+            params = bundle_parameters(Path(config.init.bundle), state.params)
+            state = jax.device_put(state.replace(params=params, ema=params), placement)
+
+    def step_fn(state: State, batch: dict[str, jax.Array]) -> tuple[State, dict[str, jax.Array]]:
+        return train_step(state, batch, network, tx, config)
+
+    step_on_mesh = jax.jit(
+        step_fn,
+        in_shardings=(placement, sharding.batch),
+        out_shardings=(placement, sharding.replicated),
+        donate_argnums=0,
+    )
+    count = sum(int(np.prod(p.shape)) for p in jax.tree.leaves(abstract.params))
+    print(f"parameters {count:,}   mesh {dict(sharding.mesh.shape)}   train {meta['fingerprint']}", flush=True)
+
+    # --- the loop: metrics are read one step late, so that the device never waits for the host
+    log = Log(workdir, start)
+    pending: tuple[int, dict[str, jax.Array], Array] | None = None
+    shown: dict[str, str] = {}
+    clock, clock_step = time.monotonic(), start
+    bar = tqdm(total=config.total_steps, initial=start, unit="step", dynamic_ncols=True, mininterval=1.0)
+    for step in range(start + 1, config.total_steps + 1):
+        batch = next(iterator)
+        index = batch.pop("index")
+        state, logs = step_on_mesh(state, sharding.put(batch))
+
+        if pending:
+            row = _read(pending, train_frames)
+            if pending[0] % config.log_every == 0:
+                speed = (pending[0] - clock_step) * config.batch_size / (time.monotonic() - clock)
+                clock, clock_step = time.monotonic(), pending[0]
+                log.write(pending[0], row | {"lr": float(learning_rate(config)(pending[0])), "frames_per_s": speed})
+                shown |= {"loss": f"{row['loss']:.4f}", "frames/s": f"{speed:.1f}"}
+                bar.set_postfix(shown, refresh=False)
+        pending = (step, logs, index)
+
+        last = step == config.total_steps
+        if step % config.eval_every == 0 or last:
+            began = time.monotonic()
+            report = validate(live_predictor(config, state.ema), validation_frames, config.eval_frames)
+            log.write(step, {f"validation/{k}": v for k, v in report.items()})
+            errors = {k.removesuffix("_mm_mae").upper(): f"{v:.2f}mm" for k, v in report.items() if k.endswith("_mae")}
+            shown |= errors
+            bar.set_postfix(shown, refresh=False)
+            clock += time.monotonic() - began
+        if step % config.checkpoint_every == 0 or last:
+            checkpoints.save(manager, step, state, iterator, meta)
+        bar.update()
+    if pending:
+        log.write(pending[0], _read(pending, train_frames))
+    bar.close()
+    log.close()
+    manager.close()  # waits for the last save
+
+
+def _read(pending: tuple[int, dict[str, jax.Array], Array], frames: Split) -> dict[str, float]:
+    """A step's metrics, on the host; a loss that is no number stops the run and names the frames that it saw."""
+    step, logs, index = pending
+    row = {k: float(v) for k, v in logs.items()}
+    if not np.isfinite(row["loss"]):
+        names = ", ".join(frames[int(i)].filename for i in index)
+        raise FloatingPointError(f"the loss of step {step} is {row['loss']}; its frames: {names}")
+    return row
+
+
+def claim(workdir: Path, config: Any) -> None:
+    """Write `config.json` into a new work directory; refuse one that holds another recipe's run.
+
+    Raises:
+      UserError: naming the keys that differ.
+    """
+    path = workdir / "config.json"
+    if path.exists():
+        keys = recipe.differences(recipe.from_json(path), config)
+        if keys:
+            raise UserError(f"{workdir} holds another recipe's run ({'; '.join(keys)}): give another --workdir")
+    elif (workdir / checkpoints.FOLDER).exists():
+        raise UserError(f"{workdir} holds checkpoints without a config.json: give another --workdir")
+    workdir.mkdir(parents=True, exist_ok=True)
+    path.write_text(recipe.to_json(config))

@@ -1,0 +1,1 @@
+"""TFDS builders, one folder each, all with the same features."""

@@ -1,0 +1,86 @@
+"""The one features dictionary of every builder, and how an example is put into it."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import cv2
+import numpy as np
+import tensorflow_datasets as tfds
+from numpy.typing import NDArray
+
+from fetal_jax import geometry, planes
+
+Array = NDArray[Any]
+
+MILLIMETRES = ("hc_mm", "ac_mm", "fl_mm", "bpd_mm", "ofd_mm", "apad_mm", "tad_mm")
+NO_SHAPE = np.full(5, np.nan, np.float32)
+
+
+def features() -> tfds.features.FeaturesDict:
+    """Pixels, geometry, scale and where they come from; NaN, -1 and `unknown` where something is not known."""
+    scalar = tfds.features.Scalar(np.float32)
+    shape = tfds.features.Tensor(shape=(5,), dtype=np.float32)
+    return tfds.features.FeaturesDict(
+        {
+            "image": tfds.features.Image(shape=(None, None, 1), dtype=np.uint8, encoding_format="png"),
+            "segmentation_mask": tfds.features.Image(shape=(None, None, 1), dtype=np.uint8, encoding_format="png"),
+            "plane": tfds.features.ClassLabel(names=list(planes.PLANES)),
+            "geometry": tfds.features.ClassLabel(names=list(planes.GEOMETRIES)),
+            "ellipse": shape,
+            "shaft": shape,
+            "spacing_mm": scalar,
+            **{name: scalar for name in MILLIMETRES},
+            "subject": tfds.features.Text(),
+            "device": tfds.features.Text(),
+            "filename": tfds.features.Text(),
+        }
+    )
+
+
+def png(image: Array) -> io.BytesIO:
+    """A grey image as PNG in memory: TFDS without TensorFlow takes encoded bytes, not arrays."""
+    return io.BytesIO(cv2.imencode(".png", image)[1].tobytes())
+
+
+def example(
+    image: Array,
+    plane: str,
+    shape: geometry.Ellipse | geometry.Shaft | None,
+    spacing_mm: float,
+    *,
+    subject: str,
+    device: str,
+    filename: str,
+    image_bytes: bytes | None = None,
+    **millimetres: float,
+) -> dict[str, Any]:
+    """One example from a grey frame (H, W) uint8 and its geometry in the frame's pixels.
+
+    Args:
+      image: the frame.
+      plane: one of `planes.PLANES`.
+      shape: what is measured in it, or None for a frame without it.
+      spacing_mm: mm per pixel, NaN where unknown.
+      subject: what a split must not cross.
+      device: the machine, "" where unknown.
+      filename: where it comes from.
+      image_bytes: the frame as its file holds it, where that is a grey PNG: stored as it is.
+      **millimetres: any of `MILLIMETRES`, where the source states it.
+    """
+    inside = np.zeros(image.shape, np.uint8) if shape is None else geometry.mask(shape, *image.shape).astype(np.uint8)
+    kind = {geometry.Ellipse: "ellipse", geometry.Shaft: "shaft", type(None): "none"}[type(shape)]
+    return {
+        "image": io.BytesIO(image_bytes) if image_bytes else png(image),
+        "segmentation_mask": png(inside),
+        "plane": plane,
+        "geometry": kind,
+        "ellipse": np.asarray(shape, np.float32) if kind == "ellipse" else NO_SHAPE,
+        "shaft": np.asarray(shape, np.float32) if kind == "shaft" else NO_SHAPE,
+        "spacing_mm": np.float32(spacing_mm),
+        **{name: np.float32(millimetres.get(name, np.nan)) for name in MILLIMETRES},
+        "subject": subject,
+        "device": device,
+        "filename": filename,
+    }

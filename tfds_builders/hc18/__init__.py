@@ -1,0 +1,1 @@
+"""HC18: fetal heads with their circumference in millimetres."""

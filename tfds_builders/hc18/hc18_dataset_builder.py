@@ -1,0 +1,113 @@
+"""TFDS builder of HC18 (van den Heuvel et al., PLoS ONE 2018, doi 10.1371/journal.pone.0200412; CC BY 4.0)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import cv2
+import numpy as np
+import tensorflow_datasets as tfds
+from numpy.typing import NDArray
+
+from fetal_jax.biometry import direct_fit, residuals
+from fetal_jax.errors import UserError
+from fetal_jax.geometry import HALF_PIXEL, Ellipse
+from fetal_jax.preprocess import to_grey
+from tfds_builders import features
+from tfds_builders.hc18 import folder
+
+LEAST_POINTS = 20
+LARGEST_RESIDUAL = 1.0  # pixels; over the 899 frames at hand the root mean square is at most 0.76
+
+
+class Builder(tfds.core.GeneratorBasedBuilder):
+    """HC18's training set, with the ellipse of each outline.
+
+    Configs: `examinations` draws its own test examinations; `benchmark` takes those of the multi-centre fetal
+    biometry benchmark (arXiv 2512.16710), whose split file must be there. Both split by examination.
+    """
+
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES: ClassVar[dict[str, str]] = {"1.0.0": "First release."}
+    BUILDER_CONFIGS: ClassVar[list[tfds.core.BuilderConfig]] = [
+        tfds.core.BuilderConfig(name="examinations", description="test examinations drawn by us"),
+        tfds.core.BuilderConfig(name="benchmark", description="test examinations of arXiv 2512.16710"),
+    ]
+    MANUAL_DOWNLOAD_INSTRUCTIONS = (
+        "Give the folder that holds training_set/ and training_set_pixel_size_and_HC.csv (Zenodo record 1327317)."
+    )
+
+    def __init__(self, *, allow_partial: bool = False, **kwargs: Any):
+        self.allow_partial = allow_partial
+        self.missing: list[str] = []
+        super().__init__(**kwargs)
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description="Fetal heads in ultrasound, each with its circumference and the ellipse on the outer skull.",
+            features=features.features(),
+            homepage="https://hc18.grand-challenge.org",
+            license="CC BY 4.0",
+        )
+
+    def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[tuple[str, dict[str, Any]]]]:
+        manual_dir = Path(dl_manager.manual_dir)
+        home = folder.find(manual_dir)
+        rows, self.missing = folder.read(home, self.allow_partial)
+        tests = folder.benchmark_tests(home) if self.builder_config.name == "benchmark" else None
+        return {name: self._generate_examples(part) for name, part in folder.split(rows, tests).items()}
+
+    def _generate_examples(self, rows: list[folder.Row]) -> Iterator[tuple[str, dict[str, Any]]]:
+        for row in rows:
+            yield row.name, example(row)
+
+
+def example(row: folder.Row) -> dict[str, Any]:
+    """The frame of one row and the ellipse fitted to its outline."""
+    image = to_grey(read_png(row.frame))
+    ellipse = outline_ellipse(row.outline, image.shape[:2])
+    return features.example(
+        image,
+        "head",
+        ellipse,
+        row.spacing_mm,
+        subject=row.examination,
+        device="",
+        filename=row.name,
+        hc_mm=row.hc_mm,
+        ofd_mm=2 * ellipse.a * row.spacing_mm,
+        bpd_mm=2 * ellipse.b * row.spacing_mm,
+    )
+
+
+def read_png(path: Path) -> NDArray[np.uint8]:
+    """A PNG as RGB or grey; an unreadable one is an error that names it."""
+    image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    if image is None or image.dtype != np.uint8:
+        raise UserError(f"{path} is damaged or no 8-bit PNG: copy it again")
+    if image.ndim == 3:
+        return np.ascontiguousarray(image[..., 2::-1])
+    return image
+
+
+def outline_ellipse(path: Path, shape: tuple[int, ...]) -> Ellipse:
+    """The ellipse through a one-pixel outline, in pixels. An outline that leaves the frame is open: it is never filled.
+
+    Raises:
+      UserError: too few points, a size that is not the frame's, or points that lie on no ellipse.
+    """
+    outline = to_grey(read_png(path))
+    if outline.shape != shape[:2]:
+        raise UserError(f"{path} is {outline.shape[1]}x{outline.shape[0]}, its frame {shape[1]}x{shape[0]}: copy both again")
+    rows, columns = np.nonzero(outline > 127)
+    points = np.stack([columns, rows], axis=1) + HALF_PIXEL
+    if len(points) < LEAST_POINTS:
+        raise UserError(f"{path} has an outline of {len(points)} points; an ellipse takes at least {LEAST_POINTS}")
+    ellipse = direct_fit(points)
+    off = np.inf if ellipse is None else float(np.sqrt(np.mean(residuals(ellipse, points) ** 2)))
+    if ellipse is None or off > LARGEST_RESIDUAL:
+        raise UserError(f"{path}: its outline is not an ellipse (off by {off:.1f} pixels): draw it again")
+    return ellipse
