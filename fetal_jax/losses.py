@@ -10,7 +10,7 @@ import optax
 def masked_mean(values: jax.Array, counts: jax.Array) -> jax.Array:
     """Mean of values (B,) over the examples whose `counts` (B,) is true; 0 where there is none."""
     total = jnp.where(counts, values, 0.0).sum()
-    return total / jnp.maximum(counts.sum(), 1)
+    return total / jnp.maximum(counts.sum().astype(total.dtype), 1)
 
 
 def segmentation_loss(logits: jax.Array, target: jax.Array) -> jax.Array:

@@ -17,8 +17,8 @@ def group_norm(x: jax.Array, scale: jax.Array, bias: jax.Array, groups: int, eps
     mean, square = (m.reshape(b, groups, -1).mean(-1) for m in (wide.mean((1, 2)), jnp.square(wide).mean((1, 2))))
     inverse = jax.lax.rsqrt(jnp.maximum(square - jnp.square(mean), 0) + epsilon)
     inverse, mean = (jnp.repeat(m, c // groups, axis=-1) for m in (inverse, mean))
-    gain = inverse * scale
-    shift = bias - mean * gain
+    gain = inverse * scale[None]
+    shift = bias[None] - mean * gain
     return x * gain[:, None, None].astype(x.dtype) + shift[:, None, None].astype(x.dtype)
 
 

@@ -75,10 +75,11 @@ def load(path: str, overrides: list[str]) -> ml_collections.ConfigDict:
     Raises:
       UserError: no such file or key, or a value that does not fit.
     """
+    argv = ["fetal-jax", f"--config={_find(path)}", *overrides]
     values = flags.FlagValues()
-    config_flags.DEFINE_config_file("config", flag_values=values)
+    config_flags.DEFINE_config_file("config", flag_values=values, sys_argv=argv)
     try:
-        values(["fetal-jax", f"--config={_find(path)}", *overrides])
+        values(argv)
     except (AttributeError, KeyError) as e:
         raise UserError(f"{path} has no such key: {_one_line(e)}") from None
     except (flags.Error, TypeError, ValueError) as e:
@@ -91,7 +92,7 @@ def load(path: str, overrides: list[str]) -> ml_collections.ConfigDict:
 
 
 def _one_line(error: Exception) -> str:
-    return " ".join(str(error.args[0] if error.args else error).split())
+    return " ".join(str(error.args[0] if error.args else error).replace("\\n", " ").replace("\\'", "").replace("'", "").split())
 
 
 def _find(path: str) -> Path:
@@ -119,8 +120,7 @@ def check(config: Any) -> None:
         ("input_shape", len(config.input_shape) == 2, "two numbers, height and width"),
         ("input_shape", all(n > 0 and n % divisor == 0 for n in config.input_shape), f"multiples of {divisor}"),
         ("planes", len(config.planes) > 0 and set(config.planes) <= set(PLANES), f"some of {', '.join(PLANES)}"),
-        ("model.width", model.width > 0, "at least 1"),
-        ("model.width", all(w % min(model.groups, w) == 0 for w in _widths(model)), f"a multiple of {model.groups}"),
+        ("model.width", all(w > 0 and w % min(model.groups, w) == 0 for w in _widths(model)), "a multiple of the groups"),
         ("model.depths", len(model.depths) == len(model.multipliers), "as many as model.multipliers"),
         ("model.stem", model.stem in (1, 2), "1 or 2"),
         ("model.dtype", model.dtype in ("float32", "bfloat16"), "float32 or bfloat16"),
@@ -148,6 +148,15 @@ def to_json(config: Any) -> str:
     return json.dumps(config.to_dict(), indent=2) + "\n"
 
 
+def portable(config: Any) -> dict[str, Any]:
+    """A recipe without what belongs to one machine or one run: what a bundle tells of its training."""
+    return {k: v for k, v in _flat(config.to_dict()).items() if not _is_local(k)}
+
+
+def _is_local(key: str) -> bool:
+    return any(key == name or key.startswith(name + ".") for name in NOT_IDENTITY)
+
+
 def from_json(path: Path) -> ml_collections.FrozenConfigDict:
     """The recipe of a run's `config.json`.
 
@@ -171,8 +180,8 @@ def from_json(path: Path) -> ml_collections.FrozenConfigDict:
 def differences(one: Any, other: Any) -> list[str]:
     """The keys, with both values, by which two recipes would learn something else."""
     a, b = _flat(one.to_dict()), _flat(other.to_dict())
-    keys = [k for k in sorted(a | b) if not any(k == n or k.startswith(n + ".") for n in NOT_IDENTITY)]
-    return [f"{k}: {a.get(k)} / {b.get(k)}" for k in keys if _plain(a.get(k)) != _plain(b.get(k))]
+    keys = [k for k in sorted(a | b) if not _is_local(k) and _plain(a.get(k)) != _plain(b.get(k))]
+    return [f"{k}: {a.get(k)} / {b.get(k)}" for k in keys]
 
 
 def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

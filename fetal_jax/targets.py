@@ -32,7 +32,7 @@ def half_plane_coverage(distance: jax.Array, nx: jax.Array, ny: jax.Array) -> ja
 
 
 def ellipse_coverage(ellipse: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
-    """Coverage (H, W) of an ellipse (cx, cy, a, b, theta) at pixel centres x (W,) and y (H, 1)."""
+    """Coverage (H, W) of an ellipse (cx, cy, a, b, theta) at pixel centres x (1, W) and y (H, 1)."""
     cx, cy, a, b, theta = ellipse
     c, s = jnp.cos(theta), jnp.sin(theta)
     dx, dy = x - cx, y - cy
@@ -68,7 +68,7 @@ def coverage(kind: jax.Array, numbers: jax.Array, shape: tuple[int, int]) -> jax
       numbers: (B, 5) an ellipse or a shaft in network pixels; NaN where there is none.
       shape: (H, W) of the network's canvas. It is drawn on all of it, also where the frame's own pixels end.
     """
-    x = jnp.arange(shape[1], dtype=jnp.float32) + 0.5
+    x = jnp.arange(shape[1], dtype=jnp.float32)[None] + 0.5
     y = jnp.arange(shape[0], dtype=jnp.float32)[:, None] + 0.5
 
     def draw(kind: jax.Array, numbers: jax.Array) -> jax.Array:

@@ -78,7 +78,8 @@ def train_step(
     updates, opt_state = tx.update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
     # the mean is over at most `step` steps at first, so that it never remembers the random start
-    decay = jnp.minimum(config.optim.ema, (1.0 + state.step) / (10.0 + state.step))
+    step = state.step.astype(jnp.float32)
+    decay = jnp.minimum(config.optim.ema, (1 + step) / (10 + step))
     ema = jax.tree.map(lambda e, p: decay * e + (1 - decay) * p, state.ema, params)
     return State(state.step + 1, params, ema, opt_state), logs
 

@@ -6,14 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
-import cv2
 import numpy as np
 import tensorflow_datasets as tfds
-from numpy.typing import NDArray
 
 from fetal_jax.biometry import direct_fit, residuals
 from fetal_jax.errors import UserError
 from fetal_jax.geometry import HALF_PIXEL, Ellipse
+from fetal_jax.images import read_image
 from fetal_jax.preprocess import to_grey
 from tfds_builders import features
 from tfds_builders.hc18 import folder
@@ -67,7 +66,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
 def example(row: folder.Row) -> dict[str, Any]:
     """The frame of one row and the ellipse fitted to its outline."""
-    image = to_grey(read_png(row.frame))
+    image = to_grey(read_image(row.frame))
     ellipse = outline_ellipse(row.outline, image.shape[:2])
     return features.example(
         image,
@@ -83,23 +82,13 @@ def example(row: folder.Row) -> dict[str, Any]:
     )
 
 
-def read_png(path: Path) -> NDArray[np.uint8]:
-    """A PNG as RGB or grey; an unreadable one is an error that names it."""
-    image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    if image is None or image.dtype != np.uint8:
-        raise UserError(f"{path} is damaged or no 8-bit PNG: copy it again")
-    if image.ndim == 3:
-        return np.ascontiguousarray(image[..., 2::-1])
-    return image
-
-
 def outline_ellipse(path: Path, shape: tuple[int, ...]) -> Ellipse:
     """The ellipse through a one-pixel outline, in pixels. An outline that leaves the frame is open: it is never filled.
 
     Raises:
       UserError: too few points, a size that is not the frame's, or points that lie on no ellipse.
     """
-    outline = to_grey(read_png(path))
+    outline = to_grey(read_image(path))
     if outline.shape != shape[:2]:
         raise UserError(f"{path} is {outline.shape[1]}x{outline.shape[0]}, its frame {shape[1]}x{shape[0]}: copy both again")
     rows, columns = np.nonzero(outline > 127)

@@ -1,0 +1,38 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+HC18 ?= ../shared/data/hc18
+RUN := runs/hc18
+ARGS ?=
+
+# the benchmark's split where its file is given, else our own
+HC18_CONFIG = $(if $(wildcard $(HC18)/landmarks $(HC18)/../landmarks),benchmark,examinations)
+
+.PHONY: install demo test lint hc18 clean
+
+install: $(VENV)/installed
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	touch $@
+
+demo: install
+	$(BIN)/fetal-jax demo $(ARGS)
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: lint
+	$(BIN)/python -m pytest -m ''
+
+hc18: install
+	$(BIN)/fetal-jax prepare hc18/$(HC18_CONFIG) --manual-dir $(HC18)
+	$(BIN)/fetal-jax train --config=configs/hc18.py --workdir=$(RUN)/train --config.data.name=hc18/$(HC18_CONFIG) $(ARGS)
+	$(BIN)/fetal-jax export --workdir=$(RUN)/train --out=$(RUN)/bundle --onnx
+	$(BIN)/fetal-jax evaluate --workdir=$(RUN)/train --out=$(RUN)/report
+
+clean:
+	rm -rf runs

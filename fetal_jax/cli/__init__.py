@@ -1,0 +1,1 @@
+"""`fetal-jax`: one small module for each command."""

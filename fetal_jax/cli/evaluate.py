@@ -1,0 +1,95 @@
+"""`fetal-jax evaluate --workdir=DIR | --bundle=DIR --out=DIR`"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from fetal_jax import export, train
+from fetal_jax.data.source import Split
+from fetal_jax.errors import UserError
+from fetal_jax.evaluation.frames import Row, evaluate_frames, summarise
+from fetal_jax.evaluation.report import NAMES, render
+from fetal_jax.inference import Predictor
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--workdir", type=Path, help="a run: its newest checkpoint")
+    source.add_argument("--bundle", type=Path)
+    parser.add_argument("--runtime", default="onnx", choices=["onnx", "jax"], help="what runs a bundle")
+    parser.add_argument("--dataset", help="default: the one that it was trained on")
+    parser.add_argument("--data-dir", type=Path, help="default: the run's own, or runs/data")
+    parser.add_argument("--split", default="test")
+    parser.add_argument("--out", type=Path, required=True)
+
+
+def run(args: argparse.Namespace, overrides: list[str]) -> None:
+    """Measure a split, write metrics.json, frames.csv and report.html, print the table."""
+    if args.workdir:
+        config, params, step, meta = export.load_run(args.workdir)
+        predictor, trained = train.live_predictor(config, params), str(meta["dataset"])
+        data_dir, source = args.data_dir or Path(config.data.dir), f"--workdir={args.workdir}"
+        title = f"{args.workdir}, step {step}"
+    else:
+        predictor = Predictor.from_bundle(args.bundle, args.runtime)
+        trained = str(predictor.info.training["dataset"])
+        data_dir, source = args.data_dir or Path("runs/data"), f"--bundle={args.bundle} --runtime={args.runtime}"
+        title = f"{args.bundle}, {args.runtime}"
+
+    dataset = args.dataset or trained.rpartition("/")[0]
+    refuse_other_split(trained, dataset, args.split)
+    frames = Split(dataset, args.split, data_dir)
+    rows = list(tqdm(evaluate_frames(predictor, frames), total=len(frames), unit="frame"))
+    summary = summarise(rows)
+    args.out.mkdir(parents=True, exist_ok=True)
+    command = f"fetal-jax evaluate {source} --dataset={dataset} --split={args.split} --out={args.out}"
+    _write(args.out, f"{title} on {frames.dataset}, {args.split}", summary, rows, frames, command)
+    print_table(summary)
+    print(f"See {args.out / 'report.html'}")
+
+
+def refuse_other_split(trained: str, dataset: str, split: str) -> None:
+    """One data set cut in two ways: the other way's test frames were trained on.
+
+    Raises:
+      UserError: the network was trained on another configuration of the same data set.
+    """
+    trained_name = trained.rpartition("/")[0]
+    same_set = trained_name.partition("/")[0] == dataset.partition("/")[0]
+    given_config, trained_config = dataset.partition("/")[2], trained_name.partition("/")[2]
+    if same_set and given_config != trained_config:
+        raise UserError(
+            f"trained on {trained_name}: the {split} split of {dataset} holds frames that it was trained on; "
+            f"give --dataset={trained_name}"
+        )
+
+
+def _write(out: Path, title: str, summary: dict[str, Any], rows: list[Row], frames: Split, command: str) -> None:
+    (out / "metrics.json").write_text(json.dumps(summary | {"data": frames.fingerprint}, indent=2) + "\n")
+    (out / "report.html").write_text(render(title, summary, rows, frames, command))
+    with (out / "frames.csv").open("w", newline="") as f:
+        columns = [c for c in Row.__dataclass_fields__ if c not in ("index", "found")] + ["flags"]
+        writer = csv.DictWriter(f, columns, extrasaction="ignore")
+        writer.writeheader()
+        for row in rows:
+            flags = "; ".join(row.found.flags) if row.found else ""
+            writer.writerow(asdict(row) | {"flags": flags})
+
+
+def print_table(summary: dict[str, Any]) -> None:
+    """The figures, on the terminal."""
+    for measure, name in NAMES.items():
+        if measure in summary:
+            s = summary[measure]
+            figures = "no figure" if "mae" not in s else f"MAE {s['mae']:.2f}  bias {s['bias']:+.2f}  SD {s['sd']:.2f} mm"
+            print(f"{name}  {s['frames']} frames  {figures}  Dice {s['dice']:.4f}  failed {s['failed']}")
+    if "plane" in summary:
+        recalls = "  ".join(f"{p} {100 * r:.1f} %" for p, r in summary["plane"]["recall"].items())
+        print(f"plane recall  {recalls}")

@@ -1,0 +1,21 @@
+"""`fetal-jax export --workdir=DIR --out=BUNDLE [--onnx]`"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from fetal_jax import bundle, export
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--workdir", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True, help="the bundle's directory")
+    parser.add_argument("--onnx", action="store_true", help="also write model.onnx, which measure runs")
+
+
+def run(args: argparse.Namespace, overrides: list[str]) -> None:
+    """Write the bundle and say what it holds."""
+    export.write_bundle(args.workdir, args.out, args.onnx)
+    sizes = [f"{name} {(args.out / name).stat().st_size / 1e6:.1f} MB" for name in bundle.read(args.out).files]
+    print(f"{args.out}: {', '.join(sizes)}")

@@ -1,0 +1,37 @@
+"""`fetal-jax prepare NAME[/CONFIG]`"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import tensorflow_datasets as tfds
+
+from fetal_jax.data.source import builder
+from fetal_jax.errors import UserError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", help="fetal_phantom[/small|/large] or hc18[/examinations|/benchmark]")
+    parser.add_argument("--manual-dir", type=Path, help="the data set's own folder, where it is not drawn")
+    parser.add_argument("--data-dir", type=Path, default=Path("runs/data"))
+    parser.add_argument("--allow-partial", action="store_true", help="build a set of which only a part is there")
+
+
+def run(args: argparse.Namespace, overrides: list[str]) -> None:
+    """Build a data set. What is missing of a partial one is listed."""
+    needs_folder = args.name.partition("/")[0] == "hc18"
+    if needs_folder and (args.manual_dir is None or not args.manual_dir.is_dir()):
+        raise UserError(f"{args.manual_dir or args.name}: give the data set's folder with --manual-dir")
+    options = {"allow_partial": args.allow_partial} if needs_folder else {}
+    made = builder(args.name, args.data_dir, **options)
+    tfds.display_progress_bar(True)
+    config = tfds.download.DownloadConfig(manual_dir=args.manual_dir)
+    made.download_and_prepare(download_config=config)
+    counts = ", ".join(f"{name} {split.num_examples}" for name, split in made.info.splits.items())
+    print(f"{made.info.full_name} in {args.data_dir}: {counts}")
+    missing = getattr(made, "missing", [])
+    for line in missing:
+        print(f"missing: {line}")
+    if missing:
+        print(f"{len(missing)} missing, left out as --allow-partial asks")

@@ -1,0 +1,144 @@
+"""`report.html`: one self-contained file with the table, the agreement plot and the worst frames."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from typing import Any
+
+import matplotlib
+import numpy as np
+from PIL import Image
+
+from fetal_jax.data.source import Split
+from fetal_jax.evaluation.frames import Row
+from fetal_jax.inference import overlay
+
+matplotlib.use("Agg")
+from matplotlib import pyplot as plt  # noqa: E402  (after the backend is chosen)
+
+WORST, PICTURE_WIDTH = 12, 480
+NAMES = {"hc_mm": "HC", "ac_mm": "AC", "fl_mm": "FL"}
+
+STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 72rem; padding: 1rem; color: #1a1a1a; }
+table { border-collapse: collapse; display: block; overflow-x: auto; }
+th, td { padding: .3rem .7rem; text-align: right; border-bottom: 1px solid #ddd; white-space: nowrap; }
+th:first-child, td:first-child { text-align: left; }
+.frames { display: grid; grid-template-columns: repeat(auto-fill, minmax(18rem, 1fr)); gap: 1rem; }
+img { max-width: 100%; height: auto; }
+.note { color: #555; }
+"""
+
+
+def render(title: str, summary: dict[str, Any], rows: list[Row], frames: Split, command: str) -> str:
+    """The page as text.
+
+    Args:
+      title: what was evaluated.
+      summary: of `frames.summarise`.
+      rows: of `frames.evaluate_frames`.
+      frames: the split that they are of.
+      command: what makes the report again.
+    """
+    measured = [r for r in rows if r.dice is not None]
+    worst = sorted(measured, key=_badness, reverse=True)[:WORST]
+    plots = [_agreement(m, [r for r in measured if r.measure == m]) for m in NAMES if m in summary]
+    return f"""<!doctype html>
+<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{html.escape(title)}</title><style>{STYLE}</style>
+<h1>{html.escape(title)}</h1>
+<p class="note">Research software. Not for clinical use. {html.escape(frames.fingerprint)}.</p>
+<h2>Millimetres</h2>
+{_size_table(summary)}
+<p class="note">Over all frames of the plane, the plane given; a failure has no geometry or Dice below 0.90.</p>
+{_plane_table(summary)}
+<h2>Agreement</h2>
+<div class="frames">{"".join(plots)}</div>
+<h2>The worst frames</h2>
+<p class="note">Green: annotated. Yellow: measured.</p>
+<div class="frames">{"".join(_picture(r, frames) for r in worst)}</div>
+<h2>Made by</h2><pre>{html.escape(command)}</pre>
+</html>
+"""
+
+
+def _badness(row: Row) -> float:
+    if row.error_mm is None:
+        return 1 - (row.dice or 0)
+    return np.inf if np.isnan(row.error_mm) else abs(row.error_mm)
+
+
+def _size_table(summary: dict[str, Any]) -> str:
+    columns = {
+        "frames": "frames",
+        "mae": "MAE mm",
+        "bias": "bias mm",
+        "sd": "SD mm",
+        "median": "median mm",
+        "max": "largest mm",
+        "dice": "Dice",
+        "hausdorff_mm": "Hausdorff mm",
+        "failed": "failed",
+        "accepted": "accepted",
+    }
+    head = "".join(f"<th>{name}</th>" for name in ["", *columns.values()])
+    body = "".join(
+        f"<tr><td>{name}</td>" + "".join(f"<td>{_number(summary[m].get(c))}</td>" for c in columns) + "</tr>"
+        for m, name in NAMES.items()
+        if m in summary
+    )
+    return f"<table><tr>{head}</tr>{body}</table>"
+
+
+def _plane_table(summary: dict[str, Any]) -> str:
+    if "plane" not in summary:
+        return "<p>Planes: not measured, the network knows only one.</p>"
+    planes = summary["plane"]
+    rows = "".join(f"<tr><td>{p}</td><td>{_number(v)}</td></tr>" for p, v in planes["recall"].items())
+    total = f"<tr><td>all {planes['frames']} frames</td><td>{_number(planes['accuracy'])}</td></tr>"
+    return f"<h2>Planes</h2><table><tr><th></th><th>recall</th></tr>{rows}{total}</table>"
+
+
+def _number(value: Any) -> str:
+    if value is None:
+        return "not measured"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def _agreement(measure: str, rows: list[Row]) -> str:
+    """A Bland-Altman plot (Lancet 1986; 327: 307-10): difference over mean, bias and 95 % limits."""
+    pairs = [(r.measured_mm, r.true_mm) for r in rows if r.measured_mm is not None and r.true_mm is not None]
+    if len(pairs) < 2:
+        return ""
+    measured, true = np.array(pairs, float).T
+    difference = measured - true
+    bias, limit = difference.mean(), 1.96 * difference.std(ddof=1)
+    figure, axes = plt.subplots(figsize=(5, 3.6), layout="constrained")
+    axes.plot((measured + true) / 2, difference, "o", ms=3, alpha=0.6, color="#1f5f8b")
+    for y, style in ((bias, "-"), (bias - limit, "--"), (bias + limit, "--")):
+        axes.axhline(y, ls=style, lw=1, color="#444")
+    axes.set_xlabel(f"mean {NAMES[measure]} (mm)")
+    axes.set_ylabel("measured - annotated (mm)")
+    axes.set_title(f"{NAMES[measure]}: bias {bias:+.2f} mm, limits ± {limit:.2f}", fontsize=10)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=130)
+    plt.close(figure)
+    return _image(buffer.getvalue(), f"Bland-Altman plot of {NAMES[measure]}")
+
+
+def _picture(row: Row, frames: Split) -> str:
+    frame = frames[row.index]
+    error = "no figure" if row.error_mm is None or np.isnan(row.error_mm) else f"{row.error_mm:+.2f} mm"
+    image = Image.fromarray(overlay.draw(frame.image, row.found, [], frame.shape))
+    image.thumbnail((PICTURE_WIDTH, PICTURE_WIDTH))
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG")
+    name = html.escape(row.filename)
+    text = f"{name}: {NAMES[row.measure or 'hc_mm']} {error}, Dice {row.dice:.3f}"
+    return f"<figure>{_image(buffer.getvalue(), name)}<figcaption>{text}</figcaption></figure>"
+
+
+def _image(png: bytes, text: str) -> str:
+    return f'<img alt="{text}" src="data:image/png;base64,{base64.b64encode(png).decode()}">'

@@ -1,0 +1,135 @@
+"""A run's newest checkpoint -> parameters -> a bundle."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.export
+import jax.numpy as jnp
+import numpy as np
+
+from fetal_jax import bundle, checkpoints, model, recipe, train
+from fetal_jax.errors import UserError
+from fetal_jax.sharding import Sharding
+
+PLATFORMS = ("cpu", "cuda", "tpu")
+
+LICENCES = {
+    "hc18": "Weights trained on HC18 (T. L. A. van den Heuvel et al., doi 10.5281/zenodo.1327317), CC BY 4.0.",
+    "fetal_phantom": "Weights trained on drawn frames, Apache-2.0.",
+}
+
+
+def load_run(workdir: Path) -> tuple[Any, Any, int, dict[str, Any]]:
+    """(recipe, EMA parameters, step, meta) of a run's newest checkpoint, onto the devices at hand.
+
+    Raises:
+      UserError: no run there, or none that has saved yet.
+    """
+    config = recipe.from_json(workdir / "config.json")
+    if not (workdir / checkpoints.FOLDER).is_dir():
+        raise UserError(f"{workdir} has no checkpoint yet: run fetal-jax train first")
+    manager = checkpoints.manager(workdir, config.keep_checkpoints)
+    step = manager.latest_step()
+    if step is None:
+        raise UserError(f"{workdir} has no checkpoint yet: run fetal-jax train first")
+    network, tx = model.from_config(config.model, len(config.planes)), train.optimiser(config)
+    abstract = jax.eval_shape(lambda: train.initial_state(network, tx, config))
+    one = Sharding.create(-1, 1).replicated
+    abstract = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=one), abstract)
+    state, meta = checkpoints.restore(manager, step, abstract)
+    manager.close()
+    return config, state.ema, step, meta
+
+
+def write_bundle(workdir: Path, out: Path, with_onnx: bool) -> None:
+    """Export the newest checkpoint of a run into a bundle directory.
+
+    Args:
+      workdir: of `fetal-jax train`.
+      out: the bundle; made, or overwritten if it is one.
+      with_onnx: also write `model.onnx`, which `measure` runs.
+
+    Raises:
+      UserError: no checkpoint, or `out` holds something else.
+    """
+    config, params, step, meta = load_run(workdir)
+    if out.exists() and any(out.iterdir()) and not (out / bundle.INFO).is_file():
+        raise UserError(f"{out} is not empty and no bundle: give another --out")
+    out.mkdir(parents=True, exist_ok=True)
+    for name in (bundle.ONNX, bundle.STABLEHLO):
+        (out / name).unlink(missing_ok=True)
+    params = jax.tree.map(np.asarray, params)
+
+    (out / bundle.STABLEHLO).write_bytes(stablehlo(config, params))
+    if with_onnx:
+        onnx_graph = _onnx_graph()
+        graph = onnx_graph.build(params, config.model, tuple(config.input_shape))
+        (out / bundle.ONNX).write_bytes(graph.SerializeToString())
+
+    info = replace(
+        train.bundle_info(config),
+        training={
+            "dataset": meta["dataset"],
+            "fingerprint": meta["fingerprint"],
+            "steps": step,
+            "recipe": recipe.portable(config),
+            "fetal_jax": version("fetal_jax"),
+        },
+        licence=LICENCES[config.data.name.split("/")[0]],
+    )
+    (out / bundle.CARD).write_text(model_card(info))
+    bundle.write(out, info)
+
+
+def stablehlo(config: Any, params: Any) -> bytes:
+    """The network as serialised StableHLO, for any batch size, on `PLATFORMS`."""
+    network = model.from_config(config.model, len(config.planes))
+    (batch,) = jax.export.symbolic_shape("b")
+    frames = jax.ShapeDtypeStruct((batch, *config.input_shape, 1), jnp.uint8)
+    exported = jax.export.export(jax.jit(lambda x: network.apply({"params": params}, x)), platforms=PLATFORMS)(frames)
+    return bytes(exported.serialize())
+
+
+def bundle_parameters(folder: Path, like: Any) -> Any:
+    """The parameters that a bundle's `model.onnx` holds, as a tree like the given one.
+
+    Raises:
+      UserError: no bundle, one without ONNX, or one of another network.
+    """
+    info = bundle.read(folder)
+    if bundle.ONNX not in info.files:
+        raise UserError(f"{folder} has no {bundle.ONNX}, which holds the parameters: export it with --onnx")
+    onnx_graph = _onnx_graph()
+    import onnx
+
+    return onnx_graph.parameters(onnx.load(folder / bundle.ONNX), like)
+
+
+def _onnx_graph() -> Any:
+    try:
+        from fetal_jax import onnx_graph
+    except ImportError:
+        raise UserError("onnx is not installed: pip install 'fetal_jax[export]'") from None
+    return onnx_graph
+
+
+def model_card(info: bundle.BundleInfo) -> str:
+    """`MODEL_CARD.md`: what the network is, from what, under which licence."""
+    training = info.training
+    return f"""# Model card
+
+Research software. **Not for clinical use.**
+
+- Names these planes: {", ".join(info.planes)}; segments the structure of the plane.
+- Input: one grey frame, letterboxed to {info.input_shape[0]}x{info.input_shape[1]} pixels; predictions are
+  {"averaged with those of the mirrored frame" if info.flip_average else "of the frame alone"}.
+- Trained for {training["steps"]} steps on {training["fingerprint"]}.
+- {info.licence}
+- A femur's width: {info.shaft_width}.
+- Frames of other hospitals and machines than those it was trained on may fail.
+"""

@@ -1,0 +1,5 @@
+"""Growth standards. NumPy."""
+
+from fetal_jax.growth.intergrowth import size_for_age
+
+__all__ = ["size_for_age"]

@@ -1,0 +1,142 @@
+"""The network as an ONNX graph, built from its parameters: a U-Net is ten kinds of node.
+
+Arrays are channels-first there. Initializers of the parameters are named by their path in the tree, so that a bundle
+can start a training (`init.bundle`).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from fetal_jax.errors import UserError
+
+Array = NDArray[Any]
+OPSET, IR_VERSION = 18, 9
+
+
+class Graph:
+    """Nodes and initializers, in the order that they are run."""
+
+    def __init__(self) -> None:
+        self.nodes: list[Any] = []
+        self.initializers: dict[str, Array] = {}
+
+    def add(self, kind: str, inputs: list[str], output: str = "", **attributes: Any) -> str:
+        output = output or f"{kind}_{len(self.nodes)}"
+        self.nodes.append(helper.make_node(kind, inputs, [output], **attributes))
+        return output
+
+    def constant(self, name: str, value: Any, dtype: Any = np.float32) -> str:
+        self.initializers.setdefault(name, np.asarray(value, dtype))
+        return name
+
+    def convolution(self, x: str, path: str, kernel: Array, bias: Array | None = None) -> str:
+        """'SAME' convolution with a kernel (k, k, in, out), or 1x1 with a dense layer's (in, out)."""
+        kernel = kernel if kernel.ndim == 4 else kernel[None, None]
+        inputs = [x, self.constant(f"{path}/kernel", kernel.transpose(3, 2, 0, 1))]
+        if bias is not None:
+            inputs.append(self.constant(f"{path}/bias", bias))
+        return self.add("Conv", inputs, pads=[kernel.shape[0] // 2] * 4)
+
+    def group_norm(self, x: str, path: str, scale: Array, bias: Array, groups: int, shape: tuple[int, int]) -> str:
+        channels = len(scale)
+        grouped = self.constant(f"shape/groups{groups}", [0, groups, -1], np.int64)
+        whole = self.constant(f"shape/{channels}x{shape[0]}x{shape[1]}", [0, channels, *shape], np.int64)
+        ones = self.constant(f"ones{groups}", np.ones(groups))
+        zeros = self.constant(f"zeros{groups}", np.zeros(groups))
+        x = self.add("InstanceNormalization", [self.add("Reshape", [x, grouped]), ones, zeros], epsilon=1e-6)
+        x = self.add("Reshape", [x, whole])
+        x = self.add("Mul", [x, self.constant(f"{path}/scale", scale.reshape(-1, 1, 1))])
+        return self.add("Add", [x, self.constant(f"{path}/bias", bias.reshape(-1, 1, 1))])
+
+
+def build(params: Any, config: Any, input_shape: tuple[int, int]) -> onnx.ModelProto:
+    """The graph of `model.UNet` with these parameters.
+
+    Args:
+      params: the tree, as NumPy arrays.
+      config: the recipe's `model` part.
+      input_shape: (H, W).
+
+    Returns:
+      A model from `frames` (b, H, W, 1) uint8 to `map_logits` (b, H, W) and `plane_logits` (b, P), float32.
+    """
+    g = Graph()
+    height, width = input_shape
+
+    def block(x: str, name: str, depth: int, shape: tuple[int, int]) -> str:
+        for i in range(depth):
+            part, path = params[name][f"conv{i}"], f"{name}/conv{i}"
+            x = g.convolution(x, f"{path}/conv", part["conv"]["kernel"])
+            groups = min(config.groups, len(part["scale"]))
+            x = g.add("Relu", [g.group_norm(x, path, part["scale"], part["bias"], groups, shape)])
+        return x
+
+    def dense(x: str, path: str, part: Any) -> str:
+        return g.convolution(x, path, part["kernel"], part["bias"])
+
+    x = g.add("Transpose", [g.add("Cast", ["frames"], to=TensorProto.FLOAT)], perm=[0, 3, 1, 2])
+    x = g.add("Div", [g.add("Sub", [x, g.constant("mean", config.mean)]), g.constant("std", config.std)])
+    shapes = [(height // (config.stem * 2**i), width // (config.stem * 2**i)) for i in range(len(config.multipliers))]
+    if config.stem > 1:
+        x = g.add("SpaceToDepth", [x], blocksize=config.stem)
+
+    skips = []
+    for i, depth in enumerate(config.depths):
+        x = g.add("MaxPool", [x], kernel_shape=[2, 2], strides=[2, 2]) if i else x
+        x = block(x, f"down{i}", depth, shapes[i])
+        skips.append(x)
+
+    plane = dense(g.add("GlobalAveragePool", [x]), "plane", params["plane"])
+    g.add("Flatten", [plane], "plane_logits")
+
+    for i in reversed(range(len(skips) - 1)):
+        x = dense(x, f"upsample{i}/project", params[f"upsample{i}"]["project"])
+        x = g.add("DepthToSpace", [x], blocksize=2, mode="DCR")
+        x = block(g.add("Concat", [skips[i], x], axis=1), f"up{i}", 2, shapes[i])
+
+    x = dense(x, "map", params["map"])
+    if config.stem > 1:
+        x = g.add("DepthToSpace", [x], blocksize=config.stem, mode="DCR")
+    g.add("Squeeze", [x, g.constant("axis1", [1], np.int64)], "map_logits")
+
+    planes = params["plane"]["kernel"].shape[1]
+    graph = helper.make_graph(
+        g.nodes,
+        "fetal_jax",
+        [helper.make_tensor_value_info("frames", TensorProto.UINT8, ["b", height, width, 1])],
+        [
+            helper.make_tensor_value_info("map_logits", TensorProto.FLOAT, ["b", height, width]),
+            helper.make_tensor_value_info("plane_logits", TensorProto.FLOAT, ["b", planes]),
+        ],
+        [numpy_helper.from_array(np.ascontiguousarray(v), k) for k, v in g.initializers.items()],
+    )
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
+    onnx.checker.check_model(made, full_check=True)
+    return made
+
+
+def parameters(model: onnx.ModelProto, like: Any) -> Any:
+    """The parameters of a graph made by `build`, as a tree of the shapes of `like`.
+
+    Raises:
+      UserError: the graph is of another network; names the first parameter that differs.
+    """
+    stored = {i.name: numpy_helper.to_array(i) for i in model.graph.initializer}
+
+    def take(tree: Any, path: str) -> Any:
+        if isinstance(tree, dict):
+            return {k: take(v, f"{path}/{k}" if path else k) for k, v in tree.items()}
+        array = stored.get(path)
+        if array is not None and array.ndim == 4:  # (out, in, k, k), or 1x1 for a dense layer
+            array = array.transpose(2, 3, 1, 0)
+        if array is None or array.size != tree.size or (tree.ndim > 1 and array.shape[-2:] != tree.shape[-2:]):
+            raise UserError(f"init.bundle holds another network: {path} is {getattr(array, 'shape', 'missing')}")
+        return array.reshape(tree.shape)
+
+    return take(like, "")

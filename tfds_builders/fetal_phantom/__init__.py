@@ -1,0 +1,1 @@
+"""fetal_phantom: drawn frames of heads, abdomens, femurs and none of them, with exact geometry."""
