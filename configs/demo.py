@@ -9,13 +9,11 @@ from fetal_jax.recipe import defaults
 def get_config():
     config = defaults()
     config.data.name = "fetal_phantom/small"
-    config.input_shape = (144, 192)
-    config.model.multipliers = (1, 2, 4, 8)
-    config.model.depths = (2, 2, 2, 2)
+    config.input_shape = (160, 192)
     config.batch_size = 16
-    config.total_steps = 500
-    config.eval_every = 250
+    config.total_steps = 560
+    config.eval_every = 280
     config.checkpoint_every = 100
-    config.optim.lr = 4e-3
+    config.optim.lr = 3e-3
     config.optim.ema = 0.98
     return config

@@ -1,7 +1,7 @@
 """HC18's heads on two CPU cores, within 45 minutes from frames to table.
 
-    fetal-jax prepare hc18/benchmark --manual-dir DIR
-    fetal-jax train --config=configs/hc18.py --workdir=runs/hc18
+fetal-jax prepare hc18/benchmark --manual-dir DIR
+fetal-jax train --config=configs/hc18.py --workdir=runs/hc18
 """
 
 from fetal_jax.recipe import defaults

@@ -1,0 +1,1 @@
+"""Fetal biometry from ultrasound in JAX: from a frame to millimetres."""

@@ -98,6 +98,7 @@ class Ellipse:
 
     @property
     def perimeter(self) -> float:
+        """The exact circumference, in the unit of the axes."""
         return float(perimeter(self.a, self.b))
 
     def transform(self, m: Array) -> Ellipse:
@@ -128,19 +129,26 @@ class Shaft:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         return np.array([self.x1, self.y1, self.x2, self.y2, self.width], dtype or float)
 
+    @classmethod
+    def from_ends(cls, ends: ArrayLike, width: float) -> Self:
+        """From two points, (2, 2), each (x, y)."""
+        (x1, y1), (x2, y2) = np.asarray(ends, float)
+        return cls(float(x1), float(y1), float(x2), float(y2), float(width))
+
     @property
     def ends(self) -> Array:
+        """(2, 2): the two end points, each (x, y)."""
         return np.array([[self.x1, self.y1], [self.x2, self.y2]])
 
     @property
     def length(self) -> float:
+        """The chord between the two ends."""
         return float(np.hypot(self.x2 - self.x1, self.y2 - self.y1))
 
     def transform(self, m: Array) -> Shaft:
         """Its image under an affine map; the width is scaled by the root of the determinant."""
-        (x1, y1), (x2, y2) = apply(m, self.ends)
         scale = np.sqrt(abs(np.linalg.det(m[:, :2])))
-        return Shaft(float(x1), float(y1), float(x2), float(y2), float(self.width * scale))
+        return Shaft.from_ends(apply(m, self.ends), self.width * scale)
 
     def corners(self) -> Array:
         """(4, 2): the rectangle's corners, in order around it."""

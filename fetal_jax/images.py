@@ -23,7 +23,9 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     try:
         with Image.open(path) as image:
             if image.mode not in ("1", "L", "LA", "P", "PA", "RGB", "RGBA"):
-                raise UserError(f"{path} holds a {image.mode} image, not 8 bits a channel: save it as 8-bit grey or RGB")
+                raise UserError(
+                    f"{path} holds a {image.mode} image, not 8 bits a channel: save it as 8-bit grey or RGB"
+                )
             grey = image.mode in ("1", "L", "LA")
             return np.asarray(image.convert("L" if grey else "RGB"))
     except FileNotFoundError:

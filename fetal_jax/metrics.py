@@ -48,7 +48,7 @@ def overlap(
     if fitted is None:
         return 0.0, float("nan")
     if isinstance(true, Shaft) and isinstance(fitted, Shaft) and np.isnan(true.width):
-        fitted = Shaft(*np.asarray(fitted)[:4], np.nan)  # the width was never annotated: the same rule draws both
+        fitted = Shaft.from_ends(fitted.ends, np.nan)  # the width was never annotated: the same rule draws both
     one, other = geometry.mask(fitted, *shape), geometry.mask(true, *shape)
     return dice(one, other), hausdorff(one, other, spacing_mm)
 

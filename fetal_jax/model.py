@@ -23,6 +23,7 @@ class Conv3x3(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
+        """(B, H, W, C) -> (B, H, W, features)."""
         x = nn.Conv(self.features, (3, 3), use_bias=False, kernel_init=HE, dtype=self.dtype, name="conv")(x)
         scale = self.param("scale", nn.initializers.ones, (self.features,), jnp.float32)
         bias = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)
@@ -39,6 +40,7 @@ class Block(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
+        """(B, H, W, C) -> (B, H, W, features)."""
         for i in range(self.depth):
             x = Conv3x3(self.features, self.groups, self.dtype, name=f"conv{i}")(x)
         return x
@@ -52,6 +54,7 @@ class Upsample(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
+        """(B, H, W, C) -> (B, 2H, 2W, features)."""
         return ops.depth_to_space(nn.Dense(4 * self.features, dtype=self.dtype, name="project")(x), 2)
 
 

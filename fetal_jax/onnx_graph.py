@@ -27,11 +27,13 @@ class Graph:
         self.initializers: dict[str, Array] = {}
 
     def add(self, kind: str, inputs: list[str], output: str = "", **attributes: Any) -> str:
+        """One node; returns the name of its output."""
         output = output or f"{kind}_{len(self.nodes)}"
         self.nodes.append(helper.make_node(kind, inputs, [output], **attributes))
         return output
 
     def constant(self, name: str, value: Any, dtype: Any = np.float32) -> str:
+        """One initializer; returns its name."""
         self.initializers.setdefault(name, np.asarray(value, dtype))
         return name
 
@@ -44,6 +46,7 @@ class Graph:
         return self.add("Conv", inputs, pads=[kernel.shape[0] // 2] * 4)
 
     def group_norm(self, x: str, path: str, scale: Array, bias: Array, groups: int, shape: tuple[int, int]) -> str:
+        """`ops.group_norm`, as instance norm over reshaped groups: (B, groups, what is left)."""
         channels = len(scale)
         grouped = self.constant(f"shape/groups{groups}", [0, groups, -1], np.int64)
         whole = self.constant(f"shape/{channels}x{shape[0]}x{shape[1]}", [0, channels, *shape], np.int64)

@@ -92,7 +92,9 @@ def load(path: str, overrides: list[str]) -> ml_collections.ConfigDict:
 
 
 def _one_line(error: Exception) -> str:
-    return " ".join(str(error.args[0] if error.args else error).replace("\\n", " ").replace("\\'", "").replace("'", "").split())
+    return " ".join(
+        str(error.args[0] if error.args else error).replace("\\n", " ").replace("\\'", "").replace("'", "").split()
+    )
 
 
 def _find(path: str) -> Path:
@@ -120,7 +122,11 @@ def check(config: Any) -> None:
         ("input_shape", len(config.input_shape) == 2, "two numbers, height and width"),
         ("input_shape", all(n > 0 and n % divisor == 0 for n in config.input_shape), f"multiples of {divisor}"),
         ("planes", len(config.planes) > 0 and set(config.planes) <= set(PLANES), f"some of {', '.join(PLANES)}"),
-        ("model.width", all(w > 0 and w % min(model.groups, w) == 0 for w in _widths(model)), "a multiple of the groups"),
+        (
+            "model.width",
+            all(w > 0 and w % min(model.groups, w) == 0 for w in _widths(model)),
+            "a multiple of the groups",
+        ),
         ("model.depths", len(model.depths) == len(model.multipliers), "as many as model.multipliers"),
         ("model.stem", model.stem in (1, 2), "1 or 2"),
         ("model.dtype", model.dtype in ("float32", "bfloat16"), "float32 or bfloat16"),

@@ -29,7 +29,9 @@ class Sharding:
         count = jax.device_count()
         sizes = [count // max(fsdp, 1) if data == -1 else data, count // max(data, 1) if fsdp == -1 else fsdp]
         if min(sizes) < 1 or sizes[0] * sizes[1] != count:
-            raise UserError(f"config.mesh is {data} x {fsdp}, but there are {count} devices: their product must be that")
+            raise UserError(
+                f"config.mesh is {data} x {fsdp}, but there are {count} devices: their product must be that"
+            )
         return cls(jax.make_mesh(tuple(sizes), ("data", "fsdp"), axis_types=(AxisType.Auto, AxisType.Auto)))
 
     @property
@@ -43,7 +45,7 @@ class Sharding:
         return NamedSharding(self.mesh, PartitionSpec())
 
     def parameters(self, abstract: Any) -> Any:
-        """A sharding for each leaf of a tree: its last axis over `fsdp` where that divides and the leaf is not small."""
+        """A sharding for each leaf of a tree: its last axis over `fsdp` where that divides it and it is not small."""
 
         def place(leaf: Any) -> NamedSharding:
             parts = self.mesh.shape["fsdp"]

@@ -70,9 +70,7 @@ def train_step(
 
     def loss(params: Any) -> tuple[jax.Array, dict[str, jax.Array]]:
         map_logits, plane_logits = network.apply({"params": params}, frames)
-        return losses.joint_loss(
-            map_logits, plane_logits, target, has_map, batch["plane"], config.loss.cls_weight
-        )
+        return losses.joint_loss(map_logits, plane_logits, target, has_map, batch["plane"], config.loss.cls_weight)
 
     grads, logs = jax.grad(loss, has_aux=True)(state.params)
     updates, opt_state = tx.update(grads, state.opt_state, state.params)
@@ -150,12 +148,14 @@ class Log:
         self._board = SummaryWriter(str(workdir / "tensorboard"), purge_step=step + 1)
 
     def write(self, step: int, row: dict[str, float]) -> None:
+        """Append one row."""
         with self._path.open("a") as f:
             f.write(json.dumps({"step": step} | row) + "\n")
         for name, value in row.items():
             self._board.add_scalar(name, value, step)
 
     def close(self) -> None:
+        """Flush TensorBoard's file."""
         self._board.close()
 
 

@@ -41,12 +41,12 @@ def draw_hc18(folder: Path, examinations: int = 12, size: tuple[int, int] = (540
     for examination in range(examinations):
         for suffix in ("_HC", "_2HC"):
             name = f"{examination:03d}{suffix}"
-            a = rng.uniform(120, 260)
-            centre = np.array(size[::-1]) / 2 + rng.uniform(-40, 40, 2)
+            a = size[1] * rng.uniform(0.15, 0.32)
+            centre = np.array(size[::-1]) * (0.5 + rng.uniform(-0.05, 0.05, 2))
             ellipse = Ellipse(*centre, a, a * rng.uniform(0.7, 0.85), rng.uniform(-1.5, 1.5))
             frame = (rng.uniform(20, 60, size) * 0.8).astype(np.uint8)
             points = np.round((ellipse.points(720) - 0.5) * 16).astype(np.int32)
-            cv2.polylines(frame, [points], True, 220, 5, cv2.LINE_AA, 4)
+            cv2.polylines(frame, [points], True, 220, max(size[1] // 160, 1), cv2.LINE_AA, 4)
             outline = np.zeros(size, np.uint8)
             cells = np.unique(np.floor(ellipse.points(20_000)).astype(int), axis=0)
             inside = (cells >= 0).all(1) & (cells < size[::-1]).all(1)

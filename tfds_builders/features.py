@@ -31,7 +31,7 @@ def features() -> tfds.features.FeaturesDict:
             "ellipse": shape,
             "shaft": shape,
             "spacing_mm": scalar,
-            **{name: scalar for name in MILLIMETRES},
+            **dict.fromkeys(MILLIMETRES, scalar),
             "subject": tfds.features.Text(),
             "device": tfds.features.Text(),
             "filename": tfds.features.Text(),
@@ -53,8 +53,7 @@ def example(
     subject: str,
     device: str,
     filename: str,
-    image_bytes: bytes | None = None,
-    **millimetres: float,
+    millimetres: dict[str, float],
 ) -> dict[str, Any]:
     """One example from a grey frame (H, W) uint8 and its geometry in the frame's pixels.
 
@@ -66,13 +65,12 @@ def example(
       subject: what a split must not cross.
       device: the machine, "" where unknown.
       filename: where it comes from.
-      image_bytes: the frame as its file holds it, where that is a grey PNG: stored as it is.
-      **millimetres: any of `MILLIMETRES`, where the source states it.
+      millimetres: any of `MILLIMETRES`, where the source states it.
     """
     inside = np.zeros(image.shape, np.uint8) if shape is None else geometry.mask(shape, *image.shape).astype(np.uint8)
     kind = {geometry.Ellipse: "ellipse", geometry.Shaft: "shaft", type(None): "none"}[type(shape)]
     return {
-        "image": io.BytesIO(image_bytes) if image_bytes else png(image),
+        "image": png(image),
         "segmentation_mask": png(inside),
         "plane": plane,
         "geometry": kind,

@@ -61,8 +61,7 @@ def fit_shaft(probability: Array) -> Shaft | None:
         near = (depth > 0.25 * plateau) & (depth < 2.5 * plateau) & (width >= plateau / 2)
         offset = np.polyval(np.polyfit(s[near], centre[near], 1), end) if near.sum() >= 3 else 0.0
         corners.append(middle + end * along + offset * side)
-    (x1, y1), (x2, y2) = corners
-    return Shaft(float(x1), float(y1), float(x2), float(y2), plateau)
+    return Shaft.from_ends(corners, plateau)
 
 
 def _crossing(s: Array, width: Array, i: int, level: float) -> float:

@@ -88,7 +88,9 @@ def print_table(summary: dict[str, Any]) -> None:
     for measure, name in NAMES.items():
         if measure in summary:
             s = summary[measure]
-            figures = "no figure" if "mae" not in s else f"MAE {s['mae']:.2f}  bias {s['bias']:+.2f}  SD {s['sd']:.2f} mm"
+            figures = (
+                "no figure" if "mae" not in s else f"MAE {s['mae']:.2f}  bias {s['bias']:+.2f}  SD {s['sd']:.2f} mm"
+            )
             print(f"{name}  {s['frames']} frames  {figures}  Dice {s['dice']:.4f}  failed {s['failed']}")
     if "plane" in summary:
         recalls = "  ".join(f"{p} {100 * r:.1f} %" for p, r in summary["plane"]["recall"].items())

@@ -21,7 +21,9 @@ COMMANDS = {
 def main(argv: list[str] | None = None) -> int:
     """Run `fetal-jax COMMAND ...`. Returns the exit code: 0, 2 (the call is wrong) or 3 (some file was not read)."""
     argv = sys.argv[1:] if argv is None else argv
-    parser = argparse.ArgumentParser(prog="fetal-jax", description="Fetal biometry from ultrasound. Not for clinical use.")
+    parser = argparse.ArgumentParser(
+        prog="fetal-jax", description="Fetal biometry from ultrasound. Not for clinical use."
+    )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     asked = next((a for a in argv if not a.startswith("-")), None)
     for name, text in COMMANDS.items():

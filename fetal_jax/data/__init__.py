@@ -1,0 +1,1 @@
+"""A prepared builder -> examples -> augmented batches."""

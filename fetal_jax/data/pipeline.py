@@ -16,7 +16,7 @@ from fetal_jax.planes import GEOMETRIES
 from fetal_jax.preprocess import Letterbox, warp
 
 Array = NDArray[Any]
-Batch = dict[str, Array]
+Batch = dict[str, Any]
 
 CANVAS = 2
 """Frames are kept in memory at this multiple of the network's size, so that a zoomed frame is still sharp."""

@@ -74,7 +74,7 @@ class Split:
     def __getitem__(self, i: int) -> Frame:
         record = self._records[i]
         geometry = GEOMETRIES[int(record["geometry"])]
-        shape = {"ellipse": Ellipse, "shaft": Shaft}.get(geometry)
+        shape: Any = {"ellipse": Ellipse, "shaft": Shaft}.get(geometry)
         return Frame(
             image=record["image"][..., 0],
             plane=PLANES[int(record["plane"])] if record["plane"] >= 0 else None,

@@ -16,7 +16,7 @@ from fetal_jax.evaluation.frames import Row
 from fetal_jax.inference import overlay
 
 matplotlib.use("Agg")
-from matplotlib import pyplot as plt  # noqa: E402  (after the backend is chosen)
+from matplotlib import pyplot as plt
 
 WORST, PICTURE_WIDTH = 12, 480
 NAMES = {"hc_mm": "HC", "ac_mm": "AC", "fl_mm": "FL"}

@@ -16,10 +16,11 @@ from fetal_jax.images import SUFFIXES, read_image, write_png
 from fetal_jax.inference import overlay
 from fetal_jax.inference.predictor import FrameResult, Predictor
 
-COLUMNS = (
-    "file,frame,status,plane,plane_probability,hc_mm,bpd_mm,ofd_mm,ac_mm,fl_mm,long_mm,short_mm,"
-    "spacing_mm,spacing_source,ga_weeks,ga_standard,flags,reason"
-).split(",")
+COLUMNS = [
+    *("file", "frame", "status", "plane", "plane_probability"),
+    *("hc_mm", "bpd_mm", "ofd_mm", "ac_mm", "fl_mm", "long_mm", "short_mm"),
+    *("spacing_mm", "spacing_source", "ga_weeks", "ga_standard", "flags", "reason"),
+]
 LENGTHS = ("hc_mm", "bpd_mm", "ofd_mm", "ac_mm", "fl_mm")
 NOT_CLINICAL = "Research software. Not for clinical use."
 
@@ -33,6 +34,7 @@ class Spacings:
     table: dict[str, float] | None = None
 
     def of(self, path: Path) -> float | None:
+        """The spacing of a file, None where unknown."""
         return (self.table or {}).get(path.name, self.constant)
 
     @classmethod
@@ -50,7 +52,9 @@ class Spacings:
                     raise UserError(f"{path} needs the columns filename,spacing_mm, comma-separated")
                 rows = list(reader)
         except (OSError, UnicodeDecodeError) as e:
-            raise UserError(f"{path} cannot be read ({type(e).__name__}): give a CSV with filename,spacing_mm") from None
+            raise UserError(
+                f"{path} cannot be read ({type(e).__name__}): give a CSV with filename,spacing_mm"
+            ) from None
         table: dict[str, float] = {}
         for line, row in enumerate(rows, start=2):
             try:

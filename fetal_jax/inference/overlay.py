@@ -14,7 +14,7 @@ from fetal_jax.preprocess import to_grey
 
 Array = NDArray[Any]
 
-FOUND, TRUE, WRITING = (80, 220, 255), (120, 255, 120), (255, 255, 255)
+FOUND, TRUE, WRITING = (255, 210, 60), (90, 235, 120), (255, 255, 255)  # RGB
 SUBPIXEL_BITS = 4
 LINE_HEIGHT = 20
 

@@ -71,6 +71,7 @@ class Predictor:
 
     @property
     def letterbox(self) -> Letterbox:
+        """Frame -> network pixels."""
         return Letterbox(*self.info.input_shape)
 
     def predict(self, frames: Sequence[Array], spacings: Sequence[Spacing | None]) -> list[Prediction]:
@@ -114,7 +115,9 @@ class Predictor:
             raise UserError(f"--plane={plane} is not measured; one of auto, {', '.join(SHAPE_OF_PLANE)} is")
         if plane == "auto" and len(self.info.planes) < 2:
             only = self.info.planes[0]
-            raise UserError(f"this bundle cannot tell planes apart (it was trained on {only} alone): give --plane={only}")
+            raise UserError(
+                f"this bundle cannot tell planes apart (it was trained on {only} alone): give --plane={only}"
+            )
 
     def _result(self, seen: Prediction, shape: tuple[int, int], spacing: Spacing | None, asked: str) -> FrameResult:
         plane = max(seen.planes, key=lambda p: seen.planes[p]) if asked == "auto" else asked

@@ -38,6 +38,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         )
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[tuple[int, dict[str, Any]]]]:
+        del dl_manager  # nothing is downloaded
         counts = self.COUNTS[self.builder_config.name]
         return {split: self._generate_examples(FIRST_SEED[split], n) for split, n in counts.items()}
 
@@ -57,5 +58,5 @@ def example(plane: str, seed: int) -> dict[str, Any]:
         subject=f"phantom{seed}",
         device="phantom",
         filename=f"{plane}_{seed}.png",
-        **phantom.millimetres,
+        millimetres=phantom.millimetres,
     )

@@ -6,6 +6,7 @@ their analytic distance, so that pixels, spacing and millimetres agree to float 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,7 +39,8 @@ def draw(plane: str, seed: int) -> Phantom:
     rng = np.random.default_rng([seed, ("other", "abdomen", "head", "femur").index(plane)])
     weeks = float(rng.uniform(14, 40))
     scene = Scene(rng)
-    shape, spacing, values = {"head": _head, "abdomen": _abdomen, "femur": _femur, "other": _other}[plane](scene, weeks)
+    anatomies: dict[str, Anatomy] = {"head": _head, "abdomen": _abdomen, "femur": _femur, "other": _other}
+    shape, spacing, values = anatomies[plane](scene, weeks)
     return Phantom(scene.render(spacing), plane, shape, spacing, weeks, values)
 
 
@@ -61,11 +63,12 @@ class Scene:
         """The window that holds an ellipse and a margin; in it, signed distance in pixels, negative inside, and |cos|
         of the angle between the beam and the outline's normal."""
         reach = np.sqrt((shape.axes_matrix**2).sum(1)) + margin
-        low = np.clip(np.floor([shape.cx, shape.cy] - reach), 0, [WIDTH, HEIGHT]).astype(int)
-        high = np.clip(np.ceil([shape.cx, shape.cy] + reach), 0, [WIDTH, HEIGHT]).astype(int)
+        centre = np.array([shape.cx, shape.cy], np.float32)
+        low = np.clip(np.floor(centre - reach), 0, [WIDTH, HEIGHT]).astype(int)
+        high = np.clip(np.ceil(centre + reach), 0, [WIDTH, HEIGHT]).astype(int)
         window = (slice(low[1], high[1]), slice(low[0], high[0]))
         inverse = np.linalg.inv(shape.axes_matrix).astype(np.float32)
-        local = (self.centres[window] - np.float32([shape.cx, shape.cy])) @ inverse.T
+        local = (self.centres[window] - centre) @ inverse.T
         r = np.hypot(local[..., 0], local[..., 1]) + 1e-6
         gradient = (local / r[..., None]) @ inverse
         steep = np.hypot(gradient[..., 0], gradient[..., 1]) + 1e-6
@@ -98,7 +101,9 @@ class Scene:
         rng = self.rng
         mean = cv2.GaussianBlur(self.echo, (0, 0), 0.7) * 10 ** (-self._shadow() / 20)
         axial, lateral = rng.uniform(0.7, 1.1), rng.uniform(1.1, 2.0)
-        field = [cv2.GaussianBlur(rng.standard_normal(mean.shape, np.float32), (0, 0), lateral, None, axial) for _ in "ri"]
+        field = [
+            cv2.GaussianBlur(rng.standard_normal(mean.shape, np.float32), (0, 0), lateral, None, axial) for _ in "ri"
+        ]
         speckle = np.sqrt(field[0] ** 2 + field[1] ** 2)
         amplitude = mean * (0.35 + 0.65 * speckle / speckle.mean()) + 0.002
         compressed = 1 + 20 * np.log10(np.maximum(amplitude, 1e-5)) / rng.uniform(42, 58)
@@ -120,8 +125,14 @@ class Scene:
         y = np.broadcast_to(rows - 0.5, x.shape)
         behind = np.cumsum(cv2.remap(self.loss, x, np.ascontiguousarray(y), cv2.INTER_LINEAR), axis=0)
         entry = self.apex[0] + (self.centres[..., 0] - self.apex[0]) * -self.apex[1] / (rows - self.apex[1])
-        back = cv2.remap(behind, entry - 0.5, np.ascontiguousarray(y), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        back = cv2.remap(
+            behind, entry - 0.5, np.ascontiguousarray(y), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        )
         return cv2.GaussianBlur(np.minimum(back, 25), (0, 0), 2.5)
+
+
+Anatomy = Callable[[Scene, float], tuple[Ellipse | Shaft | None, float, dict[str, float]]]
+"""Draws a structure of a gestational age into a scene: its shape in pixels, the spacing, its millimetres."""
 
 
 def smooth_noise(rng: np.random.Generator, grain: int) -> Array:
@@ -146,7 +157,9 @@ def _place(rng: np.random.Generator, a: float, b: float, angle: float) -> Ellips
 
 def _within(outer: Ellipse, x: float, y: float, a: float, b: float, turn: float = 0.0) -> Ellipse:
     """An ellipse given in units of another one's axes."""
-    matrix = outer.axes_matrix @ np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) @ np.diag([a, b])
+    matrix = (
+        outer.axes_matrix @ np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) @ np.diag([a, b])
+    )
     return Ellipse.from_matrix(outer.axes_matrix @ [x, y] + (outer.cx, outer.cy), matrix)
 
 
@@ -159,6 +172,7 @@ def _head(scene: Scene, weeks: float) -> tuple[Ellipse, float, dict[str, float]]
     a, angle = a_mm / spacing, np.deg2rad(rng.normal(0, 25))
     skull = _place(rng, a, ratio * a, angle)
     scale = a / 100
+    scene.echo *= rng.uniform(0.3, 1.1)
     scene.fill(skull, float(rng.uniform(0.05, 0.12)))
     scene.echo *= 0.7 + 0.6 * smooth_noise(rng, 25)
     for side in (-1, 1):
@@ -166,7 +180,7 @@ def _head(scene: Scene, weeks: float) -> tuple[Ellipse, float, dict[str, float]]
         scene.rim(_within(skull, rng.uniform(-0.2, 0.2), side * 0.5, 0.45, 0.22), 2 * scale, 0.15, 3)
     for x in (-0.55, 0.3):
         ends = [skull.axes_matrix @ [x + dx, 0] + (skull.cx, skull.cy) for dx in (0, rng.uniform(0.25, 0.5))]
-        scene.bar(Shaft(*ends[0], *ends[1], 2.5 * scale), 0.35, 0)
+        scene.bar(Shaft.from_ends(ends, 2.5 * scale), 0.35, 0)
     scene.fill(_within(skull, 0.42, 0, 0.09, 0.06), 0.02)
     scene.rim(_within(skull, 0, 0, 1.05, 1.06), 1.5 * scale, 0.2, 4)
     scene.rim(skull, rng.uniform(3, 5.5) * scale, rng.uniform(0.9, 1.8), rng.uniform(2, 5), loss=rng.uniform(0.2, 0.8))
@@ -181,6 +195,7 @@ def _abdomen(scene: Scene, weeks: float) -> tuple[Ellipse, float, dict[str, floa
     a = a_mm / spacing
     skin = _place(rng, a, ratio * a, rng.uniform(-np.pi / 2, np.pi / 2))
     scale = a / 100
+    scene.echo *= rng.uniform(0.2, 0.7)  # fluid, or tissue darker than liver
     scene.fill(skin, float(rng.uniform(0.18, 0.3)))
     scene.echo *= 0.8 + 0.4 * smooth_noise(rng, 15)
     turn = rng.uniform(0, 2 * np.pi)
@@ -198,7 +213,7 @@ def _abdomen(scene: Scene, weeks: float) -> tuple[Ellipse, float, dict[str, floa
     scene.fill(_within(skin, *at(-0.45, 0.1), 0.06, 0.06), 0.01)  # aorta
     for side in (-1, 1):
         scene.rim(_within(skin, *at(-0.2, side * 0.1), 0.75, 0.78), 2 * scale, 0.1, 6)
-    scene.rim(skin, rng.uniform(2, 4.5) * scale, rng.uniform(0.4, 1.0), rng.uniform(2, 5), loss=0.1)
+    scene.rim(skin, rng.uniform(2.5, 5) * scale, rng.uniform(0.5, 1.2), rng.uniform(2, 5), loss=0.1)
     return skin, spacing, {"ac_mm": ac}
 
 
@@ -210,7 +225,7 @@ def _femur(scene: Scene, weeks: float) -> tuple[Shaft, float, dict[str, float]]:
     half = length / 2 * np.array([np.cos(angle), np.sin(angle)])
     middle = np.array([WIDTH, HEIGHT]) / 2 + rng.uniform(-40, 40, 2)
     width = float(np.clip(rng.uniform(0.07, 0.11) * length, 6, 18))
-    bone = Shaft(*(middle - half), *(middle + half), width)
+    bone = Shaft.from_ends([middle - half, middle + half], width)
     thigh = Ellipse(middle[0], middle[1], 0.85 * length, 0.42 * length, geometry.wrap(angle))
     scene.fill(thigh, float(rng.uniform(0.08, 0.16)))
     scene.echo *= 0.8 + 0.4 * smooth_noise(rng, 10)
@@ -220,9 +235,8 @@ def _femur(scene: Scene, weeks: float) -> tuple[Shaft, float, dict[str, float]]:
         knob = end + out * width * 1.1
         scene.fill(Ellipse(knob[0], knob[1], width * 1.1, width, 0.0), 0.03)
     if rng.random() < 0.3:  # the other thigh's bone, weaker and deeper
-        down = np.array([0, rng.uniform(0.3, 0.45) * length])
-        shift = np.concatenate([down, down]) + rng.uniform(-20, 20)
-        scene.bar(Shaft(*(bone.ends.ravel() * 0.9 + 0.1 * np.tile(middle, 2) + shift), width * 0.7), 0.15, 0.1)
+        shift = np.array([0, rng.uniform(0.3, 0.45) * length]) + rng.uniform(-20, 20)
+        scene.bar(Shaft.from_ends(0.9 * bone.ends + 0.1 * middle + shift, 0.7 * width), 0.15, 0.1)
     scene.bar(bone, rng.uniform(0.8, 1.6), rng.uniform(0.5, 1.5), bow=rng.uniform(-0.02, 0.02))
     return bone, spacing, {"fl_mm": fl}
 

@@ -25,6 +25,7 @@ class Row:
 
     @property
     def name(self) -> str:
+        """The frame's file name."""
         return self.frame.name
 
     @property

@@ -76,9 +76,11 @@ def example(row: folder.Row) -> dict[str, Any]:
         subject=row.examination,
         device="",
         filename=row.name,
-        hc_mm=row.hc_mm,
-        ofd_mm=2 * ellipse.a * row.spacing_mm,
-        bpd_mm=2 * ellipse.b * row.spacing_mm,
+        millimetres={
+            "hc_mm": row.hc_mm,
+            "ofd_mm": 2 * ellipse.a * row.spacing_mm,
+            "bpd_mm": 2 * ellipse.b * row.spacing_mm,
+        },
     )
 
 
@@ -90,7 +92,8 @@ def outline_ellipse(path: Path, shape: tuple[int, ...]) -> Ellipse:
     """
     outline = to_grey(read_image(path))
     if outline.shape != shape[:2]:
-        raise UserError(f"{path} is {outline.shape[1]}x{outline.shape[0]}, its frame {shape[1]}x{shape[0]}: copy both again")
+        sizes = [f"{s[1]}x{s[0]}" for s in (outline.shape, shape)]
+        raise UserError(f"{path} is {sizes[0]}, its frame {sizes[1]}: copy both again")
     rows, columns = np.nonzero(outline > 127)
     points = np.stack([columns, rows], axis=1) + HALF_PIXEL
     if len(points) < LEAST_POINTS:

@@ -1,0 +1,164 @@
+"""Map -> millimetres: exact where the map is, honest where it is not."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from fetal_jax import geometry
+from fetal_jax.biometry import FLAGS, direct_fit, fit_ellipse, measure, residuals
+from fetal_jax.geometry import Ellipse, Shaft
+from fetal_jax.planes import GEOMETRIES
+from fetal_jax.targets import coverage
+
+SHAPE = (176, 256)
+
+
+def drawn(shape: Ellipse | Shaft) -> np.ndarray:
+    kind = GEOMETRIES.index("ellipse" if isinstance(shape, Ellipse) else "shaft")
+    return np.asarray(coverage(jnp.asarray([kind]), jnp.asarray(np.asarray(shape, np.float32))[None], SHAPE))[0]
+
+
+def random_head(rng: np.random.Generator) -> Ellipse:
+    a = rng.uniform(45, 82)
+    return Ellipse(*(np.array([128, 88]) + rng.uniform(-3, 3, 2)), a, a * rng.uniform(0.7, 0.9), rng.uniform(-1.5, 1.5))
+
+
+def test_head_circumference_of_a_coverage_map():
+    rng = np.random.default_rng(0)
+    heads = [random_head(rng) for _ in range(40)]
+    errors = np.array([measure(drawn(h), "head", 0.6).hc_mm - 0.6 * h.perimeter for h in heads])
+    assert abs(errors.mean()) < 0.005
+    assert np.abs(errors).mean() < 0.015
+    assert np.abs(errors).max() < 0.06
+
+
+def test_axes_are_the_diameters():
+    head = Ellipse(128, 88, 80, 60, 0.3)
+    m = measure(drawn(head), "head", 0.5)
+    assert (m.ofd_mm, m.bpd_mm) == pytest.approx((80, 60), abs=0.02)
+    assert m.diameters_mm == (m.ofd_mm, m.bpd_mm)
+    np.testing.assert_allclose(np.asarray(m.ellipse), np.asarray(head), atol=0.02)
+    assert m.accepted
+    assert (m.ac_mm, m.fl_mm) == (None, None)
+
+
+def test_abdomen_gives_ac_and_no_named_diameters():
+    m = measure(drawn(Ellipse(128, 88, 70, 65, 0.3)), "abdomen", 1.0)
+    assert m.ac_mm == pytest.approx(geometry.perimeter(70, 65), abs=0.03)
+    assert (m.hc_mm, m.bpd_mm, m.ofd_mm) == (None, None, None)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_femur_length_at_any_angle_and_width(seed):
+    rng = np.random.default_rng(seed)
+    errors = []
+    for _ in range(10):
+        angle, half = rng.uniform(-3, 3), rng.uniform(10, 75)
+        along = half * np.array([np.cos(angle), np.sin(angle)])
+        middle = np.array([128, 88]) + rng.uniform(-3, 3, 2)
+        shaft = Shaft(*(middle - along), *(middle + along), rng.uniform(2, 6))
+        errors.append(measure(drawn(shaft), "femur", 0.5).fl_mm - 0.5 * shaft.length)
+    assert np.abs(errors).max() < 0.15
+
+
+def test_spacing_by_axis_is_rows_then_columns():
+    # 0.5 mm rows, 0.25 mm columns: an ellipse of 60 x 60 pixels is 30 mm wide and 60 mm tall across
+    m = measure(drawn(Ellipse(128, 88, 60, 60, 0)), "head", (0.5, 0.25))
+    assert (m.ofd_mm, m.bpd_mm) == pytest.approx((60, 30), abs=0.03)
+
+
+def test_a_head_cut_by_the_frame_keeps_its_circumference():
+    rng = np.random.default_rng(1)
+    for _ in range(10):
+        head = random_head(rng)
+        frame = (0.0, 0.0, head.cx + 0.75 * head.a * abs(np.cos(head.theta)) + 8, 176.0)
+        m = measure(np.where(np.arange(256) < int(frame[2]), drawn(head), 0), "head", 0.6, frame=frame)
+        assert m.hc_mm == pytest.approx(0.6 * head.perimeter, abs=0.5)
+
+
+def test_leaving_the_frame_is_flagged_and_still_accepted():
+    m = measure(drawn(Ellipse(30, 88, 70, 60, 0)), "head", 0.6)
+    assert "leaves the frame" in m.flags
+    assert m.accepted
+
+
+def test_outliers_do_not_pull_the_fit():
+    rng = np.random.default_rng(2)
+    head = Ellipse(128, 88, 75, 60, 0.4)
+    points = head.points(400) + rng.normal(0, 1, (400, 2))
+    points[:20] += 12  # 5 % dragged away
+    assert fit_ellipse(points).perimeter == pytest.approx(head.perimeter, abs=0.8)
+
+
+@given(st.floats(20, 90), st.floats(0.4, 0.99), st.floats(-1.5, 1.5), st.floats(0.3, 1))
+def test_exact_points_give_the_exact_ellipse(a, ratio, theta, part):
+    ellipse = Ellipse(10, -20, a, a * ratio, theta)
+    points = ellipse.points(200)[: int(200 * part)]
+    for fit in (direct_fit, fit_ellipse):
+        np.testing.assert_allclose(np.asarray(fit(points))[:4], np.asarray(ellipse)[:4], atol=1e-2)
+
+
+def test_residuals_are_distances():
+    circle = Ellipse(0, 0, 10, 10, 0)
+    np.testing.assert_allclose(residuals(circle, np.array([[13.0, 0], [0, 9]])), [3, -1], atol=1e-9)
+
+
+@pytest.mark.parametrize("points", [np.zeros((0, 2)), np.zeros((50, 2)), np.column_stack([np.arange(50.0)] * 2)])
+def test_what_is_no_ellipse_is_none(points):
+    assert fit_ellipse(points) is None
+
+
+def test_without_spacing_there_are_no_millimetres():
+    for shape, plane in ((Ellipse(128, 88, 60, 50, 0), "head"), (Shaft(60, 88, 160, 80, 6), "femur")):
+        m = measure(drawn(shape), plane, None)
+        assert m.flags == ("no spacing",)
+        assert not m.accepted
+        assert (m.hc_mm, m.bpd_mm, m.ofd_mm, m.ac_mm, m.fl_mm, m.diameters_mm) == (None,) * 6
+        assert m.ellipse or m.shaft
+
+
+def test_two_structures_are_flagged_and_the_larger_measured():
+    big, small = Ellipse(90, 88, 60, 50, 0), Ellipse(210, 88, 30, 25, 0)
+    m = measure(np.maximum(drawn(big), drawn(small)), "head", 0.6)
+    assert "several structures" in m.flags
+    assert m.hc_mm == pytest.approx(0.6 * big.perimeter, abs=0.1)
+
+
+@pytest.mark.parametrize("plane", ["head", "abdomen", "femur"])
+def test_an_empty_map_finds_nothing(plane):
+    m = measure(np.zeros(SHAPE), plane, 0.5)
+    assert m.flags == ("nothing found",)
+    assert not m.accepted
+
+
+@pytest.mark.parametrize(
+    ("probability", "plane", "spacing", "message"),
+    [
+        (np.full((4, 4), np.nan), "head", 0.5, "probabilities"),
+        (np.full((4, 4), 1.5), "head", 0.5, "probabilities"),
+        (np.zeros((4, 4, 1)), "head", 0.5, "2-D"),
+        (np.zeros((4, 4), complex), "head", 0.5, "numbers"),
+        (np.zeros((4, 4)), "cervix", 0.5, "not measured"),
+        (np.zeros((4, 4)), "head", 0.0, "positive"),
+        (np.zeros((4, 4)), "head", float("nan"), "positive"),
+    ],
+)
+def test_a_wrong_call_says_what_is_wrong(probability, plane, spacing, message):
+    with pytest.raises(ValueError, match=message):
+        measure(probability, plane, spacing)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    hnp.arrays(np.float32, hnp.array_shapes(min_dims=2, max_dims=2, max_side=24), elements=st.floats(0, 1, width=32)),
+    st.sampled_from(["head", "abdomen", "femur"]),
+)
+def test_any_map_is_answered(probability, plane):
+    m = measure(probability, plane, 0.5)
+    assert set(m.flags) <= set(FLAGS)
+    assert (m.primary_mm is None) == ("nothing found" in m.flags)

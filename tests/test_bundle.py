@@ -1,0 +1,155 @@
+"""A bundle: both runtimes say what the network says, and what is not a bundle is refused."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import jax
+import numpy as np
+import onnx
+import pytest
+
+from fetal_jax import bundle, export, model, onnx_graph, recipe, train
+from fetal_jax.errors import UserError
+from fetal_jax.inference import Predictor
+from tfds_builders.fetal_phantom.phantom import draw
+
+PLANES = ("other", "abdomen", "head", "femur")
+
+
+@pytest.fixture(scope="module", params=[1, 2], ids=["stem1", "stem2"])
+def small(request):
+    """(recipe, parameters) of a small network with a random start."""
+    config = recipe.defaults()
+    config.update({"input_shape": (64, 96), "planes": PLANES})
+    config.model.update({"width": 8, "multipliers": (1, 2, 2), "depths": (1, 2, 1), "stem": request.param, "groups": 4})
+    net = model.from_config(config.model, len(PLANES))
+    params = net.init(jax.random.key(3), np.zeros((1, 64, 96, 1), np.uint8))["params"]
+    return config, jax.tree.map(np.asarray, params)
+
+
+@pytest.fixture(scope="module")
+def folder(small, tmp_path_factory) -> Path:
+    config, params = small
+    out = tmp_path_factory.mktemp("bundle")
+    (out / bundle.STABLEHLO).write_bytes(export.stablehlo(config, params))
+    graph = onnx_graph.build(params, config.model, (64, 96))
+    (out / bundle.ONNX).write_bytes(graph.SerializeToString())
+    info = replace(train.bundle_info(config), training={"dataset": "x", "steps": 1, "fingerprint": "y"}, licence="z")
+    (out / bundle.CARD).write_text(export.model_card(info))
+    bundle.write(out, info)
+    return out
+
+
+@pytest.mark.parametrize("runtime", ["onnx", "jax"])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_both_runtimes_give_the_networks_logits(small, folder, runtime, batch):
+    config, params = small
+    frames = np.random.default_rng(0).integers(0, 255, (batch, 64, 96, 1)).astype(np.uint8)
+    expected = train.live_predictor(config, params).forward(frames)
+    got = Predictor.from_bundle(folder, runtime).forward(frames)
+    for one, other in zip(got, expected, strict=True):
+        assert one.shape == other.shape
+        np.testing.assert_allclose(one, other, atol=2e-4)
+    assert np.abs(expected[0]).max() > 0.1
+
+
+@pytest.mark.parametrize("runtime", ["onnx", "jax"])
+def test_both_runtimes_measure_alike(small, folder, runtime):
+    config, params = small
+    live, shipped = train.live_predictor(config, params), Predictor.from_bundle(folder, runtime)
+    frames = [draw("head", seed).image for seed in range(3)]
+    for a, b in zip(live.predict(frames, [0.3] * 3), shipped.predict(frames, [0.3] * 3), strict=True):
+        np.testing.assert_allclose(a.probability, b.probability, atol=1e-4)
+        assert a.planes == pytest.approx(b.planes, abs=1e-4)
+
+
+def test_the_mirrored_frame_gives_the_mirrored_map(folder):
+    predictor = Predictor.from_bundle(folder)
+    assert predictor.info.flip_average
+    frame = draw("head", 1).image
+    one, mirrored = predictor.predict([frame, np.ascontiguousarray(frame[:, ::-1])], [None, None])
+    np.testing.assert_allclose(one.probability, mirrored.probability[:, ::-1], atol=2e-3)
+
+
+def test_parameters_come_back_from_the_graph(small, folder):
+    _, params = small
+    back = export.bundle_parameters(folder, params)
+    jax.tree.map(np.testing.assert_array_equal, back, params)
+
+
+def test_another_networks_parameters_are_refused(small, folder):
+    config, _ = small
+    other = config.copy_and_resolve_references()
+    other.model.width = 16
+    like = model.from_config(other.model, 4).init(jax.random.key(0), np.zeros((1, 64, 96, 1), np.uint8))["params"]
+    with pytest.raises(UserError, match="another network"):
+        export.bundle_parameters(folder, jax.tree.map(np.asarray, like))
+
+
+def test_a_bundle_measures_without_jax(folder):
+    code = (
+        "import sys\n"
+        "for name in ('jax', 'flax', 'onnx', 'tensorflow_datasets'): sys.modules[name] = None\n"
+        "import numpy as np\n"
+        "from fetal_jax.inference import Predictor\n"
+        f"result = Predictor.from_bundle({str(folder)!r}).measure(np.zeros((50, 60), np.uint8), 0.3, 'head')\n"
+        "print(result.status)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() in ("measured", "refused")
+
+
+def copy(folder: Path, to: Path) -> Path:
+    to.mkdir()
+    for path in folder.iterdir():
+        (to / path.name).write_bytes(path.read_bytes())
+    return to
+
+
+def test_damage_is_named(folder, tmp_path):
+    spoilt = copy(folder, tmp_path / "b")
+    data = bytearray((spoilt / bundle.ONNX).read_bytes())
+    data[len(data) // 2] ^= 1
+    (spoilt / bundle.ONNX).write_bytes(data)
+    with pytest.raises(UserError, match=r"model.onnx is not what"):
+        bundle.read(spoilt)
+    (spoilt / bundle.ONNX).unlink()
+    with pytest.raises(UserError, match=r"model.onnx is missing"):
+        bundle.read(spoilt)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda s: s | {"schema": 99}, "update fetal_jax"),
+        (lambda s: {k: v for k, v in s.items() if k != "planes"}, "wrong keys planes"),
+        (lambda s: s | {"extra": 1}, "wrong keys extra"),
+        (lambda _: [1], "not a bundle"),
+    ],
+)
+def test_foreign_and_newer_bundles_are_refused(folder, tmp_path, change, message):
+    spoilt = copy(folder, tmp_path / "b")
+    saved = json.loads((spoilt / bundle.INFO).read_text())
+    (spoilt / bundle.INFO).write_text(json.dumps(change(saved)))
+    with pytest.raises(UserError, match=message):
+        bundle.read(spoilt)
+
+
+def test_a_folder_that_is_no_bundle(tmp_path):
+    with pytest.raises(UserError, match="is no bundle"):
+        bundle.read(tmp_path)
+
+
+def test_the_shipped_bundle_is_whole_and_small():
+    info = bundle.read(bundle.DEFAULT)
+    assert "head" in info.planes
+    assert "CC BY 4.0" in info.licence
+    assert "CC BY 4.0" in (bundle.DEFAULT / bundle.CARD).read_text()
+    assert sum(p.stat().st_size for p in bundle.DEFAULT.iterdir()) <= 12e6
+    onnx.checker.check_model(onnx.load(bundle.DEFAULT / bundle.ONNX))

@@ -1,0 +1,158 @@
+"""HC18's folder: geometry out of outlines, splits, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from fetal_jax.errors import UserError
+from fetal_jax.geometry import Ellipse
+from tests.conftest import draw_hc18
+from tfds_builders.hc18 import folder
+from tfds_builders.hc18.hc18_dataset_builder import example, outline_ellipse
+
+TABLE = "training_set_pixel_size_and_HC.csv"
+
+
+def spoil(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+def test_geometry_of_drawn_outlines(tmp_path):
+    shapes = draw_hc18(tmp_path, examinations=6)
+    rows, missing = folder.read(tmp_path, allow_partial=False)
+    assert missing == []
+    for row in rows:
+        made, true = example(row), shapes[row.name]
+        np.testing.assert_allclose(made["ellipse"][:4], np.asarray(true)[:4], atol=0.25)
+        assert made["ofd_mm"] == pytest.approx(2 * true.a * row.spacing_mm, abs=0.1)
+        assert made["hc_mm"] == pytest.approx(row.hc_mm)
+        assert (made["plane"], made["geometry"]) == ("head", "ellipse")
+        assert np.isnan(made["shaft"]).all()
+
+
+def test_an_open_outline_keeps_the_whole_ellipse(tmp_path):
+    ellipse = Ellipse(60, 100, 90, 70, 0.2)  # a fifth of it is left of the frame
+    cells = np.floor(ellipse.points(20_000)).astype(int)
+    cells = cells[(cells >= 0).all(1) & (cells < (300, 200)).all(1)]
+    outline = np.zeros((200, 300), np.uint8)
+    outline[cells[:, 1], cells[:, 0]] = 255
+    cv2.imwrite(str(tmp_path / "o.png"), outline)
+    found = outline_ellipse(tmp_path / "o.png", (200, 300))
+    np.testing.assert_allclose(np.asarray(found)[:4], np.asarray(ellipse)[:4], atol=0.3)
+
+
+def test_colour_frames_are_made_grey(hc18_folder):
+    path = hc18_folder / "training_set" / "000_HC.png"
+    grey = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    cv2.imwrite(str(path), cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR))
+    row = folder.read(hc18_folder, False)[0][0]
+    stored = cv2.imdecode(np.frombuffer(example(row)["image"].getvalue(), np.uint8), cv2.IMREAD_UNCHANGED)
+    np.testing.assert_array_equal(stored, grey)
+
+
+def test_no_examination_is_on_two_sides(tmp_path):
+    draw_hc18(tmp_path, examinations=40, size=(27, 40))
+    rows, _ = folder.read(tmp_path, False)
+    for tests in (None, {"003", "011"}):
+        splits = folder.split(rows, tests)
+        sides = [{r.examination for r in part} for part in splits.values()]
+        assert sum(len(s) for s in sides) == len(set.union(*sides)) == 40
+        assert sum(len(part) for part in splits.values()) == len(rows)
+    assert {r.examination for r in splits["test"]} == {"003", "011"}
+
+
+def test_a_partial_set_keeps_its_splits(tmp_path):
+    draw_hc18(tmp_path, examinations=20, size=(27, 40))
+    rows, _ = folder.read(tmp_path, False)
+    whole, half = folder.split(rows, None), folder.split(rows[::2], None)
+    assert all(set(half[name]) <= set(whole[name]) for name in whole)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("filename,", "name,", "needs the columns"),
+        (",", ";", "needs the columns"),
+        ("000_HC.png,", "000_HC.png,x", "no numbers"),
+        ("000_HC.png,", "000_HC.png,-", "pixel size -"),
+        ("000_HC.png,", "000_HC.png,nan,", "pixel size nan"),
+        ("000_2HC.png", "000_HC.png", "twice"),
+        ("000_HC.png", "777_HC.png", "777_HC.png"),
+    ],
+)
+def test_a_spoilt_table_is_named(hc18_folder, old, new, message):
+    spoil(hc18_folder / TABLE, old, new)
+    with pytest.raises(UserError, match=message):
+        folder.read(hc18_folder, allow_partial=False)
+
+
+def test_a_frame_without_its_row(hc18_folder):
+    lines = (hc18_folder / TABLE).read_text().splitlines()
+    (hc18_folder / TABLE).write_text("\n".join(lines[:-1]) + "\n")
+    with pytest.raises(UserError, match=r"lacks a row of .* for training_set/002_2HC.png"):
+        folder.read(hc18_folder, allow_partial=False)
+    rows, missing = folder.read(hc18_folder, allow_partial=True)
+    assert (len(rows), len(missing)) == (5, 1)
+
+
+def test_a_half_copied_folder(hc18_folder):
+    (hc18_folder / "training_set" / "001_HC_Annotation.png").unlink()
+    (hc18_folder / "training_set" / "002_HC.png").unlink()
+    with pytest.raises(UserError, match=r"001_HC_Annotation.png .* and 1 more.*--allow-partial"):
+        folder.read(hc18_folder, allow_partial=False)
+    rows, missing = folder.read(hc18_folder, allow_partial=True)
+    assert (len(rows), len(missing)) == (4, 2)
+
+
+def test_a_missing_folder(tmp_path):
+    with pytest.raises(UserError, match="--manual-dir"):
+        folder.find(tmp_path / "nowhere")
+
+
+def test_spoilt_outlines(hc18_folder):
+    path, shape = hc18_folder / "training_set" / "000_HC_Annotation.png", (135, 200)
+    scribble = np.zeros(shape, np.uint8)
+    scribble[20:100, 30] = scribble[60, 30:180] = scribble[100, 30:90] = 255
+    cv2.imwrite(str(path), scribble)
+    with pytest.raises(UserError, match="is not an ellipse"):
+        outline_ellipse(path, shape)
+    cv2.imwrite(str(path), np.eye(200, dtype=np.uint8)[:135, :] * 0)
+    with pytest.raises(UserError, match="0 points"):
+        outline_ellipse(path, shape)
+    with pytest.raises(UserError, match="200x135, its frame 100x90"):
+        outline_ellipse(path, (90, 100))
+
+
+def test_a_truncated_png(hc18_folder):
+    path = hc18_folder / "training_set" / "000_HC.png"
+    path.write_bytes(path.read_bytes()[:-4000])
+    with pytest.raises(UserError, match=r"000_HC.png is damaged"):
+        example(folder.read(hc18_folder, False)[0][0])
+
+
+def test_the_benchmark_split_file(hc18_folder):
+    with pytest.raises(UserError, match="hc18/examinations"):
+        folder.benchmark_tests(hc18_folder)
+    path = hc18_folder.parent / "landmarks" / "annotations" / "HC18" / "Head.csv"
+    path.parent.mkdir(parents=True)
+    path.write_text("image_name,Split\n000_HC.png,Train\n000_2HC.png,Train\n001_HC.png,Test\n")
+    assert folder.benchmark_tests(hc18_folder) == {"001"}
+    path.write_text("image_name,Split\n000_HC.png,Train\n000_2HC.png,Test\n")
+    with pytest.raises(UserError, match="examination 000 is both"):
+        folder.benchmark_tests(hc18_folder)
+
+
+def test_real_outlines_agree_with_the_table(data_dir):
+    rows, _ = folder.read(folder.find(data_dir / "hc18"), allow_partial=True)
+    errors = []
+    for row in rows[::5]:
+        shape = cv2.imread(str(row.frame), cv2.IMREAD_GRAYSCALE).shape
+        errors.append(outline_ellipse(row.outline, shape).perimeter * row.spacing_mm - row.hc_mm)
+    assert np.abs(errors).mean() < 0.01
+    assert np.abs(errors).max() < 0.05

@@ -1,0 +1,85 @@
+"""Imports go one way: each floor only from those below it, and the first three without JAX."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+FLOORS = [
+    {"errors", "geometry", "planes"},
+    {"preprocess", "images", "biometry", "growth", "metrics", "bundle", "recipe"},
+    {"inference"},
+    {"model", "ops", "targets", "sharding"},
+    {"losses", "data", "checkpoints", "onnx_graph"},
+    {"train", "export"},
+    {"evaluation"},
+    {"cli"},
+]
+FLOOR = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
+WITHIN = {("model", "ops"), ("preprocess", "images"), ("export", "train"), ("train", "export")}
+"""Edges between two rooms of one floor."""
+HEAVY = {"jax", "flax", "optax", "orbax", "grain", "tensorflow_datasets", "onnx", "tensorboardX", "matplotlib"}
+
+
+def imports(path: Path) -> set[str]:
+    """Dotted names that a file imports, anywhere in it."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {a.name for a in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {f"{node.module}.{a.name}" for a in node.names}
+    return names
+
+
+def files(folder: str) -> list[Path]:
+    return sorted((ROOT / folder).rglob("*.py"))
+
+
+def room(dotted: str) -> str:
+    return dotted.split(".")[1]
+
+
+@pytest.mark.parametrize("path", files("fetal_jax"), ids=lambda p: str(p.relative_to(ROOT)))
+def test_a_room_stands_on_those_below_it(path):
+    relative = path.relative_to(ROOT / "fetal_jax")
+    here = relative.parts[0].removesuffix(".py")
+    if here == "__init__":
+        return
+    for name in imports(path):
+        if not name.startswith("fetal_jax."):
+            continue
+        there = room(name)
+        if there == here or (here, there) in WITHIN:
+            continue
+        assert FLOOR[there] < FLOOR[here], f"{relative} imports {name}"
+
+
+@pytest.mark.parametrize("path", files("tfds_builders"), ids=lambda p: str(p.relative_to(ROOT)))
+def test_builders_stand_on_the_first_two_floors(path):
+    for name in imports(path):
+        if name.startswith("fetal_jax."):
+            assert FLOOR[room(name)] <= 1, f"{path.name} imports {name}"
+
+
+def test_partition_specs_live_in_one_file():
+    users = {p.name for p in files("fetal_jax") if "PartitionSpec" in p.read_text()}
+    assert users == {"sharding.py"}
+
+
+def test_the_first_three_floors_load_without_jax():
+    rooms = sorted({r for level in FLOORS[:3] for r in level} - {"recipe"})
+    code = (
+        "import sys\n"
+        f"for name in {sorted(HEAVY)}: sys.modules[name] = None\n"
+        f"for room in {rooms}: __import__('fetal_jax.' + room)\n"
+        "import fetal_jax.cli.measure\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

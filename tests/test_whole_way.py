@@ -1,0 +1,171 @@
+"""The shipped recipe, shrunk, end to end on drawn heads in HC18's layout: through a kill, export and millimetres."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.conftest import ROOT, draw_hc18
+from tests.test_measure_cli import fetal_jax, refused
+
+pytestmark = pytest.mark.slow
+
+STEPS = 60
+SHRINK = [
+    "--config.input_shape=(64,96)",
+    "--config.model.width=8",
+    "--config.model.multipliers=(1,2,4)",
+    "--config.model.depths=(1,1,1)",
+    "--config.batch_size=4",
+    f"--config.total_steps={STEPS}",
+    "--config.checkpoint_every=10",
+    "--config.eval_every=30",
+    "--config.log_every=1",
+]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Path:
+    """A drawn HC18, prepared."""
+    place = tmp_path_factory.mktemp("way")
+    draw_hc18(place / "hc18", examinations=24, size=(135, 200))
+    for config in ("examinations", "benchmark"):
+        if config == "benchmark":
+            path = place / "landmarks" / "annotations" / "HC18" / "Head.csv"
+            path.parent.mkdir(parents=True)
+            lines = [f"{i:03d}_HC.png,{'Test' if i % 4 == 0 else 'Train'}" for i in range(24)]
+            path.write_text("\n".join(["image_name,Split", *lines]) + "\n")
+        done = fetal_jax("prepare", f"hc18/{config}", "--manual-dir", place / "hc18", "--data-dir", place / "data")
+        assert done.returncode == 0, done.stderr
+    return place
+
+
+def train_command(place: Path, workdir: Path, *more: str) -> list[str]:
+    recipe = f"--config={ROOT / 'configs' / 'hc18.py'}"
+    data = [f"--config.data.dir={place / 'data'}", "--config.data.name=hc18/examinations"]
+    return ["train", recipe, f"--workdir={workdir}", *data, *SHRINK, *more]
+
+
+@pytest.fixture(scope="module")
+def trained(place) -> Path:
+    """A run that was never stopped."""
+    done = fetal_jax(*train_command(place, place / "run"))
+    assert done.returncode == 0, done.stderr
+    assert "parameters" in done.stdout
+    return place / "run"
+
+
+def metrics(workdir: Path) -> list[dict[str, float]]:
+    clock = ("frames_per_s",)
+    lines = (workdir / "metrics.jsonl").read_text().splitlines()
+    return [{k: v for k, v in json.loads(line).items() if k not in clock} for line in lines]
+
+
+def test_training_learns_and_logs_every_step(trained):
+    rows = [r for r in metrics(trained) if "loss" in r]
+    assert [r["step"] for r in rows] == list(range(1, STEPS + 1))
+    assert np.mean([r["loss"] for r in rows[-10:]]) < 0.7 * rows[0]["loss"]
+    assert any("validation/hc_mm_mae" in r for r in metrics(trained))
+
+
+def test_a_killed_run_goes_on_and_ends_the_same(place, trained):
+    workdir = place / "killed"
+    command = [sys.executable, "-m", "fetal_jax.cli.main", *train_command(place, workdir)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 200
+    while not list(workdir.glob("checkpoints/[0-9]*/_CHECKPOINT_METADATA")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    done = fetal_jax(*train_command(place, workdir))
+    assert done.returncode == 0, done.stderr
+    assert "resumed at step" in done.stdout
+    one, other = metrics(trained), metrics(workdir)
+    assert [r["step"] for r in other] == [r["step"] for r in one]
+    assert other == one
+
+
+def test_a_finished_run_says_so_and_changes_nothing(place, trained):
+    before = metrics(trained)
+    done = fetal_jax(*train_command(place, trained))
+    assert done.returncode == 0, done.stderr
+    assert f"resumed at step {STEPS} of {STEPS}" in done.stdout
+    assert metrics(trained) == before
+
+
+def test_bundle_and_checkpoint_measure_alike(place, trained):
+    bundle = place / "bundle"
+    done = fetal_jax("export", f"--workdir={trained}", f"--out={bundle}", "--onnx")
+    assert done.returncode == 0, done.stderr
+    data = f"--data-dir={place / 'data'}"
+    sources = {
+        "run": [f"--workdir={trained}"],
+        "onnx": [f"--bundle={bundle}", "--runtime=onnx"],
+        "jax": [f"--bundle={bundle}", "--runtime=jax"],
+    }
+    tables = {}
+    for name, source in sources.items():
+        out = place / f"report_{name}"
+        done = fetal_jax("evaluate", *source, data, "--split=train", f"--out={out}")
+        assert done.returncode == 0, done.stderr
+        with (out / "frames.csv").open() as f:
+            tables[name] = [(r["filename"], r["measured_mm"]) for r in csv.DictReader(f)]
+        page = (out / "report.html").read_text()
+        assert "Not for clinical use" in page
+        assert "http" not in page.replace("http-equiv", "")
+    for name in ("onnx", "jax"):
+        compared = 0
+        for (file, mm), (_, expected) in zip(tables[name], tables["run"], strict=True):
+            assert bool(mm) == bool(expected), file
+            if mm:
+                compared += 1
+                assert float(mm) == pytest.approx(float(expected), abs=0.02), file
+        assert compared > 10
+
+
+def test_fine_tuning_starts_from_the_bundle(place, trained):
+    done = fetal_jax("export", f"--workdir={trained}", f"--out={place / 'start'}", "--onnx")
+    assert done.returncode == 0, done.stderr
+    more = [f"--config.init.bundle={place / 'start'}", "--config.total_steps=2", "--config.optim.warmup_steps=1"]
+    done = fetal_jax(*train_command(place, place / "tuned", *more))
+    assert done.returncode == 0, done.stderr
+    first = next(r["loss"] for r in metrics(place / "tuned") if "loss" in r)
+    assert first < 0.75 * next(r["loss"] for r in metrics(trained) if "loss" in r)
+
+
+def test_wrong_calls(place, trained):
+    refused(fetal_jax(*train_command(place, place / "x", "--config.modell.width=8")), "modell")
+    refused(fetal_jax(*train_command(place, place / "x", "--config.model.width=none")), "width")
+    refused(fetal_jax(*train_command(place, place / "x", "--config.data.name=hc19")), "hc19", "hc18")
+    refused(fetal_jax(*train_command(place, trained, "--config.optim.lr=1.0")), "optim.lr", "--workdir")
+    refused(fetal_jax("train", "--config=nothing.py", f"--workdir={place / 'x'}"), "nothing.py")
+    data, out = f"--data-dir={place / 'data'}", f"--out={place / 'o'}"
+    other = fetal_jax("evaluate", f"--workdir={trained}", "--dataset=hc18/benchmark", data, out)
+    refused(other, "hc18/examinations", "hc18/benchmark")
+    refused(fetal_jax("evaluate", f"--workdir={place / 'no'}", out), "is no run")
+    refused(fetal_jax("evaluate", f"--workdir={trained}", "--split=tests", data, out), "tests", "validation")
+    refused(fetal_jax("export", f"--workdir={place}", f"--out={place / 'b'}"), "is no run")
+    refused(fetal_jax("prepare", "hc18", "--manual-dir", place / "nowhere"), "nowhere", "--manual-dir")
+    refused(fetal_jax("prepare", "hc20"), "hc20")
+    damaged = place / "damaged"
+    damaged.mkdir()
+    (damaged / "config.json").write_text("{")
+    refused(fetal_jax(*train_command(place, damaged)), "config.json", "damaged")
+
+
+def test_a_spoilt_set_ends_prepare_with_one_line_and_leaves_nothing(place, tmp_path):
+    draw_hc18(tmp_path / "hc18", examinations=3, size=(135, 200))
+    frame = tmp_path / "hc18" / "training_set" / "001_HC.png"
+    frame.write_bytes(frame.read_bytes()[:-3000])
+    done = fetal_jax("prepare", "hc18/examinations", "--manual-dir", tmp_path / "hc18", "--data-dir", tmp_path / "data")
+    refused(done, "001_HC.png", "damaged")
+    assert not list((tmp_path / "data").rglob("dataset_info.json"))
