@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import time
 from pathlib import Path
@@ -92,13 +93,17 @@ def initial_state(network: Any, tx: optax.GradientTransformation, config: Any) -
 # -------------------------------------------------------------------------------------------------- validation
 
 
+@functools.partial(jax.jit, static_argnums=0)
+def _apply(network: Any, params: Any, frames: Array) -> tuple[jax.Array, jax.Array]:
+    return network.apply({"params": params}, frames)
+
+
 def live_predictor(config: Any, params: Any) -> Predictor:
     """A predictor that runs the network of a recipe with these parameters."""
     network = model.from_config(config.model, len(config.planes))
-    apply = jax.jit(lambda frames: network.apply({"params": params}, frames))
 
     def forward(frames: Array) -> tuple[Array, Array]:
-        map_logits, plane_logits = apply(frames)
+        map_logits, plane_logits = _apply(network, params, frames)
         return np.asarray(map_logits), np.asarray(plane_logits)
 
     return Predictor(bundle_info(config), forward)
@@ -138,24 +143,62 @@ def validate(predictor: Predictor, frames: Split, count: int) -> dict[str, float
 
 
 class Log:
-    """Rows of `metrics.jsonl` and TensorBoard's events, from the resumed step on."""
+    """Rows of `metrics.jsonl` and TensorBoard's events, from the resumed step on, and what the progress bar shows.
 
-    def __init__(self, workdir: Path, step: int):
+    A step's metrics are read when the next step has been started, so that the device never waits for the host.
+    """
+
+    def __init__(self, workdir: Path, start: int, config: Any, frames: Split):
+        self._config, self._frames, self._schedule = config, frames, learning_rate(config)
         self._path = workdir / "metrics.jsonl"
         rows = self._path.read_text().splitlines() if self._path.exists() else []
-        kept = [row for row in rows if json.loads(row)["step"] <= step]  # what came after is trained again
+        kept = [row for row in rows if json.loads(row)["step"] <= start]  # what came after is trained again
         self._path.write_text("".join(row + "\n" for row in kept))
-        self._board = SummaryWriter(str(workdir / "tensorboard"), purge_step=step + 1)
+        self._board = SummaryWriter(str(workdir / "tensorboard"), purge_step=start + 1)
+        self._pending: tuple[int, dict[str, jax.Array], Array] | None = None
+        self._clock, self._clock_step = time.monotonic(), start
+        self.shown: dict[str, str] = {}
 
-    def write(self, step: int, row: dict[str, float]) -> None:
-        """Append one row."""
+    def push(self, step: int, logs: dict[str, jax.Array], index: Array) -> None:
+        """Take a step's metrics, still on the device, with its frames' indices; write the step before."""
+        self.flush()
+        self._pending = (step, logs, index)
+
+    def flush(self) -> None:
+        """Write the last step's metrics.
+
+        Raises:
+          FloatingPointError: the loss is no number; names the frames.
+        """
+        if self._pending is None:
+            return
+        (step, logs, index), self._pending = self._pending, None
+        row = {k: float(v) for k, v in logs.items()}
+        if not np.isfinite(row["loss"]):
+            names = ", ".join(self._frames[int(i)].filename for i in index)
+            raise FloatingPointError(f"the loss of step {step} is {row['loss']}; its frames: {names}")
+        if step % self._config.log_every == 0:
+            speed = (step - self._clock_step) * self._config.batch_size / (time.monotonic() - self._clock)
+            self._clock, self._clock_step = time.monotonic(), step
+            self.shown |= {"loss": f"{row['loss']:.4f}", "frames/s": f"{speed:.1f}"}
+            self._write(step, row | {"lr": float(self._schedule(step)), "frames_per_s": speed})
+
+    def validation(self, step: int, report: dict[str, float], seconds: float) -> None:
+        """Write a validation that took so long, which is no time of training."""
+        self._clock += seconds
+        self._write(step, {f"validation/{k}": v for k, v in report.items()})
+        errors = {k: v for k, v in report.items() if k.endswith("_mm_mae")}
+        self.shown |= {k.removesuffix("_mm_mae").upper(): f"{v:.2f}mm" for k, v in errors.items()}
+
+    def _write(self, step: int, row: dict[str, float]) -> None:
         with self._path.open("a") as f:
             f.write(json.dumps({"step": step} | row) + "\n")
         for name, value in row.items():
             self._board.add_scalar(name, value, step)
 
     def close(self) -> None:
-        """Flush TensorBoard's file."""
+        """Write what is left."""
+        self.flush()
         self._board.close()
 
 
@@ -177,6 +220,10 @@ def run(config: Any, workdir: Path) -> None:
 
     # --- the network and its state, on the mesh
     sharding = Sharding.create(config.mesh.data, config.mesh.fsdp)
+    if config.batch_size % jax.device_count():
+        raise UserError(
+            f"config.batch_size is {config.batch_size}; it must be a multiple of {jax.device_count()} devices"
+        )
     network = model.from_config(config.model, len(config.planes))
     tx = optimiser(config)
     abstract = jax.eval_shape(lambda: initial_state(network, tx, config))
@@ -211,54 +258,29 @@ def run(config: Any, workdir: Path) -> None:
     count = sum(int(np.prod(p.shape)) for p in jax.tree.leaves(abstract.params))
     print(f"parameters {count:,}   mesh {dict(sharding.mesh.shape)}   train {meta['fingerprint']}", flush=True)
 
-    # --- the loop: metrics are read one step late, so that the device never waits for the host
-    log = Log(workdir, start)
-    pending: tuple[int, dict[str, jax.Array], Array] | None = None
-    shown: dict[str, str] = {}
-    clock, clock_step = time.monotonic(), start
+    # --- the loop
+    log = Log(workdir, start, config, train_frames)
     bar = tqdm(total=config.total_steps, initial=start, unit="step", dynamic_ncols=True, mininterval=1.0)
     for step in range(start + 1, config.total_steps + 1):
         batch = next(iterator)
         index = batch.pop("index")
         state, logs = step_on_mesh(state, sharding.put(batch))
-
-        if pending:
-            row = _read(pending, train_frames)
-            if pending[0] % config.log_every == 0:
-                speed = (pending[0] - clock_step) * config.batch_size / (time.monotonic() - clock)
-                clock, clock_step = time.monotonic(), pending[0]
-                log.write(pending[0], row | {"lr": float(learning_rate(config)(pending[0])), "frames_per_s": speed})
-                shown |= {"loss": f"{row['loss']:.4f}", "frames/s": f"{speed:.1f}"}
-                bar.set_postfix(shown, refresh=False)
-        pending = (step, logs, index)
+        log.push(step, logs, index)
 
         last = step == config.total_steps
         if step % config.eval_every == 0 or last:
+            log.flush()
             began = time.monotonic()
             report = validate(live_predictor(config, state.ema), validation_frames, config.eval_frames)
-            log.write(step, {f"validation/{k}": v for k, v in report.items()})
-            errors = {k.removesuffix("_mm_mae").upper(): f"{v:.2f}mm" for k, v in report.items() if k.endswith("_mae")}
-            shown |= errors
-            bar.set_postfix(shown, refresh=False)
-            clock += time.monotonic() - began
+            log.validation(step, report, time.monotonic() - began)
         if step % config.checkpoint_every == 0 or last:
+            log.flush()  # a run that goes on from here has this step's row
             checkpoints.save(manager, step, state, iterator, meta)
+        bar.set_postfix(log.shown, refresh=False)
         bar.update()
-    if pending:
-        log.write(pending[0], _read(pending, train_frames))
     bar.close()
     log.close()
     manager.close()  # waits for the last save
-
-
-def _read(pending: tuple[int, dict[str, jax.Array], Array], frames: Split) -> dict[str, float]:
-    """A step's metrics, on the host; a loss that is no number stops the run and names the frames that it saw."""
-    step, logs, index = pending
-    row = {k: float(v) for k, v in logs.items()}
-    if not np.isfinite(row["loss"]):
-        names = ", ".join(frames[int(i)].filename for i in index)
-        raise FloatingPointError(f"the loss of step {step} is {row['loss']}; its frames: {names}")
-    return row
 
 
 def claim(workdir: Path, config: Any) -> None:

@@ -25,7 +25,7 @@ SHRINK = [
     "--config.model.width=8",
     "--config.model.multipliers=(1,2,4)",
     "--config.model.depths=(1,1,1)",
-    "--config.batch_size=4",
+    "--config.batch_size=8",  # one for each of the eight host devices
     f"--config.total_steps={STEPS}",
     "--config.checkpoint_every=10",
     "--config.eval_every=30",
@@ -82,7 +82,7 @@ def test_a_killed_run_goes_on_and_ends_the_same(place, trained):
     command = [sys.executable, "-m", "fetal_jax.cli.main", *train_command(place, workdir)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 200
-    while not list(workdir.glob("checkpoints/[0-9]*/_CHECKPOINT_METADATA")) and time.monotonic() < deadline:
+    while not any(p.name.isdigit() for p in workdir.glob("checkpoints/*")) and time.monotonic() < deadline:
         time.sleep(0.05)
     os.kill(process.pid, signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
@@ -145,6 +145,7 @@ def test_fine_tuning_starts_from_the_bundle(place, trained):
 def test_wrong_calls(place, trained):
     refused(fetal_jax(*train_command(place, place / "x", "--config.modell.width=8")), "modell")
     refused(fetal_jax(*train_command(place, place / "x", "--config.model.width=none")), "width")
+    refused(fetal_jax(*train_command(place, place / "x", "--config.batch_size=4")), "batch_size", "8 devices")
     refused(fetal_jax(*train_command(place, place / "x", "--config.data.name=hc19")), "hc19", "hc18")
     refused(fetal_jax(*train_command(place, trained, "--config.optim.lr=1.0")), "optim.lr", "--workdir")
     refused(fetal_jax("train", "--config=nothing.py", f"--workdir={place / 'x'}"), "nothing.py")
@@ -163,7 +164,7 @@ def test_wrong_calls(place, trained):
 
 
 def test_a_spoilt_set_ends_prepare_with_one_line_and_leaves_nothing(place, tmp_path):
-    draw_hc18(tmp_path / "hc18", examinations=3, size=(135, 200))
+    draw_hc18(tmp_path / "hc18", examinations=24, size=(135, 200))
     frame = tmp_path / "hc18" / "training_set" / "001_HC.png"
     frame.write_bytes(frame.read_bytes()[:-3000])
     done = fetal_jax("prepare", "hc18/examinations", "--manual-dir", tmp_path / "hc18", "--data-dir", tmp_path / "data")

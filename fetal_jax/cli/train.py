@@ -24,7 +24,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> None:
 def train_recipe(path: str, workdir: Path, overrides: list[str]) -> None:
     """Train the recipe of a file with overrides."""
     config = recipe.load(path, overrides)
-    jax.config.update("jax_compilation_cache_dir", str(Path(config.data.dir).absolute().parent / "jax_cache"))
+    jax.config.update("jax_compilation_cache_dir", str(workdir.absolute() / "jax_cache"))
     try:
         train.run(config, workdir)
     except FloatingPointError as e:

@@ -57,7 +57,13 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         home = folder.find(manual_dir)
         rows, self.missing = folder.read(home, self.allow_partial)
         tests = folder.benchmark_tests(home) if self.builder_config.name == "benchmark" else None
-        return {name: self._generate_examples(part) for name, part in folder.split(rows, tests).items()}
+        splits = folder.split(rows, tests)
+        empty = [name for name, part in splits.items() if not part]
+        if empty:
+            raise UserError(
+                f"{home}: of {len(rows)} frames none falls into {', '.join(empty)}; more examinations are needed"
+            )
+        return {name: self._generate_examples(part) for name, part in splits.items()}
 
     def _generate_examples(self, rows: list[folder.Row]) -> Iterator[tuple[str, dict[str, Any]]]:
         for row in rows:
