@@ -6,7 +6,7 @@ RUN := runs/hc18
 ARGS ?=
 
 # the benchmark's split where its file is given, else our own
-HC18_CONFIG = $(if $(wildcard $(HC18)/landmarks $(HC18)/../landmarks),benchmark,examinations)
+HC18_CONFIG = $(if $(wildcard $(addsuffix /landmarks/annotations/HC18/Head.csv,$(HC18) $(HC18)/..)),benchmark,examinations)
 
 .PHONY: install demo test lint hc18 clean
 

@@ -9,11 +9,12 @@ from fetal_jax.recipe import defaults
 def get_config():
     config = defaults()
     config.data.name = "fetal_phantom/small"
-    config.input_shape = (160, 192)
-    config.batch_size = 16
-    config.total_steps = 560
-    config.eval_every = 280
-    config.checkpoint_every = 100
-    config.optim.lr = 3e-3
-    config.optim.ema = 0.98
+    config.input_shape = (128, 160)
+    config.batch_size = 8
+    config.total_steps = 1300
+    config.eval_every = 650
+    config.checkpoint_every = 325
+    config.optim.lr = 2e-3
+    config.optim.ema = 0.99
+    config.augment.update({"rotate_degrees": 10.0, "zoom": (0.9, 1.1), "shift": 0.04, "noise": 0.0, "blur": 0.0})
     return config

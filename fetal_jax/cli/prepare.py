@@ -25,11 +25,12 @@ def run(args: argparse.Namespace, overrides: list[str]) -> None:
         raise UserError(f"{args.manual_dir or args.name}: give the data set's folder with --manual-dir")
     options = {"allow_partial": args.allow_partial} if needs_folder else {}
     made = builder(args.name, args.data_dir, **options)
+    found = Path(made.data_dir).is_dir()
     tfds.display_progress_bar(True)
     config = tfds.download.DownloadConfig(manual_dir=args.manual_dir)
     made.download_and_prepare(download_config=config)
     counts = ", ".join(f"{name} {split.num_examples}" for name, split in made.info.splits.items())
-    print(f"{made.info.full_name} in {args.data_dir}: {counts}")
+    print(f"{made.info.full_name} in {args.data_dir}: {counts}" + (" (was there, not built again)" if found else ""))
     missing = getattr(made, "missing", [])
     for line in missing:
         print(f"missing: {line}")

@@ -151,9 +151,8 @@ def _result_row(result: FrameResult) -> dict[str, Any]:
         "ellipse_px": found.ellipse and np.asarray(found.ellipse).tolist(),
         "shaft_px": found.shaft and np.asarray(found.shaft).tolist(),
     }
-    if result.status == "measured":  # what is refused gets no millimetres
-        row |= {name: getattr(found, name) for name in LENGTHS}
-        row["long_mm"], row["short_mm"] = found.diameters_mm or (None, None)
+    row |= {name: result.value(name) for name in LENGTHS}
+    row["long_mm"], row["short_mm"] = result.value("diameters_mm") or (None, None)
     return row
 
 

@@ -45,6 +45,25 @@ class FrameResult:
     measurement: Measurement | None
     reason: str = ""
 
+    def value(self, name: str) -> Any:
+        """A value of the measurement, such as "hc_mm"; None where it was not measured or not accepted."""
+        return getattr(self.measurement, name) if self.status == "measured" else None
+
+    @property
+    def hc_mm(self) -> float | None:
+        """Head circumference."""
+        return self.value("hc_mm")
+
+    @property
+    def ac_mm(self) -> float | None:
+        """Abdominal circumference."""
+        return self.value("ac_mm")
+
+    @property
+    def fl_mm(self) -> float | None:
+        """Femur length."""
+        return self.value("fl_mm")
+
 
 @dataclass(frozen=True)
 class Predictor:
