@@ -11,9 +11,9 @@ def get_config():
     config.data.name = "fetal_phantom/small"
     config.input_shape = (128, 160)
     config.batch_size = 8
-    config.total_steps = 1300
-    config.eval_every = 650
-    config.checkpoint_every = 325
+    config.total_steps = 1600
+    config.eval_every = 800
+    config.checkpoint_every = 400
     config.optim.lr = 2e-3
     config.optim.ema = 0.99
     config.augment.update({"rotate_degrees": 10.0, "zoom": (0.9, 1.1), "shift": 0.04, "noise": 0.0, "blur": 0.0})

@@ -76,8 +76,8 @@ def fit_ellipse(points: Array, rounds: int = 8) -> Ellipse | None:
     Returns:
       The ellipse in the points' unit, or None where they do not determine one.
     """
-    ellipse = direct_fit(points)
-    if ellipse is None:
+    start = ellipse = direct_fit(points)
+    if start is None or ellipse is None:
         return None
     for _ in range(rounds):
         distance = residuals(ellipse, points)
@@ -91,6 +91,8 @@ def fit_ellipse(points: Array, rounds: int = 8) -> Ellipse | None:
             break
         turn = np.array([[np.cos(theta), -np.sin(theta)], [np.sin(theta), np.cos(theta)]])
         ellipse = Ellipse.from_matrix((cx, cy), turn * [a, b])
+        if not 0.5 < ellipse.perimeter / start.perimeter < 2:
+            return start  # a short or ragged arc does not hold the refinement, which then runs away
         if np.abs(step[:4]).max() < 1e-4:
             break
     return ellipse

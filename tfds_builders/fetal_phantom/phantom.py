@@ -168,8 +168,10 @@ def _head(scene: Scene, weeks: float) -> tuple[Ellipse, float, dict[str, float]]
     hc, ratio = _size(rng, "hc", weeks), rng.uniform(0.72, 0.86)
     unit = float(geometry.perimeter(1.0, ratio))
     a_mm = hc / unit
-    spacing = 2 * a_mm / (rng.uniform(0.55, 0.82) * WIDTH * min(1.0, 0.92 * HEIGHT / (ratio * WIDTH * 0.82)))
-    a, angle = a_mm / spacing, np.deg2rad(rng.normal(0, 25))
+    angle = np.deg2rad(rng.normal(0, 25))
+    wide, tall = np.hypot(np.cos(angle), ratio * np.sin(angle)), np.hypot(np.sin(angle), ratio * np.cos(angle))
+    a = rng.uniform(0.62, 0.92) / 2 * min(WIDTH / wide, HEIGHT / tall)
+    spacing = a_mm / a
     skull = _place(rng, a, ratio * a, angle)
     scale = a / 100
     scene.echo *= rng.uniform(0.3, 1.1)
