@@ -10,6 +10,7 @@ def get_config():
     config = defaults()
     config.data.name = "fetal_phantom/small"
     config.input_shape = (128, 160)
+    config.loss.cls_weight = 0.4
     config.batch_size = 8
     config.total_steps = 1600
     config.eval_every = 800

@@ -21,11 +21,11 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES: ClassVar[dict[str, str]] = {"1.0.0": "First release."}
     BUILDER_CONFIGS: ClassVar[list[tfds.core.BuilderConfig]] = [
-        tfds.core.BuilderConfig(name="small", description="1,000 frames to train on"),
+        tfds.core.BuilderConfig(name="small", description="1,600 frames to train on"),
         tfds.core.BuilderConfig(name="large", description="8,000 frames to train on"),
     ]
     COUNTS: ClassVar[dict[str, dict[str, int]]] = {
-        "small": {"train": 1000, "validation": 64, "test": 160},
+        "small": {"train": 1600, "validation": 64, "test": 160},
         "large": {"train": 8000, "validation": 400, "test": 800},
     }
 
