@@ -81,7 +81,8 @@ def test_without_spacing_nothing_is_in_millimetres(frames, tmp_path):
 
 def test_a_file_that_the_table_lacks_is_refused_for_that_reason(frames, tmp_path):
     table = tmp_path / "spacing.csv"
-    table.write_text("".join(line for line in table.open() if not line.startswith("h1")))
+    lines = table.read_text().splitlines(keepends=True)
+    table.write_text("".join(line for line in lines if not line.startswith("h1")))
     done = fetal_jax("measure", frames, "--plane=head", f"--spacing-csv={table}", f"--out={tmp_path / 'out'}")
     assert done.returncode == 0
     row = rows(tmp_path / "out")[1]
