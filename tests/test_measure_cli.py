@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from fetal_jax import bundle
-from fetal_jax.inference.folder import COLUMNS
+from fetal_jax.inference.rows import COLUMNS
 from tfds_builders.fetal_phantom.phantom import draw
 
 
