@@ -45,7 +45,9 @@ def read_pages(file: Path | BytesIO, name: str) -> Iterator[tuple[NDArray[np.uin
     except UnidentifiedImageError:
         raise UserError(f"{name} is no image that can be read: give PNG, JPEG, TIFF, BMP or DICOM") from None
     except Image.DecompressionBombError:
-        raise UserError(f"{name} says that it holds over {MAX_PIXELS / 1e6:.0f} million pixels: copy it again") from None
+        raise UserError(
+            f"{name} says that it holds over {MAX_PIXELS / 1e6:.0f} million pixels: copy it again"
+        ) from None
     except (OSError, SyntaxError, ValueError, EOFError, KeyError, TypeError, OverflowError) as e:
         raise UserError(f"{name} is damaged ({' '.join(str(e).split())[:80]}): copy it again") from None
 

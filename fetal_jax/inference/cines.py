@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fetal_jax.inference.rows import LENGTHS, Row
 from fetal_jax.planes import CIRCUMFERENCE_OF_PLANE
@@ -60,15 +61,15 @@ def summarise(rows: list[Row]) -> list[Summary]:
     return summaries
 
 
-def _values(rows: list[Row], name: str) -> list[float]:
-    return [row[name] for row in rows if row[name] is not None]
+def _values(rows: list[Row], name: str) -> NDArray[Any]:
+    return np.array([row[name] for row in rows if row[name] is not None])
 
 
 def _median(rows: list[Row], name: str) -> float | None:
     values = _values(rows, name)
-    return float(np.median(values)) if values else None
+    return float(np.median(values)) if len(values) else None
 
 
 def _spread(rows: list[Row], name: str) -> float | None:
     values = _values(rows, name)
-    return float(1.4826 * np.median(np.abs(values - np.median(values)))) if values else None
+    return float(1.4826 * np.median(np.abs(values - np.median(values)))) if len(values) else None

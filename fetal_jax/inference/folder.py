@@ -74,7 +74,7 @@ def measure_files(
                     yield from saved[source]
                     continue
                 rows = []
-                for item in iter(frames.__next__, None):
+                while (item := next(frames)) is not None:
                     row = _measure(predictor, item, spacings, plane, results)
                     rows.append(row)
                     yield row
@@ -83,9 +83,7 @@ def measure_files(
         raise UserError(f"{e.filename or out} cannot be written ({e.strerror}): give another --out") from None
 
 
-def _measure(
-    predictor: Predictor, item: Frame | Failure, spacings: Spacings, plane: str, results: Results
-) -> Row:
+def _measure(predictor: Predictor, item: Frame | Failure, spacings: Spacings, plane: str, results: Results) -> Row:
     if isinstance(item, Failure):
         row = failure_row(item)
         results.add(row, None, None)
@@ -113,9 +111,7 @@ def _lies_in(region: tuple[float, float, float, float], result: FrameResult) -> 
 class Results:
     """The folder of the results, written in order by a thread of its own."""
 
-    def __init__(
-        self, out: Path, journal: Journal, also: tuple[str, ...], note: Callable[[str], None]
-    ) -> None:
+    def __init__(self, out: Path, journal: Journal, also: tuple[str, ...], note: Callable[[str], None]) -> None:
         self.out, self.journal, self._also, self._note = out, journal, also, note
         self._taken = {name.lower() for name in journal.overlays}
         self._rows: list[Row] = []

@@ -94,11 +94,10 @@ def _strokes(shape: Ellipse | Shaft, colour: Colour) -> list[Stroke]:
     if isinstance(shape, Ellipse):
         outline = shape.points(360)
         outline = np.vstack([outline, outline[:1]])
-        ends = [np.array([shape.cx, shape.cy]) + sign * axis for axis in shape.axes_matrix.T for sign in (-1, 1)]
     else:
-        outline, ends = shape.ends, list(shape.ends)
+        outline = shape.ends
     arms = np.array([[CALIPER, 0.0], [0.0, CALIPER]])
-    calipers = [np.array([end - arm, end + arm]) for end in ends for arm in arms]
+    calipers = [np.array([end - arm, end + arm]) for end in shape.ends for arm in arms]
     return [Stroke(points, colour) for points in (outline, *calipers)]
 
 

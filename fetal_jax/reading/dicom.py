@@ -179,10 +179,10 @@ def _pixel_size(header: Any) -> PixelSize:
     if plain and not agree(plain, spacings[0]):
         told = f"{spacings[0][0]:.4f} mm in its ultrasound region, {plain[0]:.4f} mm in PixelSpacing"
         return PixelSize(reason=f"the DICOM header contradicts itself: {told}")
-    boxes = np.array([_box(r) for r in tissue])
-    box = (*boxes[:, :2].min(0), *boxes[:, 2:].max(0))
-    whole = len(regions) == 1 or box[2] <= box[0] or box[3] <= box[1]
-    return PixelSize(spacings[0], "dicom", region=None if whole else tuple(map(float, box)))
+    if len(regions) == 1:
+        return PixelSize(spacings[0], "dicom")
+    left, top, right, bottom = zip(*map(_box, tissue), strict=True)
+    return PixelSize(spacings[0], "dicom", region=(min(left), min(top), max(right), max(bottom)))
 
 
 def agree(one: tuple[float, float], other: tuple[float, float]) -> bool:

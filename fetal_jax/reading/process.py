@@ -11,7 +11,7 @@ import os
 import queue
 import signal
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -22,7 +22,7 @@ from fetal_jax.images import read_pages
 from fetal_jax.preprocess import to_grey
 from fetal_jax.reading import dicom
 from fetal_jax.reading.frame import Failure, Frame, PixelSize
-from fetal_jax.reading.sources import DICOM_SUFFIXES, HEAD, Source, is_dicom, is_image
+from fetal_jax.reading.sources import DICOM_SUFFIXES, Source, head_of, is_dicom, is_image
 
 SECONDS = 9.0
 """For one frame. A frame takes milliseconds; a mutated file can take for ever."""
@@ -54,11 +54,7 @@ def read(source: Source, with_ruler: bool = False) -> Iterator[Frame | Failure]:
 def _frames(source: Source) -> Iterator[tuple[Any, PixelSize, int]]:
     """(grey pixels, their size, how many frames there are); what a file is, its first bytes say, not its name."""
     file = source.open()
-    if isinstance(file, Path):
-        with file.open("rb") as f:
-            head = f.read(HEAD)
-    else:
-        head = file.getbuffer()[:HEAD].tobytes()
+    head = head_of(file)
     if is_dicom(head) or (source.filename.lower().endswith(DICOM_SUFFIXES) and not is_image(head)):
         yield from dicom.read_frames(file, str(source))
     else:
@@ -122,7 +118,7 @@ class _Child:
         self.connection.close()
 
 
-def read_ahead(sources: Iterable[Source], with_ruler: bool = False) -> Iterator[Frame | Failure | None]:
+def read_ahead(sources: Iterable[Source], with_ruler: bool = False) -> Generator[Frame | Failure | None, None, None]:
     """The frames of each source in order, read ahead by a process of its own; None after the last one of a source."""
     read: queue.Queue[Any] = queue.Queue(AHEAD)
     stop, end = threading.Event(), object()

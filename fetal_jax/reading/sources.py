@@ -104,6 +104,14 @@ HEAD = 132
 _MAGIC = (b"\x89PNG", b"\xff\xd8", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"BM")
 
 
+def head_of(file: Path | BytesIO) -> bytes:
+    """The first `HEAD` bytes of an opened source."""
+    if isinstance(file, BytesIO):
+        return file.getbuffer()[:HEAD].tobytes()
+    with file.open("rb") as f:
+        return f.read(HEAD)
+
+
 def is_image(head: bytes) -> bool:
     """Whether a file's first bytes begin a PNG, JPEG, TIFF or BMP."""
     return head.startswith(_MAGIC)
@@ -173,10 +181,7 @@ def _is_wanted(name: str, head: Callable[[], bytes]) -> bool:
 
 def _head(path: Path) -> bytes:
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            return b""
-        with path.open("rb") as f:
-            return f.read(HEAD)
+        return head_of(path) if stat.S_ISREG(path.stat().st_mode) else b""
     except OSError:
         return b""
 
