@@ -37,6 +37,8 @@ def read(source: Source, with_ruler: bool = False) -> Iterator[Frame | Failure]:
     index = 0
     try:
         for index, (pixels, size, count) in enumerate(_frames(source)):
+            if with_ruler and size.mm is None:
+                size = _from_ruler(pixels)
             yield Frame(source, index, pixels, size, cine=count > 1)
         return
     except dicom.NoImage as e:
@@ -60,6 +62,12 @@ def _frames(source: Source) -> Iterator[tuple[Any, PixelSize, int]]:
     else:
         for pixels, count in read_pages(file, str(source)):
             yield to_grey(pixels), PixelSize(), count
+
+
+def _from_ruler(pixels: Any) -> PixelSize:
+    from fetal_jax.reading import ruler  # SciPy, which nothing else here needs
+
+    return ruler.pixel_size(pixels)
 
 
 # ------------------------------------------------------------------------------------------------ the process
