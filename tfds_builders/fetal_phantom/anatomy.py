@@ -46,20 +46,20 @@ def head(rng: Rng, machine: Machine, weeks: float) -> Drawn:
                       1.2 * size, seen * rng.uniform(0.03, 0.15), 3, gaps=0.7)  # fmt: skip
         thalamus = within(skull, rng.uniform(-0.1, 0.1), side * 0.14, rng.uniform(0.12, 0.2), 0.12)
         scene.fill(thalamus, brain * rng.uniform(0.3, 0.9), keep=0.3, soft=2 * size)
-        if rng.random() < 0.7:  # lateral ventricle with its plexus
+        if scene.shows(0.7):  # lateral ventricle with its plexus
             x, y = rng.choice([-1, 1]) * rng.uniform(0.25, 0.45), side * rng.uniform(0.25, 0.42)
             wide = (0.3 if early else rng.uniform(0.08, 0.15), rng.uniform(0.25, 0.42))
             scene.fill(within(skull, x, y, wide[1], wide[0], side * 0.2), 2 * FLUID, soft=size)
             plexus = within(skull, x * rng.uniform(0.7, 1.1), y, 0.8 * wide[1], 0.7 * wide[0], side * 0.2)
             scene.fill(plexus, seen * rng.uniform(0.1, 0.35), soft=1.5 * size)
     for low, high in ((-0.92, -0.3), (0.3, 0.92)) if rng.random() < 0.7 else ((-0.9, 0.9),):  # the falx, broken
-        if rng.random() < 0.85:
+        if scene.shows(0.85):
             ends = np.sort(rng.uniform(low, high, 2))
             if ends[1] - ends[0] > 0.08:
                 wobble = rng.normal(0, 0.012, 2)
                 scene.bar(segment(skull, (ends[0], wobble[0]), (ends[1], wobble[1]), rng.uniform(0.7, 1.8) * size),
                           rng.uniform(0.1, 0.7))  # fmt: skip
-    if rng.random() < 0.7:  # cavum: a dark box between two lines
+    if scene.shows(0.7):  # cavum: a dark box between two lines
         x = rng.choice([-1, 1]) * rng.uniform(0.32, 0.5)
         scene.fill(within(skull, x, 0, 0.09, 0.055), FLUID)
         for y in (-0.06, 0.06):
@@ -79,7 +79,7 @@ def _skull(scene: Scene, skull: Ellipse) -> None:
     bright, sharp = rng.uniform(0.5, 1.6), rng.uniform(1.5, 4.5)
     loss = rng.uniform(0.1, 1) * BONE_LOSS / 4
     gaps, base = rng.uniform(0, 1.3), rng.uniform(0.02, 0.2)
-    scene.rim(skull, thickness, bright, sharp, loss, base, gaps)
+    scene.wall(skull, thickness, bright, sharp, loss, base, gaps)
     if rng.random() < 0.7:  # the inner table
         scene.rim(grown(skull, -thickness * rng.uniform(1.2, 1.9)), 0.6 * thickness, 0.5 * bright, sharp, 0, base, gaps)
 
@@ -94,11 +94,11 @@ def abdomen(rng: Rng, machine: Machine, weeks: float) -> Drawn:
     _trunk(scene, skin, liver := rng.uniform(0.03, 0.13))
     inner = turned(skin, rng.uniform(0, 2 * np.pi) - skin.theta)
     flip = rng.choice([-1, 1])
-    if rng.random() < 0.9:  # stomach
+    if scene.shows(0.9):  # stomach
         x, y = rng.uniform(-0.2, 0.25), flip * rng.uniform(0.35, 0.58)
         scene.fill(within(inner, x, y, rng.uniform(0.1, 0.28), rng.uniform(0.08, 0.17), rng.normal(0, 0.4)),
                    FLUID, FLUID_GAIN, soft=size)  # fmt: skip
-    if rng.random() < 0.9:  # umbilical vein: a short dark comma a third of the way in
+    if scene.shows(0.9):  # umbilical vein: a short dark comma a third of the way in
         x, y = rng.uniform(0.2, 0.5), -flip * rng.uniform(-0.05, 0.2)
         scene.fill(
             within(inner, x, y, rng.uniform(0.12, 0.25), rng.uniform(0.03, 0.06), flip * rng.uniform(0, 0.8)), FLUID
@@ -113,8 +113,8 @@ def abdomen(rng: Rng, machine: Machine, weeks: float) -> Drawn:
         scene.fill(within(inner, -0.42, y + rng.normal(0, 0.03), 0.055, 0.055), FLUID)
     _spine_and_ribs(scene, inner, size)
     scene.rim(grown(skin, -rng.uniform(2, 5) * size), 1.2 * size, rng.uniform(0.05, 0.3), 3, gaps=0.9)
-    scene.rim(skin, rng.uniform(1.2, 2.6), rng.uniform(0.25, 1.1), rng.uniform(1.5, 5), 0.05, rng.uniform(0.02, 0.2),
-              gaps=rng.uniform(0.2, 1.4))  # fmt: skip
+    scene.wall(skin, rng.uniform(1.2, 2.6), rng.uniform(0.25, 1.1), rng.uniform(1.5, 5), 0.05, rng.uniform(0.02, 0.2),
+               gaps=rng.uniform(0.2, 1.4))  # fmt: skip
     return scene, skin, {"ac_mm": ac}
 
 

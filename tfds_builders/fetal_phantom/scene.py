@@ -31,6 +31,10 @@ class Scene:
         self.texture(0.7, 6)
         self.texture(0.35, 24)
 
+    def shows(self, probability: float) -> bool:
+        """Whether a part of the anatomy is in the section: a clear machine's frame holds all of them."""
+        return bool(self.rng.random() < probability) or self.view.machine.clear
+
     def texture(self, strength: float, cells: int, within: Ellipse | None = None) -> None:
         """Uneven tissue: the echo times exp(noise), `cells` cells down the view; inside an ellipse or everywhere."""
         noise = cv2.exp(smooth_noise(self.rng, self.echo.shape, cells, int(0.7 * cells) + 1) * np.float32(strength))
@@ -55,8 +59,6 @@ class Scene:
     ) -> None:  # fmt: skip
         """A reflecting wall whose outer border is the ellipse: `thickness` in mm, brightness `base` + cos^sharpness of
         the angle between beam and normal, broken where smooth noise falls below `gaps` (0: whole)."""
-        if self.view.machine.clear:
-            base, gaps = max(base, 0.35), 0.0
         window, d, facing = self._distance(shape, 2 * thickness)
         if not d.size:  # outside what the machine shows
             return
@@ -69,6 +71,13 @@ class Scene:
         self.echo[window] += bright
         if loss:
             self.loss[window] += band * np.float32(loss * self.view.step)
+
+    def wall(
+        self, shape: Ellipse, thickness: float, echo: float, sharpness: float, loss: float, base: float, gaps: float
+    ) -> None:
+        """The rim that is measured: a clear machine loses none of it."""
+        base, gaps = (max(base, 0.35), 0.0) if self.view.machine.clear else (base, gaps)
+        self.rim(shape, thickness, echo, sharpness, loss, base, gaps)
 
     def bar(self, shaft: Shaft, echo: float, loss: float = 0.0, bow: float = 0.0, soft: float = 0.5) -> None:
         """A reflecting bar: sharp towards the probe, fading away from it, bent by `bow` of its length at the middle.
