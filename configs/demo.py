@@ -10,7 +10,7 @@ def get_config():
     config = defaults()
     config.data.name = "fetal_phantom/small"
     config.input_shape = (96, 128)
-    config.loss.cls_weight = 0.5
+    config.loss.cls_weight = 0.4
     config.batch_size = 8
     config.total_steps = 2400
     config.eval_every = 1200

@@ -17,7 +17,8 @@ Array = NDArray[Any]
 
 
 class Machine(NamedTuple):
-    """Its frame in pixels. A clear one shows whole structures, loses no wall and prints nothing: easy to learn from."""
+    """Its frame in pixels. A clear one shows whole structures in their usual form, loses no wall and
+    prints nothing: easy to learn from."""
 
     height: int = 480
     width: int = 640

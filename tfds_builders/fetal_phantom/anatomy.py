@@ -24,9 +24,9 @@ LEAST_DEPTH = 70.0  # mm down the frame: machines zoom no further
 
 def head(rng: Rng, machine: Machine, weeks: float) -> Drawn:
     """A transverse section of the head; the shape is the skull's outer border."""
-    hc, ratio = _size(rng, "hc", weeks), rng.uniform(0.70, 0.88)
+    hc, ratio = _size(rng, "hc", weeks), rng.uniform(0.70, 0.80 if machine.clear else 0.88)
     a = hc / float(geometry.perimeter(1.0, ratio))
-    angle = np.deg2rad(rng.normal(0, 25) if rng.random() < 0.9 else rng.uniform(-90, 90))
+    angle = np.deg2rad(rng.normal(0, 25) if machine.clear or rng.random() < 0.9 else rng.uniform(-90, 90))
     view, skull = _place(rng, machine, a, ratio * a, angle, fill=(0.42, 0.92))
     scene, size = Scene(rng, view), a / 50
     early = weeks < 18
@@ -86,7 +86,7 @@ def _skull(scene: Scene, skull: Ellipse) -> None:
 
 def abdomen(rng: Rng, machine: Machine, weeks: float) -> Drawn:
     """A transverse section of the abdomen; the shape is the outer skin."""
-    ac, ratio = _size(rng, "ac", weeks), rng.uniform(0.85, 0.995)
+    ac, ratio = _size(rng, "ac", weeks), rng.uniform(0.92 if machine.clear else 0.85, 0.995)
     a = ac / float(geometry.perimeter(1.0, ratio))
     view, skin = _place(rng, machine, a, ratio * a, rng.uniform(-np.pi / 2, np.pi / 2), fill=(0.5, 0.95))
     scene, size = Scene(rng, view), a / 50
@@ -144,7 +144,7 @@ def _spine_and_ribs(scene: Scene, inner: Ellipse, size: float) -> None:
 def femur(rng: Rng, machine: Machine, weeks: float) -> Drawn:
     """The thigh along its bone; the shape is the shaft between its two ends, the epiphyses not counted."""
     fl = _size(rng, "fl", weeks)
-    angle = np.deg2rad(rng.normal(0, 20) if rng.random() < 0.92 else rng.uniform(-90, 90))
+    angle = np.deg2rad(rng.normal(0, 20) if machine.clear or rng.random() < 0.92 else rng.uniform(-90, 90))
     width = float(np.clip(rng.uniform(0.05, 0.085) * fl, 1.6, 5.0))
     view, middle = _place_shaft(rng, machine, fl, angle)
     scene = Scene(rng, view)

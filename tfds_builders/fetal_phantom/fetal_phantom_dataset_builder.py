@@ -32,11 +32,11 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         "2.0.0": "Beams, scatterers and scan conversion; thorax and cervix; what machines print on their frames.",
     }
     BUILDER_CONFIGS: ClassVar[list[tfds.core.BuilderConfig]] = [
-        tfds.core.BuilderConfig(name="small", description="2,400 clear frames of 320 x 240 to train on"),
+        tfds.core.BuilderConfig(name="small", description="3,200 clear frames of 320 x 240 to train on"),
         tfds.core.BuilderConfig(name="large", description="4,500 frames of 640 x 480 to train on"),
     ]
     COUNTS: ClassVar[dict[str, dict[str, int]]] = {
-        "small": {"train": 2400, "validation": 160, "test": 160},
+        "small": {"train": 3200, "validation": 160, "test": 160},
         "large": {"train": 4500, "validation": 450, "test": 900},
     }
 
