@@ -50,6 +50,11 @@ class Centile(float):
         centile.z, centile.formula, centile.citation = z, source.formula, source.citation
         return centile
 
+    @property
+    def text(self) -> str:
+        """To a tenth of a percent; never 0 or 100."""
+        return "<0.1" if self < 0.1 else ">99.9" if self > 99.9 else f"{self:.1f}"
+
 
 @dataclass(frozen=True)
 class Reference:

@@ -79,7 +79,7 @@ def gestational_age(
         raise GrowthError(f"no formula of age is called {standard!r}: hadlock and intergrowth are")
     formula = f"{source.formula} ({labels(measures)})"
     if measures != ("crl",) and not covered[0] <= weeks <= covered[1]:  # the range of a CRL was checked in mm
-        raise GrowthError(f"no age: {weeks:.1f} weeks by {formula}, which covers {covered[0]:g} to {covered[1]:g}")
+        raise GrowthError(f"{weeks:.1f} weeks by {formula}, which covers {covered[0]:g} to {covered[1]:g}")
     return GestationalAge(weeks, measures, formula, source.citation)
 
 

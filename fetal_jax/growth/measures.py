@@ -77,7 +77,7 @@ def given(bpd_convention: str | None, **sizes_mm: float | None) -> dict[str, flo
     """
     there = {measure: float(value) for measure, value in sizes_mm.items() if value is not None}
     if not there:
-        raise GrowthError(f"no size is given: give one of {labels(tuple(sizes_mm))}")
+        raise GrowthError(f"none of {labels(tuple(sizes_mm))} is given: give one")
     for measure, value in there.items():
         check_size(measure, value)
     if "bpd" in there:
@@ -89,7 +89,7 @@ def check_convention(bpd_convention: str | None) -> None:
     """Refuse a BPD that does not say where its calipers stood."""
     if bpd_convention not in CONVENTIONS:
         said = "is missing" if bpd_convention is None else f"{bpd_convention!r} is unknown"
-        raise GrowthError(f"the BPD's convention {said}: say {' or '.join(CONVENTIONS)}")
+        raise GrowthError(f"a BPD needs its bpd_convention, which {said}: {' or '.join(CONVENTIONS)}")
 
 
 def bpd_as(wanted: str, bpd_mm: float, convention: str | None) -> float:
