@@ -10,7 +10,8 @@ from tqdm import tqdm
 from fetal_jax import bundle
 from fetal_jax.errors import UserError
 from fetal_jax.inference import Predictor
-from fetal_jax.inference.folder import NOT_CLINICAL, Spacings, find_files, measure_files
+from fetal_jax.inference.folder import Spacings, find_files, measure_files
+from fetal_jax.notice import NOT_CLINICAL
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,20 +1,34 @@
-"""Gestational age, fetal weight and centiles: Hadlock, INTERGROWTH-21st, WHO. NumPy; lengths in mm, weights in g."""
+"""Gestational age, fetal weight and growth centiles: Hadlock, INTERGROWTH-21st, WHO. NumPy and SciPy.
 
-from fetal_jax.growth.age import Age, gestational_age
-from fetal_jax.growth.bpd import inner_from_outer, outer_from_inner
-from fetal_jax.growth.centiles import centile, value_at, z_score
+`chart` draws with matplotlib and is imported by itself.
+"""
+
+from fetal_jax.growth.centiles import STANDARDS, Centile, Reference, centile, reference
+from fetal_jax.growth.estimates import (
+    WEIGHT_FORMULAS,
+    FetalWeight,
+    GestationalAge,
+    fetal_weight,
+    format_age,
+    gestational_age,
+    parse_age,
+)
 from fetal_jax.growth.intergrowth import size_for_age
-from fetal_jax.growth.weight import Weight, fetal_weight
+from fetal_jax.growth.measures import GrowthError
 
 __all__ = [
-    "Age",
-    "Weight",
+    "STANDARDS",
+    "WEIGHT_FORMULAS",
+    "Centile",
+    "FetalWeight",
+    "GestationalAge",
+    "GrowthError",
+    "Reference",
     "centile",
     "fetal_weight",
+    "format_age",
     "gestational_age",
-    "inner_from_outer",
-    "outer_from_inner",
+    "parse_age",
+    "reference",
     "size_for_age",
-    "value_at",
-    "z_score",
 ]

@@ -1,100 +1,114 @@
-"""Where a size lies among fetuses of its age."""
+"""Where a size or a weight stands among healthy fetuses of its age."""
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple, Self
 
 from scipy.special import ndtr, ndtri
 
 from fetal_jax.growth import hadlock, intergrowth, who
-from fetal_jax.growth.bpd import Convention, as_convention
-from fetal_jax.growth.checks import positive
-
-MEASURES = ("hc", "bpd", "ofd", "ac", "fl", "efw")
-STANDARDS = ("intergrowth", "intergrowth2020", "hadlock", "who")
-BPD_OF_STANDARD: dict[str, Convention] = {"intergrowth": "outer-outer", "hadlock": "outer-inner", "who": "outer-inner"}
-LMS = {"intergrowth": intergrowth.weight_lms, "intergrowth2020": intergrowth.hadlock_weight_lms}
-"""Weights are given as skewness, median and spread of ln(g)."""
+from fetal_jax.growth.distributions import Distribution
+from fetal_jax.growth.measures import GrowthError, Source, bpd_as, check_size
 
 
-def z_score(
-    measure: str, value: float, weeks: float, standard: str = "intergrowth", bpd_convention: str | None = None
-) -> float:
-    """How many standard deviations a size lies above the median of its age.
+class Standard(NamedTuple):
+    """A growth standard: what it covers and how it was measured."""
 
-    Args:
-      measure: "hc", "bpd", "ofd", "ac", "fl" in mm, or "efw" in g.
-      value: the size.
-      weeks: exact weeks.
-      standard: "intergrowth" (size 2014, weight 2017), "intergrowth2020" (its centiles of Hadlock's weight), "hadlock"
-        (size 1984, weight 1991), "who" (2017).
-      bpd_convention: required for a BPD, converted to the standard's own.
+    weeks: Mapping[str, tuple[float, float]]  # each measure's ages
+    bpd_convention: str
+    weight_formula: str  # whose weights its "efw" is of
+    for_age: Callable[..., tuple[Distribution, Source]]
 
-    Raises:
-      ValueError: what the standard does not cover; for WHO also a value beyond its first or last quantile.
-    """
-    value = positive(measure, value)
-    _check(measure, standard)
-    if measure == "bpd":
-        value = as_convention(value, bpd_convention, BPD_OF_STANDARD[standard])
-    if standard == "who":
-        return who.z_score(measure, value, weeks)
-    if measure == "efw" and standard in LMS:
-        skew, median, spread = LMS[standard](weeks)
-        return ((math.log(value) / median) ** skew - 1) / (spread * skew)
-    mean, sd = _moments(measure, weeks, standard)
-    return (value - mean) / sd
+
+STANDARDS = {
+    "hadlock": Standard(hadlock.WEEKS, hadlock.BPD_CONVENTION, "hadlock3", hadlock.for_age),
+    "intergrowth": Standard(intergrowth.WEEKS, intergrowth.BPD_CONVENTION, "intergrowth", intergrowth.for_age),
+    "intergrowth-hadlock": Standard(
+        intergrowth.HADLOCK_WEEKS, intergrowth.BPD_CONVENTION, "hadlock3", intergrowth.for_age_hadlock
+    ),
+    "who": Standard(who.WEEKS, who.BPD_CONVENTION, "hadlock3", who.for_age),
+    "who-female": Standard(who.SEX_WEEKS, who.BPD_CONVENTION, "hadlock3", partial(who.for_age_and_sex, sex="female")),
+    "who-male": Standard(who.SEX_WEEKS, who.BPD_CONVENTION, "hadlock3", partial(who.for_age_and_sex, sex="male")),
+}
+"""The standards by name. The last two and `intergrowth-hadlock` are of weight alone."""
+
+
+class Centile(float):
+    """A centile in percent: a number that knows its z-score and where it comes from."""
+
+    z: float
+    formula: str
+    citation: str
+
+    @classmethod
+    def of(cls, z: float, source: Source) -> Self:
+        """The centile of a z-score."""
+        centile = cls(100 * ndtr(z))
+        centile.z, centile.formula, centile.citation = z, source.formula, source.citation
+        return centile
+
+    @property
+    def text(self) -> str:
+        """To a tenth of a percent; never 0 or 100."""
+        return "<0.1" if self < 0.1 else ">99.9" if self > 99.9 else f"{self:.1f}"
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A measure of one age in one standard. Values in mm or g, a BPD in the standard's own convention."""
+
+    distribution: Distribution
+    source: Source
+
+    def centile(self, value: float) -> Centile:
+        """The centile of a value."""
+        return Centile.of(self.distribution.z(value), self.source)
+
+    def value(self, percent: float) -> float:
+        """The value at a centile, such as 50 for the median."""
+        if not 0 < percent < 100:
+            raise GrowthError(f"{percent} is no centile: give one between 0 and 100")
+        return self.distribution.value(float(ndtri(percent / 100)))
+
+
+def reference(measure: str, weeks: float, standard: str, hadlock_spread: str = "table") -> Reference:
+    """What a standard says of a measure at an age; the arguments and errors are those of `centile`."""
+    if standard not in STANDARDS:
+        raise GrowthError(f"no standard is called {standard!r}: {', '.join(STANDARDS)} are")
+    options = {"spread": hadlock_spread} if standard == "hadlock" else {}
+    return Reference(*STANDARDS[standard].for_age(measure, weeks, **options))
 
 
 def centile(
-    measure: str, value: float, weeks: float, standard: str = "intergrowth", bpd_convention: str | None = None
-) -> float:
-    """The percentage of fetuses of an age that are smaller, 0 to 100. Arguments and errors are those of `z_score`."""
-    return 100 * float(ndtr(z_score(measure, value, weeks, standard, bpd_convention)))
+    measure: str,
+    value: float,
+    weeks: float,
+    standard: str,
+    bpd_convention: str | None = None,
+    hadlock_spread: str = "table",
+) -> Centile:
+    """The centile of a size or weight for its gestational age.
 
+    Args:
+      measure: "hc", "bpd", "ofd", "ac", "fl" or "efw".
+      value: in mm; "efw" in g, by the weight formula of the standard (`STANDARDS[standard].weight_formula`).
+      weeks: exact weeks: 20 weeks and 6 days are 20.857.
+      standard: one of `STANDARDS`.
+      bpd_convention: "outer-inner" or "outer-outer", required with a BPD; converted where the standard's is the other.
+      hadlock_spread: of weight in Hadlock 1991, one of `hadlock.SPREADS`.
 
-def value_at(measure: str, percent: float, weeks: float, standard: str = "intergrowth") -> float:
-    """The size at a centile: mm or g. A BPD is in the standard's own convention (`BPD_OF_STANDARD`).
+    Returns:
+      Percent, with `.z`, `.formula` and `.citation`.
 
     Raises:
-      ValueError: what the standard does not cover, or a centile outside 0 to 100.
+      GrowthError: a standard without the measure or the age, a size that no fetus has, a BPD without its convention,
+        or a value beyond the outermost quantile that WHO published.
     """
-    if not 0 < percent < 100:
-        raise ValueError(f"a centile lies between 0 and 100, not at {percent}")
-    _check(measure, standard)
-    z = float(ndtri(percent / 100))
-    if standard == "who":
-        return who.value(measure, z, weeks)
-    if measure == "efw" and standard in LMS:
-        skew, median, spread = LMS[standard](weeks)
-        return math.exp(median * (1 + z * spread * skew) ** (1 / skew))
-    mean, sd = _moments(measure, weeks, standard)
-    return mean + z * sd
-
-
-def citation(measure: str, standard: str) -> str:
-    """Where a standard's values of a measure were published."""
-    if standard == "who":
-        return who.CITATION
-    if measure == "efw":
-        return {
-            "intergrowth": intergrowth.WEIGHT_CITATION,
-            "intergrowth2020": intergrowth.HADLOCK_WEIGHT_CITATION,
-            "hadlock": hadlock.WEIGHT_FOR_AGE_CITATION,
-        }[standard]
-    return intergrowth.SIZE_CITATION if standard == "intergrowth" else hadlock.AGE_CITATION
-
-
-def _moments(measure: str, weeks: float, standard: str) -> tuple[float, float]:
-    if standard == "hadlock":
-        return hadlock.mean_and_sd(measure, weeks)
-    return intergrowth.size_for_age(measure, weeks)
-
-
-def _check(measure: str, standard: str) -> None:
-    if standard not in STANDARDS:
-        raise ValueError(f"no standard {standard!r}; there are {', '.join(STANDARDS)}")
-    if measure not in MEASURES:
-        raise ValueError(f"no measure {measure!r}; there are {', '.join(MEASURES)}")
-    if standard == "intergrowth2020" and measure != "efw":
-        raise ValueError("intergrowth2020 gives centiles of efw by Hadlock's formula alone")
+    of_age = reference(measure, weeks, standard, hadlock_spread)
+    check_size(measure, value)
+    if measure == "bpd":
+        value = bpd_as(STANDARDS[standard].bpd_convention, value, bpd_convention)
+    return of_age.centile(value)

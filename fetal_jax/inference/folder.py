@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 
 from fetal_jax.errors import UserError
+from fetal_jax.growth import GrowthError, gestational_age
 from fetal_jax.images import SUFFIXES, read_image, write_png
 from fetal_jax.inference import overlay
 from fetal_jax.inference.predictor import FrameResult, Predictor
+from fetal_jax.notice import NOT_CLINICAL
 
 COLUMNS = [
     *("file", "frame", "status", "plane", "plane_probability"),
@@ -22,7 +24,6 @@ COLUMNS = [
     *("spacing_mm", "spacing_source", "ga_weeks", "ga_standard", "flags", "reason"),
 ]
 LENGTHS = ("hc_mm", "bpd_mm", "ofd_mm", "ac_mm", "fl_mm")
-NOT_CLINICAL = "Research software. Not for clinical use."
 
 
 @dataclass(frozen=True)
@@ -153,7 +154,22 @@ def _result_row(result: FrameResult) -> dict[str, Any]:
     }
     row |= {name: result.value(name) for name in LENGTHS}
     row["long_mm"], row["short_mm"] = result.value("diameters_mm") or (None, None)
-    return row
+    return row | _age(row)
+
+
+def _age(row: dict[str, Any]) -> dict[str, Any]:
+    """Age from the frame's one measure: Hadlock's formulas, the only ones for HC, AC and FL each by itself.
+
+    A BPD takes no part: it is the short axis of the HC's ellipse, and Hadlock's goes from the outer to the inner skull.
+    """
+    sizes = {name: row[name] for name in ("hc_mm", "ac_mm", "fl_mm")}
+    if not any(sizes.values()):
+        return {}
+    try:
+        age = gestational_age(**sizes, standard="hadlock")
+    except GrowthError as e:
+        return {"reason": f"no age: {e}"}
+    return {"ga_weeks": age.weeks, "ga_standard": age.formula}
 
 
 def caption(row: dict[str, Any]) -> list[str]:
