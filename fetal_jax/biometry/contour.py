@@ -74,7 +74,7 @@ def transition_width(region: Region, points: Array) -> float:
 
     A coverage map's is about 1; a network's grows with its doubt about where the outline is.
     """
-    dy, dx = np.gradient(region.map.astype(np.float32))
+    dy, dx = np.gradient(region.map, axis=0), np.gradient(region.map, axis=1)
     x, y = np.floor(points - region.origin).astype(int).T
     slope = np.hypot(dx[y, x], dy[y, x])
     return float(np.mean(1 / np.maximum(slope, 0.02)))

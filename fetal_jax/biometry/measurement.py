@@ -26,7 +26,7 @@ FLAGS = {
     "leaves the frame": "over 5 % of the fitted outline lies outside the frame",
     "little is seen": "over 40 % of the fitted outline lies outside the frame",
     "poor fit": "the outline is off the fitted ellipse by over 1.5 % of its mean diameter (root mean square)",
-    "ragged outline": "the region is not the fitted shape: over 10 % of it is holes, or their areas differ by over 15 %",
+    "ragged outline": "the region is not the fitted shape: over 10 % of it is holes, or the areas differ by over 15 %",
     "low confidence": "the map takes over 6 % of the mean diameter (a femur: of its length) to go from 0 to 1",
     "implausible shape": "short over long axis under 0.6 (head), under 0.7 (abdomen); a femur not 3 to 30 widths long",
     "implausible size": "outside what 12 to 42 weeks can be: HC 50-400, AC 40-450, FL 5-90 mm",
@@ -157,7 +157,7 @@ def _measure_shaft(region: Region, to_mm: Array, known: bool) -> dict[str, Any]:
         return {}
     shaft = found.shaft.transform(geometry.affine(shift=region.origin))
     in_mm = shaft.transform(to_mm)
-    flags = () if 3 * shaft.width <= shaft.length <= 30 * shaft.width else ("implausible shape",)
+    flags: tuple[str, ...] = () if 3 <= shaft.length / shaft.width <= 30 else ("implausible shape",)
     flags += ("ragged outline",) if region.solid < 0.9 else ()
     flags += ("low confidence",) if found.end_width > max(0.06 * shaft.length, 3.0) else ()
     if not known:
