@@ -14,7 +14,7 @@ from fetal_jax.errors import UserError
 from fetal_jax.planes import PLANES
 
 SHIPPED = Path(__file__).parent / "configs"  # where the wheel puts the repository's configs/
-NOT_IDENTITY = ("checkpoint_every", "log_every", "eval_every", "keep_checkpoints", "mesh", "data.dir", "init")
+NOT_IDENTITY = ("checkpoint_every", "log_every", "eval_every", "keep_checkpoints", "mesh", "data.dir", "data.workers", "init")
 """Keys that may change between a run and its continuation: they do not change what is learnt."""
 
 
@@ -33,7 +33,8 @@ def defaults() -> ml_collections.ConfigDict:
             "input_shape": (192, 288),
             "planes": ("other", "abdomen", "head", "femur"),
             "flip_average": True,  # predictions are averaged with those of the mirrored frame
-            "data": {"dir": "runs/data", "name": "fetal_phantom"},
+            # a name, or a mixture by weight: "hc18/benchmark=3, fetal_phantom/large=1"
+            "data": {"dir": "runs/data", "name": "fetal_phantom", "workers": 0},  # processes; 0: threads of this one
             "augment": {
                 "rotate_degrees": 20.0,
                 "zoom": (0.8, 1.25),
@@ -44,6 +45,13 @@ def defaults() -> ml_collections.ConfigDict:
                 "gamma": 0.3,  # of its logarithm
                 "noise": 0.04,  # of full scale, at most
                 "blur": 0.8,  # pixels, at most
+                # off unless a recipe asks; each then falls on half of the frames
+                "speckle": 0.0,  # contrast of multiplicative noise, at most
+                "bands": 0.0,  # relative gain of a depth, at most
+                "shadow": 0.0,  # of the echoes of a sector, at most
+                "border": 0.0,  # of the canvas made black on each side, at most
+                "calipers": 0.0,  # above 0: dotted ellipses and lines anywhere
+                "jpeg": 0.0,  # quality lost, at most
             },
             "model": {
                 "width": 16,
@@ -121,6 +129,7 @@ def check(config: Any) -> None:
         ("eval_every", config.eval_every > 0, "at least 1"),
         ("input_shape", len(config.input_shape) == 2, "two numbers, height and width"),
         ("input_shape", all(n > 0 and n % divisor == 0 for n in config.input_shape), f"multiples of {divisor}"),
+        ("data.workers", config.data.workers >= 0, "at least 0"),
         ("planes", len(config.planes) > 0 and set(config.planes) <= set(PLANES), f"some of {', '.join(PLANES)}"),
         (
             "model.width",
@@ -137,6 +146,29 @@ def check(config: Any) -> None:
     for key, holds, must in rules:
         if not holds:
             raise UserError(f"config.{key} is {_get(config, key)}; it must be {must}")
+    mixture(config)
+
+
+def mixture(config: Any) -> dict[str, float]:
+    """The data sets that a recipe trains on, each with its share of the frames; the shares sum to 1.
+
+    Raises:
+      UserError: `data.name` is neither a name nor a list of name=weight.
+    """
+    weights: dict[str, float] = {}
+    parts = [part.strip() for part in config.data.name.split(",")]
+    for part in parts:
+        name, given, weight = part.partition("=")
+        try:
+            number = float(weight) if given or len(parts) > 1 else 1.0
+        except ValueError:
+            number = 0.0
+        if not name.strip() or not 0 < number < float("inf") or name.strip() in weights:
+            raise UserError(
+                f"config.data.name is {config.data.name}; it must be a data set, or some with weights above 0: A=3, B=1"
+            )
+        weights[name.strip()] = number
+    return {name: weight / sum(weights.values()) for name, weight in weights.items()}
 
 
 def _widths(model: Any) -> list[int]:
