@@ -113,15 +113,12 @@ def border(rng: Random, strength: float, image: Array) -> Array:
 
 
 def calipers(rng: Random, image: Array) -> Array:
-    """A dotted ellipse or line with crosses at its ends, anywhere: what somebody measured does not say what is there."""
+    """A dotted ellipse or line with crosses at its ends, anywhere, so that what others measured is no hint."""
     height, width = image.shape
+    cx, cy = rng.uniform(0.2, 0.8, 2) * [width, height]
     a = rng.uniform(0.1, 0.4) * width
-    drawn = geometry.Ellipse(
-        *rng.uniform(0.2, 0.8, 2) * [width, height],
-        a,
-        a * rng.uniform(0.6, 1) if rng.random() < 0.5 else 1e-3,  # a line
-        rng.uniform(-np.pi / 2, np.pi / 2),
-    )
+    b = a * rng.uniform(0.6, 1) if rng.random() < 0.5 else 1e-3  # a line
+    drawn = geometry.Ellipse(cx, cy, a, b, rng.uniform(-np.pi / 2, np.pi / 2))
     grey, image = int(rng.integers(160, 256)), image.copy()
     dots = drawn.points(max(int(drawn.perimeter / rng.uniform(3, 6)), 8))
     rows, columns = np.floor(dots[:, ::-1]).astype(int).T
@@ -135,7 +132,8 @@ def calipers(rng: Random, image: Array) -> Array:
 def jpeg(rng: Random, strength: float, image: Array) -> Array:
     """Stored as a JPEG of at least quality 100 - `strength`."""
     quality = int(100 - rng.uniform(0, strength))
-    return cv2.imdecode(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_GRAYSCALE)
+    stored = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+    return np.asarray(cv2.imdecode(stored, cv2.IMREAD_GRAYSCALE))
 
 
 def normal_field(rng: Random, shape: tuple[int, ...]) -> Array:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,8 @@ from fetal_jax.errors import UserError
 PIXELS, RECORDS = "pixels.u8", "frames.json"
 
 
-class Decoded:
-    """The frames of a folder that `decoded` wrote. Pickled, it is the folder's name alone: workers map it themselves."""
+class Decoded(Sequence[Frame]):
+    """The frames of a folder that `decoded` wrote. Worker processes are sent its name alone and map it themselves."""
 
     def __init__(self, folder: Path):
         self._folder = folder
@@ -38,7 +39,7 @@ class Decoded:
     def __len__(self) -> int:
         return len(self._frames)
 
-    def __getitem__(self, i: int) -> Frame:
+    def __getitem__(self, i: Any) -> Any:
         return self._frames[i]
 
     def __reduce__(self) -> tuple[Any, ...]:

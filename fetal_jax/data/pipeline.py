@@ -86,7 +86,7 @@ class Batches(grain.DatasetIterator):
         if workers and not flags.FLAGS.is_parsed():
             flags.FLAGS.mark_as_parsed()  # grain passes absl's flags on to its processes
         self._dataset, self._workers = dataset, grain.MultiprocessingOptions(num_workers=workers)
-        self._ahead: grain.DatasetIterator | None = None
+        self._ahead: Any = None
         self._next = 0
 
     def __next__(self) -> Batch:
