@@ -140,12 +140,12 @@ def validate(predictor: Predictor, frames: Split, count: int) -> dict[str, float
     return report
 
 
-def validate_each(predictor: Predictor, splits: list[Split], count: int) -> dict[str, float]:
+def validate_each(predictor: Predictor, splits: dict[str, Split], count: int) -> dict[str, float]:
     """`validate` of each data set by its own, its name before the keys where there are several."""
-    reports = [validate(predictor, split, count) for split in splits]
-    if len(splits) == 1:
-        return reports[0]
-    return {f"{s.dataset}/{key}": v for s, report in zip(splits, reports, strict=True) for key, v in report.items()}
+    reports = {name: validate(predictor, split, count) for name, split in splits.items()}
+    if len(reports) == 1:
+        return next(iter(reports.values()))
+    return {f"{name}/{key}": value for name, report in reports.items() for key, value in report.items()}
 
 
 # --------------------------------------------------------------------------------------------------------- logs
@@ -224,7 +224,7 @@ def run(config: Any, workdir: Path) -> None:
     # --- the data, and a directory that is this recipe's
     names = recipe.mixture(config)
     train_splits = [Split(name, "train", config.data.dir) for name in names]
-    validation_splits = [Split(name, "validation", config.data.dir) for name in names]
+    validation_splits = {name: Split(name, "validation", config.data.dir) for name in names}
     claim(workdir, config)
     sources = [decoded(split) for split in train_splits]
     iterator = training_batches(sources, config)

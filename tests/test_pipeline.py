@@ -212,7 +212,7 @@ def test_an_interrupted_decoding_leaves_nothing(tmp_path):
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
-    with pytest.raises(UserError, match="gone.* cannot be written"):
+    with pytest.raises(UserError, match=r"gone.* cannot be written"):
         decoded(Drawn(folder=tmp_path / "gone"))
 
 

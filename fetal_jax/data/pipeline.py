@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import threading
 from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import accumulate
@@ -121,3 +124,11 @@ class Batches(grain.DatasetIterator):
 def _start_worker(index: int, count: int) -> None:
     del index, count
     cv2.setNumThreads(1)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent:
+        parent.join()  # a run that was killed leaves grain's processes behind
+        os._exit(1)
