@@ -1,6 +1,6 @@
 """What a training frame goes through: one random similarity, and random changes of its grey values.
 
-Every change has a strength in the recipe; with a strength of 0 it draws no random number.
+Every change has a key in the recipe. Those that are off by default draw no random number while they are off.
 """
 
 from __future__ import annotations
