@@ -106,6 +106,12 @@ class Ellipse:
         """Its exact image under any affine map."""
         return Ellipse.from_matrix(apply(m, (self.cx, self.cy)), m[:, :2] @ self.axes_matrix)
 
+    @property
+    def ends(self) -> Array:
+        """(4, 2): the two ends of the long axis, then those of the short one, each (x, y)."""
+        long, short = self.axes_matrix.T
+        return np.stack([-long, long, -short, short]) + np.array([self.cx, self.cy])
+
     def points(self, n: int) -> Array:
         """(n, 2) points of the outline, evenly spaced in the parameter."""
         t = np.arange(n) * (2 * np.pi / n)

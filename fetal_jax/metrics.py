@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from fetal_jax import geometry
@@ -26,16 +26,11 @@ def hausdorff(one: Array, other: Array, spacing_mm: float) -> float:
 
     The border is the mask's pixels that touch the outside or the frame's edge.
     """
-    borders = [np.argwhere(m & ~_eroded(m)) for m in (one, other)]
+    borders = [np.argwhere(m & ~ndimage.binary_erosion(m)) for m in (one, other)]
     if not all(len(b) for b in borders):
         return float("nan")
     a, b = (cKDTree(border) for border in borders)
     return spacing_mm * max(float(a.query(borders[1])[0].max()), float(b.query(borders[0])[0].max()))
-
-
-def _eroded(mask: Array) -> Array:
-    cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
-    return cv2.erode(mask.astype(np.uint8), cross, borderType=cv2.BORDER_CONSTANT, borderValue=0).astype(bool)
 
 
 def overlap(

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from fetal_jax import geometry
 
@@ -30,7 +30,7 @@ def to_grey(frame: Array) -> Array:
         raise ValueError(f"a frame has 1, 3 or 4 channels, not {frame.shape[2]}")
     if frame.ndim == 2 or frame.shape[2] == 1:
         return np.ascontiguousarray(frame.reshape(frame.shape[:2]))
-    return cv2.cvtColor(np.ascontiguousarray(frame[..., :3]), cv2.COLOR_RGB2GRAY)
+    return np.asarray(Image.fromarray(np.ascontiguousarray(frame[..., :3])).convert("L"))
 
 
 def warp(frame: Array, to_output: Array, shape: tuple[int, int]) -> Array:
@@ -40,14 +40,14 @@ def warp(frame: Array, to_output: Array, shape: tuple[int, int]) -> Array:
     nothing aliases. Pixel centres are at + 0.5 on both sides, as everywhere.
     """
     shrink = int(1 / np.sqrt(abs(np.linalg.det(to_output[:, :2]))) + 1e-6)
+    image = Image.fromarray(frame)
     if shrink > 1:
-        h, w = frame.shape
-        frame = cv2.copyMakeBorder(frame, 0, -h % shrink, 0, -w % shrink, cv2.BORDER_REPLICATE)
-        frame = cv2.resize(frame, (frame.shape[1] // shrink, frame.shape[0] // shrink), interpolation=cv2.INTER_AREA)
+        image = image.reduce(shrink)
         to_output = geometry.compose(to_output, geometry.stretch(shrink, shrink))
-    half = geometry.affine(shift=(geometry.HALF_PIXEL, geometry.HALF_PIXEL))  # OpenCV counts from pixel centres
-    indices = geometry.compose(geometry.invert(half), to_output, half)
-    return cv2.warpAffine(frame, indices, shape[::-1], flags=cv2.INTER_LINEAR)
+    source = geometry.invert(to_output).ravel().tolist()
+    # in floats: Pillow cuts bytes off instead of rounding them, half a grey level on average
+    warped = image.convert("F").transform(shape[::-1], Image.Transform.AFFINE, source, Image.Resampling.BILINEAR)
+    return (np.asarray(warped) + 0.5).astype(np.uint8)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import pytest
 
 from fetal_jax import bundle
 from fetal_jax.growth import gestational_age
-from fetal_jax.inference.folder import COLUMNS
+from fetal_jax.inference.rows import COLUMNS
 from tfds_builders.fetal_phantom.phantom import draw
 
 

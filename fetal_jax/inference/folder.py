@@ -1,189 +1,235 @@
-"""Measure files: find them, give each its spacing, write `measurements.csv`, `.json` and overlays as they come."""
+"""Measure files into a folder: rows, overlays and reports are written as the frames come; what was interrupted goes on.
+
+A process of its own reads ahead (`reading.process`), this one runs the network, a thread writes.
+"""
 
 from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+import re
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import Any, Self
 
 from fetal_jax.errors import UserError
-from fetal_jax.growth import GrowthError, gestational_age
-from fetal_jax.images import SUFFIXES, read_image, write_png
-from fetal_jax.inference import overlay
+from fetal_jax.images import read_image, write_png
+from fetal_jax.inference import cines, overlay, reports
+from fetal_jax.inference.contact_sheet import ContactSheet
+from fetal_jax.inference.journal import Journal
 from fetal_jax.inference.predictor import FrameResult, Predictor
-from fetal_jax.notice import NOT_CLINICAL
+from fetal_jax.inference.rows import COLUMNS, Row, caption, cells, failure_row, result_row
+from fetal_jax.inference.spacing import Spacings
+from fetal_jax.reading.frame import Failure, Frame
+from fetal_jax.reading.process import read_ahead
+from fetal_jax.reading.sources import Source
 
-COLUMNS = [
-    *("file", "frame", "status", "plane", "plane_probability"),
-    *("hc_mm", "bpd_mm", "ofd_mm", "ac_mm", "fl_mm", "long_mm", "short_mm"),
-    *("spacing_mm", "spacing_source", "ga_weeks", "ga_standard", "flags", "reason"),
-]
-LENGTHS = ("hc_mm", "bpd_mm", "ofd_mm", "ac_mm", "fl_mm")
-
-
-@dataclass(frozen=True)
-class Spacings:
-    """Where millimetres per pixel come from: one number for all, a table by file name, or nowhere."""
-
-    source: str  # "flag", "csv" or "none"
-    constant: float | None = None
-    table: dict[str, float] | None = None
-
-    def of(self, path: Path) -> float | None:
-        """The spacing of a file, None where unknown."""
-        return (self.table or {}).get(path.name, self.constant)
-
-    @classmethod
-    def read(cls, path: Path) -> Spacings:
-        """A CSV with the columns `filename,spacing_mm`, or HC18's own.
-
-        Raises:
-          UserError: no such file or columns, a row without a positive number, a file name twice.
-        """
-        try:
-            with path.open(newline="") as f:
-                reader = csv.DictReader(f)
-                column = next((c for c in ("spacing_mm", "pixel size(mm)") if c in (reader.fieldnames or ())), None)
-                if column is None or "filename" not in (reader.fieldnames or ()):
-                    raise UserError(f"{path} needs the columns filename,spacing_mm, comma-separated")
-                rows = list(reader)
-        except (OSError, UnicodeDecodeError) as e:
-            raise UserError(
-                f"{path} cannot be read ({type(e).__name__}): give a CSV with filename,spacing_mm"
-            ) from None
-        table: dict[str, float] = {}
-        for line, row in enumerate(rows, start=2):
-            try:
-                value = float(row[column])
-            except (TypeError, ValueError):
-                value = float("nan")
-            if not (np.isfinite(value) and value > 0):
-                raise UserError(f"{path}, line {line}: {column} of {row['filename']} is {row[column]!r}, not a length")
-            if row["filename"] in table:
-                raise UserError(f"{path}, line {line}: {row['filename']} stands there twice; remove one")
-            table[row["filename"]] = value
-        return cls("csv", table=table)
-
-
-def find_files(paths: list[Path]) -> list[Path]:
-    """The files given, and those of the folders given, images only, by name.
-
-    Raises:
-      UserError: a path that does not exist, or a folder without images.
-    """
-    found: list[Path] = []
-    for path in paths:
-        if path.is_dir():
-            images = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-            if not images:
-                raise UserError(f"{path} holds no PNG or JPEG: give the folder of the frames")
-            found += images
-        elif path.exists():
-            found.append(path)
-        else:
-            raise UserError(f"{path} does not exist")
-    return found
+BEHIND = 4
+"""Frames that the writing thread may be behind."""
 
 
 def measure_files(
-    predictor: Predictor, files: list[Path], spacings: Spacings, plane: str, out: Path
-) -> Iterator[dict[str, Any]]:
-    """Measure each file; rows are written as they come, and given back. A file that cannot be read is a row too."""
+    predictor: Predictor,
+    sources: list[Source],
+    spacings: Spacings,
+    plane: str,
+    out: Path,
+    also: tuple[str, ...] = (),
+    note: Callable[[str], None] = print,
+) -> Iterator[Row]:
+    """Measure each file; its rows are written as they come, and given back. A file that cannot be read is a row too.
+
+    Args:
+      predictor: of the bundle.
+      sources: what `reading.sources.find` found.
+      spacings: what the caller says of millimetres per pixel.
+      plane: "head", "abdomen", "femur" or "auto".
+      out: the folder of the results. One that holds an interrupted run of the same call is gone on with.
+      also: of "svg" and `reports.KINDS`.
+      note: is told what could not be written of a file that was measured.
+
+    Raises:
+      UserError: the plane cannot be told, `out` cannot be written, or holds an interrupted run of another call.
+    """
     predictor.check_plane(plane)
-    (out / "overlays").mkdir(parents=True, exist_ok=True)
-    pictures = _overlay_names(files)
-    rows = []
-    with (out / "measurements.csv").open("w", newline="") as f:
-        writer = csv.DictWriter(f, COLUMNS)
-        writer.writeheader()
-        for path, picture in zip(files, pictures, strict=True):
-            row = _measure_file(predictor, path, spacings, plane, out / "overlays" / picture)
-            writer.writerow({k: _cell(row[k]) for k in COLUMNS})
-            f.flush()
-            rows.append(row)
-            yield row
-    (out / "measurements.json").write_text(json.dumps(rows, indent=1) + "\n")
-
-
-def _overlay_names(files: list[Path]) -> list[str]:
-    """`NAME.png` of each file; where two share a name, the later ones are numbered."""
-    names: list[str] = []
-    for path in files:
-        name, n = path.stem, 2
-        while f"{name}.png" in names:
-            name, n = f"{path.stem}_{n}", n + 1
-        names.append(f"{name}.png")
-    return names
-
-
-def _measure_file(predictor: Predictor, path: Path, spacings: Spacings, plane: str, picture: Path) -> dict[str, Any]:
-    empty: dict[str, Any] = dict.fromkeys((*COLUMNS, "ellipse_px", "shaft_px"))
-    row = empty | {"file": str(path), "frame": 0, "flags": []}
+    call = {
+        "bundle": predictor.info.files,
+        "plane": plane,
+        "spacing": [spacings.source, spacings.constant, spacings.table],
+        "also": sorted(also),
+    }
     try:
-        frame = read_image(path)
-    except UserError as e:
-        return row | {"status": "error", "reason": str(e)}
-    spacing = spacings.of(path)
-    result = predictor.measure(frame, spacing, plane)
-    row |= _result_row(result) | {"spacing_mm": spacing, "spacing_source": spacings.source if spacing else None}
-    if spacing is None and spacings.source == "csv" and result.status == "refused" and result.measurement:
-        row["reason"] = f"no spacing: the table has no row for {path.name}"
-    write_png(picture, overlay.draw(frame, result.measurement, caption(row)))
+        (out / "overlays").mkdir(parents=True, exist_ok=True)
+        journal = Journal.open(out, call)
+        saved = {source: rows for source in sources if (rows := journal.rows(source)) is not None}
+        ahead = read_ahead([s for s in sources if s not in saved], with_ruler=spacings.source == "ruler")
+        with closing(ahead) as frames, Results(out, journal, also, note) as results:
+            for source in sources:
+                if source in saved:
+                    results.add_saved(saved[source])
+                    yield from saved[source]
+                    continue
+                rows = []
+                while (item := next(frames)) is not None:
+                    row = _measure(predictor, item, spacings, plane, results)
+                    rows.append(row)
+                    yield row
+                results.finish(source, rows)
+    except OSError as e:
+        raise UserError(f"{e.filename or out} cannot be written ({e.strerror}): give another --out") from None
+
+
+def _measure(predictor: Predictor, item: Frame | Failure, spacings: Spacings, plane: str, results: Results) -> Row:
+    if isinstance(item, Failure):
+        row = failure_row(item)
+        results.add(row, None, None)
+        return row
+    size = spacings.of(item)
+    result = predictor.measure(item.pixels, size.mm, plane)
+    if size.region and not _lies_in(size.region, result):
+        result = replace(result, status="refused", reason="it lies outside the region that the DICOM spacing holds for")
+    row = result_row(item, size, result)
+    if "no spacing" in row["flags"] and size.reason:
+        row["reason"] = size.reason
+    row["overlay"] = results.picture_name(item)
+    results.add(row, item, result)
     return row
 
 
-def _result_row(result: FrameResult) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        "status": result.status,
-        "plane": result.plane,
-        "plane_probability": result.plane_probability,
-        "reason": result.reason or None,
-    }
+def _lies_in(region: tuple[float, float, float, float], result: FrameResult) -> bool:
     found = result.measurement
-    if found is None:
-        return row
-    row |= {
-        "flags": list(found.flags),
-        "ellipse_px": found.ellipse and np.asarray(found.ellipse).tolist(),
-        "shaft_px": found.shaft and np.asarray(found.shaft).tolist(),
-    }
-    row |= {name: result.value(name) for name in LENGTHS}
-    row["long_mm"], row["short_mm"] = result.value("diameters_mm") or (None, None)
-    return row | _age(row)
+    if found is None or (found.ellipse is None and found.shaft is None):
+        return True
+    x, y = (found.ellipse.cx, found.ellipse.cy) if found.ellipse else found.shaft.ends.mean(0)  # type: ignore[union-attr]
+    return bool(region[0] <= x <= region[2] and region[1] <= y <= region[3])
 
 
-def _age(row: dict[str, Any]) -> dict[str, Any]:
-    """Age from the frame's one measure: Hadlock's formulas, the only ones for HC, AC and FL each by itself.
+class Results:
+    """The folder of the results, written in order by a thread of its own."""
 
-    A BPD takes no part: it is the short axis of the HC's ellipse, and Hadlock's goes from the outer to the inner skull.
-    """
-    sizes = {name: row[name] for name in ("hc_mm", "ac_mm", "fl_mm")}
-    if not any(sizes.values()):
-        return {}
-    try:
-        age = gestational_age(**sizes, standard="hadlock")
-    except GrowthError as e:
-        return {"reason": f"no age: {e}"}
-    return {"ga_weeks": age.weeks, "ga_standard": age.formula}
+    def __init__(self, out: Path, journal: Journal, also: tuple[str, ...], note: Callable[[str], None]) -> None:
+        self.out, self.journal, self._also, self._note = out, journal, also, note
+        self._taken = {name.lower() for name in journal.overlays}
+        self._rows: list[Row] = []
+        self._sheet = ContactSheet(out)
+        self._table = Table(out / "measurements.csv", COLUMNS)
+        self._cines: Table | None = None
+        (out / "cines.csv").unlink(missing_ok=True)
+        self._pending: deque[Future[None]] = deque()
+        self._thread = ThreadPoolExecutor(1, "writing")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        try:
+            while self._pending:
+                self._pending.popleft().result()
+            if kind is None:
+                self._sheet.close()
+                (self.out / "measurements.json").write_text(json.dumps(self._rows, indent=1) + "\n")
+        finally:
+            self._thread.shutdown(cancel_futures=True)
+            self.journal.close(finished=kind is None)
+            self._table.close()
+            if self._cines:
+                self._cines.close()
+
+    def picture_name(self, frame: Frame) -> str:
+        """`overlays/NAME.png`, `NAME_0007.png` in a cine; the second file of a name gets a number."""
+        safe = re.sub(r"[^\w.+-]", "_", frame.source.stem)[:100] or "frame"
+        suffix, n, name = f"_{frame.index:04d}" if frame.cine else "", 1, ""
+        while not name or name.lower() in self._taken:
+            name = f"overlays/{safe}{f'_{n}' if n > 1 else ''}{suffix}.png"
+            n += 1
+        self._taken.add(name.lower())
+        return name
+
+    def add(self, row: Row, frame: Frame | None, result: FrameResult | None) -> None:
+        """A new row, with what it was measured in."""
+        self._later(self._write, row, frame, result)
+
+    def add_saved(self, rows: list[Row]) -> None:
+        """The rows of a file that an earlier run wrote."""
+        self._later(self._write_saved, rows)
+
+    def finish(self, source: Source, rows: list[Row]) -> None:
+        """After the last row of a file."""
+        self._later(self._finish, source, rows)
+
+    def _later(self, work: Callable[..., None], *args: Any) -> None:
+        if len(self._pending) >= BEHIND:
+            self._pending.popleft().result()
+        self._pending.append(self._thread.submit(work, *args))
+
+    # what follows runs in the writing thread
+
+    def _write(self, row: Row, frame: Frame | None, result: FrameResult | None) -> None:
+        picture = None
+        if frame is not None and result is not None:
+            lines = caption(row)
+            picture = overlay.draw(frame.pixels, result.measurement, lines)
+            path = self.out / row["overlay"]
+            write_png(path, picture)
+            if "svg" in self._also:
+                path.with_suffix(".svg").write_text(overlay.svg(frame.pixels, result.measurement, lines))
+            picture = overlay.without_text(picture, lines)
+        self._add_row(row)
+        self._sheet.add(row, picture)
+
+    def _write_saved(self, rows: list[Row]) -> None:
+        for row in rows:
+            picture = None
+            if row["overlay"] and (self.out / row["overlay"]).is_file():
+                picture = overlay.without_text(read_image(self.out / row["overlay"]), caption(row))
+            self._add_row(row)
+            self._sheet.add(row, picture)
+        self._add_cine(rows)
+
+    def _add_row(self, row: Row) -> None:
+        self._rows.append(row)
+        self._table.add(cells(row))
+
+    def _finish(self, source: Source, rows: list[Row]) -> None:
+        self._add_cine(rows)
+        for kind in self._also:
+            if kind in reports.KINDS:
+                self._report(kind, source, rows)
+        self.journal.save(source, rows)
+
+    def _add_cine(self, rows: list[Row]) -> None:
+        if len(rows) < 2:
+            return
+        self._cines = self._cines or Table(self.out / "cines.csv", cines.COLUMNS)
+        for summary in cines.summarise(rows):
+            self._cines.add(summary.cells())
+
+    def _report(self, kind: str, source: Source, rows: list[Row]) -> None:
+        for summary in cines.summarise(rows):
+            try:
+                reports.write(kind, source, summary.best, self.out)
+            except UserError as e:
+                self._note(f"no {kind}: {e}")
 
 
-def caption(row: dict[str, Any]) -> list[str]:
-    """What is written below an overlay."""
-    names = {"hc_mm": "HC", "bpd_mm": "BPD", "ofd_mm": "OFD", "ac_mm": "AC", "fl_mm": "FL"}
-    values = [f"{label} {row[name]:.1f} mm" for name, label in names.items() if row[name] is not None]
-    probability = "" if row["plane_probability"] is None else f" ({100 * row['plane_probability']:.0f} %)"
-    first = f"{row['plane']}{probability}   " + ("   ".join(values) or f"{row['status']}: {row['reason']}")
-    return [first, NOT_CLINICAL]
+class Table:
+    """A CSV that is on the disk row by row."""
 
+    def __init__(self, path: Path, columns: list[str]) -> None:
+        # a file name may hold bytes that are no text
+        self._file = path.open("w", newline="", encoding="utf-8", errors="backslashreplace")
+        self._writer = csv.DictWriter(self._file, columns)
+        self._writer.writeheader()
 
-def _cell(value: Any) -> Any:
-    if value is None:
-        return ""
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    return "; ".join(value) if isinstance(value, list) else value
+    def add(self, row: dict[str, Any]) -> None:
+        """One row."""
+        self._writer.writerow(row)
+        self._file.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()

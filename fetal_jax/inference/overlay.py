@@ -1,65 +1,157 @@
-"""What was measured, drawn over its frame."""
+"""What was measured, drawn over its frame: the same strokes as pixels and as SVG."""
 
 from __future__ import annotations
 
+import base64
+import functools
+from dataclasses import dataclass
+from io import BytesIO
 from typing import Any
+from xml.sax.saxutils import escape
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
 
 from fetal_jax.biometry import Measurement
 from fetal_jax.geometry import Ellipse, Shaft
 from fetal_jax.preprocess import to_grey
 
 Array = NDArray[Any]
+Colour = tuple[int, int, int]
 
 FOUND, TRUE, WRITING = (255, 210, 60), (90, 235, 120), (255, 255, 255)  # RGB
-SUBPIXEL_BITS = 4
-LINE_HEIGHT = 20
+LINE_WIDTH = 1.5
+CALIPER = 6.0
+"""Pixels from a caliper's centre to its tips."""
+TEXT_SIZE, LINE_HEIGHT, MARGIN = 15, 20, 6
+MIN_WIDTH = 320
+"""A narrower frame gets a black border, so that the text can be read."""
+
+
+@dataclass(frozen=True)
+class Stroke:
+    """A line through (N, 2) points of the frame."""
+
+    points: Array
+    colour: Colour
 
 
 def draw(frame: Array, found: Measurement | None, lines: list[str], true: Ellipse | Shaft | None = None) -> Array:
-    """An RGB picture (H', W, 3) of a frame with its measurement and, below it, lines of text.
+    """An RGB picture (H', W', 3) of a frame with its measurement and, below it, lines of text.
 
     Args:
       frame: (H, W) or (H, W, 3) uint8.
       found: geometry in the frame's pixels; None draws the frame alone.
-      lines: what is written below.
+      lines: what is written below, wrapped at the picture's width.
       true: the annotated shape, drawn in green.
     """
-    picture = cv2.cvtColor(to_grey(frame), cv2.COLOR_GRAY2RGB)
-    if true is not None:
-        _shape(picture, true, TRUE)
+    picture = np.repeat(to_grey(frame)[..., None], 3, axis=2)
+    for stroke in strokes(found, true):
+        _paint(picture, stroke)
+    picture = np.pad(picture, ((0, 0), (0, max(0, MIN_WIDTH - picture.shape[1])), (0, 0)))
+    return np.vstack([picture, _band(lines, picture.shape[1])])
+
+
+def svg(frame: Array, found: Measurement | None, lines: list[str]) -> str:
+    """The same as an SVG document: the frame as an embedded PNG, strokes and text as vectors."""
+    grey = to_grey(frame)
+    png = BytesIO()
+    Image.fromarray(grey).save(png, "PNG")
+    height, width = grey.shape
+    wide = max(width, MIN_WIDTH)
+    written = _wrapped(lines, wide)
+    tall = height + _band_height(written)
+    drawn = "\n".join(
+        f'<polyline points="{" ".join(f"{x:.2f},{y:.2f}" for x, y in s.points)}" fill="none" '
+        f'stroke="rgb{s.colour}" stroke-width="{LINE_WIDTH}"/>'
+        for s in strokes(found)
+    )
+    text = "\n".join(
+        f'<text x="{MARGIN}" y="{height + LINE_HEIGHT * (i + 1) - 2}">{escape(line)}</text>'
+        for i, line in enumerate(written)
+    )
+    return f"""<svg xmlns="http://www.w3.org/2000/svg" width="{wide}" height="{tall}" viewBox="0 0 {wide} {tall}">
+<rect width="{wide}" height="{tall}" fill="black"/>
+<image width="{width}" height="{height}" href="data:image/png;base64,{base64.b64encode(png.getvalue()).decode()}"/>
+{drawn}
+<g fill="white" font-family="sans-serif" font-size="{TEXT_SIZE}px">
+{text}
+</g>
+</svg>
+"""
+
+
+def strokes(found: Measurement | None, true: Ellipse | Shaft | None = None) -> list[Stroke]:
+    """Outline and calipers of the shapes; the calipers sit at the ends of both axes, or of the shaft."""
+    shapes = [(true, TRUE)]
     if found is not None:
-        for shape in (found.ellipse, found.shaft):
-            if shape is not None:
-                _shape(picture, shape, FOUND)
-    band = np.zeros((LINE_HEIGHT * len(lines) + 8, picture.shape[1], 3), np.uint8)
-    for i, line in enumerate(lines):
-        size = min(0.5, 0.5 * (band.shape[1] - 12) / max(cv2.getTextSize(line, _FONT, 0.5, 1)[0][0], 1))
-        cv2.putText(band, line, (6, LINE_HEIGHT * (i + 1) - 2), _FONT, size, WRITING, 1, cv2.LINE_AA)
-    return np.vstack([picture, band])
+        shapes += [(found.ellipse, FOUND), (found.shaft, FOUND)]
+    return [stroke for shape, colour in shapes if shape is not None for stroke in _strokes(shape, colour)]
 
 
-_FONT = cv2.FONT_HERSHEY_SIMPLEX
-
-
-def _shape(picture: Array, shape: Ellipse | Shaft, colour: tuple[int, int, int]) -> None:
+def _strokes(shape: Ellipse | Shaft, colour: Colour) -> list[Stroke]:
     if isinstance(shape, Ellipse):
-        _polyline(picture, shape.points(360), colour, closed=True)
-        axes = shape.axes_matrix.T
-        centre = np.array([shape.cx, shape.cy])
-        ends = [centre + sign * axis for axis in axes for sign in (-1, 1)]
+        outline = shape.points(360)
+        outline = np.vstack([outline, outline[:1]])
     else:
-        _polyline(picture, shape.ends, colour, closed=False)
-        ends = list(shape.ends)
-    for end in ends:  # calipers
-        for step in ((5.0, 0.0), (0.0, 5.0)):
-            _polyline(picture, np.array([end - step, end + step]), colour, closed=False)
+        outline = shape.ends
+    arms = np.array([[CALIPER, 0.0], [0.0, CALIPER]])
+    calipers = [np.array([end - arm, end + arm]) for end in shape.ends for arm in arms]
+    return [Stroke(points, colour) for points in (outline, *calipers)]
 
 
-def _polyline(picture: Array, points: Array, colour: tuple[int, int, int], closed: bool) -> None:
-    # OpenCV counts from pixel centres
-    fixed = np.round((points - 0.5) * 2**SUBPIXEL_BITS).astype(np.int32)
-    cv2.polylines(picture, [fixed], closed, colour, 1, cv2.LINE_AA, SUBPIXEL_BITS)
+def _paint(picture: Array, stroke: Stroke) -> None:
+    """Anti-aliased and sub-pixel: a pixel takes the share of the line's width that covers its centre."""
+    starts, steps = stroke.points[:-1], np.diff(stroke.points, axis=0)
+    counts = np.clip(np.ceil(np.hypot(*steps.T) / 0.25), 1, 1e5).astype(int)
+    along = np.concatenate([np.arange(n) / n for n in counts])
+    dots = np.vstack([np.repeat(starts, counts, 0) + along[:, None] * np.repeat(steps, counts, 0), stroke.points[-1:]])
+    near = np.stack(np.meshgrid(*[np.arange(-2, 3)] * 2), -1).reshape(-1, 2)
+    pixels = np.floor(dots).astype(int)[:, None] + near
+    distance = np.hypot(*np.moveaxis(pixels + 0.5 - dots[:, None], -1, 0))
+    share = np.clip(LINE_WIDTH / 2 + 0.5 - distance, 0, 1)
+    inside = (share > 0) & (pixels >= 0).all(-1) & (pixels < picture.shape[1::-1]).all(-1)
+    x, y = pixels[inside].T
+    cover = np.zeros(picture.shape[:2], np.float32)
+    np.maximum.at(cover, (y, x), share[inside])
+    a = cover[y, x, None]
+    picture[y, x] = np.round(picture[y, x] * (1 - a) + np.array(stroke.colour) * a)
+
+
+@functools.cache
+def _font() -> Any:
+    return ImageFont.load_default(TEXT_SIZE)
+
+
+def _wrapped(lines: list[str], width: int) -> list[str]:
+    """Lines broken between words where they are longer than the picture is wide."""
+    room, written = width - 2 * MARGIN, []
+    for line in lines:
+        current = ""
+        for word in line.split(" "):
+            longer = f"{current} {word}" if current else word
+            if current and _font().getlength(longer) > room:
+                written.append(current)
+                longer = word
+            current = longer
+        written.append(current)
+    return written
+
+
+def without_text(picture: Array, lines: list[str]) -> Array:
+    """The frame part of what `draw` made with these lines."""
+    return picture[: picture.shape[0] - _band_height(_wrapped(lines, picture.shape[1]))]
+
+
+def _band_height(written: list[str]) -> int:
+    return LINE_HEIGHT * len(written) + 8 if written else 0
+
+
+def _band(lines: list[str], width: int) -> Array:
+    written = _wrapped(lines, width)
+    band = Image.new("RGB", (width, _band_height(written)))
+    pen = ImageDraw.Draw(band)
+    for i, line in enumerate(written):
+        pen.text((MARGIN, LINE_HEIGHT * (i + 1) - 2), line, WRITING, _font(), anchor="ls")
+    return np.asarray(band)

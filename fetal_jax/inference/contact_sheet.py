@@ -1,0 +1,71 @@
+"""All overlays of a folder at a glance: pages of small pictures, framed by what became of each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from fetal_jax.images import write_png
+from fetal_jax.inference.rows import LABELS, Row
+
+COLUMNS, ROWS = 6, 6
+TILE, LINE, EDGE = (260, 190), 18, 3
+FRAME = {"measured": (90, 235, 120), "refused": (255, 170, 40), "error": (255, 80, 80)}
+
+
+class ContactSheet:
+    """`contact_sheet_01.png`, `_02.png`, …: a page is written when it is full, so that memory stays flat."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._pages, self._tiles = folder, 0, 0
+        for old in folder.glob("contact_sheet_*.png"):
+            old.unlink()
+
+    def add(self, row: Row, picture: NDArray[Any] | None) -> None:
+        """A row with its overlay; None where there is no picture."""
+        if self._tiles == 0:
+            self._page = Image.new("RGB", (COLUMNS * TILE[0], ROWS * TILE[1]))
+        line, column = divmod(self._tiles, COLUMNS)
+        self._page.paste(_tile(row, picture), (column * TILE[0], line * TILE[1]))
+        self._tiles += 1
+        if self._tiles == COLUMNS * ROWS:
+            self.close()
+
+    def close(self) -> None:
+        """Write the page that is not full yet."""
+        if self._tiles:
+            self._pages += 1
+            used = -(-self._tiles // COLUMNS) * TILE[1]
+            page = np.asarray(self._page.crop((0, 0, self._page.width, used)))
+            write_png(self._folder / f"contact_sheet_{self._pages:02d}.png", page)
+            self._tiles = 0
+
+
+def _tile(row: Row, picture: NDArray[Any] | None) -> Image.Image:
+    tile = Image.new("RGB", TILE)
+    pen = ImageDraw.Draw(tile)
+    pen.rectangle((1, 1, TILE[0] - 2, TILE[1] - 2), outline=FRAME[row["status"]], width=EDGE - 1)
+    room = TILE[0] - 2 * EDGE - 2, TILE[1] - 2 * EDGE - 2 - 2 * LINE
+    if picture is not None:
+        small = Image.fromarray(picture)
+        small.thumbnail(room, reducing_gap=2.0)
+        tile.paste(small, ((TILE[0] - small.width) // 2, EDGE + 1))
+    name = Path(row["file"]).name + (f" {row['frame']}" if row["frame"] else "")
+    values = [f"{label} {row[key]:.1f} mm" for key, label in LABELS.items() if row[key] is not None]
+    for i, text in enumerate((_cut(name), _cut("  ".join(values) or f"{row['status']}: {row['reason']}"))):
+        pen.text((EDGE + 4, TILE[1] - EDGE - 1 - LINE * (1 - i) - 4), text, "white", _FONT, anchor="ls")
+    return tile
+
+
+_FONT = ImageFont.load_default(12)
+
+
+def _cut(text: str) -> str:
+    """As much of a text as a tile has room for."""
+    while _FONT.getlength(text) > TILE[0] - 2 * EDGE - 8:
+        text = text[:-4].rstrip(".") + "..."
+    return text

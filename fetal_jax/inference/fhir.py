@@ -1,0 +1,77 @@
+"""A measured row -> FHIR R4 Observations, as one Bundle of the type collection. Plain JSON."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from pathlib import Path
+from typing import Any
+
+from fetal_jax.errors import UserError
+from fetal_jax.inference.codes import GESTATIONAL_AGE, LOINC, METHOD
+from fetal_jax.inference.dicom_source import MANUFACTURER, header_of, software
+from fetal_jax.inference.rows import Row
+from fetal_jax.notice import NOT_CLINICAL
+from fetal_jax.reading.sources import Source
+
+UCUM, LOINC_SYSTEM, SNOMED = "http://unitsofmeasure.org", "http://loinc.org", "http://snomed.info/sct"
+CATEGORY = "http://terminology.hl7.org/CodeSystem/observation-category"
+
+
+def write(source: Source, row: Row, picture: Path) -> None:
+    """Write a row as `picture`'s name with `.json`. Of DICOM, patient, study and time are named too."""
+    try:
+        context = _dicom_context(header_of(source))
+    except UserError:  # a plain image, or no DICOM reader: there is nobody to name
+        context = {}
+    picture.with_suffix(".json").write_text(json.dumps(bundle(row, context), indent=1) + "\n")
+
+
+def bundle(row: Row, context: dict[str, Any]) -> dict[str, Any]:
+    """The Bundle of a row's values; `context` goes into every Observation."""
+    values = [(key, row[key], LOINC[key], "mm") for key in LOINC if row[key] is not None]
+    if row["ga_weeks"] is not None:
+        values.append(("ga_weeks", row["ga_weeks"], GESTATIONAL_AGE, "wk"))
+    entries = [_observation(row, *value) | context for value in values]
+    return {
+        "resourceType": "Bundle",
+        "type": "collection",
+        "entry": [{"fullUrl": f"urn:uuid:{uuid.uuid4()}", "resource": entry} for entry in entries],
+    }
+
+
+def _observation(row: Row, key: str, value: float, code: tuple[str, str], unit: str) -> dict[str, Any]:
+    method = METHOD.get(key) or f"{row['ga_standard']}, from this frame"
+    told = [NOT_CLINICAL, *row["flags"]]
+    if row["spacing_source"]:
+        told.append(f"spacing from the {row['spacing_source']}: {row['spacing_mm']:.5g} mm per pixel")
+    return {
+        "resourceType": "Observation",
+        "status": "preliminary",
+        "category": [
+            {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/observation-category", "code": "imaging"}]}
+        ],
+        "code": {"coding": [{"system": LOINC_SYSTEM, "code": code[0]}], "text": f"Fetal {code[1]}"},
+        "bodySite": {"coding": [{"system": SNOMED, "code": "55460000"}], "text": "Fetus"},
+        "method": {"text": method},
+        "device": {"display": f"{MANUFACTURER} {software()}"},
+        "valueQuantity": {"value": round(value, 2), "unit": unit, "system": UCUM, "code": unit},
+        "note": [{"text": "; ".join(told)}],
+    }
+
+
+def _dicom_context(header: Any) -> dict[str, Any]:
+    context: dict[str, Any] = {
+        "derivedFrom": [
+            {
+                "type": "ImagingStudy",
+                "identifier": {"system": "urn:dicom:uid", "value": f"urn:oid:{header.StudyInstanceUID}"},
+            }
+        ]
+    }
+    if header.PatientID:
+        context["subject"] = {"type": "Patient", "identifier": {"value": str(header.PatientID)}}
+    date = str(header.StudyDate)
+    if len(date) == 8 and date.isdigit():
+        context["effectiveDateTime"] = f"{date[:4]}-{date[4:6]}-{date[6:]}"
+    return context

@@ -1,0 +1,90 @@
+"""A measured DICOM frame -> a DICOM SEG of the structure: the fitted shape at the frame's own resolution."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fetal_jax import geometry
+from fetal_jax.errors import UserError
+from fetal_jax.geometry import Ellipse, Shaft
+from fetal_jax.inference.dicom_source import MANUFACTURER, MODEL, header_of, software
+from fetal_jax.inference.rows import Row
+from fetal_jax.reading.sources import Source
+
+_STRUCTURES = {"head": ("69536005", "Head"), "abdomen": ("818983003", "Abdomen"), "femur": ("71341001", "Femur")}
+"""SNOMED CT."""
+_SINGLE_FRAME = "1.2.840.10008.5.1.4.1.1.6.1"
+"""Ultrasound Image Storage."""
+
+
+def write(source: Source, row: Row, picture: Path) -> None:
+    """Write the shape of a DICOM file's row as `picture`'s name with `.dcm`.
+
+    Raises:
+      UserError: the file is no DICOM, or its header does not hold what a segmentation must repeat.
+    """
+    header = header_of(source)
+    import highdicom as hd
+
+    multi_frame = header.SOPClassUID if "NumberOfFrames" in header else None
+    if multi_frame:  # highdicom places a cine's frames by coordinates, which ultrasound does not have
+        header.SOPClassUID = hd.UID(_SINGLE_FRAME)
+        del header.NumberOfFrames
+
+    shape = Ellipse(*row["ellipse_px"]) if row["ellipse_px"] else Shaft(*row["shaft_px"])
+    mask = geometry.mask(shape, int(header.Rows), int(header.Columns))[None].astype(np.uint8)
+    try:
+        segmentation = hd.seg.Segmentation(
+            source_images=[header],
+            pixel_array=mask,
+            segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
+            segment_descriptions=[_description(row["plane"])],
+            series_instance_uid=hd.UID(),
+            series_number=901,
+            sop_instance_uid=hd.UID(),
+            instance_number=row["frame"] + 1,
+            manufacturer=MANUFACTURER,
+            manufacturer_model_name=MODEL,
+            software_versions=software(),
+            device_serial_number="1",
+        )
+        segmentation.PatientOrientation = ""
+        if multi_frame:
+            _refer_to_frame(segmentation, multi_frame, row["frame"] + 1)
+        segmentation.save_as(picture.with_suffix(".dcm"), enforce_file_format=True)
+    except (ValueError, TypeError, AttributeError, KeyError) as e:
+        raise UserError(f"{source} has a header that no segmentation can repeat ({str(e)[:80]})") from None
+
+
+def _refer_to_frame(segmentation: Any, sop_class: Any, frame: int) -> None:
+    """Name the cine and the frame in it wherever the segmentation names its source."""
+    derivation = segmentation.PerFrameFunctionalGroupsSequence[0].DerivationImageSequence[0]
+    for image in derivation.SourceImageSequence:
+        image.ReferencedFrameNumber = frame
+    series = segmentation.ReferencedSeriesSequence[0]
+    named = (segmentation.SourceImageSequence, derivation.SourceImageSequence, series.ReferencedInstanceSequence)
+    for instance in itertools.chain(*named):
+        instance.ReferencedSOPClassUID = sop_class
+
+
+def _description(plane: str) -> Any:
+    import highdicom as hd
+
+    code, meaning = _STRUCTURES[plane]
+    algorithm = hd.AlgorithmIdentificationSequence(
+        name=MANUFACTURER, family=hd.sr.CodedConcept("123110", "DCM", "Artificial Intelligence"), version=software()
+    )
+    return hd.seg.SegmentDescription(
+        segment_number=1,
+        segment_label=plane,
+        segmented_property_category=hd.sr.CodedConcept("123037004", "SCT", "Anatomical Structure"),
+        segmented_property_type=hd.sr.CodedConcept(code, "SCT", meaning),
+        algorithm_type=hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
+        algorithm_identification=algorithm,
+        tracking_id=plane,
+        tracking_uid=hd.UID(),
+    )

@@ -1,0 +1,169 @@
+"""A process of its own reads the files, ahead of the network: what crashes or hangs a decoder takes one file down.
+
+Decoders are C and C++ code fed with whatever lies on a disk. The reading process has a limit of memory and of time for
+each frame; where it dies or stalls it is replaced, the file is reported, and the next one is read.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import queue
+import signal
+import threading
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from fetal_jax.errors import UserError
+from fetal_jax.images import read_pages
+from fetal_jax.preprocess import to_grey
+from fetal_jax.reading import dicom
+from fetal_jax.reading.frame import Failure, Frame, PixelSize
+from fetal_jax.reading.sources import DICOM_SUFFIXES, Source, head_of, is_dicom, is_image
+
+SECONDS = 9.0
+"""For one frame. A frame takes milliseconds; a mutated file can take for ever."""
+MEMORY = 1200 * 2**20
+"""Bytes that the reading process may take beyond what it starts with."""
+AHEAD = 4
+"""Frames that are read while the network works."""
+
+
+def read(source: Source, with_ruler: bool = False) -> Iterator[Frame | Failure]:
+    """The frames of one file; a failure ends it. `with_ruler` looks for one where the header has no spacing."""
+    index = 0
+    try:
+        for index, (pixels, size, count) in enumerate(_frames(source)):
+            yield Frame(source, index, pixels, size, cine=count > 1)
+        return
+    except dicom.NoImage as e:
+        yield Failure(source, index, str(e), damaged=False)
+    except UserError as e:
+        yield Failure(source, index, str(e))
+    except MemoryError:
+        yield Failure(source, index, f"{source} needs too much memory: export it again, or smaller")
+    except OSError as e:
+        yield Failure(source, index, f"{source} cannot be read ({e.strerror}): copy it again")
+    except Exception as e:  # a mutated file; whatever it is, the next file is read
+        yield Failure(source, index, f"{source} is damaged ({type(e).__name__}: {str(e)[:80]}): copy it again")
+
+
+def _frames(source: Source) -> Iterator[tuple[Any, PixelSize, int]]:
+    """(grey pixels, their size, how many frames there are); what a file is, its first bytes say, not its name."""
+    file = source.open()
+    head = head_of(file)
+    if is_dicom(head) or (source.filename.lower().endswith(DICOM_SUFFIXES) and not is_image(head)):
+        yield from dicom.read_frames(file, str(source))
+    else:
+        for pixels, count in read_pages(file, str(source)):
+            yield to_grey(pixels), PixelSize(), count
+
+
+# ------------------------------------------------------------------------------------------------ the process
+
+
+def serve(connection: Connection, with_ruler: bool) -> None:
+    """What the reading process runs: a source in, its frames out, then None; until None comes in."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is the parent's to act on
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # GDCM and libtiff write their complaints there
+    _limit_memory()
+    while (source := connection.recv()) is not None:
+        for item in read(source, with_ruler):
+            connection.send(item)
+        connection.send(None)
+
+
+def _limit_memory() -> None:
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return
+    with suppress(OSError, ValueError):
+        now = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (now + MEMORY, resource.getrlimit(resource.RLIMIT_AS)[1]))
+
+
+class _Child:
+    """The reading process and the line to it."""
+
+    def __init__(self, with_ruler: bool) -> None:
+        context = multiprocessing.get_context("spawn")  # a fork would copy the network's threads half
+        self.connection, theirs = context.Pipe()
+        self.process = context.Process(target=serve, args=(theirs, with_ruler), daemon=True)
+        self.process.start()
+        theirs.close()
+
+    def frames(self, source: Source) -> Iterator[Frame | Failure]:
+        """What is read of a source.
+
+        Raises:
+          TimeoutError: nothing came within `SECONDS`.
+          EOFError, OSError: the process died.
+        """
+        self.connection.send(source)
+        while True:
+            if not self.connection.poll(SECONDS):
+                raise TimeoutError
+            item = self.connection.recv()
+            if item is None:
+                return
+            yield item
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.join()
+        self.connection.close()
+
+
+def read_ahead(sources: Iterable[Source], with_ruler: bool = False) -> Generator[Frame | Failure | None, None, None]:
+    """The frames of each source in order, read ahead by a process of its own; None after the last one of a source."""
+    read: queue.Queue[Any] = queue.Queue(AHEAD)
+    stop, end = threading.Event(), object()
+
+    def give(item: object) -> None:
+        while not stop.is_set():
+            with suppress(queue.Full):
+                read.put(item, timeout=0.2)
+                return
+
+    def pump() -> None:
+        child: _Child | None = None
+        try:
+            for source in sources:
+                index = -1
+                child = child or _Child(with_ruler)
+                try:
+                    for item in child.frames(source):
+                        index = item.index
+                        give(item)
+                        if stop.is_set():
+                            return
+                except (TimeoutError, EOFError, OSError) as e:
+                    child.kill()
+                    child = None
+                    late = isinstance(e, TimeoutError)
+                    why = f"takes over {SECONDS:.0f} s to read" if late else "crashes its decoder"
+                    give(Failure(source, index + 1, f"{source} {why}: export it again"))
+                give(None)
+                if stop.is_set():
+                    return
+            give(end)
+        except BaseException as e:
+            give(e)
+        finally:
+            if child:
+                child.kill()
+
+    thread = threading.Thread(target=pump, name="reading")
+    thread.start()
+    try:
+        while (item := read.get()) is not end:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        stop.set()
+        thread.join()

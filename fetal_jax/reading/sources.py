@@ -1,0 +1,218 @@
+"""Paths -> the files to read: folders are walked, archives are listed, nothing is unpacked to disk."""
+
+from __future__ import annotations
+
+import functools
+import glob
+import os
+import stat
+import zipfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path, PurePosixPath
+
+from fetal_jax.errors import UserError
+from fetal_jax.images import SUFFIXES
+
+DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
+ARCHIVE = ".zip"
+MAX_MEMBER_BYTES = 512 * 2**20
+MAX_MEMBERS = 100_000
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file, or a member of a zip archive."""
+
+    path: Path
+    member: str | None = None
+
+    def __str__(self) -> str:
+        return str(self.path) if self.member is None else f"{self.path}/{self.member}"
+
+    @property
+    def filename(self) -> str:
+        """Its bare name."""
+        return self.path.name if self.member is None else PurePosixPath(self.member).name
+
+    @property
+    def stem(self) -> str:
+        """Its bare name without the suffix."""
+        return PurePosixPath(self.filename).stem
+
+    def fingerprint(self) -> list[int]:
+        """What changes when the file does: size and time of writing, of the archive for a member."""
+        try:
+            s = self.path.stat()
+        except OSError:
+            return []
+        return [s.st_size, s.st_mtime_ns]
+
+    def open(self) -> Path | BytesIO:
+        """What a reader opens: the path, or the member's bytes.
+
+        Raises:
+          UserError: not a regular file, a damaged or encrypted member, or one that is too large.
+        """
+        if self.path.is_symlink() and not self.path.exists():
+            raise UserError(f"{self} is a link to nothing: copy the file itself")
+        if not self.path.exists():
+            raise UserError(f"{self} does not exist")
+        if not stat.S_ISREG(self.path.stat().st_mode):
+            raise UserError(f"{self} is no regular file: give a file")
+        if self.path.suffix.lower() == ARCHIVE:
+            return BytesIO(self._member_bytes())
+        return self.path
+
+    def _member_bytes(self) -> bytes:
+        try:
+            archive = _archive(self.path)
+            if len(archive.filelist) > MAX_MEMBERS:
+                raise UserError(f"{self.path} holds {len(archive.filelist)} files: unpack it, and give the folder")
+            if self.member is None:
+                raise UserError(f"{self.path} is damaged (its list of files cannot be read): copy it again")
+            if PurePosixPath(self.member).suffix.lower() == ARCHIVE:
+                raise UserError(f"{self} is an archive within an archive: unpack the outer one")
+            with archive.open(self.member) as f:
+                head = f.read(HEAD)
+                if not (is_image(head) or is_dicom(head)):  # what unpacks to gigabytes of nothing is not read on
+                    raise UserError(f"{self} is no image that can be read: give PNG, JPEG, TIFF, BMP or DICOM")
+                data = head + f.read(MAX_MEMBER_BYTES - len(head) + 1)
+        except UserError:
+            raise
+        except MemoryError:
+            raise UserError(f"{self} needs too much memory: unpack the archive") from None
+        except RuntimeError as e:  # how zipfile says that it needs a password
+            raise UserError(f"{self} cannot be opened ({e}): unpack the archive") from None
+        except Exception as e:  # a mutated archive raises anything: struct.error, zlib.error, KeyError, ...
+            raise UserError(f"{self} is damaged ({' '.join(str(e).split())[:80]}): copy the archive again") from None
+        if len(data) > MAX_MEMBER_BYTES:
+            raise UserError(f"{self} is over {MAX_MEMBER_BYTES // 2**20} MB: unpack the archive")
+        return data
+
+
+@functools.lru_cache(maxsize=1)
+def _archive(path: Path) -> zipfile.ZipFile:
+    """The archive, open: its list of files is read once, not once a member."""
+    return zipfile.ZipFile(path)
+
+
+HEAD = 132
+"""Bytes that tell what a file is: DICOM's preamble ends there."""
+_MAGIC = (b"\x89PNG", b"\xff\xd8", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"BM")
+
+
+def head_of(file: Path | BytesIO) -> bytes:
+    """The first `HEAD` bytes of an opened source."""
+    if isinstance(file, BytesIO):
+        return file.getbuffer()[:HEAD].tobytes()
+    with file.open("rb") as f:
+        return f.read(HEAD)
+
+
+def is_image(head: bytes) -> bool:
+    """Whether a file's first bytes begin a PNG, JPEG, TIFF or BMP."""
+    return head.startswith(_MAGIC)
+
+
+def is_dicom(head: bytes) -> bool:
+    """Whether a file's first `HEAD` bytes are DICOM's preamble, or the first element of a file without one."""
+    return head[128:132] == b"DICM" or head[:4] in (b"\x08\0\x00\0", b"\x08\0\x05\0", b"\x08\0\x08\0")
+
+
+@dataclass
+class Found:
+    """The files to read, and how many others lie beside them, by suffix."""
+
+    sources: list[Source] = field(default_factory=list)
+    left_out: Counter[str] = field(default_factory=Counter)
+
+
+def find(paths: list[Path], leave_out: Path | None = None) -> Found:
+    """The files given, those in the folders and archives given, and what patterns such as `*.png` stand for, by name.
+
+    A file that was named is read whatever it is called; in a folder the suffix decides, or DICOM's preamble.
+    `leave_out`, where the results go, is not walked.
+
+    Raises:
+      UserError: a path that does not exist, or nothing to read.
+    """
+    found = Found()
+    for path in paths:
+        if path.is_dir():
+            _walk(path, leave_out, found)
+        elif path.exists() or path.is_symlink():
+            _add(path, found)
+        elif matches := sorted(glob.glob(str(path), recursive=True)):
+            for match in map(Path, matches):
+                _walk(match, leave_out, found) if match.is_dir() else _add(match, found)
+        else:
+            raise UserError(f"{path} does not exist")
+    if not found.sources:
+        where = ", ".join(map(str, paths))
+        raise UserError(f"{where} holds no PNG, JPEG, TIFF, BMP or DICOM: give the folder of the frames")
+    return found
+
+
+def _walk(folder: Path, leave_out: Path | None, found: Found) -> None:
+    avoid = leave_out.resolve() if leave_out else None
+    for here, folders, files in os.walk(folder):
+        # linked folders are not followed: they may lead back
+        folders[:] = sorted(d for d in folders if not d.startswith(".") and (Path(here) / d).resolve() != avoid)
+        for name in sorted(files):
+            path = Path(here) / name
+            if _is_wanted(name, functools.partial(_head, path)):
+                _add(path, found)
+            else:
+                found.left_out[path.suffix.lower() or name] += 1
+
+
+def _is_wanted(name: str, head: Callable[[], bytes]) -> bool:
+    suffix = PurePosixPath(name).suffix.lower()
+    if name.startswith(".") or name == "DICOMDIR":
+        return False
+    if suffix in (*SUFFIXES, *DICOM_SUFFIXES, ARCHIVE):
+        return True
+    # exports of picture archives name their files IM_0001, or by a UID: 1.2.840.10008
+    return (not suffix or suffix[1:].isdigit()) and is_dicom(head())
+
+
+def _head(path: Path) -> bytes:
+    try:
+        return head_of(path) if stat.S_ISREG(path.stat().st_mode) else b""
+    except OSError:
+        return b""
+
+
+def _member_head(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
+    with archive.open(entry) as f:
+        return f.read(HEAD)
+
+
+def _add(path: Path, found: Found) -> None:
+    if path.suffix.lower() != ARCHIVE:
+        found.sources.append(Source(path))
+        return
+    try:
+        members = list(_members(path, found))
+    except Exception:  # a mutated archive raises anything; the file becomes a row that says so
+        members = [Source(path)]
+    found.sources += members
+
+
+def _members(path: Path, found: Found) -> Iterator[Source]:
+    with zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+        if len(entries) > MAX_MEMBERS:
+            yield Source(path)
+            return
+        for entry in sorted(entries, key=lambda e: e.filename):
+            name = PurePosixPath(entry.filename)
+            if entry.is_dir() or "__MACOSX" in name.parts:
+                continue
+            if _is_wanted(name.name, functools.partial(_member_head, archive, entry)):
+                yield Source(path, entry.filename)
+            else:
+                found.left_out[name.suffix.lower() or name.name] += 1

@@ -1,0 +1,372 @@
+"""What `measure` writes, checked by readers that are not ours."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import subprocess
+from dataclasses import dataclass, replace
+from pathlib import Path
+from xml.etree import ElementTree
+
+import highdicom
+import jsonschema
+import numpy as np
+import pydicom
+import pytest
+from fhir.resources.R4B.bundle import Bundle
+from PIL import Image
+
+from fetal_jax import bundle, geometry
+from fetal_jax.biometry import Measurement
+from fetal_jax.cli.measure import measure_paths
+from fetal_jax.errors import UserError
+from fetal_jax.geometry import Ellipse, Shaft
+from fetal_jax.inference import cines, contact_sheet, fhir, folder, hc18, overlay, structured_report
+from fetal_jax.inference.journal import NAME, Journal
+from fetal_jax.inference.predictor import Predictor
+from fetal_jax.inference.rows import SCHEMA
+from fetal_jax.inference.spacing import Spacings
+from fetal_jax.reading.sources import Source, find
+from tests.dicom_files import region, save, ultrasound
+from tfds_builders.fetal_phantom.phantom import draw
+
+HEADS = [draw("head", seed) for seed in (1, 0, 2)]
+
+
+def tissue(phantom) -> list:
+    return [region(phantom.spacing_mm, phantom.spacing_mm)]
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory) -> Path:
+    """A PNG, the same frame as DICOM, a cine, and a bad file."""
+    folder = tmp_path_factory.mktemp("study")
+    image = HEADS[0].image
+    Image.fromarray(image).save(folder / "plain.png")
+    save(ultrasound(image, tissue(HEADS[0])), folder / "same.dcm", "jpeg_lossless")
+    sweep = np.stack([np.roll(image, shift, 1) for shift in (0, 2, 4)] + [np.zeros_like(image)])
+    save(ultrasound(sweep, tissue(HEADS[0])), folder / "sweep.dcm", "jpeg_2000_lossless")
+    (folder / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def out(study, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("out")
+    spacings = Spacings("flag", constant=HEADS[0].spacing_mm)
+    counts = measure_paths([study], bundle.DEFAULT, spacings, "head", out, ("svg", "sr", "seg", "fhir"))
+    assert counts == {"error": 1, "measured": 5, "refused": 1}
+    return out
+
+
+@pytest.fixture(scope="module")
+def rows(out) -> list[dict]:
+    return json.loads((out / "measurements.json").read_text())
+
+
+def test_json_follows_its_schema_and_a_wrong_one_does_not(rows):
+    validator = jsonschema.Draft202012Validator(json.loads(SCHEMA.read_text()))
+    validator.check_schema(validator.schema)
+    validator.validate(rows)
+    measured = next(r for r in rows if r["status"] == "measured")
+    for wrong in ({"hc_mm": None}, {"status": "refused"}, {"hc_mm": -3.0}, {"spacing_mm": None}, {"extra": 1}):
+        assert not validator.is_valid([measured | wrong])
+
+
+def test_a_png_and_its_dicom_give_the_same_millimetres(rows):
+    plain, same = (next(r for r in rows if r["file"].endswith(name)) for name in ("plain.png", "same.dcm"))
+    assert (plain["spacing_source"], same["spacing_source"]) == ("flag", "dicom")
+    assert plain["hc_mm"] == pytest.approx(same["hc_mm"], abs=1e-3)
+    assert plain["hc_mm"] == pytest.approx(geometry_of(HEADS[0]), abs=25)
+
+
+def geometry_of(phantom) -> float:
+    return phantom.shape.perimeter * phantom.spacing_mm
+
+
+def test_every_frame_of_a_cine_and_what_they_say_together(rows, out):
+    sweep = [r for r in rows if r["file"].endswith("sweep.dcm")]
+    assert [r["frame"] for r in sweep] == [0, 1, 2, 3]
+    with (out / "cines.csv").open() as f:
+        (cine,) = csv.DictReader(f)
+    values = [r["hc_mm"] for r in sweep if r["hc_mm"]]
+    assert (cine["frames"], cine["measured"]) == ("4", str(len(values)))
+    assert float(cine["median_hc_mm"]) == pytest.approx(np.median(values), rel=1e-5)
+    best = sweep[int(cine["best_frame"])]
+    assert float(cine["best_hc_mm"]) == pytest.approx(best["hc_mm"], rel=1e-5)
+
+
+def test_the_best_frame_has_no_flag_is_sure_and_near_the_median():
+    base = dict.fromkeys(("bpd_mm", "ofd_mm", "ac_mm", "fl_mm")) | {"file": "a", "status": "measured", "plane": "head"}
+    table = [(170.0, 0.91, []), (200.0, 0.99, ["leaves the frame"]), (172.0, 0.95, []), (180.0, 0.95, [])]
+    frames = [
+        base | {"frame": i, "hc_mm": hc, "plane_probability": p, "flags": flags}
+        for i, (hc, p, flags) in enumerate(table)
+    ]
+    refused = base | {"frame": 4, "status": "refused", "hc_mm": None, "plane_probability": 1.0, "flags": []}
+    (summary,) = cines.summarise([*frames, refused])
+    assert summary.best["frame"] == 2  # as sure as frame 3, nearer to the median of 176
+    assert (summary.frames, summary.measured, summary.median["hc_mm"]) == (5, 4, 176.0)
+    assert summary.spread["hc_mm"] == pytest.approx(1.4826 * 5)
+
+
+# --------------------------------------------------------------------------------------------- DICOM and FHIR
+
+
+def dciodvfy(path: Path) -> str:
+    program = shutil.which("dciodvfy")
+    if program is None:
+        pytest.skip("no dciodvfy: apt-get install dicom3tools")
+    return subprocess.run([program, str(path)], capture_output=True, text=True, check=False).stderr
+
+
+@pytest.mark.parametrize("name", ["same", "sweep"])
+def test_the_structured_report(out, study, rows, name):
+    report = highdicom.sr.srread(next((out / "sr").glob(f"{name}*.dcm")))
+    image = pydicom.dcmread(study / f"{name}.dcm", stop_before_pixels=True)
+    assert report.ConceptNameCodeSequence[0].CodeValue == "125000"
+    assert report.ContentTemplateSequence[0].TemplateIdentifier == "5000"
+    assert (report.PatientID, report.StudyInstanceUID) == (image.PatientID, image.StudyInstanceUID)
+    numbers = {i.ConceptNameCodeSequence[0].CodeValue: i for i in walk(report) if i.ValueType == "NUM"}
+    row = best_row(rows, out, name)
+    for code, key in (("11984-2", "hc_mm"), ("11820-8", "bpd_mm"), ("11851-3", "ofd_mm")):
+        value = numbers[code].MeasuredValueSequence[0]
+        assert float(value.NumericValue) == pytest.approx(row[key], abs=0.006)
+        assert value.MeasurementUnitsCodeSequence[0].CodeValue == "mm"
+        (shape,) = (i for i in numbers[code].ContentSequence if i.ValueType == "SCOORD")
+        reference = shape.ContentSequence[0].ReferencedSOPSequence[0]
+        assert reference.ReferencedSOPInstanceUID == image.SOPInstanceUID
+        assert reference.get("ReferencedFrameNumber", 1) == row["frame"] + 1
+    ends = np.array(next(i for i in walk(report) if i.get("GraphicType") == "ELLIPSE").GraphicData).reshape(4, 2)
+    assert np.hypot(*(ends[1] - ends[0])) == pytest.approx(2 * row["ellipse_px"][2], rel=1e-4)
+    assert "Error" not in dciodvfy(next((out / "sr").glob(f"{name}*.dcm")))
+
+
+def walk(item):
+    for child in item.get("ContentSequence", ()):
+        yield child
+        yield from walk(child)
+
+
+def best_row(rows, out, name) -> dict:
+    found = [r for r in rows if r["file"].endswith(f"{name}.dcm") and r["status"] == "measured"]
+    return cines.summarise(found)[0].best
+
+
+@pytest.mark.parametrize("name", ["same", "sweep"])
+def test_the_segmentation(out, study, rows, name):
+    path = next((out / "seg").glob(f"{name}*.dcm"))
+    segmentation = highdicom.seg.segread(path)
+    row = best_row(rows, out, name)
+    ellipse = Ellipse(*row["ellipse_px"])
+    expected = geometry.mask(ellipse, *HEADS[0].image.shape)
+    np.testing.assert_array_equal(segmentation.pixel_array, expected)
+    image = pydicom.dcmread(study / f"{name}.dcm", stop_before_pixels=True)
+    (source,) = segmentation.PerFrameFunctionalGroupsSequence[0].DerivationImageSequence[0].SourceImageSequence
+    assert source.ReferencedSOPInstanceUID == image.SOPInstanceUID
+    assert source.ReferencedSOPClassUID == image.SOPClassUID
+    assert source.get("ReferencedFrameNumber", 1) == row["frame"] + 1
+    assert "Error" not in dciodvfy(path)
+
+
+def test_a_shape_that_leaves_the_frame_has_no_coordinates(tmp_path, rows, out, study):
+    row = best_row(rows, out, "same")
+    outside = row | {"ellipse_px": [20.0, 30.0, 80.0, 60.0, 0.3]}
+    structured_report.write(Source(study / "same.dcm"), outside, tmp_path / "a.png")
+    report = highdicom.sr.srread(tmp_path / "a.dcm")
+    assert not [i for i in walk(report) if i.ValueType == "SCOORD"]
+    assert "Error" not in dciodvfy(tmp_path / "a.dcm")
+
+
+def test_a_femur_is_reported_as_a_line(tmp_path, rows, out, study):
+    row = best_row(rows, out, "same") | dict.fromkeys(("hc_mm", "bpd_mm", "ofd_mm", "ellipse_px"))
+    row |= {"plane": "femur", "fl_mm": 31.25, "shaft_px": [100.0, 120.0, 260.0, 150.0, 12.0], "ga_weeks": 20.2}
+    structured_report.write(Source(study / "same.dcm"), row, tmp_path / "a.png")
+    numbers = [i for i in walk(highdicom.sr.srread(tmp_path / "a.dcm")) if i.ValueType == "NUM"]
+    told = [(i.ConceptNameCodeSequence[0].CodeValue, float(i.MeasuredValueSequence[0].NumericValue)) for i in numbers]
+    assert told == [("11963-6", 31.25), ("18185-9", 20.2)]
+    shape = next(i for i in walk(highdicom.sr.srread(tmp_path / "a.dcm")) if i.ValueType == "SCOORD")
+    assert list(shape.GraphicData) == [100, 120, 260, 150]
+    codes = [e.resource.code.coding[0].code for e in Bundle.model_validate(fhir.bundle(row, {})).entry]
+    assert codes == ["11963-6", "18185-9"]
+
+
+def test_fhir_observations(out, rows, study):
+    names = {p.stem for p in (out / "fhir").glob("*.json")}
+    assert len(names) == 3
+    for name in ("same", "plain"):
+        found = Bundle.model_validate_json((out / "fhir" / f"{name}.json").read_text())
+        row = next(r for r in rows if Path(r["file"]).stem == name)
+        observation = found.entry[0].resource
+        assert observation.code.coding[0].code == "11984-2"
+        assert float(observation.valueQuantity.value) == pytest.approx(row["hc_mm"], abs=0.006)
+        assert observation.valueQuantity.code == "mm"
+        assert "Not for clinical use" in observation.note[0].text
+        assert (observation.subject is not None) == (name == "same")
+
+
+def test_what_cannot_be_reported_is_said(study, tmp_path):
+    notes: list[str] = []
+    spacings = Spacings("flag", constant=HEADS[0].spacing_mm)
+    sources = [Source(study / "plain.png")]
+    list(folder.measure_files(Predictor.from_bundle(), sources, spacings, "head", tmp_path, ("sr",), notes.append))
+    assert len(notes) == 1
+    assert "plain.png is no DICOM" in notes[0]
+
+
+# ----------------------------------------------------------------------------------------------------- pictures
+
+
+def test_strokes_are_where_the_geometry_is():
+    frame = np.zeros((200, 300), np.uint8)
+    shaft = Measurement("femur", shaft=Shaft(50.3, 80.5, 250.7, 80.5, 12))
+    picture = overlay.draw(frame, shaft, [])
+    column = picture[60:101, 150, 0].astype(float)
+    centre = (column * (np.arange(60, 101) + 0.5)).sum() / column.sum()
+    assert centre == pytest.approx(80.5, abs=0.02)
+    assert column.sum() / overlay.FOUND[0] == pytest.approx(overlay.LINE_WIDTH, abs=0.1)
+    lower = overlay.draw(frame, replace(shaft, shaft=Shaft(50.3, 80.8, 250.7, 80.8, 12)), [])[60:101, 150, 0]
+    assert (lower * (np.arange(60, 101) + 0.5)).sum() / lower.sum() == pytest.approx(80.8, abs=0.1)  # sub-pixel
+
+
+def test_a_shape_outside_the_frame_is_no_error():
+    picture = overlay.draw(np.zeros((50, 60), np.uint8), Measurement("head", Ellipse(-500, 20, 900, 400, 1)), ["x"])
+    assert picture.shape[1] == overlay.MIN_WIDTH
+
+
+def test_svg_is_well_formed_and_shows_the_same(out, rows):
+    row = next(r for r in rows if r["file"].endswith("same.dcm"))
+    root = ElementTree.parse(out / Path(row["overlay"]).with_suffix(".svg")).getroot()
+    space = {"s": "http://www.w3.org/2000/svg"}
+    outline = root.findall("s:polyline", space)[0].get("points")
+    points = np.array([p.split(",") for p in outline.split()], float)
+    ellipse = Ellipse(*row["ellipse_px"])
+    np.testing.assert_allclose(points[:-1], ellipse.points(360), atol=0.006)
+    text = "".join(t.text for t in root.iter("{http://www.w3.org/2000/svg}text"))
+    assert f"HC {row['hc_mm']:.1f} mm" in text
+    assert "Not for clinical use" in text
+
+
+def test_the_contact_sheet_shows_every_row(out, rows):
+    sheet = np.asarray(Image.open(out / "contact_sheet_01.png"))
+    width, height = contact_sheet.TILE
+    for i, row in enumerate(rows):
+        line, column = divmod(i, contact_sheet.COLUMNS)
+        tile = sheet[line * height : (line + 1) * height, column * width : (column + 1) * width]
+        assert tuple(tile[height // 2, 1]) == contact_sheet.FRAME[row["status"]]
+    assert len(list(out.glob("contact_sheet_*.png"))) == 1
+
+
+def test_the_hc18_submission(tmp_path, rows):
+    told = hc18.write_submission(rows, tmp_path / "s.csv")
+    with (tmp_path / "s.csv").open() as f:
+        lines = list(csv.DictReader(f))
+    row = next(r for r in rows if r["file"].endswith("plain.png"))
+    line = next(entry for entry in lines if entry["filename"] == "plain.png")
+    a, b = float(line["semi_axes_a_mm"]), float(line["semi_axes_b_mm"])
+    assert float(geometry.perimeter(a, b)) == pytest.approx(row["hc_mm"], abs=0.01)
+    assert float(line["center_x_mm"]) == pytest.approx((row["ellipse_px"][0] - 0.5) * row["spacing_mm"], abs=1e-4)
+    assert "none for bad.png" in told
+
+
+# ---------------------------------------------------------------------------------------------- going on
+
+
+@dataclass(frozen=True)
+class Counting(Predictor):
+    """Counts frames; fails at one, as a power cut would."""
+
+    fail_at: int = -1
+    seen: tuple = ()
+
+    def measure(self, frame, spacing_mm, plane="auto"):
+        self.seen[0].append(1)
+        if len(self.seen[0]) == self.fail_at:
+            raise KeyboardInterrupt
+        return super().measure(frame, spacing_mm, plane)
+
+
+def counting(fail_at: int = -1) -> Counting:
+    real = Predictor.from_bundle()
+    return Counting(real.info, real.forward, fail_at, ([],))
+
+
+@pytest.fixture
+def frames(tmp_path) -> list[Source]:
+    for i, phantom in enumerate(HEADS):
+        (tmp_path / f"d{i}").mkdir()
+        Image.fromarray(phantom.image).save(tmp_path / f"d{i}" / "head.png")  # three files of one name
+    return find([tmp_path]).sources
+
+
+def test_an_interrupted_folder_goes_on(frames, tmp_path):
+    out, spacings = tmp_path / "out", Spacings("flag", constant=0.3)
+    first = counting(fail_at=3)
+    with pytest.raises(KeyboardInterrupt):
+        list(folder.measure_files(first, frames, spacings, "head", out))
+    assert len((out / "measurements.csv").read_text().splitlines()) == 3  # header and two rows: written as it goes
+    with (out / NAME).open("a") as f:
+        f.write('{"file": "cut sho')
+    second = counting()
+    rows = list(folder.measure_files(second, frames, spacings, "head", out))
+    assert len(second.seen[0]) == 1
+    assert [r["file"] for r in rows] == [str(s) for s in frames]
+    assert len({r["overlay"] for r in rows}) == 3
+
+    whole = list(folder.measure_files(counting(), frames, spacings, "head", tmp_path / "whole"))
+    assert rows == whole
+    for name in ("measurements.csv", "measurements.json"):
+        assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    assert not (out / NAME).exists()
+
+
+def test_what_changed_meanwhile_is_measured_again(frames, tmp_path):
+    out, spacings = tmp_path / "out", Spacings("flag", constant=0.3)
+    with pytest.raises(KeyboardInterrupt):
+        list(folder.measure_files(counting(fail_at=3), frames, spacings, "head", out))
+    Image.fromarray(HEADS[2].image).save(frames[0].path)
+    second = counting()
+    rows = list(folder.measure_files(second, frames, spacings, "head", out))
+    assert len(second.seen[0]) == 2
+    assert rows[0]["hc_mm"] == pytest.approx(rows[2]["hc_mm"])
+
+
+def test_another_calls_interrupted_run_is_not_gone_on_with(frames, tmp_path):
+    out = tmp_path / "out"
+    with pytest.raises(KeyboardInterrupt):
+        list(folder.measure_files(counting(fail_at=2), frames, Spacings("flag", constant=0.3), "head", out))
+    with pytest.raises(UserError, match="another spacing"):
+        list(folder.measure_files(counting(), frames, Spacings("flag", constant=0.4), "head", out))
+    (out / NAME).write_text("{broken\n{}\n")
+    with pytest.raises(UserError, match=r"damaged: remove it"):
+        Journal.open(out, {})
+
+
+def test_a_folder_that_cannot_be_written(frames, tmp_path):
+    (tmp_path / "out").write_text("a file")
+    with pytest.raises(UserError, match="cannot be written"):
+        list(folder.measure_files(counting(), frames, Spacings("none"), "head", tmp_path / "out"))
+
+
+def test_a_header_beats_nobody_and_contradiction_is_refused(study, tmp_path):
+    spacing = HEADS[0].spacing_mm
+    for given, source in ((spacing * 1.005, "dicom"), (spacing * 1.1, None)):
+        (row,) = folder.measure_files(
+            counting(), [Source(study / "same.dcm")], Spacings("flag", constant=given), "head", tmp_path / "o"
+        )
+        assert row["spacing_source"] == source
+    assert row["status"] == "refused"
+    assert "the DICOM header says" in row["reason"]
+
+
+def test_a_structure_outside_the_calibrated_region_is_refused(tmp_path):
+    head = HEADS[0]
+    far = [region(head.spacing_mm, head.spacing_mm, RegionLocationMaxX1=5, RegionLocationMaxY1=5), region(1, 1, 4)]
+    far[1].RegionDataType = 3
+    save(ultrasound(head.image, far), tmp_path / "a.dcm")
+    (row,) = folder.measure_files(counting(), [Source(tmp_path / "a.dcm")], Spacings("none"), "head", tmp_path / "o")
+    assert row["status"] == "refused"
+    assert "outside the region" in row["reason"]
+    assert row["hc_mm"] is None

@@ -1,0 +1,285 @@
+"""Files -> frames: every format the same pixels, spacing with its unit checked, what is damaged named."""
+
+from __future__ import annotations
+
+import os
+import struct
+import threading
+import time
+import zipfile
+import zlib
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from pydicom.encaps import encapsulate
+from pydicom.uid import ImplicitVRLittleEndian, JPEGBaseline8Bit
+
+from fetal_jax.errors import UserError
+from fetal_jax.images import MAX_PIXELS
+from fetal_jax.reading.dicom import pixel_size
+from fetal_jax.reading.frame import Failure, Frame
+from fetal_jax.reading.process import read, read_ahead
+from fetal_jax.reading.sources import Source, find
+from tests.dicom_files import GDCM_SYNTAXES, region, save, ultrasound
+
+GREY = np.random.default_rng(0).integers(0, 255, (40, 60)).astype(np.uint8)
+RGB = np.repeat(GREY[..., None], 3, 2)
+
+
+def only(path: Path) -> Frame:
+    (frame,) = read(Source(path))
+    assert isinstance(frame, Frame), frame
+    return frame
+
+
+def failure(path: Path) -> Failure:
+    found = list(read(Source(path)))[-1]
+    assert isinstance(found, Failure), found
+    return found
+
+
+@pytest.mark.parametrize("pixels", [GREY, RGB], ids=["grey", "rgb"])
+@pytest.mark.parametrize("suffix", ["png", "tif", "bmp"])
+def test_images_are_read_as_they_are_whatever_they_are_called(tmp_path, pixels, suffix):
+    Image.fromarray(pixels).save(tmp_path / f"a.{suffix}")
+    os.rename(tmp_path / f"a.{suffix}", tmp_path / "a.dcm")
+    frame = only(tmp_path / "a.dcm")
+    np.testing.assert_array_equal(frame.pixels, GREY)
+    assert frame.size.mm is None
+
+
+def test_the_pages_of_a_tiff_are_a_cine(tmp_path):
+    pages = [Image.fromarray(GREY), Image.fromarray(255 - GREY)]
+    pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
+    frames = list(read(Source(tmp_path / "a.tif")))
+    assert [(f.index, f.cine) for f in frames] == [(0, True), (1, True)]
+    np.testing.assert_array_equal(frames[1].pixels, 255 - GREY)
+
+
+@pytest.mark.parametrize("syntax", [None, *(s for s in GDCM_SYNTAXES if s != "jpeg_baseline")])
+@pytest.mark.parametrize("pixels", [GREY, RGB], ids=["grey", "rgb"])
+def test_dicom_of_every_lossless_syntax(tmp_path, pixels, syntax):
+    frame = only(save(ultrasound(pixels, [region(0.3, 0.2)]), tmp_path / "a.dcm", syntax))
+    np.testing.assert_array_equal(frame.pixels, GREY)
+    assert frame.size.mm == pytest.approx((0.3, 0.2))
+    assert frame.size.source == "dicom"
+
+
+def test_a_lossy_colour_cine_as_scanners_store_it(tmp_path):
+    smooth = np.repeat(np.linspace(20, 200, 60, dtype=np.uint8)[None], 40, 0)
+    jpeg = BytesIO()
+    Image.fromarray(np.repeat(smooth[..., None], 3, 2)).save(jpeg, "JPEG", quality=95)
+    ds = ultrasound(np.stack([RGB, RGB]), [region()], "YBR_FULL_422")
+    ds.PixelData, ds.file_meta.TransferSyntaxUID = encapsulate([jpeg.getvalue()] * 2), JPEGBaseline8Bit
+    frames = list(read(Source(save(ds, tmp_path / "a.dcm"))))
+    assert [f.index for f in frames] == [0, 1]
+    assert np.abs(frames[1].pixels.astype(int) - smooth).max() <= 3
+
+
+def test_monochrome1_ybr_and_sixteen_bits_show_the_same(tmp_path):
+    ybr = np.stack([GREY, np.full_like(GREY, 128), np.full_like(GREY, 128)], -1)
+    cases = [
+        ultrasound(255 - GREY, None, "MONOCHROME1"),
+        ultrasound(ybr, None, "YBR_FULL"),
+        ultrasound(GREY.astype(np.uint16) * 257),
+    ]
+    windowed = ultrasound(GREY.astype(np.uint16) * 16)
+    windowed.BitsStored, windowed.HighBit = 12, 11
+    windowed.WindowCenter, windowed.WindowWidth = 2040.5, 4081
+    for ds in [*cases, windowed]:
+        frame = only(save(ds, tmp_path / "a.dcm"))
+        assert np.abs(frame.pixels.astype(int) - GREY).max() <= 1
+
+
+def test_a_palette_and_a_file_without_the_preamble(tmp_path):
+    ds = ultrasound(GREY, None, "PALETTE COLOR")
+    for name in ("Red", "Green", "Blue"):
+        setattr(ds, f"{name}PaletteColorLookupTableDescriptor", [256, 0, 16])
+        ds[f"{name}PaletteColorLookupTableDescriptor"].VR = "US"
+        table = (np.arange(255, -1, -1) * 257).astype("<u2").tobytes()
+        setattr(ds, f"{name}PaletteColorLookupTableData", table)
+    np.testing.assert_array_equal(only(save(ds, tmp_path / "a.dcm")).pixels, 255 - GREY)
+
+    old = ultrasound(GREY, [region()])
+    old.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
+    data = save(old, tmp_path / "b.dcm").read_bytes()
+    length = int.from_bytes(data[140:144], "little")  # of group 2, after its own element
+    (tmp_path / "old").write_bytes(data[144 + length :])
+    np.testing.assert_array_equal(only(tmp_path / "old").pixels, GREY)
+
+
+# ----------------------------------------------------------------------------------------------------- spacing
+
+
+def test_the_tissue_region_is_the_one_that_counts():
+    doppler = region(7, 7, 4, RegionSpatialFormat=3, RegionDataType=3)
+    tissue = region(0.3, 0.2, RegionLocationMinX0=10, RegionLocationMaxX1=49)
+    size = pixel_size(ultrasound(GREY, [doppler, tissue]))
+    assert size.mm == pytest.approx((0.3, 0.2))
+    assert size.region == (10, 0, 50, 5001)
+    assert pixel_size(ultrasound(GREY, [tissue])).region is None
+
+
+def test_a_scale_that_runs_upwards_is_a_length():
+    assert pixel_size(ultrasound(GREY, [region(PhysicalDeltaY=-0.03)])).mm == pytest.approx((0.3, 0.2))
+
+
+@pytest.mark.parametrize(
+    ("regions", "words"),
+    [
+        ([region(units=4)], ["PhysicalUnitsYDirection", "4 (seconds)", "not 3 (cm)"]),
+        ([region(units=None)], ["PhysicalUnitsYDirection", "missing"]),
+        ([region(PhysicalDeltaX=0.0)], ["PhysicalDeltaX", "not a length"]),
+        ([region(0.2, 0.2), region(0.3, 0.3)], ["different scales", "0.2000, 0.3000"]),
+        ([region(RegionDataType=3)], ["no 2-D tissue region"]),
+        (None, ["no ultrasound region and no PixelSpacing"]),
+    ],
+)
+def test_a_spacing_that_is_not_one_is_refused_with_the_reason(regions, words):
+    size = pixel_size(ultrasound(GREY, regions))
+    assert size.mm is None
+    for word in words:
+        assert word in size.reason
+
+
+def test_pixel_spacing_stands_in_and_must_not_contradict():
+    ds = ultrasound(GREY)
+    ds.PixelSpacing = [0.3, 0.2]
+    assert pixel_size(ds).mm == (0.3, 0.2)
+    ds = ultrasound(GREY, [region(0.3, 0.2)])
+    ds.PixelSpacing = [0.302, 0.2]
+    assert pixel_size(ds).mm == pytest.approx((0.3, 0.2))
+    ds.PixelSpacing = [0.2, 0.3]  # rows and columns swapped
+    assert "contradicts itself" in pixel_size(ds).reason
+
+
+# ------------------------------------------------------------------------------------------------ bad files
+
+
+def test_what_is_no_image_is_not_damaged(tmp_path):
+    ds = ultrasound(GREY)
+    del ds.Rows, ds.PixelData
+    found = failure(save(ds, tmp_path / "a.dcm"))
+    assert not found.damaged
+    assert "holds no image" in found.reason
+
+
+def png_header(width: int, height: int) -> bytes:
+    head = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    data = b"IDAT" + zlib.compress(b"\0" * 1000)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(c) - 4) + c + struct.pack(">I", zlib.crc32(c)) for c in (head, data, b"IEND")
+    )
+
+
+def test_damage_is_named(tmp_path):
+    whole = save(ultrasound(GREY, [region()]), tmp_path / "whole.dcm", "jpeg_2000_lossless").read_bytes()
+    huge = ultrasound(GREY)
+    huge.Rows = huge.Columns = 30_000
+    save(huge, tmp_path / "huge.dcm")
+    (tmp_path / "cut.dcm").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "text.png").write_text("not a picture")
+    (tmp_path / "huge.png").write_bytes(png_header(30_000, 30_000))
+    (tmp_path / "empty.png").touch()
+    (tmp_path / "link.png").symlink_to(tmp_path / "nowhere.png")
+    os.mkfifo(tmp_path / "pipe.png")
+    Image.fromarray(GREY.astype(np.int32) * 1000).save(tmp_path / "deep.tif")
+    words = {
+        "cut.dcm": "damaged",
+        "huge.dcm": "30000 x 30000",
+        "text.png": "no image",
+        "huge.png": f"over {MAX_PIXELS // 10**6} million",
+        "empty.png": "no image",
+        "link.png": "link to nothing",
+        "pipe.png": "no regular file",
+        "deep.tif": "8 bits a channel",
+    }
+    for name, word in words.items():
+        found = failure(tmp_path / name)
+        assert found.damaged
+        assert name in found.reason
+        assert word in found.reason
+
+
+def test_an_archive_is_read_in_place(tmp_path):
+    inner = tmp_path / "a.png"
+    Image.fromarray(GREY).save(inner)
+    with zipfile.ZipFile(tmp_path / "x.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(inner, "../../escape.png")
+        archive.write(inner, "deep/b.png")
+        archive.writestr("bomb.png", b"\0" * 300_000_000)
+        archive.writestr("notes.txt", "x")
+        archive.writestr("inner.zip", b"PK")
+        archive.write(save(ultrasound(GREY, [region()]), tmp_path / "c.dcm"), "deep/IM_0001")
+    inner.unlink()
+    (tmp_path / "c.dcm").unlink()
+    found = find([tmp_path])
+    assert [s.member for s in found.sources] == [
+        "../../escape.png",
+        "bomb.png",
+        "deep/IM_0001",
+        "deep/b.png",
+        "inner.zip",
+    ]
+    assert found.left_out == {".txt": 1}
+    items = [next(read(s)) for s in found.sources]
+    for i in (0, 2, 3):
+        np.testing.assert_array_equal(items[i].pixels, GREY)
+    assert "no image" in items[1].reason
+    assert "archive within an archive" in items[4].reason
+    assert {p.name for p in tmp_path.parent.rglob("*escape*")} == set()
+
+
+def test_a_damaged_archive_is_one_bad_file(tmp_path):
+    (tmp_path / "x.zip").write_bytes(b"PK\3\4 and nothing more")
+    (source,) = find([tmp_path / "x.zip"]).sources
+    assert "x.zip is damaged" in next(read(source)).reason
+
+
+def test_folders_patterns_and_what_is_left_out(tmp_path):
+    for name in ("b.png", "a.JPG", ".hidden.png", "notes.txt", "deep/c.bmp", "out/overlays/a.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(GREY).save(tmp_path / name, "PNG")
+    (tmp_path / "deep" / "loop").symlink_to(tmp_path)
+    found = find([tmp_path], leave_out=tmp_path / "out")
+    assert [s.filename for s in found.sources] == ["a.JPG", "b.png", "c.bmp"]
+    assert set(found.left_out) == {".txt", ".png"}
+    assert [s.filename for s in find([tmp_path / "*.png"]).sources] == ["b.png"]
+    with pytest.raises(UserError, match="does not exist"):
+        find([tmp_path / "none.png"])
+    with pytest.raises(UserError, match="holds no PNG"):
+        find([tmp_path / "out" / "overlays" / ".."], leave_out=tmp_path / "out" / "overlays")
+
+
+def test_what_kills_or_hangs_the_reader_costs_one_file(tmp_path, monkeypatch):
+    Image.fromarray(GREY).save(tmp_path / "good.png")
+    good = Source(tmp_path / "good.png")
+    killer, sleeper = Killer(tmp_path / "killer.png"), Sleeper(tmp_path / "sleeper.png")
+    monkeypatch.setattr("fetal_jax.reading.process.SECONDS", 4.0)
+    items = list(read_ahead([good, killer, good, sleeper, good]))
+    assert [type(i) for i in items if i] == [Frame, Failure, Frame, Failure, Frame]
+    assert sum(i is None for i in items) == 5
+    reasons = [i.reason for i in items if isinstance(i, Failure)]
+    assert "killer.png crashes its decoder" in reasons[0]
+    assert "sleeper.png takes over 4 s" in reasons[1]
+
+
+class Killer(Source):
+    def open(self):
+        os.abort()
+
+
+class Sleeper(Source):
+    def open(self):
+        time.sleep(60)
+
+
+def test_reading_stops_when_nobody_listens_any_more(tmp_path):
+    Image.fromarray(GREY).save(tmp_path / "a.png")
+    frames = read_ahead([Source(tmp_path / "a.png")] * 500)
+    next(frames)
+    frames.close()
+    assert not [t for t in threading.enumerate() if t.name == "reading"]
