@@ -19,4 +19,7 @@ def get_config():
     config.checkpoint_every = 300
     config.optim.lr = 2e-3
     config.optim.ema = 0.998
+    # 639 frames are few: what a frame may look like is stretched far
+    config.augment.update({"rotate_degrees": 30.0, "zoom": (0.7, 1.4), "shift": 0.12})
+    config.augment.update({"gain": 0.4, "offset": 0.12, "gamma": 0.5, "noise": 0.06, "blur": 1.2})
     return config
