@@ -91,14 +91,21 @@ def test_hadlock_weight_for_age(weeks, grams):
 
 
 @pytest.mark.parametrize(
-    ("spread", "tenth", "ninetieth"),
-    [("table", 275, 387), ("12.7 %", 277, 385), ("13 %", 276, 386), ("0.12 ln", 284, 386)],
+    ("spread", "tenth", "ninetieth", "sd"),
+    [
+        ("table", 275, 387, 0.13265),
+        ("12.7 %", 277, 385, 0.127),
+        ("13 %", 276, 386, 0.13),
+        ("0.12 ln", 284, 386, 0.127497),
+    ],
 )
-def test_the_spreads_of_hadlock_1991(spread, tenth, ninetieth):
+def test_the_spreads_of_hadlock_1991(spread, tenth, ninetieth, sd):
     of_age = reference("efw", 20, "hadlock", hadlock_spread=spread)
     assert of_age.value(10) == pytest.approx(tenth, abs=0.51)
     assert of_age.value(90) == pytest.approx(ninetieth, abs=0.51)
     assert centile("efw", of_age.value(10), 20, "hadlock", hadlock_spread=spread) == pytest.approx(10)
+    one_sd = of_age.distribution.value(1) / of_age.value(50) - 1  # exp(0.12) - 1 = 0.127497
+    assert one_sd == pytest.approx(sd, abs=5.1e-6)
 
 
 @pytest.mark.parametrize(
@@ -478,5 +485,7 @@ def test_refusals(call, says):
 
 def test_ranges_end_where_the_papers_end():
     assert hadlock.AGE_WEEKS == (14, 42)
+    assert intergrowth.AGE_WEEKS == (14, 40)
+    assert intergrowth.HADLOCK_WEEKS == {"efw": (18, 41)}
     assert {m: r for m, r in intergrowth.WEEKS.items() if r != (14, 40)} == {"efw": (22, 40)}
     assert set(who.WEEKS.values()) == {(14, 40)}

@@ -70,6 +70,7 @@ def test_an_age_that_no_curve_covers_is_told_row_by_row():
         ((), ("HC", "give one")),
         (("--hc=290", "--bpd=80"), ("outer-inner or outer-outer",)),
         (("--hc=290", "--ga=30w9d"), ("30w9d", "30w2d")),
+        (("--hc=290", "--ga="), ("30w2d",)),
         (("--hc=290", "--chart=chart.gif"), ("chart.gif", ".png or .svg")),
         (("--ofd=98",), ("--ga",)),
         (("--hc=290", "--standard=nichd"), ("nichd",)),

@@ -51,7 +51,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> None:
     """Print age, weight and centiles, each with its formula; draw the chart."""
     if args.chart and args.chart.suffix not in (".png", ".svg"):
         raise UserError(f"--chart={args.chart}: give a file that ends in .png or .svg")
-    known = parse_age(args.ga) if args.ga else None
+    known = None if args.ga is None else parse_age(args.ga)
     convention = args.bpd_convention
     sizes = given(convention, **{measure: getattr(args, measure) for measure in SIZES})
 
