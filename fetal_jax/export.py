@@ -80,7 +80,7 @@ def write_bundle(workdir: Path, out: Path, with_onnx: bool) -> None:
             "recipe": recipe.portable(config),
             "fetal_jax": version("fetal_jax"),
         },
-        licence=LICENCES[config.data.name.split("/")[0]],
+        licence=" ".join(LICENCES[name] for name in sorted({n.split("/")[0] for n in recipe.mixture(config)})),
     )
     (out / bundle.CARD).write_text(model_card(info))
     bundle.write(out, info)

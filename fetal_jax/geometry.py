@@ -40,10 +40,11 @@ def mirror(width: float) -> Array:
 
 def compose(*maps: Array) -> Array:
     """One map that does the given ones from right to left, as in matrix products."""
-    total = np.eye(3)
-    for m in maps:
-        total = total @ np.vstack([m, [0.0, 0.0, 1.0]])
-    return total[:2]
+    total, *rest = maps
+    for m in rest:
+        shift, total = total[:, 2], total[:, :2] @ m
+        total[:, 2] += shift
+    return total
 
 
 def invert(m: Array) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,16 @@ from fetal_jax.errors import UserError
 from fetal_jax.planes import PLANES
 
 SHIPPED = Path(__file__).parent / "configs"  # where the wheel puts the repository's configs/
-NOT_IDENTITY = ("checkpoint_every", "log_every", "eval_every", "keep_checkpoints", "mesh", "data.dir", "init")
+NOT_IDENTITY = (
+    "checkpoint_every",
+    "log_every",
+    "eval_every",
+    "keep_checkpoints",
+    "mesh",
+    "data.dir",
+    "data.workers",
+    "init",
+)
 """Keys that may change between a run and its continuation: they do not change what is learnt."""
 
 
@@ -33,7 +43,8 @@ def defaults() -> ml_collections.ConfigDict:
             "input_shape": (192, 288),
             "planes": ("other", "abdomen", "head", "femur"),
             "flip_average": True,  # predictions are averaged with those of the mirrored frame
-            "data": {"dir": "runs/data", "name": "fetal_phantom"},
+            # a name, or a mixture by weight: "hc18/benchmark=3, fetal_phantom/large=1"
+            "data": {"dir": "runs/data", "name": "fetal_phantom", "workers": 0},  # processes; 0: threads of this one
             "augment": {
                 "rotate_degrees": 20.0,
                 "zoom": (0.8, 1.25),
@@ -44,6 +55,13 @@ def defaults() -> ml_collections.ConfigDict:
                 "gamma": 0.3,  # of its logarithm
                 "noise": 0.04,  # of full scale, at most
                 "blur": 0.8,  # pixels, at most
+                # off unless a recipe asks; each then falls on half of the frames
+                "speckle": 0.0,  # contrast of multiplicative noise, at most
+                "bands": 0.0,  # relative gain of a depth, at most
+                "shadow": 0.0,  # of the echoes of a sector, at most
+                "border": 0.0,  # of the canvas made black on each side, at most
+                "calipers": False,  # dotted ellipses and lines, anywhere
+                "jpeg": 0.0,  # quality lost, at most
             },
             "model": {
                 "width": 16,
@@ -121,6 +139,11 @@ def check(config: Any) -> None:
         ("eval_every", config.eval_every > 0, "at least 1"),
         ("input_shape", len(config.input_shape) == 2, "two numbers, height and width"),
         ("input_shape", all(n > 0 and n % divisor == 0 for n in config.input_shape), f"multiples of {divisor}"),
+        ("data.workers", config.data.workers >= 0, "at least 0"),
+        ("augment.bands", 0 <= config.augment.bands <= 1, "between 0 and 1"),
+        ("augment.shadow", 0 <= config.augment.shadow <= 1, "between 0 and 1"),
+        ("augment.border", 0 <= config.augment.border < 0.5, "at least 0 and below 0.5"),
+        ("augment.jpeg", 0 <= config.augment.jpeg <= 100, "between 0 and 100"),
         ("planes", len(config.planes) > 0 and set(config.planes) <= set(PLANES), f"some of {', '.join(PLANES)}"),
         (
             "model.width",
@@ -137,6 +160,31 @@ def check(config: Any) -> None:
     for key, holds, must in rules:
         if not holds:
             raise UserError(f"config.{key} is {_get(config, key)}; it must be {must}")
+    mixture(config)
+
+
+def mixture(config: Any) -> dict[str, float]:
+    """The data sets that a recipe trains on, each with its share of the frames; the shares sum to 1.
+
+    Raises:
+      UserError: `data.name` is neither one data set nor several with weights, or names one twice.
+    """
+    text = config.data.name
+    parts = [part.partition("=") for part in (text if "=" in text else f"{text}=1").split(",")]
+    weights = {name.strip(): _positive(weight) for name, _, weight in parts}
+    if not all(weights) or not all(weights.values()):
+        raise UserError(f"config.data.name is {text}; it must be a data set, or several with weights: A=3, B=1")
+    if len({name.split("/")[0] for name in weights}) < len(parts):
+        raise UserError(f"config.data.name is {text}; it must name each data set once, in one configuration")
+    return {name: weight / sum(weights.values()) for name, weight in weights.items()}
+
+
+def _positive(text: str) -> float:
+    """A number above 0; 0 for anything else."""
+    try:
+        return float(text) if 0 < float(text) < math.inf else 0.0
+    except ValueError:
+        return 0.0
 
 
 def _widths(model: Any) -> list[int]:

@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from fetal_jax import checkpoints, losses, metrics, model, recipe, targets
 from fetal_jax.bundle import BundleInfo
+from fetal_jax.data.decoded import decoded
 from fetal_jax.data.pipeline import training_batches
 from fetal_jax.data.source import Split
 from fetal_jax.errors import UserError
@@ -139,6 +140,14 @@ def validate(predictor: Predictor, frames: Split, count: int) -> dict[str, float
     return report
 
 
+def validate_each(predictor: Predictor, splits: dict[str, Split], count: int) -> dict[str, float]:
+    """`validate` of each data set by its own, its name before the keys where there are several."""
+    reports = {name: validate(predictor, split, count) for name, split in splits.items()}
+    if len(reports) == 1:
+        return next(iter(reports.values()))
+    return {f"{name}/{key}": value for name, report in reports.items() for key, value in report.items()}
+
+
 # --------------------------------------------------------------------------------------------------------- logs
 
 
@@ -148,8 +157,8 @@ class Log:
     A step's metrics are read when the next step has been started, so that the device never waits for the host.
     """
 
-    def __init__(self, workdir: Path, start: int, config: Any, frames: Split):
-        self._config, self._frames, self._schedule = config, frames, learning_rate(config)
+    def __init__(self, workdir: Path, start: int, config: Any, filenames: list[str]):
+        self._config, self._filenames, self._schedule = config, filenames, learning_rate(config)
         self._path = workdir / "metrics.jsonl"
         rows = self._path.read_text().splitlines() if self._path.exists() else []
         kept = [row for row in rows if json.loads(row)["step"] <= start]  # what came after is trained again
@@ -175,7 +184,7 @@ class Log:
         (step, logs, index), self._pending = self._pending, None
         row = {k: float(v) for k, v in logs.items()}
         if not np.isfinite(row["loss"]):
-            names = ", ".join(self._frames[int(i)].filename for i in index)
+            names = ", ".join(self._filenames[i] for i in index)
             raise FloatingPointError(f"the loss of step {step} is {row['loss']}; its frames: {names}")
         if step % self._config.log_every == 0:
             speed = (step - self._clock_step) * self._config.batch_size / (time.monotonic() - self._clock)
@@ -213,10 +222,12 @@ def run(config: Any, workdir: Path) -> None:
       FloatingPointError: the loss is not a number any more.
     """
     # --- the data, and a directory that is this recipe's
-    train_frames = Split(config.data.name, "train", config.data.dir)
-    validation_frames = Split(config.data.name, "validation", config.data.dir)
+    names = recipe.mixture(config)
+    train_splits = [Split(name, "train", config.data.dir) for name in names]
+    validation_splits = {name: Split(name, "validation", config.data.dir) for name in names}
     claim(workdir, config)
-    iterator = training_batches(train_frames, config)
+    sources = [decoded(split) for split in train_splits]
+    iterator = training_batches(sources, config)
 
     # --- the network and its state, on the mesh
     sharding = Sharding.create(config.mesh.data, config.mesh.fsdp)
@@ -232,7 +243,8 @@ def run(config: Any, workdir: Path) -> None:
 
     manager = checkpoints.manager(workdir, config.keep_checkpoints)
     start = manager.latest_step() or 0
-    meta = {"dataset": train_frames.dataset, "fingerprint": train_frames.fingerprint}
+    meta = {"dataset": ", ".join(s.dataset for s in train_splits)}
+    meta |= {"fingerprint": ", ".join(s.fingerprint for s in train_splits)}
     if start:
         state, saved = checkpoints.restore(manager, start, abstract, iterator)
         if saved != meta:
@@ -259,7 +271,7 @@ def run(config: Any, workdir: Path) -> None:
     print(f"parameters {count:,}   mesh {dict(sharding.mesh.shape)}   train {meta['fingerprint']}", flush=True)
 
     # --- the loop
-    log = Log(workdir, start, config, train_frames)
+    log = Log(workdir, start, config, [frame.filename for source in sources for frame in source])
     bar = tqdm(total=config.total_steps, initial=start, unit="step", dynamic_ncols=True, mininterval=1.0)
     for step in range(start + 1, config.total_steps + 1):
         batch = next(iterator)
@@ -271,7 +283,7 @@ def run(config: Any, workdir: Path) -> None:
         if step % config.eval_every == 0 or last:
             log.flush()
             began = time.monotonic()
-            report = validate(live_predictor(config, state.ema), validation_frames, config.eval_frames)
+            report = validate_each(live_predictor(config, state.ema), validation_splits, config.eval_frames)
             log.validation(step, report, time.monotonic() - began)
         if step % config.checkpoint_every == 0 or last:
             log.flush()  # a run that goes on from here has this step's row
@@ -280,6 +292,7 @@ def run(config: Any, workdir: Path) -> None:
         bar.update()
     bar.close()
     log.close()
+    iterator.close()
     manager.close()  # waits for the last save
 
 

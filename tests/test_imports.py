@@ -12,7 +12,7 @@ import pytest
 from tests.conftest import ROOT
 
 FLOORS = [
-    {"errors", "geometry", "planes"},
+    {"errors", "notice", "geometry", "planes"},
     {"preprocess", "images", "biometry", "growth", "metrics", "bundle", "recipe"},
     {"reading"},
     {"inference"},
@@ -80,7 +80,7 @@ def test_the_first_four_floors_load_without_jax():
         "import sys\n"
         f"for name in {sorted(HEAVY)}: sys.modules[name] = None\n"
         f"for room in {rooms}: __import__('fetal_jax.' + room)\n"
-        "import fetal_jax.cli.measure\n"
+        "import fetal_jax.cli.measure, fetal_jax.cli.growth\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

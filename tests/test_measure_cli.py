@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from fetal_jax import bundle
+from fetal_jax.growth import gestational_age
 from fetal_jax.inference.rows import COLUMNS
 from tfds_builders.fetal_phantom.phantom import draw
 
@@ -67,6 +68,10 @@ def test_a_folder_with_one_bad_file(frames, tmp_path):
         assert set(row) == {*COLUMNS, "ellipse_px", "shaft_px"}
         assert (cell["status"] == "measured") == bool(cell["hc_mm"])
         assert cell["spacing_source"] == "csv"
+        assert bool(cell["ga_weeks"]) == bool(cell["hc_mm"])
+        if row["hc_mm"]:
+            age = gestational_age(hc_mm=row["hc_mm"])
+            assert (row["ga_weeks"], row["ga_standard"]) == (age.weeks, "Hadlock 1984 (HC)")
         picture = cv2.imread(str(out / "overlays" / f"{Path(cell['file']).stem}.png"))
         assert picture.shape[0] > 360
 
@@ -77,6 +82,21 @@ def test_without_spacing_nothing_is_in_millimetres(frames, tmp_path):
     for row in rows(tmp_path / "out"):
         assert row["status"] == "refused"
         assert all(row[c] == "" for c in COLUMNS if c.endswith("_mm"))
+
+
+def test_a_head_too_small_to_be_dated_keeps_its_millimetres(frames, tmp_path):
+    table = tmp_path / "small.csv"
+    spacing = draw("head", 0).spacing_mm * 65 / draw("head", 0).millimetres["hc_mm"]
+    table.write_text(f"filename,spacing_mm\nh0.png,{spacing}\n")
+    done = fetal_jax(
+        "measure", frames / "h0.png", "--plane=head", f"--spacing-csv={table}", f"--out={tmp_path / 'out'}"
+    )
+    assert done.returncode == 0
+    (row,) = rows(tmp_path / "out")
+    assert row["status"] == "measured"
+    assert row["hc_mm"]
+    assert row["ga_weeks"] == row["ga_standard"] == ""
+    assert row["reason"].startswith("no age: ")
 
 
 def test_a_file_that_the_table_lacks_is_refused_for_that_reason(frames, tmp_path):

@@ -6,57 +6,95 @@ import numpy as np
 import pytest
 
 from fetal_jax.geometry import Ellipse, Shaft
-from tfds_builders.fetal_phantom.fetal_phantom_dataset_builder import FIRST_SEED, Builder, example
+from tfds_builders.fetal_phantom import screen
+from tfds_builders.fetal_phantom.acoustics import Machine
+from tfds_builders.fetal_phantom.anatomy import ANATOMIES
+from tfds_builders.fetal_phantom.fetal_phantom_dataset_builder import FIRST_SEED, PLANES, Builder, example
 from tfds_builders.fetal_phantom.phantom import draw
 
+CLEAR = Machine(240, 320, clear=True)
 
-@pytest.mark.parametrize("plane", ["head", "abdomen", "femur", "other"])
+
+@pytest.mark.parametrize("plane", ANATOMIES)
 def test_one_seed_one_frame(plane):
     one, same, other = draw(plane, 3), draw(plane, 3), draw(plane, 4)
+    assert one.image.shape == (480, 640)
     np.testing.assert_array_equal(one.image, same.image)
     assert one.shape == same.shape
     assert (one.image != other.image).mean() > 0.5
 
 
+@pytest.mark.parametrize("machine", [Machine(), CLEAR])
 @pytest.mark.parametrize("seed", range(4))
-def test_millimetres_are_pixels_times_spacing(seed):
-    head, abdomen, femur = (draw(p, seed) for p in ("head", "abdomen", "femur"))
+def test_millimetres_are_pixels_times_spacing(seed, machine):
+    head, abdomen, femur = (draw(p, seed, machine) for p in ("head", "abdomen", "femur"))
     assert head.shape.perimeter * head.spacing_mm == pytest.approx(head.millimetres["hc_mm"])
     assert 2 * head.shape.b * head.spacing_mm == pytest.approx(head.millimetres["bpd_mm"])
     assert abdomen.shape.perimeter * abdomen.spacing_mm == pytest.approx(abdomen.millimetres["ac_mm"])
     assert femur.shape.length * femur.spacing_mm == pytest.approx(femur.millimetres["fl_mm"])
 
 
-def test_the_skull_is_bright_where_the_geometry_says():
-    brighter = []
+def grey(image, points):
+    """Mean grey at those of (N, 2) points that lie in the frame."""
+    x, y = np.floor(points).astype(int).T
+    inside = (x >= 0) & (x < image.shape[1]) & (y >= 0) & (y < image.shape[0])
+    return image[y[inside], x[inside]].mean()
+
+
+@pytest.mark.parametrize("plane", ["head", "abdomen"])
+def test_the_brightest_ring_lies_just_inside_the_outline(plane):
+    factors = np.linspace(0.8, 1.1, 31)
+    found = []
+    for seed in range(10):
+        p = draw(plane, seed, CLEAR)
+        e = p.shape
+        rings = [grey(p.image, Ellipse(e.cx, e.cy, e.a * f, e.b * f, e.theta).points(300)) for f in factors]
+        found.append(factors[np.argmax(rings)])
+    assert 0.94 <= np.median(found) <= 0.99
+    assert np.mean((np.array(found) > 0.9) & (np.array(found) <= 1.01)) >= 0.9
+
+
+def test_the_bone_is_bright_between_its_ends_and_not_beyond():
     for seed in range(6):
-        p = draw("head", seed)
-
-        def ring(factor, p=p):
-            e = Ellipse(p.shape.cx, p.shape.cy, p.shape.a * factor, p.shape.b * factor, p.shape.theta)
-            x, y = np.floor(e.points(300)).astype(int).T
-            inside = (x >= 0) & (x < p.image.shape[1]) & (y >= 0) & (y < p.image.shape[0])
-            return p.image[y[inside], x[inside]].mean()
-
-        brighter.append(ring(0.98) > 1.2 * ring(0.9))
-    assert all(brighter)
-
-
-def test_the_bone_is_bright_and_its_shadow_dark():
-    for seed in range(6):
-        p = draw("femur", seed)
+        p = draw("femur", seed, CLEAR)
         assert isinstance(p.shape, Shaft)
-        middle = p.shape.ends.mean(0)
-        x, y = middle.astype(int)
-        depth = int(2.5 * p.shape.width)
-        on_bone, below = p.image[y - 2 : y + 3, x - 8 : x + 9].mean(), p.image[y + depth, x - 8 : x + 9].mean()
-        assert on_bone > 1.5 * below
+        along = (p.shape.ends[1] - p.shape.ends[0]) / p.shape.length
+        inner = [p.shape.ends[0] + along * p.shape.width, p.shape.ends[1] - along * p.shape.width]
+        beyond = [p.shape.ends[0] - along * p.shape.width, p.shape.ends[1] + along * p.shape.width]
+        assert grey(p.image, np.array(inner)) > 1.3 * grey(p.image, np.array(beyond))
+
+
+def test_the_ruler_agrees_with_the_spacing():
+    frame = np.zeros((480, 640), np.uint8)
+    screen._ruler(np.random.default_rng(1), frame, 0.25)
+    marks = np.flatnonzero(frame[:, :40].any(1))
+    assert np.abs(np.diff(marks) - 5 / 0.25).max() <= 1  # whole pixels
+
+
+def test_a_structure_is_cut_in_few_frames_and_never_by_a_clear_machine():
+    def cut(p):
+        x, y = p.shape.points(100).T
+        return (p.image[np.clip(y, 0, 479).astype(int), np.clip(x, 0, 639).astype(int)] == 0).mean() > 0.1
+
+    usual = [cut(draw("head", seed)) for seed in range(30)]
+    assert np.mean(usual) < 0.4
+    for seed in range(20):
+        x, y = draw("head", seed, CLEAR).shape.points(100).T
+        assert 0 < x.min() < x.max() < 320
+        assert 0 < y.min() < y.max() < 240
 
 
 def test_a_frame_without_structure_trains_an_empty_map():
-    made = example("other", 5)
-    assert (made["geometry"], made["plane"]) == ("none", "other")
-    assert np.isnan(made["ellipse"]).all()
+    for plane in ("other", "thorax", "cervix"):
+        made = example(plane, 5)
+        assert (made["geometry"], made["plane"]) == ("none", plane)
+        assert np.isnan(made["ellipse"]).all()
+
+
+def test_a_third_of_the_large_set_holds_nothing():
+    assert sum(p in ("other", "thorax", "cervix") for p in PLANES["large"]) / len(PLANES["large"]) == pytest.approx(
+        1 / 3
+    )
 
 
 def test_splits_share_no_seed():

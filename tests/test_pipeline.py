@@ -1,32 +1,44 @@
-"""Batches: deterministic, resumable, and with geometry that stays on the pixels."""
+"""Batches: the same from any number of workers, hosts and restarts, and with geometry that stays on the pixels."""
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fetal_jax import geometry, recipe
+from fetal_jax import biometry, geometry, recipe
 from fetal_jax.data import pipeline
-from fetal_jax.data.augment import random_intensity, random_similarity
+from fetal_jax.data.augment import random_similarity
+from fetal_jax.data.contact_sheet import COLUMNS, contact_sheet
+from fetal_jax.data.decoded import Decoded, decoded
 from fetal_jax.data.source import Frame
+from fetal_jax.errors import UserError
 from fetal_jax.geometry import Ellipse, Shaft
+from fetal_jax.planes import GEOMETRIES
 from fetal_jax.preprocess import Letterbox, warp
 from fetal_jax.targets import coverage
+from tfds_builders.fetal_phantom.phantom import draw
+
+KINDS = {Ellipse: "ellipse", Shaft: "shaft", type(None): "none"}
 
 
 class Drawn:
-    """A split of drawn frames, in memory."""
+    """A split of drawn frames, of several sizes and kinds, in memory."""
 
-    def __init__(self, count: int = 10):
-        self.frames = [self._frame(i) for i in range(count)]
+    dataset, name, digest = "drawn/1.0.0", "train", "0123"
+
+    def __init__(self, count: int = 10, folder=None):
+        self.frames, self.folder = [self._frame(i) for i in range(count)], folder
 
     def _frame(self, seed: int) -> Frame:
         rng = np.random.default_rng(seed)
-        ellipse = Ellipse(*rng.uniform(60, 90, 2), 40, rng.uniform(25, 38), rng.uniform(-1.5, 1.5))
-        image = np.where(geometry.mask(ellipse, 150, 160), 200, 20).astype(np.uint8)
+        ellipse = Ellipse(*rng.uniform((60, 60, 39, 25, -1.5), (90, 90, 40, 38, 1.5)).tolist())
+        image = np.where(geometry.mask(ellipse, 150, 160 + seed), 200, 20).astype(np.uint8)
+        shape = (ellipse, Shaft(20.0, 30.0, 90.5, 60.25, np.nan), None)[seed % 3]
         plane = ("head", "thorax")[seed % 2]
-        return Frame(image, plane, "ellipse", ellipse, 0.2, {}, str(seed), f"{seed}.png")
+        truth = {"hc_mm": 0.2 * ellipse.perimeter}
+        return Frame(image, plane, KINDS[type(shape)], shape, 0.2 if seed else None, truth, str(seed), f"{seed}.png")
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -48,33 +60,107 @@ def take(iterator, n):
 
 def assert_same_batches(one, other):
     for a, b in zip(one, other, strict=True):
+        assert a.keys() == b.keys()
         for key in a:
             np.testing.assert_array_equal(a[key], b[key], err_msg=key)
 
 
+def epochs(batches, size):
+    """The frames' indices, cut into epochs."""
+    return np.concatenate([b["index"] for b in batches]).reshape(-1, size)
+
+
+# ----------------------------------------------------------------------------------------------------- batches
+
+
 def test_batches_depend_on_the_seed_alone(config):
-    first = take(pipeline.training_batches(Drawn(), config), 6)
-    assert_same_batches(first, take(pipeline.training_batches(Drawn(), config), 6))
+    first = take(pipeline.training_batches([Drawn()], config), 6)
+    assert_same_batches(first, take(pipeline.training_batches([Drawn()], config), 6))
     config.seed = 1
-    other = take(pipeline.training_batches(Drawn(), config), 1)
+    other = take(pipeline.training_batches([Drawn()], config), 1)
     assert (first[0]["frames"] != other[0]["frames"]).any()
 
 
-def test_a_restored_position_goes_on_with_the_same_bits(config):
-    iterator = pipeline.training_batches(Drawn(), config)
-    take(iterator, 3)
-    position = iterator.get_state()
-    rest = take(iterator, 4)
-    again = pipeline.training_batches(Drawn(), config)
+def test_worker_processes_and_restarts_change_no_bit(config, tmp_path):
+    frames = [decoded(Drawn(folder=tmp_path))]
+    ten = take(pipeline.training_batches(frames, config), 10)
+
+    config.data.workers = 2
+    with_workers = pipeline.training_batches(frames, config)
+    assert_same_batches(ten[:5], take(with_workers, 5))
+    position = with_workers.get_state()
+    assert_same_batches(ten[5:], take(with_workers, 5))
+    with_workers.close()
+
+    config.data.workers = 0  # a position belongs to no number of workers
+    again = pipeline.training_batches(frames, config)
+    take(again, 2)
     again.set_state(position)
-    assert_same_batches(rest, take(again, 4))
+    assert_same_batches(ten[5:], take(again, 5))
+    again.set_state({"next_index": 3})  # also back
+    assert_same_batches(ten[3:], take(again, 7))
 
 
-def test_an_epoch_sees_every_frame_once(config):
-    config.batch_size = 5
-    batches = take(pipeline.training_batches(Drawn(10), config), 4)
-    for epoch in (batches[:2], batches[2:]):
-        assert sorted(np.concatenate([b["index"] for b in epoch])) == list(range(10))
+def as_host(monkeypatch, index, count):
+    monkeypatch.setattr(jax, "process_index", lambda: index)
+    monkeypatch.setattr(jax, "process_count", lambda: count)
+
+
+@pytest.mark.parametrize("name", ["a", "a=2, b=1"])
+def test_the_batches_of_two_hosts_are_those_of_one(config, monkeypatch, name):
+    config.data.name = name
+    sources = [Drawn(10), Drawn(7)][: name.count(",") + 1]
+    whole = take(pipeline.training_batches(sources, config), 8)
+    parts = []
+    for host in range(2):
+        as_host(monkeypatch, host, 2)
+        parts.append(take(pipeline.training_batches(sources, config), 8))
+    for batch, *halves in zip(whole, *parts, strict=True):
+        for key, values in batch.items():
+            assert len(halves[0][key]) == 2
+            together = np.stack([h[key] for h in halves], axis=1).reshape(values.shape)
+            np.testing.assert_array_equal(together, values, err_msg=key)
+
+
+@pytest.mark.parametrize(("frames", "batch", "batches"), [(10, 5, 4), (10, 4, 5), (7, 3, 7)])
+def test_an_epoch_sees_every_frame_once(config, frames, batch, batches):
+    config.batch_size = batch
+    seen = epochs(take(pipeline.training_batches([Drawn(frames)], config), batches), frames)
+    assert len(seen) > 1
+    assert (np.sort(seen) == np.arange(frames)).all()
+    assert (seen[0] != seen[1]).any()  # another order
+
+
+def test_a_mixture_keeps_its_weights_and_each_part_its_epochs(config):
+    config.data.name = "a=1, b=3"
+    batches = take(pipeline.training_batches([Drawn(5), Drawn(10)], config), 20)
+    index = np.concatenate([b["index"] for b in batches])
+    first, second = index[index < 5], index[index >= 5]
+    assert (len(first), len(second)) == (20, 60)
+    assert all((b["index"] < 5).sum() == 1 for b in batches)  # evenly, not only in the long run
+    assert (np.sort(first.reshape(-1, 5)) == np.arange(5)).all()
+    assert (np.sort(second.reshape(-1, 10)) == np.arange(5, 15)).all()
+
+
+@pytest.mark.parametrize("name", ["", "a,b", "a=1,b", "a=0,b=1", "a=-1,b=2", "a=nan,b=1", "a=inf,b=1", "a=x", "a=1,"])
+def test_a_mixture_without_its_weights_is_refused(config, name):
+    config.data.name = name
+    with pytest.raises(UserError, match=r"config\.data\.name .* weights"):
+        recipe.check(config)
+
+
+@pytest.mark.parametrize("name", ["a=1,a=2", "hc18/benchmark=1, hc18/examinations=1"])
+def test_a_data_set_is_mixed_once(config, name):
+    config.data.name = name
+    with pytest.raises(UserError, match="once, in one configuration"):
+        recipe.check(config)
+
+
+def test_shares_of_a_mixture_sum_to_one(config):
+    config.data.name = "hc18/benchmark=3, fetal_phantom/large=1"
+    assert recipe.mixture(config) == {"hc18/benchmark": 0.75, "fetal_phantom/large": 0.25}
+    config.data.name = "hc18/benchmark"
+    assert recipe.mixture(config) == {"hc18/benchmark": 1.0}
 
 
 def test_a_plane_outside_the_list_is_other_or_nothing():
@@ -83,37 +169,128 @@ def test_a_plane_outside_the_list_is_other_or_nothing():
     assert pipeline.plane_index(thorax, ("head", "femur")) == -1
 
 
-@pytest.mark.parametrize("seed", range(8))
-def test_geometry_follows_the_warped_pixels(seed, config):
-    """A frame that is its own coverage map stays the coverage map of the mapped geometry."""
-    letterbox = Letterbox(144, 192)
-    if seed % 2:
-        shape: Ellipse | Shaft = Shaft(80, 100, 260, 150, 22)
-    else:
-        shape = Ellipse(170, 130, 100, 75, 0.4)
-    fine = geometry.mask(shape.transform(geometry.stretch(8, 8)), 8 * 270, 8 * 360)
-    frame = np.round(255 * fine.reshape(270, 8, 360, 8).mean((1, 3))).astype(np.uint8)
-    kind = "shaft" if seed % 2 else "ellipse"
-
-    class One(Drawn):
-        def __init__(self):
-            self.frames = [Frame(frame, "head", kind, shape, 0.2, {}, "s", "f.png")]
-
-    item = pipeline.Canvases(One(), letterbox, ("head",))[0]
-    similarity = random_similarity(np.random.default_rng(seed), config.augment, (144, 192))
-    pixels = warp(item["canvas"], geometry.compose(similarity, geometry.stretch(0.5, 0.5)), (144, 192)) / 255
-    mapped = item["shape"].transform(similarity)
-    target = np.asarray(
-        coverage(jnp.asarray([item["geometry"]]), jnp.asarray(np.asarray(mapped, np.float32))[None], (144, 192))
-    )[0]
-    edge = (target > 0) & (target < 1)
-    assert abs((target - pixels)[edge].mean()) < 0.01
-    assert np.abs(target - pixels)[edge].mean() < 0.07  # two resamplings blur; half a pixel off is 0.3
+# --------------------------------------------------------------------------------------------- decoded frames
 
 
-def test_intensity_keeps_type_and_range(config):
-    rng = np.random.default_rng(0)
-    image = rng.integers(0, 255, (64, 96)).astype(np.uint8)
-    outs = [random_intensity(rng, config.augment, image) for _ in range(20)]
-    assert all(o.dtype == np.uint8 and o.shape == image.shape for o in outs)
-    assert np.std([o.mean() for o in outs]) > 3
+def test_decoded_frames_are_the_split_s(tmp_path):
+    split = Drawn(folder=tmp_path)
+    frames = decoded(split)
+    assert len(frames) == len(split.frames)
+    for found, frame in zip(frames, split.frames, strict=True):
+        np.testing.assert_array_equal(found.image, frame.image)
+        assert repr(vars(found) | {"image": 0}) == repr(vars(frame) | {"image": 0})  # NaN is not NaN's equal
+
+
+def test_frames_are_decoded_once(tmp_path):
+    decoded(Drawn(folder=tmp_path))
+
+    class Gone(Drawn):
+        def __getitem__(self, i):
+            raise AssertionError("decoded again")
+
+    assert len(decoded(Gone(folder=tmp_path))) == 10
+
+
+def test_another_split_is_another_file(tmp_path):
+    other = Drawn(4, folder=tmp_path)
+    other.digest = "4567"
+    decoded(Drawn(folder=tmp_path))
+    assert len(decoded(other)) == 4
+
+
+def test_an_interrupted_decoding_leaves_nothing(tmp_path):
+    class Broken(Drawn):
+        def __getitem__(self, i):
+            if i == 5:
+                raise KeyboardInterrupt
+            return super().__getitem__(i)
+
+    with pytest.raises(KeyboardInterrupt):
+        decoded(Broken(folder=tmp_path))
+    assert not list(tmp_path.iterdir())
+    assert len(decoded(Drawn(folder=tmp_path))) == 10
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"gone.* cannot be written"):
+        decoded(Drawn(folder=tmp_path / "gone"))
+
+
+def test_a_worker_is_sent_the_folder_s_name_alone(tmp_path):
+    make, arguments = decoded(Drawn(folder=tmp_path)).__reduce__()
+    assert make is Decoded
+    assert [a.parent for a in arguments] == [tmp_path]
+
+
+# ------------------------------------------------------------------------------------------ pixels and geometry
+
+
+def test_a_frame_left_as_it_is_is_what_inference_sees(config):
+    still = dict.fromkeys(("rotate_degrees", "shift", "gain", "offset", "gamma", "noise", "blur"), 0.0)
+    config.augment.update(still | {"zoom": (1.0, 1.0), "flip": False})
+    rng = np.random.default_rng(2)  # its first number leaves out the blur
+    frame = Drawn()[3]
+    np.testing.assert_array_equal(
+        pipeline.augmented(frame, rng, config)["frames"][..., 0], Letterbox(*config.input_shape)(frame.image)
+    )
+
+
+SUPERSAMPLED = 8
+
+
+def augmented_mask(shape, frame_shape, to_network, canvas):
+    """The fraction of each network pixel that an eight times finer mask covers, warped as pixels are; and the mask
+    resampled once, as a frame is."""
+    rows, columns = (SUPERSAMPLED * n for n in frame_shape)
+    finer = geometry.stretch(SUPERSAMPLED, SUPERSAMPLED)
+    fine = np.zeros((rows, columns), np.uint8)
+    for start in range(0, rows, 480):  # in strips: the whole would take 300 MB
+        strip = shape.transform(geometry.compose(geometry.affine(shift=(0, -start)), finer))
+        fine[start : start + 480] = 255 * geometry.mask(strip, 480, columns)
+    coarser = geometry.compose(to_network, geometry.invert(finer))
+    both = warp(fine, geometry.compose(finer, coarser), tuple(SUPERSAMPLED * n for n in canvas)) / 255
+    covered = both.reshape(canvas[0], SUPERSAMPLED, canvas[1], SUPERSAMPLED).mean((1, 3))
+    return covered, warp(fine, coarser, canvas) / 255
+
+
+def fitted(target, plane):
+    found = biometry.measure(target, plane=plane, spacing_mm=None)
+    return np.asarray(found.ellipse or found.shaft)
+
+
+@pytest.mark.parametrize(("plane", "seed"), [("head", 0), ("abdomen", 1), ("femur", 2), ("head", 9)])
+def test_warp_and_geometry_agree_on_phantoms(config, plane, seed):
+    canvas = (224, 288)
+    phantom = draw(plane, seed)
+    similarity = random_similarity(np.random.default_rng(seed), config.augment, canvas)
+    to_network = geometry.compose(similarity, Letterbox(*canvas).to_network(phantom.image.shape))
+    mapped = phantom.shape.transform(to_network)
+    kind = jnp.asarray([GEOMETRIES.index(KINDS[type(mapped)])])
+    target = np.asarray(coverage(kind, jnp.asarray(np.asarray(mapped, np.float32))[None], canvas))[0]
+    covered, resampled = augmented_mask(phantom.shape, phantom.image.shape, to_network, canvas)
+
+    edge = (covered > 0) & (covered < 1)
+    assert edge.sum() > 100
+    error = (target - covered)[edge]
+    assert np.abs(error).mean() <= 0.04  # half a pixel off is 0.3
+    assert abs(error.mean()) <= 0.005
+    if plane != "femur":  # its ends may come in the other order
+        for map_ in (target, resampled):  # the second sees the half pixel of a frame's own resampling
+            np.testing.assert_allclose(fitted(map_, plane)[:4], np.asarray(mapped)[:4], atol=0.03)
+
+
+# ------------------------------------------------------------------------------------------------ contact sheet
+
+
+def test_a_contact_sheet_shows_every_frame_before_and_after(config):
+    splits = [Drawn(7), Drawn(4)]
+    sheet = contact_sheet(splits, config)
+    np.testing.assert_array_equal(sheet, contact_sheet(splits, config))
+    height, width = sheet.shape[0] // 3, sheet.shape[1] // COLUMNS  # 11 cells in three rows
+    canvas = config.input_shape
+    assert width == 2 * canvas[1]
+    cells = [sheet[r * height :, c * width : (c + 1) * width][: canvas[0]] for r in range(3) for c in range(COLUMNS)]
+    drawn = [[(half.min(-1) < half.max(-1)).any() for half in np.hsplit(cell, 2)] for cell in cells]  # in colour
+    frames = [*splits[0].frames, *splits[1].frames]
+    assert drawn == [[frame.shape is not None] * 2 for frame in frames] + [[False] * 2]
+    assert not cells[-1].any()

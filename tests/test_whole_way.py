@@ -14,8 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fetal_jax.images import read_image
 from tests.conftest import ROOT, draw_hc18
 from tests.test_measure_cli import fetal_jax, refused
+from tfds_builders.fetal_phantom.fetal_phantom_dataset_builder import Builder as Phantoms
 
 pytestmark = pytest.mark.slow
 
@@ -44,7 +46,8 @@ def place(tmp_path_factory) -> Path:
             path.parent.mkdir(parents=True)
             lines = [f"{i:03d}_HC.png,{'Test' if i % 4 == 0 else 'Train'}" for i in range(24)]
             path.write_text("\n".join(["image_name,Split", *lines]) + "\n")
-        done = fetal_jax("prepare", f"hc18/{config}", "--manual-dir", place / "hc18", "--data-dir", place / "data")
+        where = ["--manual-dir", place / "hc18", "--data-dir", place / "data", "--contact-sheet", place / "sheet.png"]
+        done = fetal_jax("prepare", f"hc18/{config}", *where)
         assert done.returncode == 0, done.stderr
     return place
 
@@ -77,21 +80,62 @@ def test_training_learns_and_logs_every_step(trained):
     assert any("validation/hc_mm_mae" in r for r in metrics(trained))
 
 
+def wait_for_group_to_end(group: int) -> None:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.1)
+    raise AssertionError("processes of the killed run are still there")
+
+
 def test_a_killed_run_goes_on_and_ends_the_same(place, trained):
     workdir = place / "killed"
-    command = [sys.executable, "-m", "fetal_jax.cli.main", *train_command(place, workdir)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    with_workers = train_command(place, workdir, "--config.data.workers=2")  # whose number changes no batch
+    command = [sys.executable, "-m", "fetal_jax.cli.main", *with_workers]
+    nowhere = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    process = subprocess.Popen(command, start_new_session=True, **nowhere)
     deadline = time.monotonic() + 200
     while not any(p.name.isdigit() for p in workdir.glob("checkpoints/*")) and time.monotonic() < deadline:
         time.sleep(0.05)
     os.kill(process.pid, signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
+    wait_for_group_to_end(process.pid)  # its workers do not stay
     done = fetal_jax(*train_command(place, workdir))
     assert done.returncode == 0, done.stderr
     assert "resumed at step" in done.stdout
     one, other = metrics(trained), metrics(workdir)
     assert [r["step"] for r in other] == [r["step"] for r in one]
     assert other == one
+
+
+def test_a_mixture_is_trained_on_and_each_part_evaluated_by_its_own(place, monkeypatch):
+    monkeypatch.setitem(Phantoms.COUNTS, "small", {"train": 16, "validation": 4, "test": 8})
+    Phantoms(data_dir=place / "data", file_format="array_record", config="small").download_and_prepare()
+    workdir, out = place / "mixed", place / "mixed_report"
+    mixture = "--config.data.name=hc18/examinations=2, fetal_phantom/small=1"
+    done = fetal_jax(*train_command(place, workdir, mixture, "--config.total_steps=10", "--config.eval_every=10"))
+    assert done.returncode == 0, done.stderr
+    keys = metrics(workdir)[-1]
+    assert {"validation/hc18/examinations/hc_mm_mae", "validation/fetal_phantom/small/fl_mm_mae"} <= keys.keys()
+    done = fetal_jax("evaluate", f"--workdir={workdir}", f"--out={out}")
+    assert done.returncode == 0, done.stderr
+    assert json.loads((out / "hc18/examinations/metrics.json").read_text())["hc_mm"]["frames"] > 0
+    assert json.loads((out / "fetal_phantom/small/metrics.json").read_text())["frames"] == 8
+    assert not (out / "metrics.json").exists()
+    refused(fetal_jax("evaluate", f"--workdir={workdir}", "--dataset=fetal_phantom/large", f"--out={out}"), "small")
+    done = fetal_jax("export", f"--workdir={workdir}", f"--out={place / 'mixed_bundle'}")
+    assert done.returncode == 0, done.stderr
+    card = (place / "mixed_bundle" / "MODEL_CARD.md").read_text()
+    assert "CC BY 4.0" in card
+    assert "drawn frames" in card
+
+
+def test_prepare_draws_a_contact_sheet(place):
+    sheet = read_image(place / "sheet.png")
+    assert sheet.shape == (12 * (192 + 48), 4 * 2 * 288, 3)
 
 
 def test_a_finished_run_says_so_and_changes_nothing(place, trained):
@@ -157,6 +201,9 @@ def test_wrong_calls(place, trained):
     refused(fetal_jax("export", f"--workdir={place}", f"--out={place / 'b'}"), "is no run")
     refused(fetal_jax("prepare", "hc18", "--manual-dir", place / "nowhere"), "nowhere", "--manual-dir")
     refused(fetal_jax("prepare", "hc20"), "hc20")
+    refused(fetal_jax("prepare", "fetal_phantom/small", "--contact-sheet", place / "sheet.txt"), "sheet.txt", ".png")
+    refused(fetal_jax(*train_command(place, place / "x", "--config.data.name=hc18, fetal_phantom")), "data.name", "A=3")
+    refused(fetal_jax(*train_command(place, place / "x", "--config.data.workers=-1")), "data.workers")
     damaged = place / "damaged"
     damaged.mkdir()
     (damaged / "config.json").write_text("{")

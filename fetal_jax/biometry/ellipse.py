@@ -59,19 +59,16 @@ def _from_conic(conic: Array, centre: Array, scale: float) -> Ellipse | None:
 
 def residuals(ellipse: Ellipse, points: Array) -> Array:
     """Signed distance (N,) of each point from the outline, to first order: positive outside."""
-    inverse = np.linalg.inv(ellipse.axes_matrix)
-    local = (points - (ellipse.cx, ellipse.cy)) @ inverse.T
-    r = np.sqrt((local**2).sum(1)) + 1e-12
-    gradient = local @ inverse / r[:, None]
-    return (r - 1) / (np.sqrt((gradient**2).sum(1)) + 1e-12)
+    return _residuals_and_jacobian(ellipse, points)[0]
 
 
-def fit_ellipse(points: Array, rounds: int = 8) -> Ellipse | None:
+def fit_ellipse(points: Array, rounds: int = 10, settled: float = 1e-4) -> Ellipse | None:
     """Robust geometric fit: a direct fit, then Gauss-Newton on the distances with Tukey's biweight.
 
     Args:
       points: (N, 2) of an outline, in any unit; gaps and outliers are allowed.
-      rounds: of re-weighting.
+      rounds: of re-weighting, at most.
+      settled: a change of centre and axes, relative to the long axis, below which the fit stops.
 
     Returns:
       The ellipse in the points' unit, or None where they do not determine one.
@@ -80,40 +77,35 @@ def fit_ellipse(points: Array, rounds: int = 8) -> Ellipse | None:
     if start is None or ellipse is None:
         return None
     for _ in range(rounds):
-        distance = residuals(ellipse, points)
-        spread = max(1.4826 * float(np.median(np.abs(distance))), 1e-3)
-        weights = np.clip(1 - (distance / (4.685 * spread)) ** 2, 0, None) ** 2
-        step = _gauss_newton_step(ellipse, points, distance, weights)
-        if step is None:
-            break
+        distance, jacobian = _residuals_and_jacobian(ellipse, points)
+        spread = max(1.4826 * float(np.median(np.abs(distance))), 1e-6 * ellipse.a)
+        weights = np.maximum(1 - (distance / (4.685 * spread)) ** 2, 0) ** 2
+        weighted = jacobian * weights
+        normal = weighted @ jacobian.T
+        # a circle's angle is undetermined: the small ridge leaves it where it is
+        ridge = (1e-9 * np.trace(normal) + 1e-12) * np.eye(5)
+        step = -np.linalg.solve(normal + ridge, weighted @ distance)
         cx, cy, a, b, theta = np.asarray(ellipse) + step
-        if a <= 0 or b <= 0:
+        if not (np.isfinite(step).all() and a > 0 and b > 0):
             break
         turn = np.array([[np.cos(theta), -np.sin(theta)], [np.sin(theta), np.cos(theta)]])
         ellipse = Ellipse.from_matrix((cx, cy), turn * [a, b])
         if not 0.5 < ellipse.perimeter / start.perimeter < 2:
             return start  # a short or ragged arc does not hold the refinement, which then runs away
-        if np.abs(step[:4]).max() < 1e-4:
+        if np.abs(step[:4]).max() < settled * ellipse.a:
             break
     return ellipse
 
 
-def _gauss_newton_step(ellipse: Ellipse, points: Array, distance: Array, weights: Array) -> Array | None:
-    """(5,) change of (cx, cy, a, b, theta) that lowers the weighted squared distances."""
+def _residuals_and_jacobian(ellipse: Ellipse, points: Array) -> tuple[Array, Array]:
+    """Signed distances (N,), and their change (5, N) with cx, cy, a, b, theta."""
     c, s = np.cos(ellipse.theta), np.sin(ellipse.theta)
-    dx, dy = (points - (ellipse.cx, ellipse.cy)).T
+    dx, dy = points[:, 0] - ellipse.cx, points[:, 1] - ellipse.cy
     p, q = c * dx + s * dy, c * dy - s * dx
     u, v = p / ellipse.a, q / ellipse.b
     r = np.sqrt(u * u + v * v) + 1e-12
-    gp, gq = u / ellipse.a / r, v / ellipse.b / r
+    gp, gq = u / (ellipse.a * r), v / (ellipse.b * r)
     steep = np.sqrt(gp * gp + gq * gq) + 1e-12
-    jacobian = np.stack(
-        [-(gp * c - gq * s), -(gp * s + gq * c), -gp * u, -gq * v, gp * q - gq * p],
-        axis=1,
-    )
-    jacobian /= steep[:, None]
-    normal = jacobian.T @ (weights[:, None] * jacobian)
-    # a circle's angle is undetermined: the small ridge leaves it where it is
-    ridge = 1e-9 * np.trace(normal) * np.eye(5)
-    step = -np.linalg.solve(normal + ridge + 1e-12 * np.eye(5), jacobian.T @ (weights * distance))
-    return step if np.isfinite(step).all() else None
+    gp, gq = gp / steep, gq / steep  # the outline's normal
+    jacobian = np.stack([s * gq - c * gp, -s * gp - c * gq, -gp * u, -gq * v, gp * q - gq * p])
+    return (r - 1) / steep, jacobian

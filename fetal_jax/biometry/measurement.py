@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,27 +11,35 @@ from numpy.typing import NDArray
 
 from fetal_jax import geometry
 from fetal_jax.biometry import contour
+from fetal_jax.biometry.contour import Region
 from fetal_jax.biometry.ellipse import fit_ellipse, residuals
 from fetal_jax.biometry.shaft import fit_shaft
 from fetal_jax.geometry import Ellipse, Shaft
 from fetal_jax.planes import SHAPE_OF_PLANE
 
 Array = NDArray[Any]
+Box = tuple[float, float, float, float]
 
 FLAGS = {
     "nothing found": "no region of the map is above 0.5, or none that a shape can be fitted to",
     "several structures": "the largest region holds less than 90 % of what is above 0.5; it is the one measured",
     "leaves the frame": "over 5 % of the fitted outline lies outside the frame",
-    "poor fit": "the outline is off the fitted ellipse by over 2 % of its mean diameter (root mean square)",
-    "implausible shape": "short over long axis under 0.6 (head), under 0.7 (abdomen); a femur under 3 widths long",
+    "little is seen": "over 40 % of the fitted outline lies outside the frame",
+    "poor fit": "the outline is off the fitted ellipse by over 1.5 % of its mean diameter (root mean square)",
+    "ragged outline": "the region is not the fitted shape: over 10 % of it is holes, or the areas differ by over 15 %",
+    "low confidence": "the map takes over 6 % of the mean diameter (a femur: of its length) to go from 0 to 1",
+    "implausible shape": "short over long axis under 0.6 (head), under 0.7 (abdomen); a femur not 3 to 30 widths long",
     "implausible size": "outside what 12 to 42 weeks can be: HC 50-400, AC 40-450, FL 5-90 mm",
     "no spacing": "pixels have no known size: nothing is given in millimetres",
 }
-"""Each flag and its meaning. All but `no spacing` and `leaves the frame` say that the figure should not be used."""
+"""Each flag, its meaning and threshold (`docs/flags.md`). All but `leaves the frame` say: do not use the figure."""
 
 _KEEPS_MILLIMETRES = {"leaves the frame"}
 _SIZE_MM = {"head": (50.0, 400.0), "abdomen": (40.0, 450.0), "femur": (5.0, 90.0)}
 _ROUNDNESS = {"head": 0.6, "abdomen": 0.7}
+_SHIFT = 0.2
+"""Standard deviation of the outline's place, as a whole, in units of the map's transition width: the median over
+HC18's validation frames of what their errors need (`benchmarks/flags.py`)."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +55,8 @@ class Measurement:
     ac_mm: float | None = None
     fl_mm: float | None = None
     diameters_mm: tuple[float, float] | None = None
+    sd_mm: float | None = None  # of HC, AC or FL, estimated from how sharp the map is
+    seen: float | None = None  # share of the fitted outline inside the frame
     flags: tuple[str, ...] = ()
 
     @property
@@ -63,7 +74,7 @@ def measure(
     probability: Array,
     plane: str,
     spacing_mm: float | tuple[float, float] | None,
-    frame: tuple[float, float, float, float] | None = None,
+    frame: Box | None = None,
 ) -> Measurement:
     """Measure the structure of one probability map.
 
@@ -74,7 +85,8 @@ def measure(
       frame: (x0, y0, x1, y1) of the real frame inside the map, where the map is padded.
 
     Returns:
-      The measurement. Circumferences are the fitted ellipse's exact perimeter, fitted in millimetres.
+      The measurement. Circumferences are the fitted ellipse's exact perimeter, fitted in millimetres; the length of a
+      bowed femur is the chord between its ends.
 
     Raises:
       ValueError: the map is not 2-D, not numbers or leaves [0, 1]; the plane has no measurement; a spacing is not
@@ -86,35 +98,77 @@ def measure(
     row_mm, column_mm = _checked_spacing(spacing_mm)
     known = spacing_mm is not None
     missing = () if known else ("no spacing",)
-
-    component, share = contour.largest_component(probability)
-    several = () if share >= 0.9 or share == 0 else ("several structures",)
-    probability = contour.only(probability, component)
-
+    region = contour.largest_region(probability)
+    if region is None:
+        return Measurement(plane, flags=("nothing found", *missing))
+    several = () if region.share >= 0.9 else ("several structures",)
+    box = frame or (0.0, 0.0, float(probability.shape[1]), float(probability.shape[0]))
     # shapes are fitted where distances are true: in millimetres where spacing is known, else in pixels
     to_mm = geometry.stretch(column_mm, row_mm)
     if SHAPE_OF_PLANE[plane] == "shaft":
-        shaft = fit_shaft(probability) if share else None
-        if shaft is None:
-            return Measurement(plane, flags=("nothing found", *missing))
-        flags = several + _shaft_flags(shaft, shaft.transform(to_mm).length if known else None) + missing
-        length = shaft.transform(to_mm).length if known else None
-        return Measurement(plane, shaft=shaft, fl_mm=length, flags=flags)
-
-    points = geometry.apply(to_mm, contour.outline(probability, frame))
-    fitted = fit_ellipse(points) if share else None
-    if fitted is None:
-        return Measurement(plane, flags=("nothing found", *missing))
-    ellipse = fitted.transform(geometry.invert(to_mm))
-    flags = several + _ellipse_flags(plane, fitted, points, known) + _edge_flag(ellipse, probability, frame) + missing
-    if not known:
-        return Measurement(plane, ellipse=ellipse, flags=flags)
-    long, short = 2 * fitted.a, 2 * fitted.b
-    if plane == "head":
-        values: dict[str, Any] = {"hc_mm": fitted.perimeter, "bpd_mm": short, "ofd_mm": long}
+        found = _measure_shaft(region, to_mm, known)
     else:
-        values = {"ac_mm": fitted.perimeter}
-    return Measurement(plane, ellipse=ellipse, diameters_mm=(long, short), flags=flags, **values)
+        found = _measure_ellipse(region, plane, to_mm, known, box)
+    flags = several + found.pop("flags", ("nothing found",)) + missing
+    return Measurement(plane, flags=flags, **found)
+
+
+def measure_batch(
+    probabilities: Sequence[Array],
+    planes: Sequence[str],
+    spacings_mm: Sequence[float | tuple[float, float] | None],
+    frames: Sequence[Box | None] | None = None,
+) -> list[Measurement]:
+    """`measure` of each map, in their order. Arguments and errors are those of `measure`, one of each a map."""
+    boxes = [None] * len(probabilities) if frames is None else frames
+    return [measure(*each) for each in zip(probabilities, planes, spacings_mm, boxes, strict=True)]
+
+
+def _measure_ellipse(region: Region, plane: str, to_mm: Array, known: bool, box: Box) -> dict[str, Any]:
+    outline = contour.within(contour.outline(region), box)
+    points = geometry.apply(to_mm, outline)
+    fitted = fit_ellipse(points)
+    if fitted is None:
+        return {}
+    ellipse = fitted.transform(geometry.invert(to_mm))
+    seen = _share_inside(ellipse, box)
+    width = contour.transition_width(region, outline) * float(np.sqrt(to_mm[0, 0] * to_mm[1, 1]))
+    flags = _edge_flags(seen) + _fit_flags(fitted, points) + _region_flags(region, ellipse, seen)
+    flags += ("low confidence",) if width > 0.06 * (fitted.a + fitted.b) else ()
+    flags += ("implausible shape",) if fitted.b < _ROUNDNESS[plane] * fitted.a else ()
+    if not known:
+        return {"ellipse": ellipse, "seen": seen, "flags": flags}
+    long, short = 2 * fitted.a, 2 * fitted.b
+    values = (
+        {"hc_mm": fitted.perimeter, "bpd_mm": short, "ofd_mm": long} if plane == "head" else {"ac_mm": fitted.perimeter}
+    )
+    return values | {
+        "ellipse": ellipse,
+        "diameters_mm": (long, short),
+        "seen": seen,
+        "sd_mm": 2 * np.pi * _SHIFT * width,  # an outline moved outwards by d is longer by 2 pi d, whatever its shape
+        "flags": flags + _size_flag(plane, fitted.perimeter),
+    }
+
+
+def _measure_shaft(region: Region, to_mm: Array, known: bool) -> dict[str, Any]:
+    found = fit_shaft(region.map)
+    if found is None:
+        return {}
+    shaft = found.shaft.transform(geometry.affine(shift=region.origin))
+    in_mm = shaft.transform(to_mm)
+    flags: tuple[str, ...] = () if 3 <= shaft.length / shaft.width <= 30 else ("implausible shape",)
+    flags += ("ragged outline",) if region.solid < 0.9 else ()
+    flags += ("low confidence",) if found.end_width > max(0.06 * shaft.length, 3.0) else ()
+    if not known:
+        return {"shaft": shaft, "flags": flags}
+    per_pixel = in_mm.length / shaft.length
+    return {
+        "shaft": shaft,
+        "fl_mm": in_mm.length,
+        "sd_mm": float(np.sqrt(2) * _SHIFT * found.end_width * per_pixel),  # two ends, each on its own
+        "flags": flags + _size_flag("femur", in_mm.length),
+    }
 
 
 def _checked_map(probability: Array) -> Array:
@@ -138,26 +192,26 @@ def _checked_spacing(spacing_mm: float | tuple[float, float] | None) -> tuple[fl
     return float(pair[0]), float(pair[1])
 
 
-def _size_flag(plane: str, value_mm: float | None) -> tuple[str, ...]:
-    low, high = _SIZE_MM[plane]
-    return () if value_mm is None or low <= value_mm <= high else ("implausible size",)
-
-
-def _ellipse_flags(plane: str, fitted: Ellipse, points: Array, known: bool) -> tuple[str, ...]:
-    off = float(np.sqrt(np.mean(residuals(fitted, points) ** 2)))
-    poor = ("poor fit",) if off > 0.02 * (fitted.a + fitted.b) else ()
-    shape = ("implausible shape",) if fitted.b < _ROUNDNESS[plane] * fitted.a else ()
-    return poor + shape + _size_flag(plane, fitted.perimeter if known else None)
-
-
-def _edge_flag(ellipse: Ellipse, probability: Array, frame: tuple[float, ...] | None) -> tuple[str, ...]:
-    height, width = probability.shape
-    x0, y0, x1, y1 = frame or (0, 0, width, height)
+def _share_inside(ellipse: Ellipse, box: Box) -> float:
     x, y = ellipse.points(256).T
-    outside = (x < x0) | (x > x1) | (y < y0) | (y > y1)
-    return ("leaves the frame",) if outside.mean() > 0.05 else ()
+    return float(((x >= box[0]) & (x <= box[2]) & (y >= box[1]) & (y <= box[3])).mean())
 
 
-def _shaft_flags(shaft: Shaft, length_mm: float | None) -> tuple[str, ...]:
-    shape = ("implausible shape",) if shaft.length < 3 * shaft.width else ()
-    return shape + _size_flag("femur", length_mm)
+def _edge_flags(seen: float) -> tuple[str, ...]:
+    return ("little is seen",) if seen < 0.6 else ("leaves the frame",) if seen < 0.95 else ()
+
+
+def _fit_flags(fitted: Ellipse, points: Array) -> tuple[str, ...]:
+    off = float(np.sqrt(np.mean(residuals(fitted, points) ** 2)))
+    return ("poor fit",) if off > 0.015 * (fitted.a + fitted.b) else ()
+
+
+def _region_flags(region: Region, ellipse: Ellipse, seen: float) -> tuple[str, ...]:
+    """A whole ellipse has its region's area; of one that leaves the frame only the holes are judged."""
+    area = float((region.map > contour.LEVEL).sum()) / (np.pi * ellipse.a * ellipse.b)
+    return ("ragged outline",) if region.solid < 0.9 or (seen >= 0.95 and abs(area - 1) > 0.15) else ()
+
+
+def _size_flag(plane: str, value_mm: float) -> tuple[str, ...]:
+    low, high = _SIZE_MM[plane]
+    return () if low <= value_mm <= high else ("implausible size",)

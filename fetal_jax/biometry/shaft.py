@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,18 @@ from scipy import ndimage
 from fetal_jax.geometry import HALF_PIXEL, Shaft
 
 Array = NDArray[Any]
-STEP = 0.25  # pixels between samples along and across the axis
+STEP = 0.5  # pixels between samples along and across the axis
 
 
-def fit_shaft(probability: Array) -> Shaft | None:
+@dataclass(frozen=True)
+class Found:
+    """A shaft and, in pixels, how far the map takes to fall from full to nothing at its ends."""
+
+    shaft: Shaft
+    end_width: float
+
+
+def fit_shaft(probability: Array) -> Found | None:
     """The bone's two ends and its width, in the map's pixels.
 
     The map is resampled along its principal axis. Summed across, it is the bone's width at each place: the ends are
@@ -61,7 +70,8 @@ def fit_shaft(probability: Array) -> Shaft | None:
         near = (depth > 0.25 * plateau) & (depth < 2.5 * plateau) & (width >= plateau / 2)
         offset = np.polyval(np.polyfit(s[near], centre[near], 1), end) if near.sum() >= 3 else 0.0
         corners.append(middle + end * along + offset * side)
-    return Shaft.from_ends(corners, plateau)
+    slopes = [abs(width[i + 1] - width[i]) / (STEP * plateau) for i in (first - 1, last)]
+    return Found(Shaft.from_ends(corners, plateau), float(np.mean(1 / np.maximum(slopes, 0.02))))
 
 
 def _crossing(s: Array, width: Array, i: int, level: float) -> float:

@@ -12,7 +12,7 @@ from fetal_jax.cli import evaluate, export, measure, prepare
 from fetal_jax.cli.train import train_recipe
 from fetal_jax.images import write_png
 from fetal_jax.inference.spacing import Spacings
-from tfds_builders.fetal_phantom.fetal_phantom_dataset_builder import PLANES
+from tfds_builders.fetal_phantom.fetal_phantom_dataset_builder import MACHINES, PLANES
 from tfds_builders.fetal_phantom.phantom import draw
 
 UNSEEN_SEED, UNSEEN_FRAMES = 300_000, 24
@@ -60,8 +60,8 @@ def draw_folder(folder: Path) -> Path:
     folder.mkdir(parents=True)
     lines = ["filename,spacing_mm"]
     for seed in range(UNSEEN_SEED, UNSEEN_SEED + UNSEEN_FRAMES):
-        plane = PLANES[seed % len(PLANES)]
-        phantom = draw(plane, seed)
+        plane = PLANES["small"][seed % len(PLANES["small"])]
+        phantom = draw(plane, seed, MACHINES["small"])
         name = f"{plane}_{seed}.png"
         write_png(folder / name, phantom.image)
         lines.append(f"{name},{phantom.spacing_mm}")

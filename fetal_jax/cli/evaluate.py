@@ -43,16 +43,23 @@ def run(args: argparse.Namespace, overrides: list[str]) -> None:
         data_dir, source = args.data_dir or Path("runs/data"), f"--bundle={args.bundle} --runtime={args.runtime}"
         title = f"{args.bundle}, {args.runtime}"
 
-    dataset = args.dataset or trained.rpartition("/")[0]
-    refuse_other_split(trained, dataset, args.split)
-    frames = Split(dataset, args.split, data_dir)
-    rows = list(tqdm(evaluate_frames(predictor, frames), total=len(frames), unit="frame"))
-    summary = summarise(rows)
-    args.out.mkdir(parents=True, exist_ok=True)
-    command = f"fetal-jax evaluate {source} --dataset={dataset} --split={args.split} --out={args.out}"
-    _write(args.out, f"{title} on {frames.dataset}, {args.split}", summary, rows, frames, command)
-    print_table(summary)
-    print(f"See {args.out / 'report.html'}")
+    datasets = [args.dataset] if args.dataset else trained_on(trained)
+    for dataset in datasets:  # each by its own
+        refuse_other_split(trained, dataset, args.split)
+        out = args.out / dataset if len(datasets) > 1 else args.out
+        frames = Split(dataset, args.split, data_dir)
+        rows = list(tqdm(evaluate_frames(predictor, frames), total=len(frames), unit="frame"))
+        summary = summarise(rows)
+        out.mkdir(parents=True, exist_ok=True)
+        command = f"fetal-jax evaluate {source} --dataset={dataset} --split={args.split} --out={out}"
+        _write(out, f"{title} on {frames.dataset}, {args.split}", summary, rows, frames, command)
+        print_table(summary)
+        print(f"See {out / 'report.html'}")
+
+
+def trained_on(dataset: str) -> list[str]:
+    """The names of the data sets, without their versions, that a run or a bundle says it was trained on."""
+    return [full_name.rpartition("/")[0] for full_name in dataset.split(", ")]
 
 
 def refuse_other_split(trained: str, dataset: str, split: str) -> None:
@@ -61,14 +68,12 @@ def refuse_other_split(trained: str, dataset: str, split: str) -> None:
     Raises:
       UserError: the network was trained on another configuration of the same data set.
     """
-    trained_name = trained.rpartition("/")[0]
-    same_set = trained_name.partition("/")[0] == dataset.partition("/")[0]
-    given_config, trained_config = dataset.partition("/")[2], trained_name.partition("/")[2]
-    if same_set and given_config != trained_config:
-        raise UserError(
-            f"trained on {trained_name}: the {split} split of {dataset} holds frames that it was trained on; "
-            f"give --dataset={trained_name}"
-        )
+    for name in trained_on(trained):
+        if name.partition("/")[0] == dataset.partition("/")[0] and name != dataset:
+            raise UserError(
+                f"trained on {name}: the {split} split of {dataset} holds frames that it was trained on; "
+                f"give --dataset={name}"
+            )
 
 
 def _write(out: Path, title: str, summary: dict[str, Any], rows: list[Row], frames: Split, command: str) -> None:

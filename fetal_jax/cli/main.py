@@ -14,6 +14,7 @@ COMMANDS = {
     "evaluate": "errors of a run or a bundle on labelled frames",
     "export": "a run's newest checkpoint into a bundle",
     "measure": "millimetres from frames",
+    "growth": "age, weight and centiles from a patient's sizes, and the chart",
     "demo": "the whole way on drawn frames, in minutes",
 }
 

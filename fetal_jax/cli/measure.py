@@ -12,8 +12,9 @@ from fetal_jax import bundle
 from fetal_jax.errors import UserError
 from fetal_jax.inference import Predictor, reports
 from fetal_jax.inference.folder import measure_files
-from fetal_jax.inference.rows import NOT_CLINICAL, Row
+from fetal_jax.inference.rows import Row
 from fetal_jax.inference.spacing import Spacings
+from fetal_jax.notice import NOT_CLINICAL
 from fetal_jax.reading.sources import find
 
 ALSO = ("svg", *reports.KINDS)

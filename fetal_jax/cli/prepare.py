@@ -7,22 +7,29 @@ from pathlib import Path
 
 import tensorflow_datasets as tfds
 
-from fetal_jax.data.source import builder
+from fetal_jax import recipe
+from fetal_jax.data.contact_sheet import contact_sheet
+from fetal_jax.data.decoded import decoded
+from fetal_jax.data.source import Split, builder
 from fetal_jax.errors import UserError
+from fetal_jax.images import write_png
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", help="fetal_phantom[/small|/large] or hc18[/examinations|/benchmark]")
     parser.add_argument("--manual-dir", type=Path, help="the data set's own folder, where it is not drawn")
     parser.add_argument("--data-dir", type=Path, default=Path("runs/data"))
+    parser.add_argument("--contact-sheet", type=Path, metavar="FILE.png", help="draw examples with their geometry")
     parser.add_argument("--allow-partial", action="store_true", help="build a set of which only a part is there")
 
 
 def run(args: argparse.Namespace, overrides: list[str]) -> None:
-    """Build a data set. What is missing of a partial one is listed."""
+    """Build a data set and decode what is trained on. What is missing of a partial one is listed."""
     needs_folder = args.name.partition("/")[0] == "hc18"
     if needs_folder and (args.manual_dir is None or not args.manual_dir.is_dir()):
         raise UserError(f"{args.manual_dir or args.name}: give the data set's folder with --manual-dir")
+    if args.contact_sheet and (args.contact_sheet.suffix != ".png" or not args.contact_sheet.parent.is_dir()):
+        raise UserError(f"{args.contact_sheet}: give --contact-sheet a .png file in a folder that is there")
     options = {"allow_partial": args.allow_partial} if needs_folder else {}
     made = builder(args.name, args.data_dir, **options)
     found = Path(made.data_dir).is_dir()
@@ -31,6 +38,12 @@ def run(args: argparse.Namespace, overrides: list[str]) -> None:
     made.download_and_prepare(download_config=config)
     counts = ", ".join(f"{name} {split.num_examples}" for name, split in made.info.splits.items())
     print(f"{made.info.full_name} in {args.data_dir}: {counts}" + (" (was there, not built again)" if found else ""))
+    splits = {name: Split(args.name, name, args.data_dir) for name in made.info.splits}
+    if "train" in splits:
+        decoded(splits["train"])
+    if args.contact_sheet:
+        write_png(args.contact_sheet, contact_sheet(list(splits.values()), recipe.defaults()))
+        print(f"See {args.contact_sheet}")
     missing = getattr(made, "missing", [])
     for line in missing:
         print(f"missing: {line}")

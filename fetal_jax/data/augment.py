@@ -1,7 +1,11 @@
-"""What a training frame goes through: one random similarity and a random intensity."""
+"""What a training frame goes through: one random similarity, and random changes of its grey values.
+
+Every change has a key in the recipe. Those that are off by default draw no random number while they are off.
+"""
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import cv2
@@ -11,9 +15,10 @@ from numpy.typing import NDArray
 from fetal_jax import geometry
 
 Array = NDArray[Any]
+Random = np.random.Generator
 
 
-def random_similarity(rng: np.random.Generator, config: Any, shape: tuple[int, int]) -> Array:
+def random_similarity(rng: Random, config: Any, shape: tuple[int, int]) -> Array:
     """A map (2, 3) of the network's canvas onto itself: flip, rotation and zoom about its centre, shift.
 
     A similarity, so that network pixels stay square millimetres and an ellipse stays its own kind.
@@ -29,14 +34,114 @@ def random_similarity(rng: np.random.Generator, config: Any, shape: tuple[int, i
     return geometry.compose(about, geometry.mirror(width)) if flipped else about
 
 
-def random_intensity(rng: np.random.Generator, config: Any, image: Array) -> Array:
-    """Blur, gamma, gain, offset and noise of a frame (H, W) uint8."""
+def random_intensity(rng: Random, config: Any, image: Array) -> Array:
+    """A frame (H, W) uint8 as another machine, another setting or another sonographer would have shown it."""
+
+    def now(strength: float) -> bool:
+        return strength > 0 and rng.random() < 0.5
+
+    if now(config.speckle):
+        image = speckle(rng, config.speckle, image)
+    if now(config.bands):
+        image = gain_bands(rng, config.bands, image)
+    if now(config.shadow):
+        image = shadow(rng, config.shadow, image)
     if rng.random() < 0.3:
         image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.2, 0.2 + config.blur))
+    image = grey_curve(rng, config, image)
+    if rng.random() < 0.5:
+        image = noise(rng, config.noise, image)
+    if now(config.border):
+        image = border(rng, config.border, image)
+    if now(config.calipers):
+        image = calipers(rng, image)
+    if now(config.jpeg):
+        image = jpeg(rng, config.jpeg, image)
+    return image
+
+
+def grey_curve(rng: Random, config: Any, image: Array) -> Array:
+    """Gamma, gain and offset."""
     grey = np.linspace(0, 1, 256, dtype=np.float32) ** np.exp(rng.uniform(-config.gamma, config.gamma))
     grey = grey * rng.uniform(1 - config.gain, 1 + config.gain) + rng.uniform(-config.offset, config.offset)
-    image = cv2.LUT(image, np.clip(255 * grey + 0.5, 0, 255).astype(np.uint8))
-    if rng.random() < 0.5:
-        noise = rng.standard_normal(image.shape, dtype=np.float32) * np.float32(255 * rng.uniform(0, config.noise))
-        image = np.clip(image + noise + 0.5, 0, 255).astype(np.uint8)
+    return cv2.LUT(image, np.clip(255 * grey + 0.5, 0, 255).astype(np.uint8))
+
+
+def noise(rng: Random, strength: float, image: Array) -> Array:
+    """Independent normal noise, its deviation at most `strength` of full scale."""
+    field = normal_field(rng, image.shape) * np.float32(255 * rng.uniform(0, strength))
+    return cv2.add(image, field, dtype=cv2.CV_8U)
+
+
+def speckle(rng: Random, strength: float, image: Array) -> Array:
+    """Multiplicative noise of a random grain, 0.5 to 2 pixels, its contrast at most `strength`."""
+    size = rng.uniform(0.5, 2.0)
+    field = cv2.GaussianBlur(normal_field(rng, image.shape), (0, 0), size)
+    contrast = rng.uniform(0, strength) * 2 * np.sqrt(np.pi) * size  # blurred, its deviation is 1 / (2 sqrt(pi) size)
+    return cv2.multiply(image, 1 + np.float32(contrast) * field, dtype=cv2.CV_8U)
+
+
+def gain_bands(rng: Random, strength: float, image: Array) -> Array:
+    """A gain that changes with depth, as the sliders of a machine set it: at most 1 ± `strength`."""
+    sliders = rng.uniform(1 - strength, 1 + strength, 6)
+    gain = np.interp(np.linspace(0, 5, len(image)), np.arange(6), sliders).astype(np.float32)
+    return cv2.multiply(image, np.broadcast_to(gain[:, None], image.shape).copy(), dtype=cv2.CV_8U)
+
+
+def shadow(rng: Random, strength: float, image: Array) -> Array:
+    """A sector below a random depth, seen from above the frame, that lost at most `strength` of its echoes."""
+    height, width = image.shape
+    apex = np.array([rng.uniform(0.3, 0.7) * width, -rng.uniform(0.05, 0.5) * height])
+    middle, half, start = rng.uniform(-0.6, 0.6), rng.uniform(0.02, 0.12), rng.uniform(0, 0.6) * height
+    slopes = np.tan([middle - half, middle + half])
+    top, bottom = ([(apex[0] + s * (y - apex[1]), y) for s in slopes] for y in (start, 2 * height))
+    field = np.ones(image.shape, np.float32)
+    corners = np.round([*top, *bottom[::-1]]).astype(np.int32)
+    cv2.fillPoly(field, [corners], 1 - rng.uniform(0, strength))
+    return cv2.multiply(image, cv2.blur(field, (7, 7)), dtype=cv2.CV_8U)
+
+
+def border(rng: Random, strength: float, image: Array) -> Array:
+    """Black margins, each at most `strength` of the canvas: a frame that was cropped tighter."""
+    height, width = image.shape
+    top, bottom = (rng.uniform(0, strength, 2) * height).astype(int)
+    left, right = (rng.uniform(0, strength, 2) * width).astype(int)
+    cropped = np.zeros_like(image)
+    inside = np.s_[top : height - bottom, left : width - right]
+    cropped[inside] = image[inside]
+    return cropped
+
+
+def calipers(rng: Random, image: Array) -> Array:
+    """A dotted ellipse or line with crosses at its ends, anywhere, so that what others measured is no hint."""
+    height, width = image.shape
+    cx, cy = rng.uniform(0.2, 0.8, 2) * [width, height]
+    a = rng.uniform(0.1, 0.4) * width
+    b = a * rng.uniform(0.6, 1) if rng.random() < 0.5 else 1e-3  # a line
+    drawn = geometry.Ellipse(cx, cy, a, b, rng.uniform(-np.pi / 2, np.pi / 2))
+    grey, image = int(rng.integers(160, 256)), image.copy()
+    dots = drawn.points(max(int(drawn.perimeter / rng.uniform(3, 6)), 8))
+    rows, columns = np.floor(dots[:, ::-1]).astype(int).T
+    seen = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
+    image[rows[seen], columns[seen]] = grey
+    for x, y in (np.floor((drawn.cx, drawn.cy) + sign * drawn.axes_matrix[:, 0]).astype(int) for sign in (-1, 1)):
+        cv2.drawMarker(image, (int(x), int(y)), grey, cv2.MARKER_CROSS, 7)
     return image
+
+
+def jpeg(rng: Random, strength: float, image: Array) -> Array:
+    """Stored as a JPEG of at least quality 100 - `strength`."""
+    quality = int(100 - rng.uniform(0, strength))
+    stored = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+    return np.asarray(cv2.imdecode(stored, cv2.IMREAD_GRAYSCALE))
+
+
+def normal_field(rng: Random, shape: tuple[int, ...]) -> Array:
+    """Standard normal numbers (H, W) float32: a random window of numbers drawn once, 20 times faster than new ones."""
+    y, x = rng.integers(0, [n + 1 for n in shape])
+    return _normal_numbers(2 * shape[0], 2 * shape[1])[y : y + shape[0], x : x + shape[1]]
+
+
+@lru_cache
+def _normal_numbers(height: int, width: int) -> Array:
+    return np.random.default_rng(0).standard_normal((height, width), dtype=np.float32)

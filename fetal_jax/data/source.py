@@ -20,6 +20,7 @@ from fetal_jax.planes import GEOMETRIES, PLANES
 Array = NDArray[Any]
 BUILDERS = ("fetal_phantom", "hc18")
 TRUTHS = ("hc_mm", "ac_mm", "fl_mm", "bpd_mm", "ofd_mm")
+SHAPES: dict[str, type[Ellipse | Shaft]] = {"ellipse": Ellipse, "shaft": Shaft}
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class Split:
             raise UserError(f"{name} is not in {data_dir}: run fetal-jax prepare {name}") from None
         if split not in splits:
             raise UserError(f"{name} has no split {split}; it has {', '.join(splits)}")
-        self.dataset = str(made.info.full_name)
+        self.dataset, self.name, self.folder = str(made.info.full_name), split, Path(made.data_dir)
         self._records = made.as_data_source(split, decoders={"segmentation_mask": tfds.decode.SkipDecoding()})
 
     def __len__(self) -> int:
@@ -74,7 +75,7 @@ class Split:
     def __getitem__(self, i: int) -> Frame:
         record = self._records[i]
         geometry = GEOMETRIES[int(record["geometry"])]
-        shape: Any = {"ellipse": Ellipse, "shaft": Shaft}.get(geometry)
+        shape = SHAPES.get(geometry)
         return Frame(
             image=record["image"][..., 0],
             plane=PLANES[int(record["plane"])] if record["plane"] >= 0 else None,
@@ -87,10 +88,15 @@ class Split:
         )
 
     @cached_property
-    def fingerprint(self) -> str:
+    def digest(self) -> str:
         """Changes with the data set's version, its number of frames and what the first and last of them are."""
         ends = [self[i] for i in {0, len(self) - 1}] if len(self) else []
         digest = hashlib.sha256(f"{self.dataset} {len(self)}".encode())
         for frame in ends:
             digest.update(frame.filename.encode() + frame.image.tobytes())
-        return f"{self.dataset} {len(self)} frames {digest.hexdigest()[:12]}"
+        return digest.hexdigest()[:12]
+
+    @property
+    def fingerprint(self) -> str:
+        """The data set, the number of its frames and their digest."""
+        return f"{self.dataset} {len(self)} frames {self.digest}"

@@ -10,7 +10,8 @@ from typing import Any
 from fetal_jax.errors import UserError
 from fetal_jax.inference.codes import GESTATIONAL_AGE, LOINC, METHOD
 from fetal_jax.inference.dicom_source import MANUFACTURER, header_of, software
-from fetal_jax.inference.rows import NOT_CLINICAL, Row
+from fetal_jax.inference.rows import Row
+from fetal_jax.notice import NOT_CLINICAL
 from fetal_jax.reading.sources import Source
 
 UCUM, LOINC_SYSTEM, SNOMED = "http://unitsofmeasure.org", "http://loinc.org", "http://snomed.info/sct"

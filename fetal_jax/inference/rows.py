@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from fetal_jax.growth import GrowthError, gestational_age
 from fetal_jax.inference.predictor import FrameResult
+from fetal_jax.notice import NOT_CLINICAL
 from fetal_jax.reading.frame import Failure, Frame, PixelSize
 from fetal_jax.reading.sources import Source
 
@@ -26,7 +28,6 @@ LENGTHS = ("hc_mm", "bpd_mm", "ofd_mm", "ac_mm", "fl_mm")
 LABELS = {"hc_mm": "HC", "bpd_mm": "BPD", "ofd_mm": "OFD", "ac_mm": "AC", "fl_mm": "FL"}
 SCHEMA = Path(__file__).parent / "measurements.schema.json"
 """The JSON schema (draft 2020-12) of `measurements.json`."""
-NOT_CLINICAL = "Research software. Not for clinical use."
 
 
 def failure_row(failure: Failure) -> Row:
@@ -57,7 +58,22 @@ def result_row(frame: Frame, size: PixelSize, result: FrameResult) -> Row:
     }
     row |= {name: result.value(name) for name in LENGTHS}
     row["long_mm"], row["short_mm"] = result.value("diameters_mm") or (None, None)
-    return row
+    return row | _age(row)
+
+
+def _age(row: Row) -> Row:
+    """Age from the frame's one measure: Hadlock's formulas, the only ones for HC, AC and FL each by itself.
+
+    A BPD takes no part: it is the short axis of the HC's ellipse, and Hadlock's goes from the outer to the inner skull.
+    """
+    sizes = {name: row[name] for name in ("hc_mm", "ac_mm", "fl_mm")}
+    if not any(sizes.values()):
+        return {}
+    try:
+        age = gestational_age(**sizes, standard="hadlock")
+    except GrowthError as e:
+        return {"reason": f"no age: {e}"}
+    return {"ga_weeks": age.weeks, "ga_standard": age.formula}
 
 
 def _empty(source: Source, index: int) -> Row:

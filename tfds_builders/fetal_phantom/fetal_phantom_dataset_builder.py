@@ -8,25 +8,36 @@ from typing import Any, ClassVar
 import tensorflow_datasets as tfds
 
 from tfds_builders import features
+from tfds_builders.fetal_phantom.acoustics import USUAL, Machine
 from tfds_builders.fetal_phantom.phantom import draw
 
-PLANES = ("head", "abdomen", "femur", "other")
+PLANES = {
+    "small": ("head", "abdomen", "femur", "other"),
+    "large": ("head", "abdomen", "other", "femur", "head", "thorax", "abdomen", "femur", "cervix"),
+}
+"""Drawn in this order, over and over. Of the large set a third holds none of the measured structures."""
+
+MACHINES = {"small": Machine(240, 320, clear=True), "large": USUAL}
+
 FIRST_SEED = {"train": 0, "validation": 100_000, "test": 200_000}
 """Splits share no seed; 300,000 and above are for frames that no split holds."""
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """Drawn frames. `small` is what the demo trains on."""
+    """Drawn frames. `small` is what the demo trains on: clear frames, little ones."""
 
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES: ClassVar[dict[str, str]] = {"1.0.0": "First release."}
+    VERSION = tfds.core.Version("2.0.0")
+    RELEASE_NOTES: ClassVar[dict[str, str]] = {
+        "1.0.0": "First release.",
+        "2.0.0": "Beams, scatterers and scan conversion; thorax and cervix; what machines print on their frames.",
+    }
     BUILDER_CONFIGS: ClassVar[list[tfds.core.BuilderConfig]] = [
-        tfds.core.BuilderConfig(name="small", description="1,600 frames to train on"),
-        tfds.core.BuilderConfig(name="large", description="8,000 frames to train on"),
+        tfds.core.BuilderConfig(name="small", description="3,200 clear frames of 320 x 240 to train on"),
+        tfds.core.BuilderConfig(name="large", description="4,500 frames of 640 x 480 to train on"),
     ]
     COUNTS: ClassVar[dict[str, dict[str, int]]] = {
-        "small": {"train": 1600, "validation": 64, "test": 160},
-        "large": {"train": 8000, "validation": 400, "test": 800},
+        "small": {"train": 3200, "validation": 160, "test": 160},
+        "large": {"train": 4500, "validation": 450, "test": 900},
     }
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -43,13 +54,14 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         return {split: self._generate_examples(FIRST_SEED[split], n) for split, n in counts.items()}
 
     def _generate_examples(self, first: int, count: int) -> Iterator[tuple[int, dict[str, Any]]]:
+        name = self.builder_config.name
         for seed in range(first, first + count):
-            yield seed, example(PLANES[seed % len(PLANES)], seed)
+            yield seed, example(PLANES[name][seed % len(PLANES[name])], seed, MACHINES[name])
 
 
-def example(plane: str, seed: int) -> dict[str, Any]:
-    """The drawn frame of a plane and a seed, with the features of every builder."""
-    phantom = draw(plane, seed)
+def example(plane: str, seed: int, machine: Machine = USUAL) -> dict[str, Any]:
+    """The drawn frame of a plane, a seed and a machine, with the features of every builder."""
+    phantom = draw(plane, seed, machine)
     return features.example(
         phantom.image,
         plane,

@@ -1,0 +1,79 @@
+"""A split's frames decoded once, into one file that every process maps into its memory.
+
+Decoding a frame of HC18 takes 3.4 ms, mapping it 0.02 ms, and the pages are shared by all processes of a host. Frames
+keep their native size: one file serves every recipe, and training resamples a frame once, as inference does.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from fetal_jax.data.source import SHAPES, Frame, Split
+from fetal_jax.errors import UserError
+
+PIXELS, RECORDS = "pixels.u8", "frames.json"
+
+
+class Decoded(Sequence[Frame]):
+    """The frames of a folder that `decoded` wrote. Worker processes are sent its name alone and map it themselves."""
+
+    def __init__(self, folder: Path):
+        self._folder = folder
+        self._frames: list[Frame] = []
+        pixels, start = np.memmap(folder / PIXELS, np.uint8, "r"), 0
+        for record in json.loads((folder / RECORDS).read_text()):
+            height, width = record["image"]
+            record["image"] = pixels[start : start + height * width].reshape(height, width)
+            record["shape"] = record["shape"] and SHAPES[record["geometry"]](**record["shape"])
+            self._frames.append(Frame(**record))
+            start += height * width
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def __getitem__(self, i: Any) -> Any:
+        return self._frames[i]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Decoded, (self._folder,)
+
+
+def decoded(split: Split) -> Decoded:
+    """The decoded frames of a split; decodes them where that was never done.
+
+    They lie beside the data set's records, and go when those go. Several processes may ask at once.
+
+    Raises:
+      UserError: they cannot be written.
+    """
+    folder = split.folder / f"decoded-{split.name}-{split.digest}"
+    if not folder.is_dir():
+        unfinished = folder.with_name(f"{folder.name}.{uuid.uuid4().hex}")
+        try:
+            unfinished.mkdir()
+            _write(split, unfinished)
+            unfinished.rename(folder)
+        except OSError as e:
+            if not folder.is_dir():  # else another process was faster
+                raise UserError(f"{folder} cannot be written ({e.strerror}): make room, or prepare elsewhere") from None
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+    return Decoded(folder)
+
+
+def _write(split: Split, folder: Path) -> None:
+    records = []
+    with (folder / PIXELS).open("wb") as pixels:
+        for i in tqdm(range(len(split)), desc=f"decode {split.dataset} {split.name}", unit="frame"):
+            frame = split[i]
+            pixels.write(frame.image.tobytes())
+            records.append(vars(frame) | {"image": frame.image.shape, "shape": frame.shape and vars(frame.shape)})
+    (folder / RECORDS).write_text(json.dumps(records))

@@ -1,0 +1,141 @@
+"""What a fetus's sizes say of its age and its weight."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from fetal_jax.growth import hadlock, intergrowth
+from fetal_jax.growth.measures import GrowthError, bpd_as, given, labels
+
+WEIGHT_FORMULAS = hadlock.WEIGHT_FORMULAS | {"intergrowth": ("hc", "ac")}
+"""The weight formulas and what each takes."""
+
+
+@dataclass(frozen=True)
+class GestationalAge:
+    """An age, the measures that it comes from, and the formula."""
+
+    weeks: float  # exact
+    measures: tuple[str, ...]
+    formula: str
+    citation: str
+
+    def __str__(self) -> str:
+        return format_age(self.weeks)
+
+
+@dataclass(frozen=True)
+class FetalWeight:
+    """A weight, the measures that it comes from, and the formula."""
+
+    grams: float
+    measures: tuple[str, ...]
+    formula: str
+    citation: str
+
+
+def gestational_age(
+    *,
+    hc_mm: float | None = None,
+    ac_mm: float | None = None,
+    fl_mm: float | None = None,
+    bpd_mm: float | None = None,
+    bpd_convention: str | None = None,
+    crl_mm: float | None = None,
+    standard: str = "hadlock",
+) -> GestationalAge:
+    """Gestational age from sizes.
+
+    Args:
+      hc_mm: head circumference. All lengths in mm.
+      ac_mm: abdominal circumference.
+      fl_mm: femur length.
+      bpd_mm: biparietal diameter, converted where the formula was made with the other convention.
+      bpd_convention: "outer-inner" or "outer-outer", required with a BPD.
+      crl_mm: crown-rump length.
+      standard: "hadlock" (1984: any of HC, AC, FL, BPD, by the formula of all that are given) or "intergrowth" (HC and
+        FL, HC alone, or CRL alone; AC and BPD take no part).
+
+    Returns:
+      The age; its `measures` took part.
+
+    Raises:
+      GrowthError: a size that no fetus has, a BPD without its convention, no formula for what is given, or an age
+        outside those that the formula was made on (Hadlock 14 to 42 weeks, INTERGROWTH-21st 14 to 40).
+    """
+    sizes = given(bpd_convention, hc=hc_mm, ac=ac_mm, fl=fl_mm, bpd=bpd_mm, crl=crl_mm)
+    if standard == "intergrowth":
+        weeks, measures, source = intergrowth.age(sizes)
+        covered = intergrowth.AGE_WEEKS
+    elif standard == "hadlock":
+        if "crl" in sizes:
+            raise GrowthError(f"{hadlock.AGE.formula} has no formula for CRL: take the standard intergrowth")
+        if "bpd" in sizes:
+            sizes["bpd"] = bpd_as(hadlock.BPD_CONVENTION, sizes["bpd"], bpd_convention)
+        weeks, source, covered = hadlock.age_weeks(sizes), hadlock.AGE, hadlock.AGE_WEEKS
+        measures = tuple(m for m in hadlock.MEASURES if m in sizes)
+    else:
+        raise GrowthError(f"no formula of age is called {standard!r}: hadlock and intergrowth are")
+    formula = f"{source.formula} ({labels(measures)})"
+    if measures != ("crl",) and not covered[0] <= weeks <= covered[1]:  # the range of a CRL was checked in mm
+        raise GrowthError(f"{weeks:.1f} weeks by {formula}, which covers {covered[0]:g} to {covered[1]:g}")
+    return GestationalAge(weeks, measures, formula, source.citation)
+
+
+def fetal_weight(
+    *,
+    hc_mm: float | None = None,
+    ac_mm: float | None = None,
+    fl_mm: float | None = None,
+    bpd_mm: float | None = None,
+    bpd_convention: str | None = None,
+    formula: str = "hadlock3",
+) -> FetalWeight:
+    """Fetal weight from sizes.
+
+    Args:
+      hc_mm: head circumference. All lengths in mm.
+      ac_mm: abdominal circumference.
+      fl_mm: femur length.
+      bpd_mm: biparietal diameter, converted to outer-inner.
+      bpd_convention: "outer-inner" or "outer-outer", required with a BPD.
+      formula: of `WEIGHT_FORMULAS`. "hadlock3" (HC, AC, FL) is the one that WHO's charts are made with; a measure that
+        the formula does not take is left out, and `measures` says so.
+
+    Raises:
+      GrowthError: a size that no fetus has, a BPD without its convention, a measure missing, an unknown formula.
+    """
+    sizes = given(bpd_convention, hc=hc_mm, ac=ac_mm, fl=fl_mm, bpd=bpd_mm)
+    if formula not in WEIGHT_FORMULAS:
+        raise GrowthError(f"no formula of weight is called {formula!r}: {', '.join(WEIGHT_FORMULAS)} are")
+    measures = WEIGHT_FORMULAS[formula]
+    missing = tuple(m for m in measures if m not in sizes)
+    if missing:
+        raise GrowthError(f"{formula} takes {labels(measures)}: {labels(missing)} is missing")
+    if formula == "intergrowth":
+        source, grams = intergrowth.WEIGHT, intergrowth.weight_grams(sizes)
+    else:
+        if "bpd" in sizes:
+            sizes["bpd"] = bpd_as(hadlock.BPD_CONVENTION, sizes["bpd"], bpd_convention)
+        source, grams = hadlock.WEIGHT, hadlock.weight_grams(formula, sizes)
+    return FetalWeight(grams, measures, f"{source.formula} ({labels(measures)})", source.citation)
+
+
+def format_age(weeks: float) -> str:
+    """Weeks and days, to the nearest day: 30.322 -> "30w2d"."""
+    whole, days = divmod(round(7 * weeks), 7)
+    return f"{whole}w{days}d"
+
+
+def parse_age(text: str) -> float:
+    """Exact weeks of "30w2d", "30w" or "30.3".
+
+    Raises:
+      GrowthError: the text is none of these.
+    """
+    if found := re.fullmatch(r"(\d{1,2})w(?:([0-6])d)?", text):
+        return int(found[1]) + int(found[2] or 0) / 7
+    if re.fullmatch(r"\d{1,2}(\.\d+)?", text):
+        return float(text)
+    raise GrowthError(f"{text!r} is no gestational age: give weeks and days as 30w2d, or weeks as 30.3")

@@ -1,0 +1,114 @@
+"""What is measured, between which points of the skull, and what a fetus can measure at all. Lengths in mm."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from fetal_jax.errors import UserError
+
+LABELS = {"hc": "HC", "bpd": "BPD", "ofd": "OFD", "ac": "AC", "fl": "FL", "crl": "CRL", "efw": "EFW"}
+UNITS = {measure: "g" if measure == "efw" else "mm" for measure in LABELS}
+
+CONVENTIONS = ("outer-inner", "outer-outer")
+"""Where the calipers of a BPD stand: on the outer skull, and on the inner or the outer one opposite."""
+
+LIMITS = {
+    "hc": (75, 420),
+    "bpd": (22, 125),
+    "ofd": (26, 150),
+    "ac": (64, 460),
+    "fl": (7, 95),
+    "crl": (15, 95),
+    "efw": (20, 7000),
+}
+"""What is taken for a measure at all: from 4 SD below INTERGROWTH-21st's mean at 14 weeks to well over 4 SD above it at
+40. Made to catch centimetres and kilograms, not to judge growth. CRL: the range of INTERGROWTH-21st's equation."""
+
+
+class GrowthError(UserError, ValueError):
+    """A size, an age or a combination that a formula does not cover. The message says what it does cover."""
+
+
+class Source(NamedTuple):
+    """A published formula: its short name and where it stands."""
+
+    formula: str
+    citation: str
+
+
+def labels(measures: tuple[str, ...]) -> str:
+    """`("hc", "fl")` -> "HC, FL"."""
+    return ", ".join(LABELS[m] for m in measures)
+
+
+def check_size(measure: str, value: float) -> None:
+    """Refuse what no fetus measures, NaN included.
+
+    Raises:
+      GrowthError: the value is outside `LIMITS`.
+    """
+    low, high = LIMITS[measure]
+    if not low <= value <= high:
+        unit = UNITS[measure]
+        raise GrowthError(
+            f"{LABELS[measure]} {value:g} {unit} is outside {low} to {high} {unit}: check it, and that it is in {unit}"
+        )
+
+
+def check_age(measure: str, weeks: float, covered: Mapping[str, tuple[float, float]], standard: str) -> None:
+    """Refuse a measure or an age that a standard has no curve for.
+
+    Raises:
+      GrowthError: the measure is not in `covered`, or the weeks are outside its range.
+    """
+    if measure not in covered:
+        raise GrowthError(f"{standard} has no curve for {measure!r}; it has {', '.join(covered)}")
+    low, high = covered[measure]
+    if not low <= weeks <= high:
+        raise GrowthError(f"{standard} covers {low:g} to {high:g} weeks of {LABELS[measure]}, not {weeks:.4g}")
+
+
+def given(bpd_convention: str | None, **sizes_mm: float | None) -> dict[str, float]:
+    """The sizes that are there, checked; a BPD needs its convention.
+
+    Raises:
+      GrowthError: a size outside `LIMITS`, none at all, or a BPD of no or an unknown convention.
+    """
+    there = {measure: float(value) for measure, value in sizes_mm.items() if value is not None}
+    if not there:
+        raise GrowthError(f"none of {labels(tuple(sizes_mm))} is given: give one")
+    for measure, value in there.items():
+        check_size(measure, value)
+    if "bpd" in there:
+        check_convention(bpd_convention)
+    return there
+
+
+def check_convention(bpd_convention: str | None) -> None:
+    """Refuse a BPD that does not say where its calipers stood."""
+    if bpd_convention not in CONVENTIONS:
+        said = "is missing" if bpd_convention is None else f"{bpd_convention!r} is unknown"
+        raise GrowthError(f"a BPD needs its bpd_convention, which {said}: {' or '.join(CONVENTIONS)}")
+
+
+def bpd_as(wanted: str, bpd_mm: float, convention: str | None) -> float:
+    """A BPD in the convention that a formula was made with.
+
+    Two regressions over 543 fetuses, one for each direction (so there and back is not the same to the last digit):
+    Wong L, et al. Australas J Ultrasound Med 2018; 21: 161-168.
+
+    Args:
+      wanted: "outer-inner" or "outer-outer".
+      bpd_mm: the diameter as measured.
+      convention: how it was measured.
+
+    Raises:
+      GrowthError: the convention is missing or unknown.
+    """
+    check_convention(convention)
+    if convention == wanted:
+        return bpd_mm
+    if wanted == "outer-outer":
+        return 0.555934 + 1.027318 * bpd_mm
+    return -0.403458 + 0.9714153 * bpd_mm

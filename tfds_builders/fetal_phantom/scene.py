@@ -1,0 +1,150 @@
+"""A scene of tissue in beam coordinates: what anatomy is drawn with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fetal_jax import geometry
+from fetal_jax.geometry import Ellipse, Shaft
+from tfds_builders.fetal_phantom import acoustics
+from tfds_builders.fetal_phantom.acoustics import View, smooth_noise
+
+Array = NDArray[Any]
+
+FLUID = 0.0015  # amplitude of amniotic fluid beside 1 of a bright skull: -56 dB
+FLUID_GAIN = -0.06  # dB per mm: what lies behind fluid is brighter
+BONE_LOSS = 4.0  # dB per mm
+
+
+class Scene:
+    """Echo, mirror reflection and loss of every sample of a view. Shapes are in the view's millimetres."""
+
+    def __init__(self, rng: np.random.Generator, view: View):
+        self.rng, self.view = rng, view
+        self.echo = np.full(view.x.shape, rng.uniform(0.012, 0.06), np.float32)
+        self.mirror = np.zeros_like(self.echo)
+        self.loss = np.full_like(self.echo, rng.uniform(-0.01, 0.05) * view.step)
+        self.texture(0.7, 6)
+        self.texture(0.35, 24)
+
+    def shows(self, probability: float) -> bool:
+        """Whether a part of the anatomy is in the section: a clear machine's frame holds all of them."""
+        return bool(self.rng.random() < probability) or self.view.machine.clear
+
+    def texture(self, strength: float, cells: int, within: Ellipse | None = None) -> None:
+        """Uneven tissue: the echo times exp(noise), `cells` cells down the view; inside an ellipse or everywhere."""
+        noise = cv2.exp(smooth_noise(self.rng, self.echo.shape, cells, int(0.7 * cells) + 1) * np.float32(strength))
+        if within is None:
+            self.echo *= noise
+        else:
+            window, d, _ = self._distance(within, 1.0)
+            self.echo[window] *= np.where(d < 0, noise[window], 1)
+
+    def fill(self, shape: Ellipse, echo: float, loss: float = 0.0, soft: float = 0.6, keep: float = 0.0) -> None:
+        """Tissue of one echo and loss (dB per mm) inside an ellipse, its border `soft` mm wide; `keep` of what was
+        there shows through."""
+        window, d, _ = self._distance(shape, soft)
+        inside = np.clip(0.5 - d / soft, 0, 1) * np.float32(1 - keep)
+        self.echo[window] += inside * (np.float32(echo) - self.echo[window])
+        self.mirror[window] *= 1 - inside
+        self.loss[window] += inside * (np.float32(loss * self.view.step) - self.loss[window])
+
+    def rim(
+        self, shape: Ellipse, thickness: float, echo: float, sharpness: float, loss: float = 0.0, base: float = 0.05,
+        gaps: float = 0.0,
+    ) -> None:  # fmt: skip
+        """A reflecting wall whose outer border is the ellipse: `thickness` in mm, brightness `base` + cos^sharpness of
+        the angle between beam and normal, broken where smooth noise falls below `gaps` (0: whole)."""
+        window, d, facing = self._distance(shape, 2 * thickness)
+        if not d.size:  # outside what the machine shows
+            return
+        band = np.exp(-(((d + thickness / 2) / (0.42 * thickness)) ** 2))
+        if gaps:
+            holes = smooth_noise(self.rng, band.shape, 6, 6)
+            band *= np.clip((holes + 1.6 - gaps) * 2, 0.04, 1)
+        bright = band * np.float32(echo) * (base + facing**sharpness)
+        self.mirror[window] += bright
+        self.echo[window] += bright
+        if loss:
+            self.loss[window] += band * np.float32(loss * self.view.step)
+
+    def wall(
+        self, shape: Ellipse, thickness: float, echo: float, sharpness: float, loss: float, base: float, gaps: float
+    ) -> None:
+        """The rim that is measured: a clear machine loses none of it."""
+        base, gaps = (max(base, 0.35), 0.0) if self.view.machine.clear else (base, gaps)
+        self.rim(shape, thickness, echo, sharpness, loss, base, gaps)
+
+    def bar(self, shaft: Shaft, echo: float, loss: float = 0.0, bow: float = 0.0, soft: float = 0.5) -> None:
+        """A reflecting bar: sharp towards the probe, fading away from it, bent by `bow` of its length at the middle.
+
+        The chord between the shaft's two ends joins the middles of the bar's ends, however it is bent.
+        """
+        s, t, window = self._along(shaft)
+        t = t - np.float32(bow * shaft.length) * (1 - (2 * s / np.float32(shaft.length)) ** 2)
+        ends = np.clip(0.5 + (shaft.length / 2 - np.abs(s)) / soft, 0, 1)
+        side = np.clip(0.5 + (shaft.width / 2 - np.abs(t)) / soft, 0, 1)
+        inside = ends * side
+        fade = 1 - 0.6 * np.clip(t / shaft.width + 0.5, 0, 1) if shaft.x2 > shaft.x1 else 1
+        bright = inside * fade * np.float32(echo)
+        self.mirror[window] += bright
+        self.echo[window] += bright
+        self.loss[window] += inside * np.float32(loss * self.view.step)
+
+    def lines(self, shaft: Shaft, period: float, strength: float) -> None:
+        """Muscle fibres: stripes along a shaft, within its width."""
+        s, t, window = self._along(shaft)
+        inside = (np.abs(t) < shaft.width / 2) & (np.abs(s) < shaft.length / 2)
+        wave = np.sin(2 * np.pi * t / period + np.float32(self.rng.uniform(0, 6)) + 0.25 * s / period)
+        self.echo[window] *= np.where(inside, np.exp(np.float32(strength) * wave), 1)
+
+    def image(self) -> Array:
+        """What a machine shows of it, (height, width) uint8."""
+        return acoustics.image(self.rng, self.view, self.echo, self.mirror, self.loss)
+
+    def _along(self, shaft: Shaft) -> tuple[Array, Array, tuple[slice, slice]]:
+        """Coordinates along and across a shaft, in mm, in the window that holds it."""
+        middle = shaft.ends.mean(0)
+        along = ((shaft.ends[1] - shaft.ends[0]) / shaft.length).astype(np.float32)
+        window = self.view.window(middle[0], middle[1], 0.55 * shaft.length + shaft.width)
+        x, y = self.view.x[window] - np.float32(middle[0]), self.view.y[window] - np.float32(middle[1])
+        return x * along[0] + y * along[1], y * along[0] - x * along[1], window
+
+    def _distance(self, shape: Ellipse, margin: float) -> tuple[tuple[slice, slice], Array, Array]:
+        """The window that holds an ellipse and a margin; in it, distance to the outline in mm (to first order),
+        negative inside, and |cos| of the angle between the beam and the outline's normal."""
+        window = self.view.window(shape.cx, shape.cy, shape.a + margin)
+        inverse = np.linalg.inv(shape.axes_matrix).astype(np.float32)
+        x, y = self.view.x[window] - np.float32(shape.cx), self.view.y[window] - np.float32(shape.cy)
+        u, v = inverse[0, 0] * x + inverse[0, 1] * y, inverse[1, 0] * x + inverse[1, 1] * y
+        r = np.sqrt(u * u + v * v) + np.float32(1e-6)
+        gx, gy = inverse[0, 0] * u + inverse[1, 0] * v, inverse[0, 1] * u + inverse[1, 1] * v
+        steep = np.sqrt(gx * gx + gy * gy) + np.float32(1e-9)  # r times the gradient of r
+        beam = self.view.beam[:, :, window[1]]
+        return window, (r - 1) * r / steep, np.abs(gx * beam[0] + gy * beam[1]) / steep
+
+
+def within(outer: Ellipse, x: float, y: float, a: float, b: float, turn: float = 0.0) -> Ellipse:
+    """An ellipse given in units of another one's axes."""
+    c, s = np.cos(turn), np.sin(turn)
+    matrix = outer.axes_matrix @ np.array([[c, -s], [s, c]]) @ np.diag([a, b])
+    return Ellipse.from_matrix(outer.axes_matrix @ [x, y] + (outer.cx, outer.cy), matrix)
+
+
+def grown(shape: Ellipse, by: float) -> Ellipse:
+    """An ellipse with both semi-axes longer by some millimetres."""
+    return Ellipse(shape.cx, shape.cy, shape.a + by, shape.b + by, shape.theta)
+
+
+def segment(shape: Ellipse, start: ArrayLike, end: ArrayLike, width: float) -> Shaft:
+    """A bar between two points given in units of an ellipse's axes; `width` in mm."""
+    return Shaft.from_ends(np.array([start, end], float) @ shape.axes_matrix.T + (shape.cx, shape.cy), width)
+
+
+def turned(shape: Ellipse, angle: float) -> Ellipse:
+    """The ellipse turned about its centre."""
+    return Ellipse(shape.cx, shape.cy, shape.a, shape.b, geometry.wrap(shape.theta + angle))
