@@ -12,9 +12,9 @@ def get_config():
     config.input_shape = (96, 128)
     config.loss.cls_weight = 0.4
     config.batch_size = 8
-    config.total_steps = 2400
-    config.eval_every = 1200
-    config.checkpoint_every = 600
+    config.total_steps = 2800
+    config.eval_every = 1400
+    config.checkpoint_every = 700
     config.optim.lr = 2e-3
     config.optim.ema = 0.995
     config.augment.update({"rotate_degrees": 10.0, "zoom": (0.9, 1.1), "shift": 0.04, "noise": 0.0, "blur": 0.0})

