@@ -171,13 +171,13 @@ class Results:
     def _write(self, row: Row, frame: Frame | None, result: FrameResult | None) -> None:
         picture = None
         if frame is not None and result is not None:
-            lines = caption(row)
+            lines = overlay.wrapped(caption(row), frame.pixels.shape[1])
             picture = overlay.draw(frame.pixels, result.measurement, lines)
             path = self.out / row["overlay"]
             write_png(path, picture)
             if "svg" in self._also:
                 path.with_suffix(".svg").write_text(overlay.svg(frame.pixels, result.measurement, lines))
-            picture = overlay.without_text(picture, lines)
+            picture = picture[: len(frame.pixels)]
         self._add_row(row)
         self._sheet.add(row, picture)
 
@@ -185,7 +185,8 @@ class Results:
         for row in rows:
             picture = None
             if row["overlay"] and (self.out / row["overlay"]).is_file():
-                picture = overlay.without_text(read_image(self.out / row["overlay"]), caption(row))
+                picture = read_image(self.out / row["overlay"])
+                picture = picture[: -overlay.band_height(overlay.wrapped(caption(row), picture.shape[1]))]
             self._add_row(row)
             self._sheet.add(row, picture)
         self._add_cine(rows)
