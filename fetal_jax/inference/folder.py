@@ -91,7 +91,12 @@ def _measure(predictor: Predictor, item: Frame | Failure, spacings: Spacings, pl
     size = spacings.of(item)
     result = predictor.measure(item.pixels, size.mm, plane)
     if size.region and not _lies_in(size.region, result):
-        result = replace(result, status="refused", reason="it lies outside the region that the DICOM spacing holds for")
+        result = replace(
+            result,
+            status="refused",
+            interval_mm=None,
+            reason="it lies outside the region that the DICOM spacing holds for",
+        )
     row = result_row(item, size, result)
     if "no spacing" in row["flags"] and size.reason:
         row["reason"] = size.reason
