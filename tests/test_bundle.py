@@ -176,6 +176,29 @@ def test_an_interval_is_the_tables_multiple_of_the_sd():
     assert plain.measure(head.image, head.spacing_mm, "head").interval_mm is None
 
 
+def test_a_foreign_network_is_refused_though_its_digest_is_right(folder, tmp_path):
+    foreign = copy(folder, tmp_path / "b")
+    graph = onnx.load(foreign / bundle.ONNX)
+    graph.graph.input[0].name = graph.graph.node[0].input[0] = "pictures"
+    (foreign / bundle.ONNX).write_bytes(graph.SerializeToString())
+    bundle.write(foreign, bundle.read(folder))
+    with pytest.raises(UserError, match="not the network of a bundle"):
+        Predictor.from_bundle(foreign)
+    (foreign / bundle.ONNX).write_bytes(b"nothing")
+    bundle.write(foreign, bundle.read(folder))
+    with pytest.raises(UserError, match="no network that ONNX Runtime runs"):
+        Predictor.from_bundle(foreign)
+
+
+def test_metrics_are_read_or_refused(tmp_path):
+    (tmp_path / "m.json").write_text('{"hc_mm": {"mae": 2.3}}')
+    assert export.read_metrics(tmp_path / "m.json") == {"hc_mm": {"mae": 2.3}}
+    (tmp_path / "m.json").write_text("[]")
+    for path in (tmp_path / "m.json", tmp_path / "none.json"):
+        with pytest.raises(UserError, match=r"give metrics.json"):
+            export.read_metrics(path)
+
+
 def test_a_folder_that_is_no_bundle(tmp_path):
     with pytest.raises(UserError, match="is no bundle"):
         bundle.read(tmp_path)

@@ -8,7 +8,6 @@ import sys
 import time
 from pathlib import Path
 
-import pytest
 from PIL import Image
 
 from tests import mutants
@@ -21,12 +20,8 @@ def test_a_few_bad_files(tmp_path):
     run(tmp_path, 40)
 
 
-@pytest.mark.slow
-def test_two_thousand_bad_files(tmp_path):
-    print(run(tmp_path, 2000))
-
-
 def run(tmp_path: Path, count: int) -> dict[str, float]:
+    """Measure `count` mutated files and ten good ones, and check what is promised (`benchmarks/mutants.py`)."""
     folder, out = tmp_path / "study" / "deep", tmp_path / "out"
     folder.mkdir(parents=True)
     head = draw("head", 1)
@@ -50,7 +45,7 @@ def run(tmp_path: Path, count: int) -> dict[str, float]:
     assert {r["hc_mm"] for r in good} == {good[0]["hc_mm"]}
     assert all(r["status"] == "measured" for r in good)
     assert all(r["reason"] for r in rows if r["status"] != "measured")
-    assert set(tmp_path.rglob("*escaped*")) - before <= set((out / "overlays").iterdir())
+    assert all(out in path.parents for path in set(tmp_path.rglob("*escaped*")) - before)
     assert not Path("/tmp/escaped.png").exists()
     assert len(rows) >= count
     assert gap < 10
