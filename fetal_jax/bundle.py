@@ -14,11 +14,19 @@ from pathlib import Path
 from typing import Any
 
 from fetal_jax.errors import UserError
+from fetal_jax.planes import PLANES
 
 SCHEMA = 1
 INFO = "bundle.json"
 ONNX, STABLEHLO, CARD = "model.onnx", "model.stablehlo", "MODEL_CARD.md"
 DEFAULT = Path(__file__).parent / "bundles" / "default"
+PREPROCESSING = (
+    "grey (ITU-R BT.601); the whole frame letterboxed, isotropic in millimetres, centred, black around; "
+    "shrunk by areas (Hamming window), then bilinear; bytes, which the network normalises itself"
+)
+"""What `preprocess.py` does. A bundle made for something else is refused."""
+OUTLINE = 0.5
+"""The probability whose contour is measured."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +39,15 @@ class BundleInfo:
     """(H, W) of the letterbox: grey, isotropic in millimetres, centred, black around."""
     flip_average: bool
     """Whether the map and the planes are averaged with those of the mirrored frame."""
+    preprocessing: str = PREPROCESSING
+    outline: float = OUTLINE
+    temperature: float = 1.0
+    """Plane logits are divided by it."""
+    intervals: dict[str, dict[str, float]] = field(default_factory=dict)
+    """For "hc_mm", "ac_mm", "fl_mm": {"level": 0.9, "factor": q}, the value lies within q `sd_mm` of the truth that
+    often (split conformal prediction on a calibration split)."""
+    metrics: dict[str, Any] = field(default_factory=dict)
+    """What it was measured to be worth, on which frames."""
     shaft_width: str = "1/12 of the length, at least 3 network pixels, where the calipers give none"
     training: dict[str, Any] = field(default_factory=dict)
     """The recipe, the data set, its fingerprint and the number of steps."""
@@ -63,15 +80,17 @@ def read(folder: Path) -> BundleInfo:
         saved = json.loads(path.read_text())
     except FileNotFoundError:
         raise UserError(f"{folder} is no bundle: it has no {INFO}; make one with fetal-jax export") from None
-    except ValueError:
+    except (OSError, ValueError):
         raise UserError(f"{path} is damaged: export the bundle again") from None
     if not isinstance(saved, dict) or "schema" not in saved:
         raise UserError(f"{path} is not a bundle of fetal-jax: make one with fetal-jax export")
     if saved["schema"] != SCHEMA:
         raise UserError(f"{path} has schema {saved['schema']}, this program reads {SCHEMA}: update fetal_jax")
     names = {f.name for f in fields(BundleInfo)}
-    if set(saved) != names:
-        raise UserError(f"{path}: wrong keys {', '.join(sorted(set(saved) ^ names))}: export the bundle again")
+    wrong = (set(saved) - names) | (names - set(saved) - _LATER)
+    if wrong:
+        raise UserError(f"{path}: wrong keys {', '.join(sorted(wrong))}: export the bundle again")
+    _check_values(path, saved)
     for name, digest in saved["files"].items():
         if not (folder / name).is_file():
             raise UserError(f"{folder / name} is missing: copy or export the bundle again")
@@ -79,3 +98,28 @@ def read(folder: Path) -> BundleInfo:
             raise UserError(f"{folder / name} is not what {INFO} describes: copy or export the bundle again")
     saved["planes"], saved["input_shape"] = tuple(saved["planes"]), tuple(saved["input_shape"])
     return BundleInfo(**saved)
+
+
+_LATER = {"preprocessing", "outline", "temperature", "intervals", "metrics"}
+"""Keys that the first bundles lack; their defaults are what those bundles meant."""
+
+
+def _check_values(path: Path, saved: dict[str, Any]) -> None:
+    """Refuse values that cannot be, and what this program would feed or read in another way."""
+    planes, shape, files = saved["planes"], saved["input_shape"], saved["files"]
+    temperature, intervals = saved.get("temperature", 1.0), saved.get("intervals", {})
+    possible = {
+        "planes": isinstance(planes, list) and planes and set(map(str, planes)) <= set(PLANES),
+        "input_shape": isinstance(shape, list) and len(shape) == 2 and all(isinstance(v, int) and v > 0 for v in shape),
+        "flip_average": isinstance(saved["flip_average"], bool),
+        "files": isinstance(files, dict) and set(files) <= {ONNX, STABLEHLO, CARD},
+        "temperature": isinstance(temperature, int | float) and 0.01 < temperature < 100,
+        "intervals": isinstance(intervals, dict)
+        and all(isinstance(i, dict) and set(i) == {"level", "factor"} for i in intervals.values()),
+    }
+    for key, fine in possible.items():
+        if not fine:
+            raise UserError(f"{path}: {key} is {str(saved[key])[:60]}: export the bundle again")
+    for key, ours in (("preprocessing", PREPROCESSING), ("outline", OUTLINE)):
+        if saved.get(key, ours) != ours:
+            raise UserError(f"{path} was made for another {key} than this program's: update fetal_jax")

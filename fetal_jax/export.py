@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -46,17 +47,19 @@ def load_run(workdir: Path) -> tuple[Any, Any, int, dict[str, Any]]:
     return config, state.ema, step, meta
 
 
-def write_bundle(workdir: Path, out: Path, with_onnx: bool) -> None:
+def write_bundle(workdir: Path, out: Path, with_onnx: bool, metrics: Path | None = None) -> None:
     """Export the newest checkpoint of a run into a bundle directory.
 
     Args:
       workdir: of `fetal-jax train`.
       out: the bundle; made, or overwritten if it is one.
       with_onnx: also write `model.onnx`, which `measure` runs.
+      metrics: `metrics.json` of `fetal-jax evaluate`, to stand in `bundle.json`.
 
     Raises:
-      UserError: no checkpoint, or `out` holds something else.
+      UserError: no checkpoint, `out` holds something else, or the metrics cannot be read.
     """
+    measured = read_metrics(metrics) if metrics else {}
     config, params, step, meta = load_run(workdir)
     if out.exists() and any(out.iterdir()) and not (out / bundle.INFO).is_file():
         raise UserError(f"{out} is not empty and no bundle: give another --out")
@@ -81,9 +84,25 @@ def write_bundle(workdir: Path, out: Path, with_onnx: bool) -> None:
             "fetal_jax": version("fetal_jax"),
         },
         licence=" ".join(LICENCES[name] for name in sorted({n.split("/")[0] for n in recipe.mixture(config)})),
+        metrics=measured,
     )
     (out / bundle.CARD).write_text(model_card(info))
     bundle.write(out, info)
+
+
+def read_metrics(path: Path) -> dict[str, Any]:
+    """`metrics.json` of an evaluation.
+
+    Raises:
+      UserError: it cannot be read, or holds something else.
+    """
+    try:
+        metrics = json.loads(path.read_text())
+    except (OSError, ValueError):
+        raise UserError(f"{path} cannot be read: give metrics.json of fetal-jax evaluate") from None
+    if not isinstance(metrics, dict):
+        raise UserError(f"{path} holds no metrics: give metrics.json of fetal-jax evaluate")
+    return metrics
 
 
 def stablehlo(config: Any, params: Any) -> bytes:

@@ -36,14 +36,15 @@ def to_grey(frame: Array) -> Array:
 def warp(frame: Array, to_output: Array, shape: tuple[int, int]) -> Array:
     """Resample a grey frame through an affine map (2, 3) from its pixels to those of an output (height, width).
 
-    What lies outside the frame is black. Shrinking by a factor of two or more averages whole blocks first, so that
-    nothing aliases. Pixel centres are at + 0.5 on both sides, as everywhere.
+    What lies outside the frame is black. Shrinking by a factor of two or more averages areas first, so that nothing
+    aliases; a mirrored frame gives the mirrored output. Pixel centres are at + 0.5 on both sides, as everywhere.
     """
     shrink = int(1 / np.sqrt(abs(np.linalg.det(to_output[:, :2]))) + 1e-6)
     image = Image.fromarray(frame)
     if shrink > 1:
-        image = image.reduce(shrink)
-        to_output = geometry.compose(to_output, geometry.stretch(shrink, shrink))
+        width, height = (max(1, round(side / shrink)) for side in image.size)
+        to_output = geometry.compose(to_output, geometry.stretch(image.width / width, image.height / height))
+        image = image.resize((width, height), Image.Resampling.HAMMING)
     source = geometry.invert(to_output).ravel().tolist()
     # in floats: Pillow cuts bytes off instead of rounding them, half a grey level on average
     warped = image.convert("F").transform(shape[::-1], Image.Transform.AFFINE, source, Image.Resampling.BILINEAR)

@@ -131,6 +131,13 @@ def test_damage_is_named(folder, tmp_path):
         (lambda s: {k: v for k, v in s.items() if k != "planes"}, "wrong keys planes"),
         (lambda s: s | {"extra": 1}, "wrong keys extra"),
         (lambda _: [1], "not a bundle"),
+        (lambda s: s | {"planes": ["spine"]}, "planes is"),
+        (lambda s: s | {"input_shape": [64]}, "input_shape is"),
+        (lambda s: s | {"temperature": 0}, "temperature is 0"),
+        (lambda s: s | {"intervals": {"hc_mm": 3}}, "intervals is"),
+        (lambda s: s | {"files": {"../../x": "y"}}, "files is"),
+        (lambda s: s | {"preprocessing": "another"}, "made for another preprocessing"),
+        (lambda s: s | {"outline": 0.4}, "made for another outline"),
     ],
 )
 def test_foreign_and_newer_bundles_are_refused(folder, tmp_path, change, message):
@@ -139,6 +146,57 @@ def test_foreign_and_newer_bundles_are_refused(folder, tmp_path, change, message
     (spoilt / bundle.INFO).write_text(json.dumps(change(saved)))
     with pytest.raises(UserError, match=message):
         bundle.read(spoilt)
+
+
+def test_a_first_bundle_lacks_the_later_keys(folder, tmp_path):
+    early = copy(folder, tmp_path / "b")
+    saved = json.loads((early / bundle.INFO).read_text())
+    for key in ("preprocessing", "outline", "temperature", "intervals", "metrics"):
+        del saved[key]
+    (early / bundle.INFO).write_text(json.dumps(saved))
+    assert bundle.read(early) == bundle.read(folder)
+
+
+def test_temperature_softens_the_planes(folder):
+    sharp = Predictor.from_bundle(folder)
+    soft = replace(sharp, info=replace(sharp.info, temperature=1e9))
+    frame = draw("head", 1).image
+    assert list(soft.predict([frame], [None])[0].planes.values()) == pytest.approx([0.25] * 4)
+    assert max(sharp.predict([frame], [None])[0].planes.values()) > 0.26
+
+
+def test_an_interval_is_the_tables_multiple_of_the_sd():
+    plain = Predictor.from_bundle()
+    table = {"hc_mm": {"level": 0.9, "factor": 2.0}}
+    with_table = replace(plain, info=replace(plain.info, intervals=table))
+    head = draw("head", 1)
+    result = with_table.measure(head.image, head.spacing_mm, "head")
+    sd = result.measurement.sd_mm
+    assert result.interval_mm == pytest.approx((result.hc_mm - 2 * sd, result.hc_mm + 2 * sd))
+    assert plain.measure(head.image, head.spacing_mm, "head").interval_mm is None
+
+
+def test_a_foreign_network_is_refused_though_its_digest_is_right(folder, tmp_path):
+    foreign = copy(folder, tmp_path / "b")
+    graph = onnx.load(foreign / bundle.ONNX)
+    graph.graph.input[0].name = graph.graph.node[0].input[0] = "pictures"
+    (foreign / bundle.ONNX).write_bytes(graph.SerializeToString())
+    bundle.write(foreign, bundle.read(folder))
+    with pytest.raises(UserError, match="not the network of a bundle"):
+        Predictor.from_bundle(foreign)
+    (foreign / bundle.ONNX).write_bytes(b"nothing")
+    bundle.write(foreign, bundle.read(folder))
+    with pytest.raises(UserError, match="no network that ONNX Runtime runs"):
+        Predictor.from_bundle(foreign)
+
+
+def test_metrics_are_read_or_refused(tmp_path):
+    (tmp_path / "m.json").write_text('{"hc_mm": {"mae": 2.3}}')
+    assert export.read_metrics(tmp_path / "m.json") == {"hc_mm": {"mae": 2.3}}
+    (tmp_path / "m.json").write_text("[]")
+    for path in (tmp_path / "m.json", tmp_path / "none.json"):
+        with pytest.raises(UserError, match=r"give metrics.json"):
+            export.read_metrics(path)
 
 
 def test_a_folder_that_is_no_bundle(tmp_path):

@@ -145,5 +145,5 @@ def test_the_shipped_bundle_measures_real_heads(data_dir, tmp_path):
         for row, entry in zip(rows(tmp_path), entries, strict=True)
         if row["hc_mm"]
     ]
-    assert len(errors) >= 9
+    assert len(errors) >= 8
     assert np.abs(errors).mean() < 4

@@ -233,7 +233,7 @@ def test_strokes_are_where_the_geometry_is():
 
 def test_a_shape_outside_the_frame_is_no_error():
     picture = overlay.draw(np.zeros((50, 60), np.uint8), Measurement("head", Ellipse(-500, 20, 900, 400, 1)), ["x"])
-    assert picture.shape[1] == overlay.MIN_WIDTH
+    assert picture.shape[1] == 60
 
 
 def test_svg_is_well_formed_and_shows_the_same(out, rows):
@@ -246,6 +246,7 @@ def test_svg_is_well_formed_and_shows_the_same(out, rows):
     np.testing.assert_allclose(points[:-1], ellipse.points(360), atol=0.006)
     text = "".join(t.text for t in root.iter("{http://www.w3.org/2000/svg}text"))
     assert f"HC {row['hc_mm']:.1f} mm" in text
+    assert len(overlay.wrapped(["a b c " * 30], 200)) > 3
     assert "Not for clinical use" in text
 
 

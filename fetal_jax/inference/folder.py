@@ -91,7 +91,12 @@ def _measure(predictor: Predictor, item: Frame | Failure, spacings: Spacings, pl
     size = spacings.of(item)
     result = predictor.measure(item.pixels, size.mm, plane)
     if size.region and not _lies_in(size.region, result):
-        result = replace(result, status="refused", reason="it lies outside the region that the DICOM spacing holds for")
+        result = replace(
+            result,
+            status="refused",
+            interval_mm=None,
+            reason="it lies outside the region that the DICOM spacing holds for",
+        )
     row = result_row(item, size, result)
     if "no spacing" in row["flags"] and size.reason:
         row["reason"] = size.reason
@@ -171,13 +176,13 @@ class Results:
     def _write(self, row: Row, frame: Frame | None, result: FrameResult | None) -> None:
         picture = None
         if frame is not None and result is not None:
-            lines = caption(row)
+            lines = overlay.wrapped(caption(row), frame.pixels.shape[1])
             picture = overlay.draw(frame.pixels, result.measurement, lines)
             path = self.out / row["overlay"]
             write_png(path, picture)
             if "svg" in self._also:
                 path.with_suffix(".svg").write_text(overlay.svg(frame.pixels, result.measurement, lines))
-            picture = overlay.without_text(picture, lines)
+            picture = picture[: len(frame.pixels)]
         self._add_row(row)
         self._sheet.add(row, picture)
 
@@ -185,7 +190,8 @@ class Results:
         for row in rows:
             picture = None
             if row["overlay"] and (self.out / row["overlay"]).is_file():
-                picture = overlay.without_text(read_image(self.out / row["overlay"]), caption(row))
+                picture = read_image(self.out / row["overlay"])
+                picture = picture[: -overlay.band_height(overlay.wrapped(caption(row), picture.shape[1]))]
             self._add_row(row)
             self._sheet.add(row, picture)
         self._add_cine(rows)

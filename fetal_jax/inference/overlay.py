@@ -25,8 +25,6 @@ LINE_WIDTH = 1.5
 CALIPER = 6.0
 """Pixels from a caliper's centre to its tips."""
 TEXT_SIZE, LINE_HEIGHT, MARGIN = 15, 20, 6
-MIN_WIDTH = 320
-"""A narrower frame gets a black border, so that the text can be read."""
 
 
 @dataclass(frozen=True)
@@ -43,13 +41,12 @@ def draw(frame: Array, found: Measurement | None, lines: list[str], true: Ellips
     Args:
       frame: (H, W) or (H, W, 3) uint8.
       found: geometry in the frame's pixels; None draws the frame alone.
-      lines: what is written below, wrapped at the picture's width.
+      lines: what is written below; a line that is too long is written smaller (`wrapped` breaks it instead).
       true: the annotated shape, drawn in green.
     """
     picture = np.repeat(to_grey(frame)[..., None], 3, axis=2)
     for stroke in strokes(found, true):
         _paint(picture, stroke)
-    picture = np.pad(picture, ((0, 0), (0, max(0, MIN_WIDTH - picture.shape[1])), (0, 0)))
     return np.vstack([picture, _band(lines, picture.shape[1])])
 
 
@@ -59,23 +56,22 @@ def svg(frame: Array, found: Measurement | None, lines: list[str]) -> str:
     png = BytesIO()
     Image.fromarray(grey).save(png, "PNG")
     height, width = grey.shape
-    wide = max(width, MIN_WIDTH)
-    written = _wrapped(lines, wide)
-    tall = height + _band_height(written)
+    tall = height + band_height(lines)
     drawn = "\n".join(
         f'<polyline points="{" ".join(f"{x:.2f},{y:.2f}" for x, y in s.points)}" fill="none" '
         f'stroke="rgb{s.colour}" stroke-width="{LINE_WIDTH}"/>'
         for s in strokes(found)
     )
     text = "\n".join(
-        f'<text x="{MARGIN}" y="{height + LINE_HEIGHT * (i + 1) - 2}">{escape(line)}</text>'
-        for i, line in enumerate(written)
+        f'<text x="{MARGIN}" y="{height + LINE_HEIGHT * (i + 1) - 2}" font-size="{_size(line, width):.1f}px">'
+        f"{escape(line)}</text>"
+        for i, line in enumerate(lines)
     )
-    return f"""<svg xmlns="http://www.w3.org/2000/svg" width="{wide}" height="{tall}" viewBox="0 0 {wide} {tall}">
-<rect width="{wide}" height="{tall}" fill="black"/>
+    return f"""<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{tall}" viewBox="0 0 {width} {tall}">
+<rect width="{width}" height="{tall}" fill="black"/>
 <image width="{width}" height="{height}" href="data:image/png;base64,{base64.b64encode(png.getvalue()).decode()}"/>
 {drawn}
-<g fill="white" font-family="sans-serif" font-size="{TEXT_SIZE}px">
+<g fill="white" font-family="sans-serif">
 {text}
 </g>
 </svg>
@@ -120,12 +116,17 @@ def _paint(picture: Array, stroke: Stroke) -> None:
 
 
 @functools.cache
-def _font() -> Any:
-    return ImageFont.load_default(TEXT_SIZE)
+def _font(size: float = TEXT_SIZE) -> Any:
+    return ImageFont.load_default(size)
 
 
-def _wrapped(lines: list[str], width: int) -> list[str]:
-    """Lines broken between words where they are longer than the picture is wide."""
+def _size(line: str, width: int) -> float:
+    """The size of type that a line fits into a picture's width with."""
+    return TEXT_SIZE * min(1.0, (width - 2 * MARGIN) / max(_font().getlength(line), 1))
+
+
+def wrapped(lines: list[str], width: int) -> list[str]:
+    """Lines broken between words where they are longer than a picture is wide."""
     room, written = width - 2 * MARGIN, []
     for line in lines:
         current = ""
@@ -139,19 +140,15 @@ def _wrapped(lines: list[str], width: int) -> list[str]:
     return written
 
 
-def without_text(picture: Array, lines: list[str]) -> Array:
-    """The frame part of what `draw` made with these lines."""
-    return picture[: picture.shape[0] - _band_height(_wrapped(lines, picture.shape[1]))]
-
-
-def _band_height(written: list[str]) -> int:
-    return LINE_HEIGHT * len(written) + 8 if written else 0
+def band_height(lines: list[str]) -> int:
+    """Rows that lines of text take below a frame."""
+    return LINE_HEIGHT * len(lines) + 8 if lines else 0
 
 
 def _band(lines: list[str], width: int) -> Array:
-    written = _wrapped(lines, width)
-    band = Image.new("RGB", (width, _band_height(written)))
+    band = Image.new("RGB", (width, band_height(lines)))
     pen = ImageDraw.Draw(band)
-    for i, line in enumerate(written):
-        pen.text((MARGIN, LINE_HEIGHT * (i + 1) - 2), line, WRITING, _font(), anchor="ls")
+    for i, line in enumerate(lines):
+        size = max(1, int(_size(line, width)))
+        pen.text((MARGIN, LINE_HEIGHT * (i + 1) - 2), line, WRITING, _font(size), anchor="ls")
     return np.asarray(band)

@@ -15,7 +15,7 @@ from fetal_jax import bundle, geometry
 from fetal_jax.biometry import Measurement, measure
 from fetal_jax.bundle import BundleInfo
 from fetal_jax.errors import UserError
-from fetal_jax.planes import SHAPE_OF_PLANE
+from fetal_jax.planes import CIRCUMFERENCE_OF_PLANE, SHAPE_OF_PLANE
 from fetal_jax.preprocess import Letterbox, Spacing, to_grey
 
 Array = NDArray[Any]
@@ -44,6 +44,8 @@ class FrameResult:
     plane_probability: float | None
     measurement: Measurement | None
     reason: str = ""
+    interval_mm: tuple[float, float] | None = None
+    """Where HC, AC or FL lies, as often as the bundle's table says; None where it has no table."""
 
     def value(self, name: str) -> Any:
         """A value of the measurement, such as "hc_mm"; None where it was not measured or not accepted."""
@@ -96,14 +98,16 @@ class Predictor:
     def predict(self, frames: Sequence[Array], spacings: Sequence[Spacing | None]) -> list[Prediction]:
         """Maps and planes of frames (H, W[, C]) uint8 of any sizes, as one batch."""
         fed = np.stack([self.letterbox(to_grey(f), s) for f, s in zip(frames, spacings, strict=True)])[..., None]
-        map_logits, plane_logits = self.forward(fed)
-        maps, planes = expit(map_logits), softmax(plane_logits, axis=-1)
+        maps, planes = self._probabilities(fed)
         if self.info.flip_average:
-            mirrored_map, mirrored_planes = self.forward(np.ascontiguousarray(fed[:, :, ::-1]))
-            maps = (maps + expit(mirrored_map)[:, :, ::-1]) / 2
-            planes = (planes + softmax(mirrored_planes, axis=-1)) / 2
+            mirrored_maps, mirrored_planes = self._probabilities(np.ascontiguousarray(fed[:, :, ::-1]))
+            maps, planes = (maps + mirrored_maps[:, :, ::-1]) / 2, (planes + mirrored_planes) / 2
         named = [dict(zip(self.info.planes, map(float, p), strict=True)) for p in planes]
         return [Prediction(m, p) for m, p in zip(maps, named, strict=True)]
+
+    def _probabilities(self, fed: Array) -> tuple[Array, Array]:
+        map_logits, plane_logits = self.forward(fed)
+        return expit(map_logits), softmax(plane_logits / self.info.temperature, axis=-1)
 
     def measure(self, frame: Array, spacing_mm: Spacing | None, plane: str = "auto") -> FrameResult:
         """Measure one frame.
@@ -146,12 +150,19 @@ class Predictor:
             return FrameResult("refused", plane, probability, None, reason)
         found = self.measure_map(seen.probability, plane, shape, spacing)
         if found.accepted:
-            return FrameResult("measured", plane, probability, found)
+            return FrameResult("measured", plane, probability, found, interval_mm=self._interval(found))
         if found.flags == ("no spacing",):
             reason = "no spacing: give --spacing-mm or --spacing-csv for millimetres"
         else:
             reason = "; ".join(found.flags)
         return FrameResult("refused", plane, probability, found, reason)
+
+    def _interval(self, found: Measurement) -> tuple[float, float] | None:
+        table = self.info.intervals.get(CIRCUMFERENCE_OF_PLANE[found.plane])
+        if table is None or found.primary_mm is None or found.sd_mm is None:
+            return None
+        half = table["factor"] * found.sd_mm
+        return max(found.primary_mm - half, 0.0), found.primary_mm + half
 
     def measure_map(
         self, probability: Array, plane: str, shape: tuple[int, int], spacing: Spacing | None

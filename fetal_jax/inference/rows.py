@@ -10,6 +10,7 @@ import numpy as np
 from fetal_jax.growth import GrowthError, gestational_age
 from fetal_jax.inference.predictor import FrameResult
 from fetal_jax.notice import NOT_CLINICAL
+from fetal_jax.planes import CIRCUMFERENCE_OF_PLANE
 from fetal_jax.reading.frame import Failure, Frame, PixelSize
 from fetal_jax.reading.sources import Source
 
@@ -19,9 +20,10 @@ COLUMNS = [
     *("file", "frame", "status", "plane", "plane_probability"),
     *("hc_mm", "bpd_mm", "ofd_mm", "ac_mm", "fl_mm", "long_mm", "short_mm"),
     *("spacing_mm", "spacing_source", "ga_weeks", "ga_standard", "flags", "reason"),
-    *("column_spacing_mm", "spacing_confidence", "overlay"),
+    *("column_spacing_mm", "spacing_confidence", "overlay", "sd_mm", "low_mm", "high_mm"),
 ]
-"""`spacing_mm` is down the rows; `column_spacing_mm` along them, the same but for anisotropic DICOM."""
+"""`spacing_mm` is down the rows; `column_spacing_mm` along them, the same but for anisotropic DICOM. `sd_mm` and the
+interval from `low_mm` to `high_mm`, which the bundle's table gives, are of HC, AC or FL."""
 GEOMETRY = ("ellipse_px", "shaft_px")
 """Keys of the JSON alone."""
 LENGTHS = ("hc_mm", "bpd_mm", "ofd_mm", "ac_mm", "fl_mm")
@@ -58,6 +60,8 @@ def result_row(frame: Frame, size: PixelSize, result: FrameResult) -> Row:
     }
     row |= {name: result.value(name) for name in LENGTHS}
     row["long_mm"], row["short_mm"] = result.value("diameters_mm") or (None, None)
+    row["sd_mm"] = result.value("sd_mm")
+    row["low_mm"], row["high_mm"] = result.interval_mm or (None, None)
     return row | _age(row)
 
 
@@ -82,7 +86,7 @@ def _empty(source: Source, index: int) -> Row:
 
 def caption(row: Row) -> list[str]:
     """What is written below an overlay."""
-    values = [f"{label} {row[name]:.1f} mm" for name, label in LABELS.items() if row[name] is not None]
+    values = [_with_interval(row, name, label) for name, label in LABELS.items() if row[name] is not None]
     probability = "" if row["plane_probability"] is None else f" ({100 * row['plane_probability']:.0f} %)"
     lines = [f"{row['plane']}{probability}   " + ("   ".join(values) or f"{row['status']}: {row['reason']}")]
     if values and row["flags"]:
@@ -90,6 +94,13 @@ def caption(row: Row) -> list[str]:
     if row["spacing_mm"] is not None:
         lines.append(f"{row['spacing_mm']:.4g} mm per pixel from the {row['spacing_source']}")
     return [*lines, NOT_CLINICAL]
+
+
+def _with_interval(row: Row, name: str, label: str) -> str:
+    told = f"{label} {row[name]:.1f} mm"
+    if name not in CIRCUMFERENCE_OF_PLANE.values() or row["low_mm"] is None:
+        return told
+    return f"{told} ({row['low_mm']:.1f} to {row['high_mm']:.1f})"
 
 
 def cells(row: Row) -> dict[str, Any]:

@@ -33,7 +33,15 @@ def load(folder: Path, info: BundleInfo, runtime: str) -> Any:
 def _onnx(path: Path) -> Any:
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    # waiting threads would spin, and take the cores from what decodes and draws: half the frames a second on two cores
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as e:  # ONNX Runtime has an exception class for each thing that is wrong with a file
+        raise UserError(f"{path} is no network that ONNX Runtime runs ({str(e)[:80]}): export it again") from None
+    if [i.name for i in session.get_inputs()] != ["frames"] or len(session.get_outputs()) != 2:
+        raise UserError(f"{path} is not the network of a bundle: export it again")
 
     def forward(frames: Array) -> tuple[Array, Array]:
         map_logits, plane_logits = session.run(None, {"frames": frames})

@@ -24,7 +24,7 @@ from fetal_jax.reading import dicom
 from fetal_jax.reading.frame import Failure, Frame, PixelSize
 from fetal_jax.reading.sources import DICOM_SUFFIXES, Source, head_of, is_dicom, is_image
 
-SECONDS = 9.0
+SECONDS = 7.0
 """For one frame. A frame takes milliseconds; a mutated file can take for ever."""
 MEMORY = 1200 * 2**20
 """Bytes that the reading process may take beyond what it starts with."""
