@@ -34,6 +34,21 @@ def random_similarity(rng: Random, config: Any, shape: tuple[int, int]) -> Array
     return geometry.compose(about, geometry.mirror(width)) if flipped else about
 
 
+def fast_warp(frame: Array, to_output: Array, shape: tuple[int, int]) -> Array:
+    """`preprocess.warp` by OpenCV, which training has and measuring has not: 0.2 ms in place of 1.7 on HC18's frames.
+
+    Inside a frame the two are 0.2 grey levels apart on average; on its outermost pixels this one fades to black.
+    """
+    shrink = int(1 / np.sqrt(abs(np.linalg.det(to_output[:, :2]))) + 1e-6)
+    if shrink > 1:
+        size = (max(1, round(frame.shape[1] / shrink)), max(1, round(frame.shape[0] / shrink)))
+        to_output = geometry.compose(to_output, geometry.stretch(frame.shape[1] / size[0], frame.shape[0] / size[1]))
+        frame = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
+    half = geometry.affine(shift=(geometry.HALF_PIXEL, geometry.HALF_PIXEL))  # OpenCV counts from pixel centres
+    indices = geometry.compose(geometry.invert(half), to_output, half)
+    return cv2.warpAffine(frame, indices, shape[::-1], flags=cv2.INTER_LINEAR)
+
+
 def random_intensity(rng: Random, config: Any, image: Array) -> Array:
     """A frame (H, W) uint8 as another machine, another setting or another sonographer would have shown it."""
 

@@ -18,10 +18,10 @@ from absl import flags
 from numpy.typing import NDArray
 
 from fetal_jax import geometry, recipe
-from fetal_jax.data.augment import random_intensity, random_similarity
+from fetal_jax.data.augment import fast_warp, random_intensity, random_similarity
 from fetal_jax.data.source import Frame
 from fetal_jax.planes import GEOMETRIES
-from fetal_jax.preprocess import Letterbox, warp
+from fetal_jax.preprocess import Letterbox
 
 Array = NDArray[Any]
 Batch = dict[str, Any]
@@ -39,7 +39,7 @@ def augmented(frame: Frame, rng: np.random.Generator, config: Any) -> Batch:
     letterbox = Letterbox(*config.input_shape)
     similarity = random_similarity(rng, config.augment, config.input_shape)
     to_network = geometry.compose(similarity, letterbox.to_network(frame.image.shape))
-    image = random_intensity(rng, config.augment, warp(frame.image, to_network, config.input_shape))
+    image = random_intensity(rng, config.augment, fast_warp(frame.image, to_network, config.input_shape))
     mapped = frame.shape and frame.shape.transform(to_network)
     return {
         "frames": image[..., None],
