@@ -105,6 +105,20 @@ def test_a_bundle_measures_without_jax(folder):
     assert done.stdout.strip() in ("measured", "refused")
 
 
+def test_stablehlo_needs_jax_alone(folder):
+    code = (
+        "import sys\n"
+        "for name in ('flax', 'optax', 'onnx', 'onnxruntime', 'tensorflow_datasets', 'cv2'): sys.modules[name] = None\n"
+        "import numpy as np\n"
+        "from fetal_jax.inference import Predictor\n"
+        f"predictor = Predictor.from_bundle({str(folder)!r}, 'jax')\n"
+        "print(predictor.measure(np.zeros((50, 60), np.uint8), 0.3, 'head').status)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() in ("measured", "refused")
+
+
 def copy(folder: Path, to: Path) -> Path:
     to.mkdir()
     for path in folder.iterdir():
