@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from fetal_jax import geometry
-from fetal_jax.biometry import FLAGS, direct_fit, fit_ellipse, measure, residuals
+from fetal_jax.biometry import FLAGS, direct_fit, fit_ellipse, measure, measure_batch, residuals
 from fetal_jax.geometry import Ellipse, Shaft
 from fetal_jax.planes import GEOMETRIES
 from fetal_jax.targets import coverage
@@ -162,3 +162,107 @@ def test_any_map_is_answered(probability, plane):
     m = measure(probability, plane, 0.5)
     assert set(m.flags) <= set(FLAGS)
     assert (m.primary_mm is None) == ("nothing found" in m.flags)
+
+
+def no_structures() -> dict[str, np.ndarray]:
+    y, x = np.mgrid[:96, :128]
+    r = np.hypot(x - 64, y - 48)
+    rng = np.random.default_rng(4)
+    return {
+        "full": np.ones((96, 128)),
+        "checkerboard": ((x // 8 + y // 8) % 2).astype(float),
+        "fine checkerboard": ((x + y) % 2).astype(float),
+        "thick ring": ((r < 40) & (r > 25)).astype(float),
+        "skull's ring": ((r < 40) & (r > 36)).astype(float),
+        "line": (np.abs(y - 48) < 1).astype(float),
+        "diagonal": (np.abs(x - y) < 1).astype(float),
+        "column": (np.abs(x - 30) < 2).astype(float),
+        "lines": (y % 12 < 2).astype(float),
+        "noise": rng.random((96, 128)),
+        "sparse noise": (rng.random((96, 128)) > 0.95).astype(float),
+        "half": (x < 64).astype(float),
+        "square": ((np.abs(x - 64) < 30) & (np.abs(y - 48) < 30)).astype(float),
+        "one pixel": ((x == 64) & (y == 48)).astype(float),
+        "doubt": np.full((96, 128), 0.5),
+        "slope": x / 127.0,
+    }
+
+
+@pytest.mark.parametrize("name", no_structures())
+@pytest.mark.parametrize("plane", ["head", "abdomen", "femur"])
+def test_what_is_no_structure_is_never_accepted(name, plane):
+    for dtype in (np.float16, np.float64):
+        assert not measure(no_structures()[name].astype(dtype), plane, 0.6).accepted
+
+
+def fuzzed(rng: np.random.Generator) -> np.ndarray:
+    """A map of a few discs, bars and rings, blurred, noisy or spoilt, of any size, type and memory layout."""
+    height, width = (int(n) for n in rng.choice([1, 2, 3, 7, 40, 96, 128], 2))
+    y, x = np.mgrid[:height, :width]
+    out = np.zeros((height, width))
+    for _ in range(rng.integers(0, 5)):
+        cx, cy, a = rng.uniform(0, width), rng.uniform(0, height), rng.uniform(0.5, 60)
+        b, t, hole = a * rng.uniform(0.02, 1), rng.uniform(0, 3), rng.choice([0, 0, 0.8])
+        u, v = ((x - cx) * np.cos(t) + (y - cy) * np.sin(t)) / a, ((y - cy) * np.cos(t) - (x - cx) * np.sin(t)) / b
+        r = np.hypot(u, v)
+        out = np.maximum(out, (np.clip((1 - r) * b + 0.5, 0, 1)) * (r >= hole) * rng.choice([1, 1, 0.6]))
+    out = np.clip(out + rng.choice([0, 0, 0.05, 0.4]) * rng.standard_normal(out.shape), 0, 1)
+    out = out.astype(rng.choice([np.float16, np.float32, np.float64]))
+    if rng.random() < 0.1:
+        out = (out > 0.5).astype(rng.choice([np.uint8, np.int64, bool]))
+    return np.asfortranarray(out)[:: rng.choice([1, -1]), :: rng.choice([1, 2])]
+
+
+def answer(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    m = measure(fuzzed(rng), str(rng.choice(["head", "abdomen", "femur"])), rng.choice([None, 0.3, 2.0]))
+    assert set(m.flags) <= set(FLAGS)
+    for value in (m.primary_mm, m.sd_mm):
+        assert value is None or (np.isfinite(value) and value > 0)
+    assert (m.ellipse is None and m.shaft is None) == ("nothing found" in m.flags)
+    assert not m.accepted or m.primary_mm is not None
+
+
+@given(st.integers(0, 2**32))
+@settings(max_examples=100, deadline=None)
+def test_no_map_breaks_it(seed):
+    answer(seed)
+
+
+@pytest.mark.slow
+def test_no_map_of_twenty_thousand_breaks_it():
+    for seed in range(20_000):
+        answer(seed)
+    assert not measure(np.ones((4000, 4000), np.float32), "head", 0.1).accepted
+
+
+def test_a_batch_is_each_by_itself():
+    maps = [drawn(Ellipse(128, 88, 60, 50, 0.2)), drawn(Shaft(60, 88, 160, 80, 6)), np.zeros(SHAPE)]
+    planes, spacings = ["head", "femur", "abdomen"], [0.5, (0.5, 0.4), None]
+    assert measure_batch(maps, planes, spacings) == [
+        measure(*each) for each in zip(maps, planes, spacings, strict=True)
+    ]
+    with pytest.raises(ValueError, match=r"shorter|longer"):
+        measure_batch(maps, planes[:2], spacings)
+
+
+def test_a_blurred_map_is_less_sure_of_the_same_length():
+    import cv2
+
+    for shape, plane in ((Ellipse(128, 88, 60, 50, 0.2), "head"), (Shaft(60, 88, 160, 80, 8), "femur")):
+        sharp = drawn(shape)
+        blurred = np.clip(cv2.GaussianBlur(sharp, (0, 0), 3), 0, 1)
+        one, other = (measure(p, plane, 0.5) for p in (sharp, blurred))
+        assert other.sd_mm > 2 * one.sd_mm
+        assert other.primary_mm == pytest.approx(one.primary_mm, rel=0.02)
+        in_other_units = measure(sharp, plane, 1.0)
+        assert in_other_units.sd_mm == pytest.approx(2 * one.sd_mm)
+
+
+def test_a_cut_head_says_how_much_of_it_is_seen():
+    head = Ellipse(128, 88, 70, 60, 0)
+    whole = measure(drawn(head), "head", 0.6)
+    half = measure(np.where(np.arange(256) < 128, drawn(head), 0), "head", 0.6, frame=(0, 0, 128, 176))
+    assert whole.seen == 1
+    assert half.seen == pytest.approx(0.5, abs=0.03)
+    assert not half.accepted
