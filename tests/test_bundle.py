@@ -39,6 +39,7 @@ def folder(small, tmp_path_factory) -> Path:
     (out / bundle.STABLEHLO).write_bytes(export.stablehlo(config, params))
     graph = onnx_graph.build(params, config.model, (64, 96))
     (out / bundle.ONNX).write_bytes(graph.SerializeToString())
+    (out / bundle.HALF).write_bytes(onnx_graph.half(graph).SerializeToString())
     info = replace(train.bundle_info(config), training={"dataset": "x", "steps": 1, "fingerprint": "y"}, licence="z")
     (out / bundle.CARD).write_text(export.model_card(info))
     bundle.write(out, info)
@@ -66,6 +67,15 @@ def test_both_runtimes_measure_alike(small, folder, runtime):
     for a, b in zip(live.predict(frames, [0.3] * 3), shipped.predict(frames, [0.3] * 3), strict=True):
         np.testing.assert_allclose(a.probability, b.probability, atol=1e-4)
         assert a.planes == pytest.approx(b.planes, abs=1e-4)
+
+
+def test_the_half_sized_network_says_nearly_the_same(folder):
+    frames = [draw("head", seed).image for seed in range(2)]
+    whole, half = (Predictor.from_bundle(folder, r).predict(frames, [0.3] * 2) for r in ("onnx", "onnx-half"))
+    for a, b in zip(whole, half, strict=True):
+        assert 0 < np.abs(a.probability - b.probability).max() < 5e-3
+    assert (folder / bundle.HALF).stat().st_size < 0.65 * (folder / bundle.ONNX).stat().st_size
+    onnx.checker.check_model(onnx.load(folder / bundle.HALF))
 
 
 def test_the_mirrored_frame_gives_the_mirrored_map(folder):
