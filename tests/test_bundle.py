@@ -39,6 +39,7 @@ def folder(small, tmp_path_factory) -> Path:
     (out / bundle.STABLEHLO).write_bytes(export.stablehlo(config, params))
     graph = onnx_graph.build(params, config.model, (64, 96))
     (out / bundle.ONNX).write_bytes(graph.SerializeToString())
+    (out / bundle.HALF).write_bytes(onnx_graph.half(graph).SerializeToString())
     info = replace(train.bundle_info(config), training={"dataset": "x", "steps": 1, "fingerprint": "y"}, licence="z")
     (out / bundle.CARD).write_text(export.model_card(info))
     bundle.write(out, info)
@@ -66,6 +67,15 @@ def test_both_runtimes_measure_alike(small, folder, runtime):
     for a, b in zip(live.predict(frames, [0.3] * 3), shipped.predict(frames, [0.3] * 3), strict=True):
         np.testing.assert_allclose(a.probability, b.probability, atol=1e-4)
         assert a.planes == pytest.approx(b.planes, abs=1e-4)
+
+
+def test_the_half_sized_network_says_nearly_the_same(folder):
+    frames = [draw("head", seed).image for seed in range(2)]
+    whole, half = (Predictor.from_bundle(folder, r).predict(frames, [0.3] * 2) for r in ("onnx", "onnx-half"))
+    for a, b in zip(whole, half, strict=True):
+        assert 0 < np.abs(a.probability - b.probability).max() < 5e-3
+    assert (folder / bundle.HALF).stat().st_size < 0.65 * (folder / bundle.ONNX).stat().st_size
+    onnx.checker.check_model(onnx.load(folder / bundle.HALF))
 
 
 def test_the_mirrored_frame_gives_the_mirrored_map(folder):
@@ -99,6 +109,20 @@ def test_a_bundle_measures_without_jax(folder):
         "from fetal_jax.inference import Predictor\n"
         f"result = Predictor.from_bundle({str(folder)!r}).measure(np.zeros((50, 60), np.uint8), 0.3, 'head')\n"
         "print(result.status)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() in ("measured", "refused")
+
+
+def test_stablehlo_needs_jax_alone(folder):
+    code = (
+        "import sys\n"
+        "for name in ('flax', 'optax', 'onnx', 'onnxruntime', 'tensorflow_datasets', 'cv2'): sys.modules[name] = None\n"
+        "import numpy as np\n"
+        "from fetal_jax.inference import Predictor\n"
+        f"predictor = Predictor.from_bundle({str(folder)!r}, 'jax')\n"
+        "print(predictor.measure(np.zeros((50, 60), np.uint8), 0.3, 'head').status)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 import subprocess
 from dataclasses import dataclass, replace
@@ -28,7 +29,9 @@ from fetal_jax.inference.journal import NAME, Journal
 from fetal_jax.inference.predictor import Predictor
 from fetal_jax.inference.rows import SCHEMA
 from fetal_jax.inference.spacing import Spacings
+from fetal_jax.reading.process import read
 from fetal_jax.reading.sources import Source, find
+from tests.conftest import ROOT
 from tests.dicom_files import region, save, ultrasound
 from tfds_builders.fetal_phantom.phantom import draw
 
@@ -80,6 +83,39 @@ def test_a_png_and_its_dicom_give_the_same_millimetres(rows):
     assert (plain["spacing_source"], same["spacing_source"]) == ("flag", "dicom")
     assert plain["hc_mm"] == pytest.approx(same["hc_mm"], abs=1e-3)
     assert plain["hc_mm"] == pytest.approx(geometry_of(HEADS[0]), abs=25)
+
+
+@pytest.fixture(scope="module")
+def plain_hc() -> float:
+    head = HEADS[0]
+    return Predictor.from_bundle().measure(head.image, head.spacing_mm, "head").hc_mm
+
+
+@pytest.mark.parametrize("syntax", [None, "jpeg_lossless", "jpeg_2000_lossless", "jpeg_ls_lossless", "rle"])
+@pytest.mark.parametrize("kind", ["grey", "rgb", "monochrome1"])
+def test_a_frame_in_any_wrapping_gives_the_same_millimetres(tmp_path, plain_hc, kind, syntax):
+    image = HEADS[0].image
+    pixels = {"grey": image, "rgb": np.repeat(image[..., None], 3, 2), "monochrome1": 255 - image}[kind]
+    ds = ultrasound(pixels, tissue(HEADS[0]), "MONOCHROME1" if kind == "monochrome1" else None)
+    (frame,) = read(Source(save(ds, tmp_path / "a.dcm", syntax)))
+    result = Predictor.from_bundle().measure(frame.pixels, frame.size.mm, "head")
+    assert result.hc_mm == pytest.approx(plain_hc, abs=1e-3)
+
+
+def test_an_anisotropic_frame_is_measured_in_millimetres(tmp_path, plain_hc):
+    head = HEADS[0]
+    height, width = head.image.shape
+    tall = np.asarray(Image.fromarray(head.image).resize((width, height * 3 // 2), Image.Resampling.BICUBIC))
+    ds = ultrasound(tall, [region(head.spacing_mm / 1.5, head.spacing_mm)])
+    (frame,) = read(Source(save(ds, tmp_path / "a.dcm")))
+    result = Predictor.from_bundle().measure(frame.pixels, frame.size.mm, "head")
+    assert result.hc_mm == pytest.approx(plain_hc, rel=0.01)  # taken as square it is a fifth too large
+    assert result.measurement.ellipse.cy == pytest.approx(1.5 * plain_ellipse().cy, rel=0.01)
+
+
+def plain_ellipse() -> Ellipse:
+    head = HEADS[0]
+    return Predictor.from_bundle().measure(head.image, head.spacing_mm, "head").measurement.ellipse
 
 
 def geometry_of(phantom) -> float:
@@ -270,6 +306,13 @@ def test_the_hc18_submission(tmp_path, rows):
     assert float(geometry.perimeter(a, b)) == pytest.approx(row["hc_mm"], abs=0.01)
     assert float(line["center_x_mm"]) == pytest.approx((row["ellipse_px"][0] - 0.5) * row["spacing_mm"], abs=1e-4)
     assert "none for bad.png" in told
+
+
+def test_the_documented_example_runs(capsys):
+    text = (ROOT / "docs" / "inference.md").read_text()
+    (example,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    exec(example, {})
+    assert capsys.readouterr().out.splitlines()[1] == "['refused', 'refused']"
 
 
 # ---------------------------------------------------------------------------------------------- going on

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import struct
+import subprocess
+import sys
 import threading
 import time
 import zipfile
@@ -23,6 +25,7 @@ from fetal_jax.reading.dicom import pixel_size
 from fetal_jax.reading.frame import Failure, Frame
 from fetal_jax.reading.process import read, read_ahead
 from fetal_jax.reading.sources import Source, find
+from tests.conftest import ROOT
 from tests.dicom_files import GDCM_SYNTAXES, region, save, ultrasound
 
 GREY = np.random.default_rng(0).integers(0, 255, (40, 60)).astype(np.uint8)
@@ -275,6 +278,20 @@ class Killer(Source):
 class Sleeper(Source):
     def open(self):
         time.sleep(60)
+
+
+def test_a_script_without_a_main_guard_reads_too(tmp_path):
+    Image.fromarray(GREY).save(tmp_path / "a.png")
+    (tmp_path / "script.py").write_text(
+        "from pathlib import Path\n"
+        "from fetal_jax.reading.process import read_ahead\n"
+        "from fetal_jax.reading.sources import Source\n"
+        "print([type(i).__name__ for i in read_ahead([Source(Path('a.png'))])])\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "script.py"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.stdout == "['Frame', 'NoneType']\n", done.stderr
 
 
 def test_reading_stops_when_nobody_listens_any_more(tmp_path):

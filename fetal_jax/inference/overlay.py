@@ -103,7 +103,7 @@ def _paint(picture: Array, stroke: Stroke) -> None:
     counts = np.clip(np.ceil(np.hypot(*steps.T) / 0.25), 1, 1e5).astype(int)
     along = np.concatenate([np.arange(n) / n for n in counts])
     dots = np.vstack([np.repeat(starts, counts, 0) + along[:, None] * np.repeat(steps, counts, 0), stroke.points[-1:]])
-    near = np.stack(np.meshgrid(*[np.arange(-2, 3)] * 2), -1).reshape(-1, 2)
+    near = np.stack(np.meshgrid(*[np.arange(-1, 2)] * 2), -1).reshape(-1, 2)
     pixels = np.floor(dots).astype(int)[:, None] + near
     distance = np.hypot(*np.moveaxis(pixels + 0.5 - dots[:, None], -1, 0))
     share = np.clip(LINE_WIDTH / 2 + 0.5 - distance, 0, 1)

@@ -6,14 +6,15 @@ each frame; where it dies or stalls it is replaced, the file is reported, and th
 
 from __future__ import annotations
 
-import multiprocessing
 import os
+import pickle
 import queue
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import suppress
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -73,15 +74,19 @@ def _from_ruler(pixels: Any) -> PixelSize:
 # ------------------------------------------------------------------------------------------------ the process
 
 
-def serve(connection: Connection, with_ruler: bool) -> None:
-    """What the reading process runs: a source in, its frames out, then None; until None comes in."""
+def serve(with_ruler: bool) -> None:
+    """What the reading process runs: a source comes in, its frames go out, then None; until nothing comes in."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is the parent's to act on
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # GDCM and libtiff write their complaints there
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # where a decoder might print
     _limit_memory()
-    while (source := connection.recv()) is not None:
-        for item in read(source, with_ruler):
-            connection.send(item)
-        connection.send(None)
+    with suppress(EOFError):
+        while True:
+            for item in read(pickle.load(sys.stdin.buffer), with_ruler):
+                pickle.dump(item, answers, pickle.HIGHEST_PROTOCOL)
+                answers.flush()
+            pickle.dump(None, answers)
+            answers.flush()
 
 
 def _limit_memory() -> None:
@@ -95,14 +100,17 @@ def _limit_memory() -> None:
 
 
 class _Child:
-    """The reading process and the line to it."""
+    """The reading process and the lines to it. A process of `multiprocessing` would run the caller's script again."""
 
     def __init__(self, with_ruler: bool) -> None:
-        context = multiprocessing.get_context("spawn")  # a fork would copy the network's threads half
-        self.connection, theirs = context.Pipe()
-        self.process = context.Process(target=serve, args=(theirs, with_ruler), daemon=True)
-        self.process.start()
-        theirs.close()
+        self._late = False
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", f"from fetal_jax.reading.process import serve; serve({with_ruler})"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,  # GDCM and libtiff write their complaints there
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        )
 
     def frames(self, source: Source) -> Iterator[Frame | Failure]:
         """What is read of a source.
@@ -111,19 +119,34 @@ class _Child:
           TimeoutError: nothing came within `SECONDS`.
           EOFError, OSError: the process died.
         """
-        self.connection.send(source)
-        while True:
-            if not self.connection.poll(SECONDS):
-                raise TimeoutError
-            item = self.connection.recv()
-            if item is None:
-                return
+        assert self._process.stdin
+        pickle.dump(source, self._process.stdin)
+        self._process.stdin.flush()
+        while (item := self._answer()) is not None:
             yield item
 
+    def _answer(self) -> Any:
+        assert self._process.stdout
+        watch = threading.Timer(SECONDS, self._give_up)
+        watch.start()
+        try:
+            return pickle.load(self._process.stdout)
+        except (EOFError, OSError, pickle.UnpicklingError):
+            raise TimeoutError if self._late else EOFError from None
+        finally:
+            watch.cancel()
+
+    def _give_up(self) -> None:
+        self._late = True
+        self._process.kill()
+
     def kill(self) -> None:
-        self.process.kill()
-        self.process.join()
-        self.connection.close()
+        self._process.kill()
+        for line in (self._process.stdin, self._process.stdout):
+            if line:
+                with suppress(OSError):  # what was not yet sent to a process that is gone
+                    line.close()
+        self._process.wait()
 
 
 def read_ahead(sources: Iterable[Source], with_ruler: bool = False) -> Generator[Frame | Failure | None, None, None]:
