@@ -1,7 +1,7 @@
-"""Save and restore a run with Orbax: state, grain's position and what they belong to.
+"""Save and restore a run with Orbax: state, the position in the data, and what they belong to.
 
 Which checkpoint wins:
-1. A work directory with a complete checkpoint goes on from its newest one.
+1. A work directory with a complete checkpoint goes on from its newest one that is whole; damaged ones are set aside.
 2. One without starts from `init.bundle`, if the recipe names one.
 3. Otherwise from a random start.
 A directory that holds another recipe's checkpoint is refused.
@@ -9,15 +9,22 @@ A directory that holds another recipe's checkpoint is refused.
 
 from __future__ import annotations
 
+import functools
+import json
+import operator
+import zlib
 from pathlib import Path
 from typing import Any
 
-import grain
+import jax
+import jax.numpy as jnp
+import numpy as np
 import orbax.checkpoint as ocp
 
 from fetal_jax.errors import UserError
 
 FOLDER = "checkpoints"
+DAMAGED = "damaged"
 
 
 def manager(workdir: Path, keep: int) -> ocp.CheckpointManager:
@@ -28,12 +35,9 @@ def manager(workdir: Path, keep: int) -> ocp.CheckpointManager:
 
 def save(to: ocp.CheckpointManager, step: int, state: Any, iterator: Any, meta: dict[str, Any]) -> None:
     """Write one checkpoint; it is complete or invisible."""
-    items = {
-        "state": ocp.args.StandardSave(state),
-        "data": grain.checkpoint.CheckpointSave(iterator),
-        "meta": ocp.args.JsonSave(meta),
-    }
-    to.save(step, args=ocp.args.Composite(**items))
+    meta = meta | {"position": iterator.get_state()}
+    meta |= {"digests": {"state": leaf_digests(state), "meta": _text_digest(meta)}}
+    to.save(step, args=ocp.args.Composite(state=ocp.args.StandardSave(state), meta=ocp.args.JsonSave(meta)))
 
 
 def restore(source: ocp.CheckpointManager, step: int, abstract: Any, iterator: Any | None = None) -> tuple[Any, Any]:
@@ -42,13 +46,98 @@ def restore(source: ocp.CheckpointManager, step: int, abstract: Any, iterator: A
     Raises:
       UserError: the checkpoint is damaged or of another network.
     """
-    items: dict[str, Any] = {"state": ocp.args.StandardRestore(abstract), "meta": ocp.args.JsonRestore()}
-    if iterator is not None:
-        items["data"] = grain.checkpoint.CheckpointRestore(iterator)
+    items = {"state": ocp.args.StandardRestore(abstract), "meta": ocp.args.JsonRestore()}
+    where = Path(source.directory) / str(step)
     try:
         found = source.restore(step, args=ocp.args.Composite(**items))
+        state, meta = found["state"], dict(found["meta"])
+        digests = meta.pop("digests", None)  # checkpoints written before there were digests have none
+        changed = _changed(state, meta, digests) if digests is not None else []
     except Exception as e:  # Orbax shows damage as ValueError, KeyError, JSONDecodeError or a plain Exception
-        where = Path(source.directory) / str(step)
         reason = " ".join(str(e).split())[:160]
         raise UserError(f"{where} cannot be read: remove it to go on from the one before ({reason})") from e
-    return found["state"], found["meta"]
+    if changed:
+        raise UserError(f"{where} is damaged: remove it to go on from the one before (changed: {', '.join(changed)})")
+    position = meta.pop("position", {"next_index": step})  # a batch a step
+    if iterator is not None:
+        iterator.set_state(position)
+    return state, meta
+
+
+def restore_newest(source: ocp.CheckpointManager, abstract: Any, iterator: Any) -> tuple[int, Any, Any] | None:
+    """(step, state, meta) of the newest checkpoint that is whole, None where there is no checkpoint at all.
+
+    Newer ones that are damaged are named and moved to `damaged/` beside the checkpoints: Orbax would not save their
+    steps again.
+
+    Raises:
+      UserError: there are checkpoints, and none can be read. They stay where they are.
+    """
+    damaged: list[tuple[int, UserError]] = []
+    for step in sorted(source.all_steps(), reverse=True):
+        try:
+            state, meta = restore(source, step, abstract, iterator)
+        except UserError as e:
+            damaged.append((step, e))
+            continue
+        for bad, error in damaged:
+            _set_aside(source, bad, error)
+        return step, state, meta
+    if damaged:
+        raise UserError(f"no checkpoint can be read; the newest: {damaged[0][1]}")
+    return None
+
+
+def _set_aside(source: ocp.CheckpointManager, step: int, error: UserError) -> None:
+    directory = Path(source.directory)
+    aside = directory.parent / DAMAGED
+    aside.mkdir(exist_ok=True)
+    taken = len([p for p in aside.iterdir() if p.name.split(".")[0] == str(step)])
+    (directory / str(step)).rename(aside / (f"{step}.{taken}" if taken else str(step)))
+    source.reload()
+    print(f"set aside in {aside}, going on from the checkpoint before: {error}", flush=True)
+
+
+# -------------------------------------------------------------------------------------------------------- digests
+
+
+def leaf_digests(tree: Any) -> dict[str, int]:
+    """32 bits for each leaf, from its bits and their places; the same on any mesh.
+
+    Orbax restores flipped bits as wrong numbers without a word (20 of 20). Any change of a single word changes the
+    digest for certain, any other with a chance of 1 - 2^-32. Computed where the leaf lies: nothing is gathered.
+    """
+    leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
+    values = jax.device_get(_digests([leaf for _, leaf in leaves]))
+    return {jax.tree_util.keystr(path): int(value) for (path, _), value in zip(leaves, values, strict=True)}
+
+
+@jax.jit
+def _digests(leaves: list[jax.Array]) -> list[jax.Array]:
+    return [_digest(leaf) for leaf in leaves]
+
+
+def _digest(leaf: jax.Array) -> jax.Array:
+    """The sum modulo 2^32 of the words, each mixed with its place by the finaliser of MurmurHash3: in any order."""
+    words = jax.lax.bitcast_convert_type(leaf, jnp.uint32)  # float64: two words, along an axis of their own
+    strides = np.cumprod([1, *words.shape[:0:-1]], dtype=np.uint64)[::-1][: words.ndim]
+    places = [
+        jax.lax.broadcasted_iota(jnp.uint32, words.shape, axis) * jnp.uint32(int(stride) % 2**32)
+        for axis, stride in enumerate(strides)
+    ]
+    place = functools.reduce(operator.add, places, jnp.zeros(words.shape, jnp.uint32))
+    h = words + place * jnp.uint32(0x9E3779B1)
+    h = (h ^ (h >> jnp.uint32(16))) * jnp.uint32(0x85EBCA6B)
+    h = (h ^ (h >> jnp.uint32(13))) * jnp.uint32(0xC2B2AE35)
+    return (h ^ (h >> jnp.uint32(16))).sum(dtype=jnp.uint32)
+
+
+def _text_digest(meta: dict[str, Any]) -> int:
+    return zlib.crc32(json.dumps(meta, sort_keys=True).encode())
+
+
+def _changed(state: Any, meta: dict[str, Any], digests: dict[str, Any]) -> list[str]:
+    """The names of what does not have its digest any more."""
+    now = leaf_digests(state)
+    changed = [name for name in now if now[name] != digests["state"].get(name)]
+    return changed + ["meta"] * (_text_digest(meta) != digests["meta"])

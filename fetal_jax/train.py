@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import functools
 import json
+import os
+import signal
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -160,9 +163,9 @@ class Log:
     def __init__(self, workdir: Path, start: int, config: Any, filenames: list[str]):
         self._config, self._filenames, self._schedule = config, filenames, learning_rate(config)
         self._path = workdir / "metrics.jsonl"
-        rows = self._path.read_text().splitlines() if self._path.exists() else []
+        rows = self._path.read_text().split("\n")[:-1] if self._path.exists() else []  # a killed run's last may be cut
         kept = [row for row in rows if json.loads(row)["step"] <= start]  # what came after is trained again
-        self._path.write_text("".join(row + "\n" for row in kept))
+        _write_whole(self._path, "".join(row + "\n" for row in kept))
         self._board = SummaryWriter(str(workdir / "tensorboard"), purge_step=start + 1)
         self._pending: tuple[int, dict[str, jax.Array], Array] | None = None
         self._clock, self._clock_step = time.monotonic(), start
@@ -214,13 +217,20 @@ class Log:
 # ------------------------------------------------------------------------------------------------------ the run
 
 
+class Preempted(Exception):
+    """The run was told to stop (SIGTERM) and has saved a checkpoint; started again, it goes on."""
+
+
 def run(config: Any, workdir: Path) -> None:
     """Train a recipe in a work directory, from its newest checkpoint if it has one, to its last step.
 
     Raises:
       UserError: the data set is not prepared, or the directory holds another recipe's run.
       FloatingPointError: the loss is not a number any more.
+      Preempted: SIGTERM came; a checkpoint of the last step is written.
     """
+    told_to_stop = _stop_on_sigterm()
+
     # --- the data, and a directory that is this recipe's
     names = recipe.mixture(config)
     train_splits = [Split(name, "train", config.data.dir) for name in names]
@@ -242,15 +252,16 @@ def run(config: Any, workdir: Path) -> None:
     abstract = jax.tree.map(lambda a, s: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=s), abstract, placement)
 
     manager = checkpoints.manager(workdir, config.keep_checkpoints)
-    start = manager.latest_step() or 0
     meta = {"dataset": ", ".join(s.dataset for s in train_splits)}
     meta |= {"fingerprint": ", ".join(s.fingerprint for s in train_splits)}
-    if start:
-        state, saved = checkpoints.restore(manager, start, abstract, iterator)
+    found = checkpoints.restore_newest(manager, abstract, iterator)
+    if found:
+        start, state, saved = found
         if saved != meta:
             raise UserError(f"{workdir} was trained on {saved['fingerprint']}, here is {meta['fingerprint']}")
         print(f"resumed at step {start} of {config.total_steps}, lr {learning_rate(config)(start):.2e}", flush=True)
     else:
+        start = 0
         state = jax.jit(lambda: initial_state(network, tx, config), out_shardings=placement)()
         if config.init.bundle:
             from fetal_jax.export import bundle_parameters
@@ -272,6 +283,7 @@ def run(config: Any, workdir: Path) -> None:
 
     # --- the loop
     log = Log(workdir, start, config, [frame.filename for source in sources for frame in source])
+    stop = False
     bar = tqdm(total=config.total_steps, initial=start, unit="step", dynamic_ncols=True, mininterval=1.0)
     for step in range(start + 1, config.total_steps + 1):
         batch = next(iterator)
@@ -285,15 +297,35 @@ def run(config: Any, workdir: Path) -> None:
             began = time.monotonic()
             report = validate_each(live_predictor(config, state.ema), validation_splits, config.eval_frames)
             log.validation(step, report, time.monotonic() - began)
-        if step % config.checkpoint_every == 0 or last:
+        stop = told_to_stop.is_set() and not last
+        if step % config.checkpoint_every == 0 or last or stop:
             log.flush()  # a run that goes on from here has this step's row
             checkpoints.save(manager, step, state, iterator, meta)
         bar.set_postfix(log.shown, refresh=False)
         bar.update()
+        if stop:
+            break
     bar.close()
     log.close()
     iterator.close()
     manager.close()  # waits for the last save
+    if stop:
+        raise Preempted(f"stopped at step {step} of {config.total_steps}: a checkpoint is saved")
+
+
+def _stop_on_sigterm() -> threading.Event:
+    """An event that SIGTERM sets: a run ends between two steps. Only the main thread may set a handler."""
+    told = threading.Event()
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, lambda *_: told.set())
+    return told
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """Replace a file so that a kill at any moment leaves the old one or the new one."""
+    draft = path.with_name(path.name + ".draft")
+    draft.write_text(text)
+    os.replace(draft, path)
 
 
 def claim(workdir: Path, config: Any) -> None:
@@ -310,4 +342,4 @@ def claim(workdir: Path, config: Any) -> None:
     elif (workdir / checkpoints.FOLDER).exists():
         raise UserError(f"{workdir} holds checkpoints without a config.json: give another --workdir")
     workdir.mkdir(parents=True, exist_ok=True)
-    path.write_text(recipe.to_json(config))
+    _write_whole(path, recipe.to_json(config))

@@ -111,6 +111,25 @@ def test_a_killed_run_goes_on_and_ends_the_same(place, trained):
     assert other == one
 
 
+def test_sigterm_saves_and_the_run_goes_on_to_the_same_end(place, trained):
+    workdir = place / "stopped"
+    command = [sys.executable, "-m", "fetal_jax.cli.main", *train_command(place, workdir)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    rows = workdir / "metrics.jsonl"
+    deadline = time.monotonic() + 200
+    while not (rows.exists() and rows.read_text().count("\n") >= 13) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.terminate()
+    out, _ = process.communicate(timeout=200)
+    assert process.returncode == 75
+    assert "a checkpoint is saved" in out
+    with rows.open("a") as f:
+        f.write('{"step": 4')  # a row that a kill cut short
+    done = fetal_jax(*train_command(place, workdir))
+    assert done.returncode == 0, done.stderr
+    assert metrics(workdir) == metrics(trained)
+
+
 def test_a_mixture_is_trained_on_and_each_part_evaluated_by_its_own(place, monkeypatch):
     monkeypatch.setitem(Phantoms.COUNTS, "small", {"train": 16, "validation": 4, "test": 8})
     Phantoms(data_dir=place / "data", file_format="array_record", config="small").download_and_prepare()

@@ -20,7 +20,11 @@ COMMANDS = {
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run `fetal-jax COMMAND ...`. Returns the exit code: 0, 2 (the call is wrong) or 3 (some file was not read)."""
+    """Run `fetal-jax COMMAND ...`.
+
+    Returns:
+      The exit code: 0, 2 (the call is wrong), 3 (some file was not read) or 75 (stopped by SIGTERM: start me again).
+    """
     argv = sys.argv[1:] if argv is None else argv
     parser = argparse.ArgumentParser(
         prog="fetal-jax", description="Fetal biometry from ultrasound. Not for clinical use."

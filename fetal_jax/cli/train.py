@@ -18,9 +18,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workdir", type=Path, required=True)
 
 
-def run(args: argparse.Namespace, overrides: list[str]) -> None:
-    """Train; goes on by itself where the work directory holds a checkpoint of the same recipe."""
-    train_recipe(args.config, args.workdir, overrides)
+def run(args: argparse.Namespace, overrides: list[str]) -> int:
+    """Train; goes on by itself where the work directory holds a checkpoint of the same recipe.
+
+    Returns:
+      0, or 75 (`EX_TEMPFAIL`: start me again) where SIGTERM stopped the run with a checkpoint.
+    """
+    try:
+        train_recipe(args.config, args.workdir, overrides)
+    except train.Preempted as e:
+        print(f"fetal-jax train: {e}", flush=True)
+        return os.EX_TEMPFAIL
+    return 0
 
 
 def train_recipe(path: str, workdir: Path, overrides: list[str]) -> None:
