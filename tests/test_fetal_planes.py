@@ -82,17 +82,17 @@ def test_two_diameters_keep_their_lengths(a, ratio, theta, skew, turned, swapped
 
 def test_diameters_that_are_none():
     square = Ellipse(60, 45, 40, 30, 0.3).ends.reshape(2, 2, 2)
-    assert calipers.ellipse_of_diameters(square + [[[8.1, 0.0]], [[0.0, 0.0]]]) is None
+    assert calipers.ellipse_of_diameters(square + np.array([[[8.1, 0.0]], [[0.0, 0.0]]])) is None
     assert calipers.ellipse_of_diameters(np.array([[[0.0, 0], [80, 0]], [[40 - 12, -30], [40 + 12, 30]]])) is None
 
 
 def test_a_whole_set(home, tmp_path):
     made = prepare(home, tmp_path / "data")
     splits = {name: Split("fetal_planes/official", name, tmp_path / "data") for name in made.info.splits}
-    women = [{f.subject for f in split} for split in splits.values()]
+    women = [{f.subject for f in frames_of(split)} for split in splits.values()]
     assert sum(map(len, women)) == len(set.union(*women)) == 30
     assert {int(w) % 3 for w in women[list(splits).index("test")]} == {0}
-    frames = {f.plane: f for f in splits["train"]}
+    frames = {f.plane: f for f in frames_of(splits["train"])}
     assert {p: f.geometry for p, f in frames.items()} == {
         "other": "none", "abdomen": "ellipse", "head": "ellipse", "cervix": "none", "femur": "shaft", "thorax": "none",
     }  # fmt: skip
@@ -104,8 +104,8 @@ def test_a_whole_set(home, tmp_path):
 def test_a_woman_is_test_if_any_file_says_so(home, tmp_path):
     made = prepare(home, tmp_path / "data", "biometry")
     test = Split("fetal_planes/biometry", "test", tmp_path / "data")
-    assert {int(f.subject) for f in test} == {4, 8, 12, 16, 20, 24, 28}
-    assert {f.plane for f in test} == {"head", "abdomen", "femur"}
+    assert {int(f.subject) for f in frames_of(test)} == {4, 8, 12, 16, 20, 24, 28}
+    assert {f.plane for f in frames_of(test)} == {"head", "abdomen", "femur"}
     assert sum(s.num_examples for s in made.info.splits.values()) == 90
 
 
@@ -129,6 +129,10 @@ def test_faults_are_found_by_rule(home, structure, old, new, fault, shaped):
     first = found.calipers[f"Patient00001_Plane{3 if structure == 'Head' else 5}_1_of_1.png"]
     assert (first.shape is not None) == shaped
     assert math.isnan(first.spacing_mm) == ("outside, kept" not in fault and "a little" not in fault)
+
+
+def frames_of(split):
+    return [split[i] for i in range(len(split))]
 
 
 def spoil(path, old, new):

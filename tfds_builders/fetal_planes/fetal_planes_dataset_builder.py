@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import zipfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -92,7 +93,14 @@ def source(dl_manager: Any) -> Path:
     try:
         return Path(dl_manager.manual_dir)
     except AssertionError:  # TFDS: none was given, or there is nothing in it
-        return Path(dl_manager.download_and_extract(ARCHIVE))
+        archive = Path(dl_manager.download(ARCHIVE))
+        unpacked = archive.with_name(f"{archive.name}.unpacked")
+        if not unpacked.is_dir():  # TFDS itself unpacks with TensorFlow alone
+            unfinished = unpacked.with_name(f"{unpacked.name}.unfinished")
+            with zipfile.ZipFile(archive) as z:
+                z.extractall(unfinished)
+            unfinished.rename(unpacked)
+        return unpacked
 
 
 def example(row: folder.Row, marks: calipers.Calipers | None) -> dict[str, Any]:
