@@ -1,4 +1,4 @@
-"""What the measuring step costs by itself: errors on maps whose truth is known, and time beside OpenCV's recipe.
+"""What the measuring step costs by itself: errors on maps whose truth is known (its time: `benchmarks/measure.py`).
 
 python benchmarks/biometry.py [--data-dir DIR]
 
@@ -8,7 +8,6 @@ Heads are HC18's own ellipses (`fetal-jax prepare hc18/...`), or drawn ones with
 from __future__ import annotations
 
 import argparse
-import time
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +43,6 @@ def main() -> None:
             tell("heads, 70-95 % seen", [cut_error(rng, e, mm, size) for e, mm in fitted])
             tell("heads, outline jittered by 1 px, 5 % dragged", [jittered_error(rng, e, mm, size) for e, mm in fitted])
     tell("femurs, coverage, 256x176", [femur_error(rng) for _ in range(400)])
-    times()
 
 
 def read_heads(name: str, data_dir: Path) -> Any:
@@ -129,36 +127,6 @@ def tell(name: str, errors: list[float]) -> None:
         f"max {np.abs(e).max():.4f} mm, lost {lost}",
         flush=True,
     )
-
-
-def times() -> None:
-    """Median milliseconds of one map on one core, beside findContours and fitEllipse of the binary map."""
-    size = (256, 256)
-    head = Ellipse(128.3, 127.6, 92.0, 71.0, 0.4)
-    bone = Shaft(60.0, 100.0, 190.0, 140.0, 9.0)
-    maps = {plane: np.clip(cv2.GaussianBlur(drawn(shape, size), (0, 0), 1.2), 0, 1) for plane, shape in
-            (("head", head), ("abdomen", head), ("femur", bone))}  # fmt: skip
-
-    def recipe() -> float:
-        (outline, *_), _ = cv2.findContours(
-            (maps["head"] > 0.5).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
-        )
-        _, (d1, d2), _ = cv2.fitEllipse(outline)
-        return float(geometry.perimeter(max(d1, d2) / 2, min(d1, d2) / 2))
-
-    for plane, probability in maps.items():
-        print(f"measure, {plane}: {median_ms(lambda p=probability, q=plane: measure(p, q, 0.5)):.2f} ms")
-    print(f"OpenCV, head: {median_ms(recipe):.2f} ms, error {0.5 * (recipe() - head.perimeter):+.2f} mm; "
-          f"measure {measure(maps['head'], 'head', 0.5).hc_mm - 0.5 * head.perimeter:+.2f} mm")  # fmt: skip
-
-
-def median_ms(call: Any, count: int = 200) -> float:
-    taken = []
-    for _ in range(count):
-        start = time.perf_counter()
-        call()
-        taken.append(time.perf_counter() - start)
-    return 1e3 * float(np.median(taken))
 
 
 if __name__ == "__main__":

@@ -14,9 +14,9 @@ def get_config():
     config.loss.cls_weight = 0.0  # every frame is a head: nothing to tell apart
     config.input_shape = (192, 288)
     config.batch_size = 8
-    config.total_steps = 3600
+    config.total_steps = 5400
     config.eval_every = 600
     config.checkpoint_every = 300
     config.optim.lr = 2e-3
-    config.optim.ema = 0.998
+    config.optim.ema = 0.999
     return config

@@ -1,8 +1,8 @@
 """What a bundle holds: read, write, check. Plain Python.
 
-A bundle is one directory: `bundle.json` beside the exported network (`model.onnx`, `model.stablehlo`) and its
-`MODEL_CARD.md`. The network takes grey frames (B, H, W, 1) uint8, normalises them itself, and gives the map's logits
-(B, H, W) and the planes' logits (B, P), float32.
+A bundle is one directory: `bundle.json` beside the exported network (`model.onnx`, `model.stablehlo`; on demand
+`model.half.onnx`, of half the size) and its `MODEL_CARD.md`. The network takes grey frames (B, H, W, 1) uint8,
+normalises them itself, and gives the map's logits (B, H, W) and the planes' logits (B, P), float32.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from fetal_jax.planes import PLANES
 
 SCHEMA = 1
 INFO = "bundle.json"
-ONNX, STABLEHLO, CARD = "model.onnx", "model.stablehlo", "MODEL_CARD.md"
+ONNX, HALF, STABLEHLO, CARD = "model.onnx", "model.half.onnx", "model.stablehlo", "MODEL_CARD.md"
 DEFAULT = Path(__file__).parent / "bundles" / "default"
 PREPROCESSING = (
     "grey (ITU-R BT.601); the whole frame letterboxed, isotropic in millimetres, centred, black around; "
@@ -64,7 +64,7 @@ def sha256(path: Path) -> str:
 
 def write(folder: Path, info: BundleInfo) -> None:
     """Write `bundle.json` for the files that lie in the folder, with their digests."""
-    files = {name: sha256(folder / name) for name in (ONNX, STABLEHLO, CARD) if (folder / name).is_file()}
+    files = {name: sha256(folder / name) for name in (ONNX, HALF, STABLEHLO, CARD) if (folder / name).is_file()}
     text = json.dumps(asdict(info) | {"files": files}, indent=2)
     (folder / INFO).write_text(text + "\n")
 
@@ -112,7 +112,7 @@ def _check_values(path: Path, saved: dict[str, Any]) -> None:
         "planes": isinstance(planes, list) and planes and set(map(str, planes)) <= set(PLANES),
         "input_shape": isinstance(shape, list) and len(shape) == 2 and all(isinstance(v, int) and v > 0 for v in shape),
         "flip_average": isinstance(saved["flip_average"], bool),
-        "files": isinstance(files, dict) and set(files) <= {ONNX, STABLEHLO, CARD},
+        "files": isinstance(files, dict) and set(files) <= {ONNX, HALF, STABLEHLO, CARD},
         "temperature": isinstance(temperature, int | float) and 0.01 < temperature < 100,
         "intervals": isinstance(intervals, dict)
         and all(isinstance(i, dict) and set(i) == {"level", "factor"} for i in intervals.values()),

@@ -47,13 +47,16 @@ def load_run(workdir: Path) -> tuple[Any, Any, int, dict[str, Any]]:
     return config, state.ema, step, meta
 
 
-def write_bundle(workdir: Path, out: Path, with_onnx: bool, metrics: Path | None = None) -> None:
+def write_bundle(
+    workdir: Path, out: Path, with_onnx: bool, with_half: bool = False, metrics: Path | None = None
+) -> None:
     """Export the newest checkpoint of a run into a bundle directory.
 
     Args:
       workdir: of `fetal-jax train`.
       out: the bundle; made, or overwritten if it is one.
       with_onnx: also write `model.onnx`, which `measure` runs.
+      with_half: also write `model.half.onnx`, of half the size.
       metrics: `metrics.json` of `fetal-jax evaluate`, to stand in `bundle.json`.
 
     Raises:
@@ -64,15 +67,18 @@ def write_bundle(workdir: Path, out: Path, with_onnx: bool, metrics: Path | None
     if out.exists() and any(out.iterdir()) and not (out / bundle.INFO).is_file():
         raise UserError(f"{out} is not empty and no bundle: give another --out")
     out.mkdir(parents=True, exist_ok=True)
-    for name in (bundle.ONNX, bundle.STABLEHLO):
+    for name in (bundle.ONNX, bundle.HALF, bundle.STABLEHLO):
         (out / name).unlink(missing_ok=True)
     params = jax.tree.map(np.asarray, params)
 
     (out / bundle.STABLEHLO).write_bytes(stablehlo(config, params))
-    if with_onnx:
+    if with_onnx or with_half:
         onnx_graph = _onnx_graph()
         graph = onnx_graph.build(params, config.model, tuple(config.input_shape))
-        (out / bundle.ONNX).write_bytes(graph.SerializeToString())
+        if with_onnx:
+            (out / bundle.ONNX).write_bytes(graph.SerializeToString())
+        if with_half:
+            (out / bundle.HALF).write_bytes(onnx_graph.half(graph).SerializeToString())
 
     info = replace(
         train.bundle_info(config),

@@ -90,6 +90,14 @@ def test_a_wrong_call_leaves_by_the_door():
     refused(fetal_jax("growth", "--hc=29"), "HC 29 mm is outside 75 to 420")
 
 
+def test_a_reader_that_stops_early_is_no_error():
+    command = [sys.executable, "-m", "fetal_jax.cli.main", "growth", *PATIENT]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+        run.stdout.close()
+        assert run.stderr.read() == ""
+    assert run.returncode == 141  # as a shell reports SIGPIPE
+
+
 def test_a_chart_without_matplotlib_names_the_extra(tmp_path):
     code = (
         "import sys; sys.modules['matplotlib'] = None\n"

@@ -51,10 +51,14 @@ def fit_shaft(probability: Array) -> Found | None:
     half_length, half_width = 2.2 * np.sqrt(variance[1]) + 4, 3 * np.sqrt(variance[0]) + 4
     s = np.arange(-half_length, half_length + STEP, STEP)
     t = np.arange(-half_width, half_width + STEP, STEP)
-    grid = middle + s[:, None, None] * along + t[None, :, None] * side - HALF_PIXEL
-    strip = ndimage.map_coordinates(probability, [grid[..., 1], grid[..., 0]], order=1, mode="constant")
+    to_map = STEP * np.stack([along, side], 1)[::-1]  # (row, column) of the map for a sample's two indices
+    corner = (middle + s[0] * along + t[0] * side - HALF_PIXEL)[::-1]
+    strip = ndimage.affine_transform(
+        probability, to_map, corner, (len(s), len(t)), order=1, mode="constant", prefilter=False
+    )
 
-    width = strip.sum(1) * STEP
+    mass_at = strip.sum(1)
+    width = mass_at * STEP
     plateau = float(np.median(width[width > width.max() / 2]))
     above = np.flatnonzero(width >= plateau / 2)
     first, last = above[0], above[-1]
@@ -63,7 +67,7 @@ def fit_shaft(probability: Array) -> Found | None:
     ends = [_crossing(s, width, first - 1, plateau / 2), _crossing(s, width, last, plateau / 2)]
 
     # the middle line near an end, a straight line over the two widths before it
-    centre = (strip * t).sum(1) / np.maximum(strip.sum(1), 1e-9)
+    centre = strip @ t / np.maximum(mass_at, 1e-9)
     corners = []
     for end, inward in zip(ends, (1.0, -1.0), strict=True):
         depth = (s - end) * inward

@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--workdir", type=Path, help="a run: its newest checkpoint")
     source.add_argument("--bundle", type=Path)
-    parser.add_argument("--runtime", default="onnx", choices=["onnx", "jax"], help="what runs a bundle")
+    parser.add_argument("--runtime", default="onnx", choices=["onnx", "onnx-half", "jax"], help="what runs a bundle")
     parser.add_argument("--dataset", help="default: the one that it was trained on")
     parser.add_argument("--data-dir", type=Path, help="default: the run's own, or runs/data")
     parser.add_argument("--split", default="test")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
+import signal
 import sys
 
 from fetal_jax.errors import UserError
@@ -41,10 +43,17 @@ def main(argv: list[str] | None = None) -> int:
     if unknown:
         parser.error(f"{args.command} does not know {' '.join(unknown)}")
     try:
-        return int(module.run(args, rest) or 0)
+        code = int(module.run(args, rest) or 0)
+        sys.stdout.flush()
+        return code
     except UserError as e:
         print(f"fetal-jax {args.command}: {e}", file=sys.stderr)
         return 2
+    except (
+        BrokenPipeError
+    ):  # `fetal-jax growth ... | head`: who reads has had enough; Python's own last flush must pass
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
 
 
 if __name__ == "__main__":

@@ -80,7 +80,8 @@ class Predictor:
 
         Args:
           path: its directory.
-          runtime: "onnx" (ONNX Runtime, the base install) or "jax" (StableHLO).
+          runtime: "onnx" (ONNX Runtime, the base install), "onnx-half" (its weights in half precision) or "jax"
+            (StableHLO).
 
         Raises:
           UserError: no bundle, a damaged or newer one, or a runtime that is not installed.

@@ -21,12 +21,12 @@ def load(folder: Path, info: BundleInfo, runtime: str) -> Any:
     Raises:
       UserError: the bundle has no file for that runtime, or the runtime is not installed.
     """
-    loaders = {"onnx": (bundle.ONNX, _onnx), "jax": (bundle.STABLEHLO, _stablehlo)}
+    loaders = {"onnx": (bundle.ONNX, _onnx), "onnx-half": (bundle.HALF, _onnx), "jax": (bundle.STABLEHLO, _stablehlo)}
     if runtime not in loaders:
         raise UserError(f"runtime {runtime!r} is unknown; there are {', '.join(loaders)}")
     name, loader = loaders[runtime]
     if name not in info.files:
-        raise UserError(f"{folder} has no {name}: export it again with fetal-jax export --onnx")
+        raise UserError(f"{folder} has no {name}: export it again with fetal-jax export --onnx --half")
     return loader(folder / name)
 
 
