@@ -60,7 +60,7 @@ def example(
     Args:
       image: the frame.
       plane: one of `planes.PLANES`.
-      shape: what is measured in it, or None for a frame without it.
+      shape: what is measured in it; None where nobody measured a head, abdomen or femur, or the frame has none.
       spacing_mm: mm per pixel, NaN where unknown.
       subject: what a split must not cross.
       device: the machine, "" where unknown.
@@ -68,7 +68,8 @@ def example(
       millimetres: any of `MILLIMETRES`, where the source states it.
     """
     inside = np.zeros(image.shape, np.uint8) if shape is None else geometry.mask(shape, *image.shape).astype(np.uint8)
-    kind = {geometry.Ellipse: "ellipse", geometry.Shaft: "shaft", type(None): "none"}[type(shape)]
+    without = "unknown" if plane in planes.SHAPE_OF_PLANE else "none"
+    kind = {geometry.Ellipse: "ellipse", geometry.Shaft: "shaft", type(None): without}[type(shape)]
     return {
         "image": png(image),
         "segmentation_mask": png(inside),

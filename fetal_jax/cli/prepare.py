@@ -14,9 +14,14 @@ from fetal_jax.data.source import Split, builder
 from fetal_jax.errors import UserError
 from fetal_jax.images import write_png
 
+LISTED = 50  # of what is missing; 12,358 of 12,400 frames may be
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", help="fetal_phantom[/small|/large] or hc18[/examinations|/benchmark]")
+    parser.add_argument(
+        "name",
+        help="fetal_phantom[/small|/large], fetal_planes[/official|/biometry] or hc18[/examinations|/benchmark]",
+    )
     parser.add_argument("--manual-dir", type=Path, help="the data set's own folder, where it is not drawn")
     parser.add_argument("--data-dir", type=Path, default=Path("runs/data"))
     parser.add_argument("--contact-sheet", type=Path, metavar="FILE.png", help="draw examples with their geometry")
@@ -25,12 +30,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, overrides: list[str]) -> None:
     """Build a data set and decode what is trained on. What is missing of a partial one is listed."""
-    needs_folder = args.name.partition("/")[0] == "hc18"
-    if needs_folder and (args.manual_dir is None or not args.manual_dir.is_dir()):
+    base = args.name.partition("/")[0]
+    if (args.manual_dir is None and base == "hc18") or (args.manual_dir and not args.manual_dir.is_dir()):
         raise UserError(f"{args.manual_dir or args.name}: give the data set's folder with --manual-dir")
     if args.contact_sheet and (args.contact_sheet.suffix != ".png" or not args.contact_sheet.parent.is_dir()):
         raise UserError(f"{args.contact_sheet}: give --contact-sheet a .png file in a folder that is there")
-    options = {"allow_partial": args.allow_partial} if needs_folder else {}
+    options = {"allow_partial": args.allow_partial} if base != "fetal_phantom" else {}
     made = builder(args.name, args.data_dir, **options)
     found = Path(made.data_dir).is_dir()
     tfds.display_progress_bar(True)
@@ -44,8 +49,12 @@ def run(args: argparse.Namespace, overrides: list[str]) -> None:
     if args.contact_sheet:
         write_png(args.contact_sheet, contact_sheet(list(splits.values()), recipe.defaults()))
         print(f"See {args.contact_sheet}")
+    for fault, count in getattr(made, "faults", {}).items():
+        print(f"{count:6d}  {fault}")
     missing = getattr(made, "missing", [])
-    for line in missing:
+    for line in missing[:LISTED]:
         print(f"missing: {line}")
     if missing:
-        print(f"{len(missing)} missing, left out as --allow-partial asks")
+        print(
+            f"{len(missing)} missing or left out" + (f"; the first {LISTED} are named" if len(missing) > LISTED else "")
+        )

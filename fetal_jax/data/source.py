@@ -18,7 +18,7 @@ from fetal_jax.geometry import Ellipse, Shaft
 from fetal_jax.planes import GEOMETRIES, PLANES
 
 Array = NDArray[Any]
-BUILDERS = ("fetal_phantom", "hc18")
+BUILDERS = ("fetal_phantom", "fetal_planes", "hc18")
 TRUTHS = ("hc_mm", "ac_mm", "fl_mm", "bpd_mm", "ofd_mm")
 SHAPES: dict[str, type[Ellipse | Shaft]] = {"ellipse": Ellipse, "shaft": Shaft}
 

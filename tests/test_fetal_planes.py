@@ -1,0 +1,204 @@
+"""FETAL_PLANES_DB's folder: calipers into geometry, splits, download, and what is refused."""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import math
+import shutil
+import threading
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fetal_jax.data.source import Split, builder
+from fetal_jax.errors import UserError
+from fetal_jax.geometry import Ellipse
+from tfds_builders.fetal_planes import calipers, fetal_planes_dataset_builder, folder
+
+PLANES = ("Other", "Fetal abdomen", "Fetal brain", "Maternal cervix", "Fetal femur", "Fetal thorax")
+TABLE = "FETAL_PLANES_DB_data.csv"
+FP = Path("landmarks", "annotations", "FP")
+COMMON = "image_name,center_w,center_h,px_to_mm_rate,Split"
+HEADERS = {s: f"{COMMON}," + ",".join(f"{d}_{i}_{a}" for d in ds for i in "12" for a in "xy")
+           for s, ds in calipers.DIAMETERS.items()}  # fmt: skip
+
+
+def draw_fetal_planes(home: Path, women: int = 30) -> None:
+    """A folder in the data set's layout, drawn by us: each woman has a frame of every plane; calipers in pixels."""
+    (home / "Images").mkdir(parents=True)
+    (home / FP).mkdir(parents=True)
+    rng = np.random.default_rng(3)
+    table = ["Image_name;Patient_num;Plane;Brain_plane;Operator;US_Machine;Train "]
+    marks = {structure: [header] for structure, header in HEADERS.items()}
+    for woman in range(1, women + 1):
+        for k, plane in enumerate(PLANES, start=1):
+            name = f"Patient{woman:05d}_Plane{k}_1_of_1"
+            cv2.imwrite(str(home / "Images" / f"{name}.png"), rng.integers(0, 90, (90, 120), dtype=np.uint8))
+            table.append(f"{name};{woman};{plane};Not A Brain;Other;Aloka;{int(woman % 3 > 0)} ")
+            common = f"{name}.png,60.0,45.0,1.0,{'Test' if woman % 4 == 0 and k == 3 else 'Train'}"
+            if k in (2, 3):
+                marks["Abdomen" if k == 2 else "Head"].append(f"{common},20,45,100,45,60,15,60,75")
+            if k == 5:
+                marks["Femur"].append(f"{common},30,45,80,45")
+    (home / TABLE).write_text("\n".join(table) + "\n")
+    for structure, lines in marks.items():
+        (home / FP / f"{structure}.csv").write_text("\n".join(lines) + "\n")
+
+
+@pytest.fixture
+def home(tmp_path):
+    draw_fetal_planes(tmp_path / "set")
+    return tmp_path / "set"
+
+
+def prepare(home, data_dir, config="official", **options):
+    made = builder(f"fetal_planes/{config}", data_dir, **options)
+    made.download_and_prepare(download_config=tfds.download.DownloadConfig(manual_dir=home))
+    return made
+
+
+@given(
+    st.floats(20, 60), st.floats(0.6, 0.95), st.floats(-math.pi / 2, 1.57), st.floats(-14, 14), st.booleans(),
+    st.booleans(),
+)  # fmt: skip
+def test_two_diameters_keep_their_lengths(a, ratio, theta, skew, turned, swapped):
+    ellipse = Ellipse(60, 45, a, a * ratio, theta)
+    ends = ellipse.ends.reshape(2, 2, 2)
+    turn = [np.array([[np.cos(r), -np.sin(r)], [np.sin(r), np.cos(r)]]) for r in np.radians([-skew / 2, skew / 2])]
+    ends = np.stack([(e - (60, 45)) @ t.T + (60, 45) for e, t in zip(ends, turn, strict=True)])
+    if turned:
+        ends[0] = ends[0, ::-1]
+    found = calipers.ellipse_of_diameters(ends[::-1] if swapped else ends)
+    assert found is not None
+    np.testing.assert_allclose(np.asarray(found)[:4], np.asarray(ellipse)[:4], rtol=1e-9)
+    assert abs(math.sin(found.theta - theta)) < 1e-9
+
+
+def test_diameters_that_are_none():
+    square = Ellipse(60, 45, 40, 30, 0.3).ends.reshape(2, 2, 2)
+    assert calipers.ellipse_of_diameters(square + np.array([[[8.1, 0.0]], [[0.0, 0.0]]])) is None
+    assert calipers.ellipse_of_diameters(np.array([[[0.0, 0], [80, 0]], [[40 - 12, -30], [40 + 12, 30]]])) is None
+
+
+def test_a_whole_set(home, tmp_path):
+    made = prepare(home, tmp_path / "data")
+    splits = {name: Split("fetal_planes/official", name, tmp_path / "data") for name in made.info.splits}
+    women = [{f.subject for f in frames_of(split)} for split in splits.values()]
+    assert sum(map(len, women)) == len(set.union(*women)) == 30
+    assert {int(w) % 3 for w in women[list(splits).index("test")]} == {0}
+    frames = {f.plane: f for f in frames_of(splits["train"])}
+    assert {p: f.geometry for p, f in frames.items()} == {
+        "other": "none", "abdomen": "ellipse", "head": "ellipse", "cervix": "none", "femur": "shaft", "thorax": "none",
+    }  # fmt: skip
+    np.testing.assert_allclose(np.asarray(frames["head"].shape)[:4], (60.5, 45.5, 40, 30))
+    assert frames["head"].truth_mm["ofd_mm"] == 80
+    assert frames["femur"].truth_mm == {"fl_mm": 50}
+
+
+def test_a_woman_is_test_if_any_file_says_so(home, tmp_path):
+    made = prepare(home, tmp_path / "data", "biometry")
+    test = Split("fetal_planes/biometry", "test", tmp_path / "data")
+    assert {int(f.subject) for f in frames_of(test)} == {4, 8, 12, 16, 20, 24, 28}
+    assert {f.plane for f in frames_of(test)} == {"head", "abdomen", "femur"}
+    assert sum(s.num_examples for s in made.info.splits.values()) == 90
+
+
+@pytest.mark.parametrize(
+    ("structure", "old", "new", "fault", "shaped"),
+    [
+        ("Head", "45.0,1.0", "45.0,0.01", "not within 10 to 145 mm", False),
+        ("Head", "45.0,1.0", "45.0,", "no usable rate", True),
+        ("Head", "45.0,1.0", "45.0,-1", "no usable rate", True),
+        ("Femur", "45.0,1.0", "45.0,2.1", "not within 5 to 90 mm", False),
+        ("Femur", "60.0,45.0,", "320,196,", "Aloka", True),
+        ("Femur", "30,45,80,45", "30,45,30,45", "equal", False),
+        ("Femur", "30,45,80,45", "-9,45,80,45", "a little outside", True),
+        ("Femur", "30,45,80,45", "-29,45,40,45", "over 25 %", False),
+    ],
+)
+def test_faults_are_found_by_rule(home, structure, old, new, fault, shaped):
+    spoil(home / FP / f"{structure}.csv", old, new)
+    found = calipers.read(home / FP, {p.stem for p in (home / "Images").iterdir()})
+    assert [(fault in name, n) for name, n in found.faults.items()] == [(True, 1)]
+    first = found.calipers[f"Patient00001_Plane{3 if structure == 'Head' else 5}_1_of_1.png"]
+    assert (first.shape is not None) == shaped
+    assert math.isnan(first.spacing_mm) == ("outside, kept" not in fault and "a little" not in fault)
+
+
+def frames_of(split):
+    return [split[i] for i in range(len(split))]
+
+
+def spoil(path, old, new):
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "message"),
+    [
+        (TABLE, ";Plane;", ";Plan;", "needs the columns .* separated by ;"),
+        (TABLE, "Plane2_1_of_1", "Plane1_1_of_1", "line 3: .* twice"),
+        (TABLE, "Fetal brain", "Brain", "has plane 'Brain'"),
+        (TABLE, ";1 \n", ";2 \n", "has Train '2'"),
+        (FP / "Head.csv", "bpd_2_y", "bpd", "has no column bpd_2_y"),
+        (FP / "Head.csv", "Patient00002", "Patient00001", "line 3: .* twice"),
+        (FP / "Head.csv", "Patient00002", "Patient00777", "is no frame of the data set"),
+        (FP / "Femur.csv", "30,45", "x,45", "no number"),
+    ],
+)
+def test_a_spoilt_table_is_named(home, tmp_path, file, old, new, message):
+    spoil(home / file, old, new)
+    with pytest.raises(UserError, match=message):
+        prepare(home, tmp_path / "data")
+    assert not list((tmp_path / "data").rglob("*.array_record*"))
+
+
+def test_a_partial_set_builds_when_asked_for(home, tmp_path):
+    (home / "Images" / "Patient00001_Plane1_1_of_1.png").unlink()
+    with pytest.raises(UserError, match=r"lacks Images/Patient00001_Plane1_1_of_1.png .*--allow-partial"):
+        prepare(home, tmp_path / "data")
+    assert prepare(home, tmp_path / "data", allow_partial=True).missing == ["Images/Patient00001_Plane1_1_of_1.png"]
+
+
+def test_a_damaged_frame_is_left_out_and_listed(home, tmp_path):
+    path = home / "Images" / "Patient00001_Plane3_1_of_1.png"
+    path.write_bytes(path.read_bytes()[:500])
+    made = prepare(home, tmp_path / "data")
+    assert len(made.missing) == 1
+    assert path.name in made.missing[0]
+    assert sum(s.num_examples for s in made.info.splits.values()) == 179
+
+
+def test_a_folder_one_level_off(home, tmp_path):
+    for wrong in (tmp_path, home / "Images"):
+        with pytest.raises(UserError, match=f"give {home} with --manual-dir"):
+            folder.find(wrong)
+
+
+def test_the_archive_is_downloaded(home, tmp_path, monkeypatch):
+    archive = shutil.make_archive(str(tmp_path / "served" / "FETAL_PLANES_ZENODO"), "zip", home)
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(Path(archive).parent))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/FETAL_PLANES_ZENODO.zip"
+        monkeypatch.setattr(fetal_planes_dataset_builder, "ARCHIVE", url)
+        made = prepare(None, tmp_path / "data")
+        server.shutdown()
+    assert sum(s.num_examples for s in made.info.splits.values()) == 180
+
+
+def test_real_frames(data_dir, tmp_path):
+    home = data_dir / "fetal_planes"
+    made = prepare(home, tmp_path, allow_partial=True)
+    assert sum(s.num_examples for s in made.info.splits.values()) == 42
+    assert made.faults["Head: not within 10 to 145 mm, dropped"] == 3
+    assert made.faults["Head: a little outside the frame, kept"] == 35
+    assert made.faults["Femur: not within 5 to 90 mm, dropped"] == 5

@@ -1,0 +1,1 @@
+"""FETAL_PLANES_DB: routine frames of six planes, some with calipers and millimetres."""

@@ -1,0 +1,169 @@
+"""Calipers of the multi-centre fetal biometry benchmark (arXiv 2512.16710) on frames of FETAL_PLANES_DB."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fetal_jax.errors import UserError
+from fetal_jax.geometry import HALF_PIXEL, Ellipse, Shaft
+
+Array = NDArray[Any]
+
+ANNOTATIONS = Path("landmarks", "annotations", "FP")
+DIAMETERS = {"Head": ("ofd", "bpd"), "Abdomen": ("tad", "apad"), "Femur": ("fl",)}
+PLAUSIBLE_MM = {"Head": (10, 145), "Abdomen": (10, 150), "Femur": (5, 90)}
+"""What a diameter or a femur of 11 to 42 weeks can be: the set holds heads under 1 mm and femurs of 138 mm."""
+MOST_DEGREES_OFF_SQUARE = 15
+MOST_APART = 0.10  # of the longer diameter, between the two midpoints
+MOST_OUTSIDE = 0.25  # of the length; 35 real heads reach out of their frame by less
+ALOKA = (640, 392)
+"""Frames whose femur scale is not to be trusted: FL of one patient spreads by 43 %, elsewhere by 2 %."""
+
+
+@dataclass(frozen=True)
+class Calipers:
+    """What the benchmark says of one frame. `shape` is None and `spacing_mm` NaN where a rule dropped it."""
+
+    shape: Ellipse | Shaft | None
+    spacing_mm: float
+    millimetres: dict[str, float]
+    size: tuple[int, int]  # width, height of the frame that they were set on
+    test: bool
+
+
+@dataclass
+class Benchmark:
+    """All calipers by file name, the patients of the test side, and how often each rule fell."""
+
+    calipers: dict[str, Calipers] = field(default_factory=dict)
+    test_patients: set[int] = field(default_factory=set)
+    faults: Counter[str] = field(default_factory=Counter)
+
+
+def find(folder: Path) -> Path | None:
+    """The annotations in the data set's folder or beside it."""
+    return next((p / ANNOTATIONS for p in (folder, folder.parent) if (p / ANNOTATIONS).is_dir()), None)
+
+
+def read(folder: Path, frames: set[str]) -> Benchmark:
+    """The three files. Two diameters make an ellipse, two ends a shaft.
+
+    Args:
+      folder: holds `Head.csv`, `Abdomen.csv` and `Femur.csv`.
+      frames: the names that the data set's own table lists.
+
+    Raises:
+      UserError: a file or column is missing, a frame stands twice or is none of the data set's, a number is none.
+    """
+    found = Benchmark()
+    for structure, diameters in DIAMETERS.items():
+        path = folder / f"{structure}.csv"
+        if not path.is_file():
+            raise UserError(f"{path} is missing: copy the benchmark's three files, or take landmarks/ away")
+        points = [f"{d}_{i}_{axis}" for d in diameters for i in (1, 2) for axis in "xy"]
+        needed = {"image_name", "px_to_mm_rate", "center_w", "center_h", "Split", *points}
+        with path.open(newline="") as f:
+            reader = csv.DictReader(f)
+            absent = sorted(needed - set(reader.fieldnames or ()))
+            if absent:
+                raise UserError(f"{path} has no column {absent[0]}: copy it again, comma-separated")
+            for line, row in enumerate(reader, start=2):
+                _add(found, structure, row, points, frames, f"{path}, line {line}")
+    return found
+
+
+def _add(found: Benchmark, structure: str, row: dict[str, str], points: list[str], frames: set[str], at: str) -> None:
+    name = row["image_name"]
+    if name in found.calipers:
+        raise UserError(f"{at}: {name} stands there twice; remove one")
+    if name.removesuffix(".png") not in frames:
+        raise UserError(f"{at}: {name} is no frame of the data set; remove the row")
+    if row["Split"] not in ("Train", "Test"):
+        raise UserError(f"{at}: Split is {row['Split']!r}, not Train or Test")
+    try:
+        ends = np.array([float(row[p]) for p in points]).reshape(-1, 2, 2)
+        size = (round(2 * float(row["center_w"])), round(2 * float(row["center_h"])))
+        rate = float(row["px_to_mm_rate"] or "nan")
+    except (TypeError, ValueError):
+        raise UserError(
+            f"{at}: {name} has a caliper, centre or rate that is no number; mend or remove the row"
+        ) from None
+    test = row["Split"] == "Test"
+    if test:
+        found.test_patients.add(patient(name))
+    spacing, fault = _spacing(structure, rate, size)
+    if fault:
+        found.faults[f"{structure}: {fault}"] += 1
+    shape, fault = _shape(structure, ends + HALF_PIXEL, size, rate)
+    if fault:
+        found.faults[f"{structure}: {fault}"] += 1
+    millimetres = _millimetres(structure, ends, shape, spacing) if shape else {}
+    found.calipers[name] = Calipers(shape, spacing if shape else math.nan, millimetres, size, test)
+
+
+def patient(name: str) -> int:
+    """The woman's number in a frame's name."""
+    return int(name[len("Patient") :].split("_")[0])
+
+
+def _spacing(structure: str, rate: float, size: tuple[int, int]) -> tuple[float, str]:
+    if not (math.isfinite(rate) and rate > 0):
+        return math.nan, "no usable rate, spacing unknown"
+    if structure == "Femur" and size == ALOKA:
+        return math.nan, "scale of an Aloka femur not trusted, spacing unknown"
+    return rate, ""
+
+
+def _shape(structure: str, ends: Array, size: tuple[int, int], rate: float) -> tuple[Ellipse | Shaft | None, str]:
+    """The structure in pixels, or None and the rule that dropped it. A rule that only flags gives both."""
+    lengths = np.hypot(*np.moveaxis(ends[:, 1] - ends[:, 0], -1, 0))
+    if not np.isfinite(ends).all() or (lengths == 0).any():
+        return None, "end points equal or not finite, dropped"
+    low, high = PLAUSIBLE_MM[structure]
+    if rate > 0 and not ((low <= lengths * rate) & (lengths * rate <= high)).all():
+        return None, f"not within {low} to {high} mm, dropped"
+    outside = float(np.maximum(-ends, ends - np.array(size)).max())
+    if outside > MOST_OUTSIDE * lengths.max():
+        return None, "over 25 % of its length outside the frame, dropped"
+    shape = Shaft.from_ends(ends[0], math.nan) if structure == "Femur" else ellipse_of_diameters(ends)
+    if shape is None:
+        return None, "diameters over 15 degrees off square or 10 % apart, dropped"
+    return shape, "a little outside the frame, kept" if outside > 0 else ""
+
+
+def ellipse_of_diameters(ends: Array) -> Ellipse | None:
+    """The ellipse of two diameters, (2, 2, 2): each two ends (x, y) in pixels.
+
+    Centre: the mean of the four ends. Axes: the nearest orthogonal pair of directions, each diameter turned by half
+    of what they are off square, with the two lengths kept. None where they are too far off square or apart.
+    """
+    first, second = ends[:, 1] - ends[:, 0]
+    lengths = np.hypot(*first), np.hypot(*second)
+    angles = np.arctan2(first[1], first[0]), np.arctan2(second[1], second[0])
+    # from first to second, in (0, pi): their ends have no order
+    between = (angles[1] - angles[0]) % np.pi
+    excess = between - np.pi / 2
+    apart = np.hypot(*(ends[0].mean(0) - ends[1].mean(0)))
+    if abs(excess) > np.radians(MOST_DEGREES_OFF_SQUARE) or apart > MOST_APART * max(lengths):
+        return None
+    direction = angles[0] + excess / 2
+    c, s = np.cos(direction), np.sin(direction)
+    matrix = np.array([[c * lengths[0], -s * lengths[1]], [s * lengths[0], c * lengths[1]]]) / 2
+    return Ellipse.from_matrix(ends.mean((0, 1)), matrix)
+
+
+def _millimetres(structure: str, ends: Array, shape: Ellipse | Shaft, spacing_mm: float) -> dict[str, float]:
+    """The calipers' own lengths and, of two of them, the ellipse's circumference."""
+    lengths = np.hypot(*np.moveaxis(ends[:, 1] - ends[:, 0], -1, 0)) * spacing_mm
+    own = {f"{d}_mm": float(length) for d, length in zip(DIAMETERS[structure], lengths, strict=True)}
+    if isinstance(shape, Ellipse):
+        own["hc_mm" if structure == "Head" else "ac_mm"] = shape.perimeter * spacing_mm
+    return own

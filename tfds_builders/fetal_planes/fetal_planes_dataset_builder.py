@@ -1,0 +1,125 @@
+"""TFDS builder of FETAL_PLANES_DB (Burgos-Artizzu et al., Sci Rep 2020, doi 10.1038/s41598-020-67076-5; CC BY 4.0)."""
+
+from __future__ import annotations
+
+import math
+import zipfile
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import tensorflow_datasets as tfds
+from absl import logging
+
+from fetal_jax.errors import UserError
+from fetal_jax.images import read_image
+from fetal_jax.preprocess import to_grey
+from tfds_builders import features
+from tfds_builders.fetal_planes import calipers, folder
+
+ARCHIVE = "https://zenodo.org/records/3904280/files/FETAL_PLANES_ZENODO.zip"
+
+
+class Builder(tfds.core.GeneratorBasedBuilder):
+    """FETAL_PLANES_DB's frames, with the geometry and scale of the benchmark's calipers where those are there.
+
+    Configs: `official` takes the data set's own test flag; `biometry` only frames with calipers, and as test every
+    woman whom any file of the benchmark (arXiv 2512.16710) tests on. Both cut a validation split by woman.
+    """
+
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES: ClassVar[dict[str, str]] = {"1.0.0": "First release."}
+    BUILDER_CONFIGS: ClassVar[list[tfds.core.BuilderConfig]] = [
+        tfds.core.BuilderConfig(name="official", description="all frames, the data set's train and test flag"),
+        tfds.core.BuilderConfig(name="biometry", description="frames with calipers, the split of arXiv 2512.16710"),
+    ]
+
+    MANUAL_DOWNLOAD_INSTRUCTIONS = (  # not needed: without a folder the archive is downloaded
+        "Give the folder that holds Images/ and FETAL_PLANES_DB_data.csv (Zenodo record 3904280)."
+    )
+
+    def __init__(self, *, allow_partial: bool = False, **kwargs: Any):
+        self.allow_partial = allow_partial
+        self.missing: list[str] = []
+        self.faults: Counter[str] = Counter()
+        super().__init__(**kwargs)
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description="Routine second- and third-trimester ultrasound frames of six planes; heads, abdomens and "
+            "femurs with their geometry and millimetres where calipers were set.",
+            features=features.features(),
+            homepage="https://zenodo.org/records/3904280",
+            license="CC BY 4.0",
+        )
+
+    def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[tuple[str, dict[str, Any]]]]:
+        home = folder.find(source(dl_manager))
+        table = folder.read(home)
+        marks = calipers.find(home)
+        found = calipers.read(marks, {row.frame.stem for row in table}) if marks else calipers.Benchmark()
+        rows, self.missing = folder.present(table, home, self.allow_partial)
+        self.faults.update(found.faults)
+        tests = None
+        if self.builder_config.name == "biometry":
+            if not found.calipers:
+                raise UserError(f"{home} has no {calipers.ANNOTATIONS} in it or beside it: add it, or build official")
+            tests = found.test_patients
+            rows = [row for row in rows if row.name in found.calipers and found.calipers[row.name].shape]
+        splits = folder.split(rows, tests)
+        empty = [name for name, part in splits.items() if not part]
+        if empty and not self.allow_partial:
+            raise UserError(f"{home}: of {len(rows)} frames none falls into {', '.join(empty)}; copy the whole set")
+        self.missing += [f"the split {name}: none of its frames is here" for name in empty]
+        return {name: self._generate_examples(part, found.calipers) for name, part in splits.items() if part}
+
+    def _generate_examples(
+        self, rows: list[folder.Row], marks: dict[str, calipers.Calipers]
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        for row in rows:
+            try:
+                yield row.name, example(row, marks.get(row.name))
+            except UserError as e:  # one bad frame does not cost 12,399 good ones
+                self.missing.append(str(e))
+                logging.warning("left out: %s", e)
+        for fault, count in self.faults.items():
+            logging.info("%s: %d", fault, count)
+
+
+def source(dl_manager: Any) -> Path:
+    """The folder given with `--manual-dir`, else the archive, downloaded and unpacked."""
+    try:
+        return Path(dl_manager.manual_dir)
+    except AssertionError:  # TFDS: none was given, or there is nothing in it
+        archive = Path(dl_manager.download(ARCHIVE))
+        unpacked = archive.with_name(f"{archive.name}.unpacked")
+        if not unpacked.is_dir():  # TFDS itself unpacks with TensorFlow alone
+            unfinished = unpacked.with_name(f"{unpacked.name}.unfinished")
+            with zipfile.ZipFile(archive) as z:
+                z.extractall(unfinished)
+            unfinished.rename(unpacked)
+        return unpacked
+
+
+def example(row: folder.Row, marks: calipers.Calipers | None) -> dict[str, Any]:
+    """The frame of one row, with what the calipers say.
+
+    Raises:
+      UserError: the frame does not decode, or has another size than its calipers were set on.
+    """
+    image = to_grey(read_image(row.frame))
+    if marks and marks.size != image.shape[::-1]:
+        sizes = [f"{w}x{h}" for w, h in (image.shape[::-1], marks.size)]
+        raise UserError(f"{row.frame} is {sizes[0]}, its calipers were set on {sizes[1]}: copy it again")
+    return features.example(
+        image,
+        row.plane,
+        marks.shape if marks else None,
+        marks.spacing_mm if marks else math.nan,
+        subject=f"{row.patient:05d}",
+        device=row.device,
+        filename=row.name,
+        millimetres=marks.millimetres if marks else {},
+    )

@@ -1,0 +1,120 @@
+"""FETAL_PLANES_DB's folder as its authors lay it out: found, checked and split before anything is written."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from fetal_jax.errors import UserError
+from tfds_builders.fetal_planes.calipers import patient
+
+CSV_NAME = "FETAL_PLANES_DB_data.csv"
+COLUMNS = ("Image_name", "Patient_num", "Plane", "US_Machine", "Train ")  # the blank is the data set's own
+PLANE_OF_NAME = {
+    "Other": "other",
+    "Fetal abdomen": "abdomen",
+    "Fetal brain": "head",
+    "Maternal cervix": "cervix",
+    "Fetal femur": "femur",
+    "Fetal thorax": "thorax",
+}
+VALIDATION = 0.1  # of the women who are not tested on
+
+
+@dataclass(frozen=True)
+class Row:
+    """One frame of the data set's table."""
+
+    frame: Path
+    patient: int
+    plane: str
+    device: str
+    train: bool
+
+    @property
+    def name(self) -> str:
+        """The frame's file name."""
+        return self.frame.name
+
+
+def find(folder: Path) -> Path:
+    """The set's own folder: the one given, its `fetal_planes`, or the one folder of an unpacked archive.
+
+    Raises:
+      UserError: the table is in none of them.
+    """
+    for candidate in (folder, folder / "fetal_planes", folder / "FETAL_PLANES_ZENODO"):
+        if (candidate / CSV_NAME).is_file():
+            return candidate
+    near = next((p for p in (folder.parent, *sorted(folder.glob("*/"))) if (p / CSV_NAME).is_file()), None)
+    remedy = f"give {near}" if near else "give the folder of FETAL_PLANES_DB"
+    raise UserError(f"{folder} holds no {CSV_NAME}: {remedy} with --manual-dir")
+
+
+def read(folder: Path) -> list[Row]:
+    """Every row of the table, whether its frame is here or not.
+
+    Raises:
+      UserError: the table is not FETAL_PLANES_DB's, or a row of it is wrong.
+    """
+    table = folder / CSV_NAME
+    with table.open(newline="", encoding="utf-8-sig") as f:
+        reader = csv.DictReader(f, delimiter=";")
+        if not {c.strip() for c in COLUMNS} <= {c.strip() for c in reader.fieldnames or ()}:
+            raise UserError(f"{table}: needs the columns {', '.join(c.strip() for c in COLUMNS)}, separated by ;")
+        entries = [{k.strip(): (v or "").strip() for k, v in e.items() if isinstance(k, str)} for e in reader]
+    rows: dict[str, Row] = {}
+    for line, entry in enumerate(entries, start=2):
+        name, at = entry["Image_name"], f"{table}, line {line}"
+        if name in rows:
+            raise UserError(f"{at}: {name} stands there twice; remove one")
+        if entry["Plane"] not in PLANE_OF_NAME:
+            raise UserError(f"{at}: {name} has plane {entry['Plane']!r}, none of {', '.join(PLANE_OF_NAME)}")
+        if entry["Train"] not in ("0", "1"):
+            raise UserError(f"{at}: {name} has Train {entry['Train']!r}, not 0 or 1")
+        if not name.startswith(f"Patient{entry['Patient_num'].zfill(5)}_"):
+            raise UserError(f"{at}: {name} is not of patient {entry['Patient_num']}; copy the table again")
+        frame = folder / "Images" / f"{name}.png"
+        plane = PLANE_OF_NAME[entry["Plane"]]
+        rows[name] = Row(frame, patient(name), plane, entry["US_Machine"], entry["Train"] == "1")
+    return list(rows.values())
+
+
+def present(rows: list[Row], folder: Path, allow_partial: bool) -> tuple[list[Row], list[str]]:
+    """The rows whose frames are here, and what is missing, each named.
+
+    Raises:
+      UserError: something is missing and `allow_partial` is false, or there is no frame at all.
+    """
+    names = {p.name for p in (folder / "Images").glob("*.png")}
+    here = [row for row in rows if row.name in names]
+    missing = [f"Images/{row.name}" for row in rows if row.name not in names]
+    if not here:
+        raise UserError(f"{folder / 'Images'} holds none of the frames that {CSV_NAME} lists: copy them there")
+    if missing and not allow_partial:
+        raise UserError(
+            f"{folder} lacks {missing[0]} and {len(missing) - 1} more of {len(rows)} frames: "
+            "copy the whole set, or build what is there with --allow-partial"
+        )
+    return here, missing
+
+
+def split(rows: list[Row], test_patients: set[int] | None) -> dict[str, list[Row]]:
+    """`train`, `validation` and `test`, by woman.
+
+    Validation is drawn by a hash of her number, so that a set which is only partly there keeps its splits.
+
+    Args:
+      rows: the frames.
+      test_patients: the women to test on; None takes the data set's own flag.
+    """
+    splits: dict[str, list[Row]] = {"train": [], "validation": [], "test": []}
+    for row in rows:
+        draw = int(hashlib.sha256(f"fetal_planes-{row.patient}".encode()).hexdigest()[:8], 16) / 0x100000000
+        if (not row.train) if test_patients is None else (row.patient in test_patients):
+            splits["test"].append(row)
+        else:
+            splits["validation" if draw < VALIDATION else "train"].append(row)
+    return splits
