@@ -21,6 +21,8 @@ PLATFORMS = ("cpu", "cuda", "tpu")
 
 LICENCES = {
     "hc18": "Weights trained on HC18 (T. L. A. van den Heuvel et al., doi 10.5281/zenodo.1327317), CC BY 4.0.",
+    "fetal_planes": "Weights trained on FETAL_PLANES_DB (X. P. Burgos-Artizzu et al., doi 10.5281/zenodo.3904280), "
+    "CC BY 4.0, and on calipers of arXiv 2512.16710 where they were joined, CC BY-NC-SA 4.0.",
     "fetal_phantom": "Weights trained on drawn frames, Apache-2.0.",
 }
 
