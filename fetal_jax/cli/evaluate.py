@@ -1,4 +1,4 @@
-"""`fetal-jax evaluate --workdir=DIR | --bundle=DIR --out=DIR`"""
+"""`fetal-jax evaluate --workdir=DIR | --bundle=DIR | --predictions=PATH --out=DIR`"""
 
 from __future__ import annotations
 
@@ -15,14 +15,18 @@ from fetal_jax import export, train
 from fetal_jax.data.source import Split
 from fetal_jax.errors import UserError
 from fetal_jax.evaluation.frames import Row, evaluate_frames, summarise
+from fetal_jax.evaluation.predictions import evaluate_predictions
 from fetal_jax.evaluation.report import NAMES, render
 from fetal_jax.inference import Predictor
+
+NOT_CELLS = ("index", "found", "planes", "endpoint_errors", "interval_mm")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--workdir", type=Path, help="a run: its newest checkpoint")
     source.add_argument("--bundle", type=Path)
+    source.add_argument("--predictions", type=Path, help="anybody's: a CSV of geometry or a folder of masks")
     parser.add_argument("--runtime", default="onnx", choices=["onnx", "onnx-half", "jax"], help="what runs a bundle")
     parser.add_argument("--dataset", help="default: the one that it was trained on")
     parser.add_argument("--data-dir", type=Path, help="default: the run's own, or runs/data")
@@ -32,6 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, overrides: list[str]) -> None:
     """Measure a split, write metrics.json, frames.csv and report.html, print the table."""
+    if args.predictions:
+        _run_predictions(args)
+        return
     if args.workdir:
         config, params, step, meta = export.load_run(args.workdir)
         predictor, trained = train.live_predictor(config, params), str(meta["dataset"])
@@ -50,7 +57,6 @@ def run(args: argparse.Namespace, overrides: list[str]) -> None:
         frames = Split(dataset, args.split, data_dir)
         rows = list(tqdm(evaluate_frames(predictor, frames), total=len(frames), unit="frame"))
         summary = summarise(rows)
-        out.mkdir(parents=True, exist_ok=True)
         command = f"fetal-jax evaluate {source} --dataset={dataset} --split={args.split} --out={out}"
         _write(out, f"{title} on {frames.dataset}, {args.split}", summary, rows, frames, command)
         print_table(summary)
@@ -76,11 +82,29 @@ def refuse_other_split(trained: str, dataset: str, split: str) -> None:
             )
 
 
+def _run_predictions(args: argparse.Namespace) -> None:
+    if not args.dataset:
+        raise UserError("--predictions needs --dataset: give the data set that they are of")
+    frames = Split(args.dataset, args.split, args.data_dir or Path("runs/data"))
+    rows = list(evaluate_predictions(args.predictions, frames))
+    summary = summarise(rows)
+    given = f"--predictions={args.predictions} --dataset={args.dataset} --split={args.split}"
+    title = f"{args.predictions} on {frames.dataset}, {args.split}"
+    _write(args.out, title, summary, rows, frames, f"fetal-jax evaluate {given} --out={args.out}")
+    print_table(summary)
+    print(f"See {args.out / 'report.html'}")
+
+
 def _write(out: Path, title: str, summary: dict[str, Any], rows: list[Row], frames: Split, command: str) -> None:
+    out.mkdir(parents=True, exist_ok=True)
     (out / "metrics.json").write_text(json.dumps(summary | {"data": frames.fingerprint}, indent=2) + "\n")
     (out / "report.html").write_text(render(title, summary, rows, frames, command))
     with (out / "frames.csv").open("w", newline="") as f:
-        columns = [c for c in Row.__dataclass_fields__ if c not in ("index", "found")] + ["flags"]
+        columns = [
+            c
+            for c in Row.__dataclass_fields__
+            if c not in ("index", "found", "planes", "endpoint_errors", "interval_mm")
+        ] + ["flags"]
         writer = csv.DictWriter(f, columns, extrasaction="ignore")
         writer.writeheader()
         for row in rows:

@@ -55,6 +55,9 @@ def render(title: str, summary: dict[str, Any], rows: list[Row], frames: Split, 
 <p class="note">Over all frames of the plane, the plane given; a failure has no geometry or Dice below 0.90.</p>
 {_plane_table(summary)}
 <h2>Agreement</h2>
+{_agreement_table(summary)}
+<p class="note">Limits: Bland-Altman, 95 %. Two sonographers, each scanning anew: Sarris 2012. A frame without a figure
+is counted in the table above and is in no mean.</p>
 <div class="frames">{"".join(plots)}</div>
 <h2>The worst frames</h2>
 <p class="note">Green: annotated. Yellow: measured.</p>
@@ -76,16 +79,22 @@ def _size_table(summary: dict[str, Any]) -> str:
         "mae": "MAE mm",
         "bias": "bias mm",
         "sd": "SD mm",
+        "mae_ci": "MAE 95 % interval",
         "median": "median mm",
         "max": "largest mm",
         "dice": "Dice",
         "hausdorff_mm": "Hausdorff mm",
+        "hausdorff95_mm": "95 % Hausdorff mm",
+        "surface_mm": "mean surface mm",
+        "within_5_percent": "within 5 %",
+        "within_10_percent": "within 10 %",
+        "missing": "no figure",
         "failed": "failed",
         "accepted": "accepted",
     }
     head = "".join(f"<th>{name}</th>" for name in ["", *columns.values()])
     body = "".join(
-        f"<tr><td>{name}</td>" + "".join(f"<td>{_number(summary[m].get(c))}</td>" for c in columns) + "</tr>"
+        f"<tr><td>{name}</td>" + "".join(f"<td>{_number(_cell(summary[m], c))}</td>" for c in columns) + "</tr>"
         for m, name in NAMES.items()
         if m in summary
     )
@@ -101,9 +110,33 @@ def _plane_table(summary: dict[str, Any]) -> str:
     return f"<h2>Planes</h2><table><tr><th></th><th>recall</th></tr>{rows}{total}</table>"
 
 
+def _cell(summary: dict[str, Any], column: str) -> Any:
+    return summary.get("ci", {}).get("mae") if column == "mae_ci" else summary.get(column)
+
+
+def _agreement_table(summary: dict[str, Any]) -> str:
+    """Limits of agreement beside those of two sonographers."""
+    found = {m: summary[m]["agreement"] for m in NAMES if summary.get(m, {}).get("agreement")}
+    if not found:
+        return "<p>Agreement: not measured, fewer than three frames have both figures.</p>"
+    head = "<th></th><th>pairs</th><th>bias mm</th><th>limits mm</th><th>limits %</th><th>two sonographers %</th>"
+    head += "<th>slope</th><th>ICC(2,1)</th><th>concordance</th>"
+    body = "".join(
+        f"<tr><td>{NAMES[m]}</td><td>{a['mm']['pairs']}</td>"
+        f"<td>{_number(a['mm']['bias'])} ({_number(a['mm']['bias_ci'])})</td>"
+        f"<td>{_number((a['mm']['lower'], a['mm']['upper']))}</td>"
+        f"<td>{_number((a['percent']['lower'], a['percent']['upper']))}</td><td>± {a['observers_percent']}</td>"
+        f"<td>{_number(a['mm']['slope'])}</td><td>{_number(a['icc'])}</td><td>{_number(a['concordance'])}</td></tr>"
+        for m, a in found.items()
+    )
+    return f"<table><tr>{head}</tr>{body}</table>"
+
+
 def _number(value: Any) -> str:
     if value is None:
         return "not measured"
+    if isinstance(value, tuple):
+        return f"{value[0]:.3f} to {value[1]:.3f}"
     return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 

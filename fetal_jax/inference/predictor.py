@@ -151,14 +151,15 @@ class Predictor:
             return FrameResult("refused", plane, probability, None, reason)
         found = self.measure_map(seen.probability, plane, shape, spacing)
         if found.accepted:
-            return FrameResult("measured", plane, probability, found, interval_mm=self._interval(found))
+            return FrameResult("measured", plane, probability, found, interval_mm=self.interval(found))
         if found.flags == ("no spacing",):
             reason = "no spacing: give --spacing-mm or --spacing-csv for millimetres"
         else:
             reason = "; ".join(found.flags)
         return FrameResult("refused", plane, probability, found, reason)
 
-    def _interval(self, found: Measurement) -> tuple[float, float] | None:
+    def interval(self, found: Measurement) -> tuple[float, float] | None:
+        """Where HC, AC or FL lies in mm, by the bundle's table; None without a table, a figure or its estimate."""
         table = self.info.intervals.get(CIRCUMFERENCE_OF_PLANE[found.plane])
         if table is None or found.primary_mm is None or found.sd_mm is None:
             return None

@@ -1,0 +1,150 @@
+"""Anybody's predictions, measured with the same ruler: a CSV of geometry or a folder of masks.
+
+The CSV has `filename` and, in pixels of the frame with centres at (column + 0.5, row + 0.5), `cx,cy,a,b,theta` or
+`x1,y1,x2,y2`; or the end points as arXiv 2512.16710 names them (`ofd_1_x` ... `bpd_2_y`, `tad_`, `apad_`, `fl_`),
+which are pixel indices. Cells are empty where nothing was found. A mask is a grey PNG named as its frame.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from fetal_jax import geometry
+from fetal_jax.biometry import Measurement, measure
+from fetal_jax.data.source import Frame, Split
+from fetal_jax.errors import UserError
+from fetal_jax.evaluation.frames import Row, compare
+from fetal_jax.geometry import HALF_PIXEL, Ellipse, Shaft
+from fetal_jax.images import read_image
+from fetal_jax.planes import SHAPE_OF_PLANE
+from fetal_jax.preprocess import to_grey
+from tfds_builders.fetal_planes.calipers import ellipse_of_diameters
+
+Shapes = dict[str, Ellipse | Shaft | None]
+
+ELLIPSE, SHAFT = ("cx", "cy", "a", "b", "theta"), ("x1", "y1", "x2", "y2")
+LANDMARKS = [
+    [f"{d}_{i}_{axis}" for d in diameters for i in (1, 2) for axis in "xy"]
+    for diameters in (("ofd", "bpd"), ("tad", "apad"), ("fl",))
+]
+MOST_OFF = 2.0
+"""Times too large or too small at the median: another unit. A pixel is 0.05 to 0.4 mm."""
+
+
+def evaluate_predictions(path: Path, frames: Split) -> Iterator[Row]:
+    """Rows of all frames of a split; one that was not predicted is a failure, and counted.
+
+    Raises:
+      UserError: predictions that are not of this split, twice of a frame, no numbers or in another unit.
+    """
+    names = [frames[i].filename for i in range(len(frames))]
+    twice = [name for name, n in Counter(names).items() if n > 1]
+    if twice:
+        raise UserError(f"{frames.dataset} has {twice[0]} twice: predictions by name cannot be told apart")
+    if not path.exists():
+        raise UserError(f"{path} is not there: give a CSV of geometry or a folder of masks")
+    if path.is_dir():
+        masks = {p.name: p for p in sorted(path.glob("*.png"))}
+        _of_this_split(path, list(masks), names)
+    else:
+        shapes = read_csv(path)
+        _of_this_split(path, list(shapes), names)
+        _same_unit(path, shapes, frames)
+    for i, name in enumerate(names):
+        frame = frames[i]
+        found = _from_mask(masks.get(name), frame) if path.is_dir() else _from_shape(shapes.get(name), frame)
+        yield compare(i, frame, found)
+
+
+def read_csv(path: Path) -> Shapes:
+    """The shape of each frame by file name, None where the cells are empty.
+
+    Raises:
+      UserError: a column is missing, a frame stands twice, or a cell is no number.
+    """
+    shapes: Shapes = {}
+    with path.open(newline="") as f:
+        reader = csv.DictReader(f)
+        there = set(reader.fieldnames or ())
+        name = next((n for n in ("filename", "image_name") if n in there), None)
+        columns = next((list(c) for c in (ELLIPSE, SHAFT, *LANDMARKS) if set(c) <= there), None)
+        if name is None or columns is None:
+            raise UserError(f"{path} needs the column filename and {','.join(ELLIPSE)} or {','.join(SHAFT)}")
+        for line, row in enumerate(reader, start=2):
+            if row[name] in shapes:
+                raise UserError(f"{path}, line {line}: {row[name]} stands twice: keep one")
+            shapes[row[name]] = _shape(columns, [row[c] or "" for c in columns], f"{path}, line {line}")
+    return shapes
+
+
+def _shape(columns: list[str], cells: list[str], at: str) -> Ellipse | Shaft | None:
+    if not any(cell.strip() for cell in cells):
+        return None
+    try:
+        values = [float(cell) for cell in cells]
+    except ValueError:
+        values = [math.nan]
+    if not np.isfinite(values).all():
+        raise UserError(f"{at}: a cell is no number: leave all of them empty where nothing was found")
+    if tuple(columns) == ELLIPSE:
+        cx, cy, a, b, theta = values
+        if min(a, b) <= 0:
+            raise UserError(f"{at}: the semi-axes are {a:g} and {b:g}; they must be above 0")
+        return Ellipse(cx, cy, max(a, b), min(a, b), geometry.wrap(theta if a >= b else theta + np.pi / 2))
+    if tuple(columns) == SHAFT:
+        return Shaft.from_ends(np.reshape(values, (2, 2)), math.nan)
+    ends = np.reshape(values, (-1, 2, 2)) + HALF_PIXEL
+    return Shaft.from_ends(ends[0], math.nan) if len(ends) == 1 else ellipse_of_diameters(ends)
+
+
+def _of_this_split(path: Path, predicted: list[str], names: list[str]) -> None:
+    strange = sorted(set(predicted) - set(names))
+    if strange:
+        raise UserError(f"{path}: {len(strange)} frames are not in the split, such as {strange[0]}: take them out")
+
+
+def _size(shape: Ellipse | Shaft) -> float:
+    return shape.perimeter if isinstance(shape, Ellipse) else shape.length
+
+
+def _same_unit(path: Path, shapes: Shapes, frames: Split) -> None:
+    pairs = [(shapes.get(f.filename), f.shape) for f in map(frames.__getitem__, range(len(frames)))]
+    ratios = [_size(found) / _size(true) for found, true in pairs if found and true and type(found) is type(true)]
+    middle = float(np.median(ratios)) if ratios else 1.0
+    if not 1 / MOST_OFF < middle < MOST_OFF:
+        raise UserError(f"{path}: shapes are {middle:.2g} times the true ones at the median: give pixels of the frame")
+
+
+def _from_shape(shape: Ellipse | Shaft | None, frame: Frame) -> Measurement | None:
+    plane, mm = frame.plane or "unknown", frame.spacing_mm
+    if plane not in SHAPE_OF_PLANE:
+        return None
+    if SHAPE_OF_PLANE[plane] == "shaft":
+        if not isinstance(shape, Shaft):
+            return Measurement(plane, flags=("nothing found",))
+        return Measurement(plane, shaft=shape, fl_mm=mm and shape.length * mm)
+    if not isinstance(shape, Ellipse):
+        return Measurement(plane, flags=("nothing found",))
+    around = mm and shape.perimeter * mm
+    if plane == "head":
+        return Measurement(plane, ellipse=shape, hc_mm=around)
+    return Measurement(plane, ellipse=shape, ac_mm=around)
+
+
+def _from_mask(path: Path | None, frame: Frame) -> Measurement | None:
+    plane = frame.plane or "unknown"
+    if plane not in SHAPE_OF_PLANE:
+        return None
+    if path is None:
+        return Measurement(plane, flags=("nothing found",))
+    mask = to_grey(read_image(path))
+    if mask.shape != frame.image.shape:
+        sizes = [f"{s[1]}x{s[0]}" for s in (mask.shape, frame.image.shape)]
+        raise UserError(f"{path} is {sizes[0]}, its frame {sizes[1]}: give masks of the frame's own size")
+    return measure((mask > 0).astype(np.float32), plane, frame.spacing_mm)

@@ -1,0 +1,97 @@
+"""Anybody's predictions: perfect ones give zeros, and what is wrong with a file is said in one line."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fetal_jax import geometry
+from fetal_jax.data.source import Frame
+from fetal_jax.errors import UserError
+from fetal_jax.evaluation.frames import summarise
+from fetal_jax.evaluation.predictions import evaluate_predictions
+from fetal_jax.geometry import Ellipse
+
+HEADS = [Ellipse(60 + i, 50, 38 + i, 30, 0.1 * i) for i in range(6)]
+
+
+class Heads(list):
+    """A split of drawn heads."""
+
+    dataset = "heads"
+
+
+@pytest.fixture
+def heads():
+    blank = np.zeros((100, 120), np.uint8)
+    return Heads(
+        Frame(blank, "head", "ellipse", e, 0.5, {"hc_mm": 0.5 * e.perimeter}, f"s{i // 2}", f"{i}.png")
+        for i, e in enumerate(HEADS)
+    )
+
+
+def write(path, rows, header="filename,cx,cy,a,b,theta"):
+    path.write_text("\n".join([header, *rows]) + "\n")
+    return path
+
+
+def perfect():
+    return [f"{i}.png," + ",".join(str(v) for v in np.asarray(e)) for i, e in enumerate(HEADS)]
+
+
+def summary(path, heads):
+    return summarise(list(evaluate_predictions(path, heads)))["hc_mm"]
+
+
+def test_perfect_predictions_give_zeros_and_ones(tmp_path, heads):
+    found = summary(write(tmp_path / "p.csv", perfect()), heads)
+    assert (found["frames"], found["missing"], found["failed"]) == (6, 0, 0)
+    assert (found["mae"], found["hausdorff_mm"], found["surface_mm"]) == pytest.approx((0, 0, 0), abs=1e-9)
+    assert (found["dice"], found["within_5_percent"], found["agreement"]["icc"]) == pytest.approx((1, 1, 1))
+    assert found["endpoint_error"]["bpd"]["mean"] == pytest.approx(0, abs=1e-9)
+    assert found["ci"]["mae"] == pytest.approx((0, 0), abs=1e-9)
+
+
+def test_missing_frames_are_failures(tmp_path, heads):
+    rows = perfect()
+    found = summary(write(tmp_path / "p.csv", [*rows[:4], "4.png,,,,,"]), heads)
+    assert (found["frames"], found["missing"], found["failed"]) == (6, 2, 2)
+    assert found["dice"] == pytest.approx(4 / 6)
+    assert found["within_5_percent"] == pytest.approx(4 / 6)
+
+
+def test_landmarks_and_masks_are_measured_too(tmp_path, heads):
+    header = "image_name," + ",".join(f"{d}_{i}_{axis}" for d in ("ofd", "bpd") for i in (1, 2) for axis in "xy")
+    rows = [f"{i}.png," + ",".join(str(v) for v in (e.ends - 0.5).ravel()) for i, e in enumerate(HEADS)]
+    assert summary(write(tmp_path / "p.csv", rows, header), heads)["mae"] == pytest.approx(0, abs=1e-9)
+    folder = tmp_path / "masks"
+    folder.mkdir()
+    for i, e in enumerate(HEADS):
+        Image.fromarray(geometry.mask(e, 100, 120).astype(np.uint8) * 255).save(folder / f"{i}.png")
+    found = summary(folder, heads)
+    assert found["mae"] < 0.4
+    assert found["dice"] > 0.99
+
+
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        (lambda rows: [*rows, "x.png,1,1,1,1,0"], "x.png"),
+        (lambda rows: [*rows, rows[0]], "line 8.*twice"),
+        (lambda rows: ["0.png,nan,1,1,1,0", *rows[1:]], "line 2.*no number"),
+        (lambda rows: ["0.png,a,1,1,1,0", *rows[1:]], "line 2.*no number"),
+        (lambda rows: ["0.png,9,9,-1,1,0", *rows[1:]], "semi-axes"),
+        (lambda rows: [f"{i}.png,30,25,12,9,0" for i in range(len(rows))], "give pixels"),
+    ],
+)
+def test_what_is_refused(tmp_path, heads, spoil, told):
+    with pytest.raises(UserError, match=told):
+        summary(write(tmp_path / "p.csv", spoil(perfect())), heads)
+
+
+def test_a_file_without_geometry_is_refused(tmp_path, heads):
+    with pytest.raises(UserError, match="cx"):
+        summary(write(tmp_path / "p.csv", ["0.png,200"], "filename,hc"), heads)
+    with pytest.raises(UserError, match="not there"):
+        summary(tmp_path / "none.csv", heads)
