@@ -57,7 +57,7 @@ def head(rng: Rng, machine: Machine, weeks: float) -> Drawn:
                 scene.fill(plexus, seen * rng.uniform(0.1, 0.35), soft=1.5 * size)
             else:
                 scene.fill(plexus, seen * rng.uniform(0.03, 0.12), soft=6 * size, keep=0.3)
-                scene.texture(0.8, 50, plexus)
+                scene.curves(plexus, 3, seen * rng.uniform(0.05, 0.2), 0.6, 1, 0.8)
     for low, high in ((-0.92, -0.3), (0.3, 0.92)) if rng.random() < 0.7 else ((-0.9, 0.9),):  # the falx, broken
         if scene.shows(0.85):
             ends = np.sort(rng.uniform(low, high, 2))
@@ -114,7 +114,7 @@ def abdomen(rng: Rng, machine: Machine, weeks: float) -> Drawn:
     a = ac / float(geometry.perimeter(1.0, ratio))
     view, skin = _place(rng, machine, a, ratio * a, rng.uniform(-np.pi / 2, np.pi / 2), fill=(0.5, 0.95))
     scene, size = Scene(rng, view), a / 50
-    _surroundings(scene, skin, fluid=0.55)
+    _surroundings(scene, skin, fluid=0.55 if machine.clear else 0.8)
     _trunk(scene, skin, liver := rng.uniform(0.03, 0.13) + (0 if machine.clear else 0.03))
     if not machine.clear:  # the wall's muscle, darker; vessels in the liver
         scene.rim(skin, rng.uniform(0.06, 0.14) * skin.b, -rng.uniform(0.0, 0.5) * liver, 1, base=0.0, exact=True)
@@ -189,7 +189,7 @@ def femur(rng: Rng, machine: Machine, weeks: float) -> Drawn:
     thick = rng.uniform(0.22, 0.4) * fl
     x, y = middle + along * rng.normal(0, 0.25) * fl + across * rng.uniform(0, 0.7) * thick
     thigh = Ellipse(x, y, rng.uniform(0.8, 1.4) * fl, thick, geometry.wrap(angle + rng.normal(0, 0.08)))
-    _surroundings(scene, thigh, fluid=0.7 if machine.clear else 0.4)
+    _surroundings(scene, thigh, fluid=0.7 if machine.clear else 0.3)
     if not machine.clear:
         _trunk_beside(scene, bone, across)
     scene.fill(thigh, rng.uniform(0.012, 0.06), 0.02)
@@ -202,7 +202,7 @@ def femur(rng: Rng, machine: Machine, weeks: float) -> Drawn:
             scene.curves(thigh, cells, rng.uniform(0.02, 0.12), rng.uniform(0.3, 0.8), 2, rng.uniform(0, 0.8))
     scene.rim(thigh, rng.uniform(0.6, 1.5), rng.uniform(0.03, 0.3), 5, 0, 0.0, gaps=rng.uniform(0.8, 1.8))
     for end in bone.ends:  # pelvis, knee, lower leg: bright patches beyond the ends
-        for _ in range(rng.integers(0, 5)):
+        for _ in range(rng.integers(0, 5 if machine.clear else 3)):
             x, y = end + np.sign((end - middle) @ along) * along * rng.uniform(5, 25) + across * rng.normal(3, 8)
             patch = Ellipse(x, y, rng.uniform(2, 9), rng.uniform(1, 2), geometry.wrap(rng.uniform(-1.5, 1.5)))
             scene.fill(patch, rng.uniform(0.05, 0.4), rng.uniform(0, 1), soft=rng.uniform(0.5, 2.5))
@@ -368,7 +368,7 @@ def _surroundings(scene: Scene, shape: Ellipse, fluid: float) -> None:
         away = (shape.a + rng.uniform(15, 40)) * np.array([np.cos(angle), np.sin(angle)])
         scene.fill(Ellipse(shape.cx + away[0], shape.cy + away[1], rng.uniform(25, 60), rng.uniform(12, 25),
                            geometry.wrap(angle + np.pi / 2)), rng.uniform(0.04, 0.15), soft=2)  # fmt: skip
-    for _ in range(rng.integers(0, 5)):  # limbs, cord
+    for _ in range(rng.integers(0, 5 if scene.view.machine.clear else 4)):  # limbs, cord
         angle = rng.uniform(0, 2 * np.pi)
         away = (shape.a + rng.uniform(4, 18)) * np.array([np.cos(angle), np.sin(angle)])
         limb = Ellipse(
@@ -390,9 +390,10 @@ def _layers(scene: Scene) -> None:
     rng, depth = scene.rng, scene.view.depth
     for _ in range(rng.integers(0, 6)):
         at, thickness = rng.uniform(0, 0.22) * depth[-1, 0], rng.uniform(0.5, 2.5)
-        wave = scene.view.x / rng.uniform(15, 60) + rng.uniform(0, 6)
-        line = np.exp(-(((depth - at - rng.uniform(0, 2) * np.sin(wave)) / thickness) ** 2))
-        scene.echo += np.float32(rng.uniform(0.03, 0.2)) * line
+        near = np.abs(depth[:, 0] - at) < 2 + 4 * thickness
+        wave = scene.view.x[near] / rng.uniform(15, 60) + rng.uniform(0, 6)
+        line = np.exp(-(((depth[near] - at - rng.uniform(0, 2) * np.sin(wave)) / thickness) ** 2))
+        scene.echo[near] += np.float32(rng.uniform(0.03, 0.2)) * line
 
 
 def _size(rng: Rng, measure: str, weeks: float) -> float:

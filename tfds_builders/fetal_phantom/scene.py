@@ -189,13 +189,23 @@ class Scene:
         inverse = np.linalg.inv(shape.axes_matrix)
         form = (inverse.T @ inverse).astype(np.float32)
         nx, ny = form[0, 0] * x + form[0, 1] * y, form[0, 1] * x + form[1, 1] * y
-        square = x * nx + y * ny  # of the distance from the centre, in units of the outline's there
-        return window, (square - np.sqrt(square)) / (np.sqrt(nx * nx + ny * ny) + np.float32(1e-9)), (nx, ny)
+        x *= nx
+        y *= ny
+        x += y  # square of the distance from the centre, in units of the outline's there
+        d = x - cv2.sqrt(x) if x.size else x
+        d /= _length(nx, ny)
+        return window, d, (nx, ny)
 
     def _facing(self, window: tuple[slice, slice], normal: tuple[Array, Array]) -> Array:
         """|cos| of the angle between the beam and a normal."""
         beam, (nx, ny) = self.view.beam[:, :, window[1]], normal
-        return np.abs(nx * beam[0] + ny * beam[1]) / (np.sqrt(nx * nx + ny * ny) + np.float32(1e-9))
+        facing: Array = np.abs(nx * beam[0] + ny * beam[1])
+        facing /= _length(nx, ny)
+        return facing
+
+
+def _length(x: Array, y: Array) -> Array:
+    return (cv2.magnitude(x, y) if x.size else x) + np.float32(1e-9)
 
 
 def within(outer: Ellipse, x: float, y: float, a: float, b: float, turn: float = 0.0) -> Ellipse:
