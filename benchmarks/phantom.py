@@ -24,20 +24,20 @@ from tfds_builders.fetal_phantom.phantom import draw
 PLANES = ("head", "abdomen", "femur", "thorax", "cervix", "other")
 CLASSES = ("3VV", "4CH", "abdomen", "other", "head", "head", "femur", "kidneys", "lips", "LVOT", "profile", "RVOT",
            "spine", "spine")  # fmt: skip
-FIRST_SEED = 900_000
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sononet", type=Path, help="SonoNet16.npz of baumgach/SonoNet-weights")
     parser.add_argument("--frames", type=int, default=60, help="of each plane")
+    parser.add_argument("--first-seed", type=int, default=900_000)
     args = parser.parse_args()
     cv2.setNumThreads(1)
     draw("head", 0)
     frames = {}
     for plane in PLANES:
         start = time.process_time()
-        frames[plane] = [draw(plane, FIRST_SEED + i).image for i in range(args.frames)]
+        frames[plane] = [draw(plane, args.first_seed + i).image for i in range(args.frames)]
         print(f"{plane}: {args.frames / (time.process_time() - start):.0f} frames/s of one core, 640x480")
     if args.sononet is None:
         return

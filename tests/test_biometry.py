@@ -18,9 +18,9 @@ from fetal_jax.targets import coverage
 SHAPE = (176, 256)
 
 
-def drawn(shape: Ellipse | Shaft) -> np.ndarray:
+def drawn(shape: Ellipse | Shaft, size: tuple[int, int] = SHAPE) -> np.ndarray:
     kind = GEOMETRIES.index("ellipse" if isinstance(shape, Ellipse) else "shaft")
-    return np.asarray(coverage(jnp.asarray([kind]), jnp.asarray(np.asarray(shape, np.float32))[None], SHAPE))[0]
+    return np.asarray(coverage(jnp.asarray([kind]), jnp.asarray(np.asarray(shape, np.float32))[None], size))[0]
 
 
 def random_head(rng: np.random.Generator) -> Ellipse:
@@ -33,7 +33,19 @@ def test_head_circumference_of_a_coverage_map():
     heads = [random_head(rng) for _ in range(40)]
     errors = np.array([measure(drawn(h), "head", 0.6).hc_mm - 0.6 * h.perimeter for h in heads])
     assert abs(errors.mean()) < 0.005
-    assert np.abs(errors).mean() < 0.015
+    assert np.abs(errors).mean() < 0.005
+    assert np.abs(errors).max() < 0.03
+
+
+def test_a_small_head_on_a_small_map_is_not_measured_between_pixels():
+    """Whose outline is nearly parallel to the grid: without smoothing 0.12 mm is lost here, without undoing it 0.4."""
+    rng = np.random.default_rng(1)
+    errors = []
+    for _ in range(60):
+        a = rng.uniform(18, 27)
+        head = Ellipse(*rng.uniform(40, 56, 2), a, a * rng.uniform(0.75, 0.88), rng.uniform(-0.3, 0.3))
+        errors.append(measure(drawn(head, (96, 128)), "head", 2.0).hc_mm - 2.0 * head.perimeter)
+    assert abs(np.mean(errors)) < 0.01
     assert np.abs(errors).max() < 0.06
 
 

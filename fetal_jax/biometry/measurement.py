@@ -130,24 +130,25 @@ def _measure_ellipse(region: Region, plane: str, to_mm: Array, known: bool, box:
     fitted = fit_ellipse(points)
     if fitted is None:
         return {}
-    ellipse = fitted.transform(geometry.invert(to_mm))
+    ellipse = contour.unblurred(fitted.transform(geometry.invert(to_mm)))
+    in_mm = ellipse.transform(to_mm)
     seen = _share_inside(ellipse, box)
     width = contour.transition_width(region, outline) * float(np.sqrt(to_mm[0, 0] * to_mm[1, 1]))
     flags = _edge_flags(seen) + _fit_flags(fitted, points) + _region_flags(region, ellipse, seen)
     flags += ("low confidence",) if width > 0.06 * (fitted.a + fitted.b) else ()
-    flags += ("implausible shape",) if fitted.b < _ROUNDNESS[plane] * fitted.a else ()
+    flags += ("implausible shape",) if in_mm.b < _ROUNDNESS[plane] * in_mm.a else ()
     if not known:
         return {"ellipse": ellipse, "seen": seen, "flags": flags}
-    long, short = 2 * fitted.a, 2 * fitted.b
+    long, short = 2 * in_mm.a, 2 * in_mm.b
     values = (
-        {"hc_mm": fitted.perimeter, "bpd_mm": short, "ofd_mm": long} if plane == "head" else {"ac_mm": fitted.perimeter}
+        {"hc_mm": in_mm.perimeter, "bpd_mm": short, "ofd_mm": long} if plane == "head" else {"ac_mm": in_mm.perimeter}
     )
     return values | {
         "ellipse": ellipse,
         "diameters_mm": (long, short),
         "seen": seen,
         "sd_mm": 2 * np.pi * _SHIFT * width,  # an outline moved outwards by d is longer by 2 pi d, whatever its shape
-        "flags": flags + _size_flag(plane, fitted.perimeter),
+        "flags": flags + _size_flag(plane, in_mm.perimeter),
     }
 
 

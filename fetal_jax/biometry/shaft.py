@@ -12,7 +12,7 @@ from scipy import ndimage
 from fetal_jax.geometry import HALF_PIXEL, Shaft
 
 Array = NDArray[Any]
-STEP = 0.5  # pixels between samples along and across the axis
+STEP = 0.5  # pixels between samples along the axis; across it one, which a sum over the bone does not feel
 
 
 @dataclass(frozen=True)
@@ -43,22 +43,21 @@ def fit_shaft(probability: Array) -> Found | None:
     weight = probability[rows, columns].astype(float)
     points = np.stack([columns, rows], 1) + HALF_PIXEL
     middle = weight @ points / weight.sum()
-    spread = np.cov((points - middle).T, aweights=weight, ddof=0)
+    spread = ((points - middle) * weight[:, None]).T @ (points - middle) / weight.sum()
     variance, axes = np.linalg.eigh(spread)
     along = axes[:, 1] * np.sign(axes[0, 1] or 1.0)  # from left to right
     side = np.array([-along[1], along[0]])
 
     half_length, half_width = 2.2 * np.sqrt(variance[1]) + 4, 3 * np.sqrt(variance[0]) + 4
     s = np.arange(-half_length, half_length + STEP, STEP)
-    t = np.arange(-half_width, half_width + STEP, STEP)
-    to_map = STEP * np.stack([along, side], 1)[::-1]  # (row, column) of the map for a sample's two indices
+    t = np.arange(-half_width, half_width + 1)
+    to_map = np.stack([STEP * along, side], 1)[::-1]  # (row, column) of the map for a sample's two indices
     corner = (middle + s[0] * along + t[0] * side - HALF_PIXEL)[::-1]
     strip = ndimage.affine_transform(
         probability, to_map, corner, (len(s), len(t)), order=1, mode="constant", prefilter=False
     )
 
-    mass_at = strip.sum(1)
-    width = mass_at * STEP
+    width = strip.sum(1)  # samples are one pixel apart
     plateau = float(np.median(width[width > width.max() / 2]))
     above = np.flatnonzero(width >= plateau / 2)
     first, last = above[0], above[-1]
@@ -67,7 +66,7 @@ def fit_shaft(probability: Array) -> Found | None:
     ends = [_crossing(s, width, first - 1, plateau / 2), _crossing(s, width, last, plateau / 2)]
 
     # the middle line near an end, a straight line over the two widths before it
-    centre = strip @ t / np.maximum(mass_at, 1e-9)
+    centre = strip @ t / np.maximum(width, 1e-9)
     corners = []
     for end, inward in zip(ends, (1.0, -1.0), strict=True):
         depth = (s - end) * inward

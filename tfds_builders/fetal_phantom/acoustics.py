@@ -105,14 +105,19 @@ def image(rng: np.random.Generator, view: View, echo: Array, mirror: Array, loss
     clear = view.machine.clear
     taken = np.cumsum(loss, axis=0, dtype=np.float32) - loss  # on the way to each sample, in dB
     behind = cv2.GaussianBlur(np.clip(taken, -9, 32), (0, 0), rng.uniform(1.5, 3.5), None, 0.6)
+    if not clear:
+        behind += _dark_beams(rng, view)
     passed = cv2.exp(behind * np.float32(-np.log(10) / 20))
     mirror = mirror * passed
     # reverberation: weaker copies, deeper; and side lobes: smears across the beams
     deeper = int(rng.uniform(2, 7) / view.step)
     mirror[deeper:] += (0 if clear else rng.uniform(0, 0.12)) * mirror[:-deeper]
     lobes = cv2.blur(mirror, (31, 1)) * np.float32(rng.uniform(0.0, 0.15))
-    across = max(rng.uniform(0.3, 0.65) / view.pitch, 0.5)
-    along = max(rng.uniform(0.13, 0.28) / view.step, 0.45)
+    fine = (
+        1.0 if clear else float(np.clip(view.depth[-1, 0] / 110, 0.6, 1.5))
+    )  # the shallower, the higher the frequency
+    across = max(fine * rng.uniform(0.3, 0.65) / view.pitch, 0.5)
+    along = max(fine * rng.uniform(0.13, 0.28) / view.step, 0.45)
     # a blur of s samples keeps 1 / (2 s sqrt(pi)) of a white field's power, each way: speckle of unit size after it
     unit = np.float32(2 * np.sqrt(np.pi * across * along))
     scatter = rng.standard_normal((*echo.shape, 2), np.float32) * ((echo * passed + lobes) * unit)[..., None]
@@ -123,15 +128,33 @@ def image(rng: np.random.Generator, view: View, echo: Array, mirror: Array, loss
     away = np.minimum(np.abs(view.depth - focus) / (0.6 * view.depth[-1, 0]), 1)
     field: Array = sharp + (blurred - sharp) * away[..., None]
     envelope = cv2.magnitude(field[..., 0], field[..., 1])
-    envelope += np.float32(rng.uniform(0.0002, 0.003)) * (0.3 + view.depth / view.depth[-1])  # the machine's own noise
+    envelope += np.float32(rng.uniform(0.0002, 0.003) if clear else rng.uniform(0.0005, 0.005)) * (
+        0.3 + view.depth / view.depth[-1]
+    )  # the machine's own noise
     level = cv2.log(envelope) * np.float32(20 / np.log(10))
     bands = smooth_noise(rng, (echo.shape[0], 1), 7, 1) * np.float32(rng.uniform(0.5, 2.5))
-    level += bands + np.float32(rng.uniform(-14, 0))
+    level += bands + np.float32(rng.uniform(-14 if clear else -9, 0 if clear else 3))
     # compounding and speckle reduction: part of the way to the local mean
     level += np.float32(rng.uniform(0.5 if clear else 0, 0.75)) * (cv2.GaussianBlur(level, (0, 0), 1.6) - level)
     grey = np.clip(1 + level / np.float32(rng.uniform(42, 60)), 0, 1)
-    table = np.linspace(0, 1, 256) ** rng.uniform(0.8, 1.4) * rng.uniform(0.75, 1.0)
+    table = np.linspace(0, 1, 256) ** (rng.uniform(0.8, 1.4) if clear else rng.uniform(1.0, 1.9)) * rng.uniform(
+        0.75, 1.0
+    )
     shown = cv2.LUT((grey * 255).astype(np.uint8), (table * 255).astype(np.uint8))
     if rng.random() < 0.35:  # speckle reduction
         shown = cv2.medianBlur(shown, 3 if rng.random() < 0.6 else 5)
     return view.scan_convert(shown)
+
+
+def _dark_beams(rng: np.random.Generator, view: View) -> Array:
+    """dB lost (depths, beams) where the probe touches badly, at the sides, and behind what lies outside the scene."""
+    at = np.linspace(-1, 1, view.x.shape[1], dtype=np.float32)[None]
+    dark = np.float32(rng.uniform(0, 9)) * np.abs(at - np.float32(rng.normal(0, 0.15))) ** np.float32(rng.uniform(2, 5))
+    dark = np.repeat(dark, len(view.depth), axis=0)
+    for _ in range(rng.integers(0, 3)):
+        middle, half, soft = rng.uniform(-1.1, 1.1), rng.uniform(0.02, 0.25), rng.uniform(0.02, 0.12)
+        across = np.clip(0.5 + (half - np.abs(at - middle)) / (2 * soft), 0, 1).astype(np.float32)
+        start = rng.uniform(-0.1, 0.5) * view.depth[-1, 0]
+        deep = np.clip((view.depth - start) / rng.uniform(5, 25), 0, 1)
+        dark += np.float32(rng.uniform(2, 15)) * across * deep
+    return dark

@@ -26,10 +26,12 @@ FIRST_SEED = {"train": 0, "validation": 100_000, "test": 200_000}
 class Builder(tfds.core.GeneratorBasedBuilder):
     """Drawn frames. `small` is what the demo trains on: clear frames, little ones."""
 
-    VERSION = tfds.core.Version("2.0.0")
+    VERSION = tfds.core.Version("3.1.0")
     RELEASE_NOTES: ClassVar[dict[str, str]] = {
         "1.0.0": "First release.",
         "2.0.0": "Beams, scatterers and scan conversion; thorax and cervix; what machines print on their frames.",
+        "3.0.0": "Bent and uneven anatomy, streaks, dark beams, darker grey levels of `large`; `small` as it was.",
+        "3.1.0": "Fewer limbs and less fluid round a femur, more fluid round an abdomen.",
     }
     BUILDER_CONFIGS: ClassVar[list[tfds.core.BuilderConfig]] = [
         tfds.core.BuilderConfig(name="small", description="3,200 clear frames of 320 x 240 to train on"),
