@@ -12,7 +12,6 @@ from fetal_jax.evaluation.frames import Row, summarise
 
 def row(plane="head", error=0.0, dice=0.98, failed=False, named="head", hausdorff=1.0):
     measure = {"head": "hc_mm", "abdomen": "ac_mm"}.get(plane)
-    value, ends = 200.0 + error, (0.01, 0.01)
     return Row(
         0,
         "f.png",
