@@ -5,16 +5,16 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from fetal_jax import export, train
+from fetal_jax import bundle, export, train
 from fetal_jax.data.source import Split
 from fetal_jax.errors import UserError
-from fetal_jax.evaluation.frames import Row, evaluate_frames, summarise
+from fetal_jax.evaluation.frames import Row, evaluate_frames, interval_tables, plane_temperature, summarise
 from fetal_jax.evaluation.predictions import evaluate_predictions
 from fetal_jax.evaluation.report import NAMES, render
 from fetal_jax.inference import Predictor
@@ -31,11 +31,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dataset", help="default: the one that it was trained on")
     parser.add_argument("--data-dir", type=Path, help="default: the run's own, or runs/data")
     parser.add_argument("--split", default="test")
+    parser.add_argument(
+        "--calibrate",
+        action="store_true",
+        help="first write 90 %% intervals, from the calibration split, into --bundle",
+    )
     parser.add_argument("--out", type=Path, required=True)
 
 
 def run(args: argparse.Namespace, overrides: list[str]) -> None:
     """Measure a split, write metrics.json, frames.csv and report.html, print the table."""
+    if args.calibrate and not args.bundle:
+        raise UserError("--calibrate writes into a bundle: give --bundle")
     if args.predictions:
         _run_predictions(args)
         return
@@ -45,6 +52,8 @@ def run(args: argparse.Namespace, overrides: list[str]) -> None:
         data_dir, source = args.data_dir or Path(config.data.dir), f"--workdir={args.workdir}"
         title = f"{args.workdir}, step {step}"
     else:
+        if args.calibrate:
+            _calibrate(args)
         predictor = Predictor.from_bundle(args.bundle, args.runtime)
         trained = str(predictor.info.training["dataset"])
         data_dir, source = args.data_dir or Path("runs/data"), f"--bundle={args.bundle} --runtime={args.runtime}"
@@ -80,6 +89,25 @@ def refuse_other_split(trained: str, dataset: str, split: str) -> None:
                 f"trained on {name}: the {split} split of {dataset} holds frames that it was trained on; "
                 f"give --dataset={name}"
             )
+
+
+def _calibrate(args: argparse.Namespace) -> None:
+    """Interval tables and the plane's temperature, from frames neither trained on nor chosen with, into the bundle."""
+    predictor = Predictor.from_bundle(args.bundle, args.runtime)
+    if predictor.info.temperature != 1:  # what it was before
+        predictor = replace(predictor, info=replace(predictor.info, temperature=1.0))
+    trained = str(predictor.info.training["dataset"])
+    datasets = [args.dataset] if args.dataset else trained_on(trained)
+    rows: list[Row] = []
+    for dataset in datasets:
+        refuse_other_split(trained, dataset, "calibration")
+        frames = Split(dataset, "calibration", args.data_dir or Path("runs/data"))
+        rows += tqdm(evaluate_frames(predictor, frames), total=len(frames), unit="frame")
+    tables, temperature = interval_tables(rows), plane_temperature(rows)
+    bundle.write(args.bundle, replace(predictor.info, intervals=tables, temperature=temperature))
+    for measure, name in NAMES.items():
+        table = tables.get(measure)
+        print(f"{name}  " + (f"± {table['factor']:.2f} sd, 90 %" if table else "no interval: too few frames"))
 
 
 def _run_predictions(args: argparse.Namespace) -> None:

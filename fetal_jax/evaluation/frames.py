@@ -11,7 +11,7 @@ import numpy as np
 from fetal_jax import metrics
 from fetal_jax.biometry import Measurement
 from fetal_jax.data.source import Frame, Split
-from fetal_jax.evaluation import bootstrap
+from fetal_jax.evaluation import bootstrap, conformal
 from fetal_jax.evaluation.agreement import agreement
 from fetal_jax.evaluation.conformal import coverage
 from fetal_jax.growth import GrowthError, gestational_age
@@ -238,3 +238,30 @@ def _summarise_planes(rows: list[Row]) -> dict[str, Any]:
         area = metrics.auroc([t not in SHAPE_OF_PLANE for t in true], other)
         summary["rejection_auroc"] = None if np.isnan(area) else area
     return summary
+
+
+def interval_tables(rows: list[Row]) -> dict[str, dict[str, float]]:
+    """The bundle's interval table of each measure with enough calibration frames.
+
+    A frame without a figure or its error estimate takes no part, nor does it get an interval.
+    """
+    tables = {}
+    for measure in MEASURES:
+        known = [
+            (r.error_mm, r.found.sd_mm)
+            for r in rows
+            if r.measure == measure and r.error_mm is not None and r.found and r.found.sd_mm
+        ]
+        pairs = np.array([pair for pair in known if not np.isnan(pair).any()], float)
+        if len(pairs) >= conformal.FEWEST:
+            tables[measure] = {"level": conformal.LEVEL, "factor": conformal.factor(*pairs.T)}
+    return tables
+
+
+def plane_temperature(rows: list[Row]) -> float:
+    """The temperature that fits the planes of calibration frames best; 1 where the network knows only one."""
+    seen = [(r.planes, r.plane) for r in rows if r.planes and r.plane in r.planes]
+    if len(seen) < conformal.FEWEST:
+        return 1.0
+    names = list(seen[0][0])
+    return metrics.best_temperature([list(p.values()) for p, _ in seen], [names.index(t) for _, t in seen])

@@ -59,6 +59,10 @@ def render(title: str, summary: dict[str, Any], rows: list[Row], frames: Split, 
 <p class="note">Limits: Bland-Altman, 95 %. Two sonographers, each scanning anew: Sarris 2012. A frame without a figure
 is counted in the table above and is in no mean.</p>
 <div class="frames">{"".join(plots)}</div>
+<h2>90 % intervals</h2>
+{_interval_table(summary)}
+<p class="note">Conformal, from the calibration split. The trimester is that of the annotated size (Hadlock 1984);
+unknown: outside its formula.</p>
 <h2>The worst frames</h2>
 <p class="note">Green: annotated. Yellow: measured.</p>
 <div class="frames">{"".join(_picture(r, frames) for r in worst)}</div>
@@ -130,6 +134,20 @@ def _agreement_table(summary: dict[str, Any]) -> str:
         for m, a in found.items()
     )
     return f"<table><tr>{head}</tr>{body}</table>"
+
+
+def _interval_table(summary: dict[str, Any]) -> str:
+    """How often the 90 % intervals hold the truth, over all and by trimester."""
+    found = {m: summary[m]["interval"] for m in NAMES if summary.get(m, {}).get("interval")}
+    if not found:
+        return "<p>Intervals: not measured, the bundle has no table (fetal-jax evaluate --calibrate).</p>"
+    body = "".join(
+        f"<tr><td>{NAMES[m]}, {part}</td><td>{i['frames']}</td><td>{_number(i['coverage'])}</td>"
+        f"<td>{_number(i['width_mm'])}</td></tr>"
+        for m, whole in found.items()
+        for part, i in {"all": whole, **whole["by_trimester"]}.items()
+    )
+    return f"<table><tr><th></th><th>frames</th><th>coverage</th><th>mean width mm</th></tr>{body}</table>"
 
 
 def _number(value: Any) -> str:
