@@ -45,6 +45,8 @@ def test_perfect_agreement_and_a_known_shift():
     shifted = agreement(true + 2, true, "hc_mm")["mm"]
     assert (shifted["bias"], shifted["lower"], shifted["upper"]) == pytest.approx((2, 2, 2))
     assert bland_altman(1.1 * true, true)["slope"] == pytest.approx(0.1 / 1.05)
+    tenth = bland_altman(1.1 * true, true, percent=True)
+    assert (tenth["bias"], tenth["slope"]) == pytest.approx((10 / 1.05, 0), abs=1e-9)
     with pytest.raises(ValueError, match="three"):
         bland_altman([1, 2], [1, 2])
 

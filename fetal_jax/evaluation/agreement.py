@@ -15,8 +15,10 @@ OBSERVER_LIMIT_PERCENT = {"hc_mm": 4.9, "ac_mm": 8.8, "fl_mm": 11.1}
 39: 266-73), as a percentage of the mean."""
 
 
-def bland_altman(measured: ArrayLike, true: ArrayLike) -> dict[str, Any]:
-    """Bias and 95 % limits of agreement of paired measurements (N,), in their unit, with 95 % confidence intervals.
+def bland_altman(measured: ArrayLike, true: ArrayLike, percent: bool = False) -> dict[str, Any]:
+    """Bias and 95 % limits of agreement of paired measurements (N,), with 95 % confidence intervals.
+
+    In their unit, or in percent of each pair's mean.
 
     Bland & Altman, Lancet 1986; 327: 307-10, and Stat Methods Med Res 1999; 8: 135-60: a limit's variance is
     s² (1/n + 1.96² / (2 (n - 1))). `slope` is of the difference over the mean (proportional bias), with its p.
@@ -28,11 +30,11 @@ def bland_altman(measured: ArrayLike, true: ArrayLike) -> dict[str, Any]:
     n = len(measured)
     if n < 3:
         raise ValueError(f"agreement takes at least three pairs, not {n}")
-    difference = measured - true
+    middle = (measured + true) / 2
+    difference = 100 * (measured - true) / middle if percent else measured - true
     bias, sd, t = difference.mean(), difference.std(ddof=1), stats.t.ppf(0.975, n - 1)
     off, limit = t * sd / np.sqrt(n), 1.96 * sd
     limit_off = t * sd * np.sqrt(1 / n + 1.96**2 / (2 * (n - 1)))
-    middle = (measured + true) / 2
     line = stats.linregress(middle, difference) if np.ptp(middle) > 0 else None
     return {
         "pairs": n,
@@ -72,10 +74,9 @@ def concordance(measured: ArrayLike, true: ArrayLike) -> float:
 def agreement(measured: ArrayLike, true: ArrayLike, measure: str) -> dict[str, Any]:
     """Everything above of HC, AC or FL (N,) in mm, in mm and in percent of the mean, beside two sonographers."""
     measured, true = np.asarray(measured, float), np.asarray(true, float)
-    middle = (measured + true) / 200
     return {
         "mm": bland_altman(measured, true),
-        "percent": bland_altman(measured / middle, true / middle),
+        "percent": bland_altman(measured, true, percent=True),
         "icc": icc(np.column_stack([measured, true])),
         "concordance": concordance(measured, true),
         "observers_percent": OBSERVER_LIMIT_PERCENT[measure],
