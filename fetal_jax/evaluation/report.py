@@ -29,6 +29,9 @@ th:first-child, td:first-child { text-align: left; }
 .frames { display: grid; grid-template-columns: repeat(auto-fill, minmax(18rem, 1fr)); gap: 1rem; }
 img { max-width: 100%; height: auto; }
 .note { color: #555; }
+h1 { font-size: 1.6rem; }
+h1, pre, figcaption { overflow-wrap: anywhere; white-space: pre-wrap; }
+figure { margin: 0; break-inside: avoid; }
 """
 
 
@@ -44,6 +47,8 @@ def render(title: str, summary: dict[str, Any], rows: list[Row], frames: Split, 
     """
     measured = [r for r in rows if r.dice is not None]
     worst = sorted(measured, key=_badness, reverse=True)[:WORST]
+    drawn = np.random.default_rng(0).permutation(len(measured))[:WORST]
+    chance = [measured[i] for i in drawn]
     plots = [_agreement(m, [r for r in measured if r.measure == m]) for m in NAMES if m in summary]
     return f"""<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
@@ -66,6 +71,8 @@ unknown: outside its formula.</p>
 <h2>The worst frames</h2>
 <p class="note">Green: annotated. Yellow: measured.</p>
 <div class="frames">{"".join(_picture(r, frames) for r in worst)}</div>
+<h2>Frames at random</h2>
+<div class="frames">{"".join(_picture(r, frames) for r in chance)}</div>
 <h2>Made by</h2><pre>{html.escape(command)}</pre>
 </html>
 """
@@ -96,11 +103,13 @@ def _size_table(summary: dict[str, Any]) -> str:
         "failed": "failed",
         "accepted": "accepted",
     }
-    head = "".join(f"<th>{name}</th>" for name in ["", *columns.values()])
+    measures = [m for m in NAMES if m in summary]
+    if not measures:
+        return "<p>Millimetres: not measured, no frame of the split has a shape to compare with.</p>"
+    head = "".join(f"<th>{name}</th>" for name in ["", *(NAMES[m] for m in measures)])
     body = "".join(
-        f"<tr><td>{name}</td>" + "".join(f"<td>{_number(_cell(summary[m], c))}</td>" for c in columns) + "</tr>"
-        for m, name in NAMES.items()
-        if m in summary
+        f"<tr><td>{name}</td>" + "".join(f"<td>{_number(_cell(summary[m], c))}</td>" for m in measures) + "</tr>"
+        for c, name in columns.items()
     )
     return f"<table><tr>{head}</tr>{body}</table>"
 
