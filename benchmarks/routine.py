@@ -20,13 +20,14 @@ from fetal_jax.inference import Predictor
 from fetal_jax.planes import CIRCUMFERENCE_OF_PLANE
 
 DATASET = "fetal_planes/official"
+HALVES = ["dev", "last"]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bundle", type=Path, required=True)
     parser.add_argument("--data-dir", type=Path, default=Path("runs/data"))
-    parser.add_argument("--half", choices=["dev", "last"], help="default: all frames")
+    parser.add_argument("--half", choices=HALVES, help="default: all frames")
     args = parser.parse_args()
     predictor = Predictor.from_bundle(args.bundle)
     splits = [Split(DATASET, name, args.data_dir) for name in builder(DATASET, args.data_dir).info.splits]
@@ -37,7 +38,7 @@ def main() -> None:
 def half_of(rows: list[Row], half: str) -> list[Row]:
     """The frames of every other patient, in the order of their names."""
     patients = sorted({row.subject for row in rows})
-    return [row for row in rows if row.subject in patients["dev last".split().index(half) :: 2]]
+    return [row for row in rows if row.subject in patients[HALVES.index(half) :: 2]]
 
 
 def print_rows(rows: list[Row]) -> None:
@@ -46,18 +47,21 @@ def print_rows(rows: list[Row]) -> None:
     for row in sorted(rows, key=lambda r: (r.plane, r.filename)):
         due = row.plane if row.plane in CIRCUMFERENCE_OF_PLANE else "other"
         right += row.predicted_plane == due
-        print(f"{row.filename:36} {row.plane:8} named {row.predicted_plane}{'' if row.predicted_plane == due else ' (!)'}"
-              + (f"  Dice {row.dice:.3f}" if row.dice is not None else "")
-              + (f"  {row.measure[:2].upper()} {row.true_mm:.1f} {row.error_mm:+.1f} mm ({row.error_mm / row.true_mm:+.1%})"
-                 if row.measure and row.true_mm and row.error_mm is not None else ""))  # fmt: skip
+        line = f"{row.filename:36} {row.plane:8} named {row.predicted_plane}" + (row.predicted_plane != due) * " (!)"
+        if row.dice is not None:
+            line += f"  Dice {row.dice:.3f}"
+        if row.measure and row.true_mm and row.error_mm is not None:
+            error = f"{row.error_mm:+.1f} mm ({row.error_mm / row.true_mm:+.1%})"
+            line += f"  {row.measure[:2].upper()} {row.true_mm:.1f} {error}"
+        print(line)
     print(f"planes: {right} of {len(rows)} right")
     for plane, measure in CIRCUMFERENCE_OF_PLANE.items():
         part = [r for r in rows if r.measure == measure and r.dice is not None]
         if part:
             dice = np.array([r.dice for r in part])
             relative = np.abs([r.error_mm / r.true_mm for r in part if r.error_mm is not None and r.true_mm])
-            print(f"{plane}: {len(part)} with calipers, Dice mean {dice.mean():.3f}, least {dice.min():.3f}; "
-                  f"millimetres off by {np.median(relative):.1%} at the median, {relative.max():.1%} at most")  # fmt: skip
+            print(f"{plane}: {len(part)} with calipers, Dice mean {dice.mean():.3f}, least {dice.min():.3f};")
+            print(f"  millimetres off by {np.median(relative):.1%} at the median, {relative.max():.1%} at most")
 
 
 if __name__ == "__main__":
