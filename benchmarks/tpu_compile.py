@@ -1,0 +1,153 @@
+"""The unchanged training step, compiled for TPU slices by XLA's own compiler, on a machine without a TPU.
+
+pip install 'jax[tpu]' -c constraints.txt
+python benchmarks/tpu_compile.py                         every recipe on a v5e 2x4, 32 frames a chip
+python benchmarks/tpu_compile.py --slices --frames 64    one recipe on v5e 2x4, 4x4, 16x16 and v6e 4x4
+
+Prints what the compiled program of a chip computes, moves, holds and sends. The two bounds are those figures over the
+maker's peaks; a real step takes longer than the larger one. The efficiency is that of the larger bound against the same
+with the collectives behind it, none of them overlapped, at half of the interconnect's stated rate.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.experimental import topologies
+from jax.sharding import Mesh
+
+from fetal_jax import model, recipe, train
+from fetal_jax.sharding import Sharding
+
+RECIPES = ("paper", "hc18", "unified", "demo")
+NO_TPU_AT_HAND = {
+    "TPU_ACCELERATOR_TYPE": "v5litepod-8",
+    "TPU_WORKER_HOSTNAMES": "localhost",
+    "TPU_SKIP_MDS_QUERY": "1",
+}
+SLICES = ("v5e:2x4", "v5e:4x4", "v5e:16x16", "v6e:4x4")
+
+
+class Chip(NamedTuple):
+    """A maker's peaks: bfloat16 FLOP/s, bytes/s of memory, bytes of memory, bytes/s of the interconnect."""
+
+    flops: float
+    bandwidth: float
+    memory: float
+    interconnect: float
+
+
+CHIPS = {"v5e": Chip(197e12, 819e9, 16e9, 1600e9 / 8), "v6e": Chip(918e12, 1640e9, 32e9, 3584e9 / 8)}
+"""cloud.google.com/tpu/docs/v5e and /v6e."""
+
+COLLECTIVE = re.compile(
+    r"= (.*?) (all-reduce|all-gather|reduce-scatter|all-to-all|collective-permute|collective-broadcast)(?:-start)?\("
+)
+ARRAY = re.compile(r"(pred|[a-z]+(\d+))\[([\d,]*)\]")
+
+
+class Collective(NamedTuple):
+    """One array that an instruction sends: the kind of the instruction and the array's elements and bytes."""
+
+    kind: str
+    size: int
+    bytes: int
+
+
+def collectives(program: str) -> list[Collective]:
+    """Every array that a compiled program (`Compiled.as_text()`) sends between devices."""
+    found = []
+    for result, kind in COLLECTIVE.findall(program):
+        for _, bits, shape in ARRAY.findall(result):
+            size = math.prod(int(n) for n in shape.split(",") if n)
+            found.append(Collective(kind, size, size * int(bits or 8) // 8))
+    return found
+
+
+def compile_step(config: Any, mesh: Mesh) -> Any:
+    """The training step of a recipe on a mesh with the axes `data` and `fsdp`, compiled from shapes alone."""
+    sharding = Sharding(mesh)
+    network, tx = model.from_config(config.model, len(config.planes)), train.optimiser(config)
+    shapes = jax.eval_shape(lambda: train.initial_state(network, tx, config))
+    place = sharding.parameters(shapes)
+    state = jax.tree.map(lambda a, s: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=s), shapes, place)
+    b = config.batch_size
+    parts = {
+        "frames": ((b, *config.input_shape, 1), jnp.uint8),
+        "geometry": ((b,), jnp.int32),
+        "numbers": ((b, 5), jnp.float32),
+        "plane": ((b,), jnp.int32),
+    }
+    batch = {k: jax.ShapeDtypeStruct(s, d, sharding=sharding.batch) for k, (s, d) in parts.items()}
+    step = jax.jit(
+        lambda state, batch: train.train_step(state, batch, network, tx, config),
+        in_shardings=(place, sharding.batch),
+        out_shardings=(place, sharding.replicated),
+        donate_argnums=0,
+    )
+    return step.lower(state, batch).compile()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--recipe", help=f"default: all of {', '.join(RECIPES)}; with --slices unified")
+    parser.add_argument("--frames", type=int, default=32, help="a chip")
+    parser.add_argument("--fsdp", type=int, default=1)
+    parser.add_argument("--slices", action="store_true", help=f"{', '.join(SLICES)} in place of {SLICES[0]} alone")
+    args = parser.parse_args()
+    os.environ.update(NO_TPU_AT_HAND)  # before the compiler is loaded
+    names = [args.recipe] if args.recipe else ["unified"] if args.slices else RECIPES
+    print(
+        "| recipe | slice | GFLOP | GB moved | compute bound | bandwidth bound | frames/s a chip, at most "
+        "| memory | sent | largest sent | efficiency 8 to 256 |"
+    )
+    print("|" + "---|" * 11)
+    for name in names:
+        for slice_name in SLICES if args.slices else SLICES[:1]:
+            print(row(name, slice_name, args.frames, args.fsdp), flush=True)
+
+
+def row(name: str, slice_name: str, frames: int, fsdp: int) -> str:
+    """A line of the table: a recipe in bfloat16 on a slice."""
+    devices = topologies.get_topology_desc(platform="tpu", topology_name=slice_name).devices
+    chip = CHIPS[slice_name.partition(":")[0]]
+    config = recipe.load(
+        str(Path("configs") / f"{name}.py"),
+        [f"--config.batch_size={frames * len(devices)}", "--config.model.dtype=bfloat16"],
+    )
+    compiled = compile_step(config, Mesh(np.array(devices).reshape(-1, fsdp), ("data", "fsdp")))
+    cost, held, sent = compiled.cost_analysis(), compiled.memory_analysis(), collectives(compiled.as_text())
+    memory = held.argument_size_in_bytes + held.output_size_in_bytes - held.alias_size_in_bytes
+    memory += held.temp_size_in_bytes
+    compute, bandwidth = cost["flops"] / chip.flops, cost["bytes accessed"] / chip.bandwidth
+    bound, total = max(compute, bandwidth), sum(c.bytes for c in sent)
+
+    def step_time(chips: int) -> float:  # a ring sends (n - 1) / n of the bytes twice
+        return bound + 2 * total * (chips - 1) / chips / (chip.interconnect / 2)
+
+    cells = [
+        name,
+        f"{slice_name}, {frames} frames a chip",
+        f"{cost['flops'] / 1e9:.0f}",
+        f"{cost['bytes accessed'] / 1e9:.1f}",
+        f"{1e3 * compute:.1f} ms",
+        f"{1e3 * bandwidth:.1f} ms",
+        f"{frames / bound:,.0f}",
+        f"{memory / 1e9:.2f} of {chip.memory / 1e9:.0f} GB",
+        f"{total / 1e6:.1f} MB",
+        max((f"{c.bytes / 1e6:.1f} MB {c.kind}" for c in sent), key=lambda t: float(t.split()[0]), default="none"),
+        f"{100 * step_time(8) / step_time(256):.1f} %",
+    ]
+    return "| " + " | ".join(cells) + " |"
+
+
+if __name__ == "__main__":
+    main()
