@@ -56,8 +56,8 @@ def main() -> None:
         trials: list[tuple[str, Callable[[Path], str]]] = []
         for number, name in [(signal.SIGKILL, "SIGKILL")] * args.kills + [(signal.SIGTERM, "SIGTERM")] * args.terms:
             moment = rng.uniform(0.1, 1) * seconds
-            disturb = partial(interrupt, data_dir=args.data_dir, number=number, moment=moment)
-            trials.append((f"{name} after {moment:.1f} of {seconds:.1f} s", disturb))
+            stop = partial(interrupt, data_dir=args.data_dir, number=number, moment=moment)
+            trials.append((f"{name} after {moment:.1f} of {seconds:.1f} s", stop))
         for damage in (truncate, empty, remove, *[flip] * args.flips):
             trials.append((f"{damage.__name__} a file", partial(spoil, whole, damage=damage, rng=rng)))
         for i, (name, disturb) in enumerate(trials, 1):
