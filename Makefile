@@ -8,7 +8,7 @@ ARGS ?=
 # the benchmark's split where its file is given, else our own
 HC18_CONFIG = $(if $(wildcard $(addsuffix /landmarks/annotations/HC18/Head.csv,$(HC18) $(HC18)/..)),benchmark,examinations)
 
-.PHONY: install demo test lint hc18 clean
+.PHONY: install demo test lint hc18 unified clean
 
 install: $(VENV)/installed
 
@@ -33,6 +33,14 @@ hc18: install
 	$(BIN)/fetal-jax train --config=configs/hc18.py --workdir=$(RUN)/train --config.data.name=hc18/$(HC18_CONFIG) $(ARGS)
 	$(BIN)/fetal-jax export --workdir=$(RUN)/train --out=$(RUN)/bundle --onnx
 	$(BIN)/fetal-jax evaluate --workdir=$(RUN)/train --out=$(RUN)/report
+
+# the shipped weights, again
+unified: install
+	$(BIN)/fetal-jax prepare hc18/benchmark --manual-dir $(HC18)
+	$(BIN)/fetal-jax prepare fetal_phantom/large
+	$(BIN)/fetal-jax train --config=configs/unified.py --workdir=runs/unified/train $(ARGS)
+	$(BIN)/fetal-jax evaluate --workdir=runs/unified/train --dataset=hc18/benchmark --out=runs/unified/report
+	$(BIN)/fetal-jax export --workdir=runs/unified/train --out=runs/unified/bundle --onnx --metrics=runs/unified/report/metrics.json
 
 clean:
 	rm -rf runs
