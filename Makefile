@@ -34,7 +34,7 @@ hc18: install
 	$(BIN)/fetal-jax export --workdir=$(RUN)/train --out=$(RUN)/bundle --onnx
 	$(BIN)/fetal-jax evaluate --workdir=$(RUN)/train --out=$(RUN)/report
 
-# the shipped weights, again
+# one network for all planes
 unified: install
 	$(BIN)/fetal-jax prepare hc18/benchmark --manual-dir $(HC18)
 	$(BIN)/fetal-jax prepare fetal_phantom/large
