@@ -15,18 +15,20 @@ HE = nn.initializers.he_normal()
 
 
 class Conv3x3(nn.Module):
-    """3x3 convolution, group norm (no batch statistics: they would change with the sharding), ReLU."""
+    """3x3 convolution, group norm (no batch statistics: they would change with the sharding) or none, ReLU."""
 
     features: int
-    groups: int
+    groups: int  # 0: no norm, a bias alone
     dtype: Any
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """(B, H, W, C) -> (B, H, W, features)."""
         x = nn.Conv(self.features, (3, 3), use_bias=False, kernel_init=HE, dtype=self.dtype, name="conv")(x)
-        scale = self.param("scale", nn.initializers.ones, (self.features,), jnp.float32)
         bias = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)
+        if not self.groups:
+            return nn.relu(x + bias.astype(x.dtype))
+        scale = self.param("scale", nn.initializers.ones, (self.features,), jnp.float32)
         return nn.relu(ops.group_norm(x, scale, bias, min(self.groups, self.features)))
 
 
@@ -66,9 +68,14 @@ class UNet(nn.Module):
       width: channels of the first level.
       multipliers: channels of each level, in units of `width`; their number is the number of levels.
       depths: 3x3 convolutions of each level.
+      decoder: channels of each level on the way up, in units of `width`; one fewer than levels.
       stem: 1, or 2 for a first level at half the resolution (2x2 space-to-depth in, depth-to-space out).
       groups: groups of the norm.
+      encoder_norm: whether the way down has a norm; the way up always has.
+      standardise: a frame by its own mean and deviation, in place of `mean` and `std`.
       mean, std: what grey values (0-255) are normalised by.
+      head: channels of a 1x1 convolution before the pooling of the class head; 0: none.
+      looks: how many kinds of frame each plane is a mixture of.
       dtype: of the computation; parameters and logits are float32.
     """
 
@@ -76,32 +83,42 @@ class UNet(nn.Module):
     width: int
     multipliers: Sequence[int]
     depths: Sequence[int]
+    decoder: Sequence[int]
     stem: int
     groups: int
+    encoder_norm: bool
+    standardise: bool
     mean: float
     std: float
+    head: int
+    looks: int
     dtype: Any
 
     @nn.compact
     def __call__(self, frames: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Grey frames (B, H, W, 1), uint8 or floats 0-255 -> logits of the map (B, H, W) and the planes (B, P)."""
-        x = ((frames.astype(jnp.float32) - self.mean) / self.std).astype(self.dtype)
+        x = frames.astype(jnp.float32)
+        x = ops.standardise(x) if self.standardise else (x - self.mean) / self.std
+        x = x.astype(self.dtype)
         x = ops.space_to_depth(x, self.stem) if self.stem > 1 else x
         levels = [self.width * m for m in self.multipliers]
 
         skips = []
         for i, (features, depth) in enumerate(zip(levels, self.depths, strict=True)):
             x = ops.max_pool2(x) if i else x
-            x = Block(features, depth, self.groups, self.dtype, name=f"down{i}")(x)
+            x = Block(features, depth, self.groups * self.encoder_norm, self.dtype, name=f"down{i}")(x)
             skips.append(x)
 
-        pooled = x.astype(jnp.float32).mean(axis=(1, 2))
-        plane_logits = nn.Dense(self.planes, name="plane")(pooled)
+        looks = x.astype(jnp.float32)
+        looks = nn.relu(nn.Dense(self.head, name="head")(looks)) if self.head else looks
+        looks = nn.Dense(self.planes * self.looks, name="plane")(looks.mean(axis=(1, 2)))
+        plane_logits = jax.nn.logsumexp(looks.reshape(-1, self.planes, self.looks), axis=-1)
 
         for i in reversed(range(len(levels) - 1)):
-            x = Upsample(levels[i], self.dtype, name=f"upsample{i}")(x)
+            features = int(self.width * self.decoder[i])
+            x = Upsample(features, self.dtype, name=f"upsample{i}")(x)
             x = jnp.concatenate([skips[i], x], axis=-1)
-            x = Block(levels[i], 2, self.groups, self.dtype, name=f"up{i}")(x)
+            x = Block(features, 2, self.groups, self.dtype, name=f"up{i}")(x)
 
         x = nn.Dense(self.stem**2, name="map")(x.astype(jnp.float32))
         x = ops.depth_to_space(x, self.stem) if self.stem > 1 else x
@@ -120,9 +137,14 @@ def from_config(config: Any, planes: int) -> UNet:
         width=config.width,
         multipliers=tuple(config.multipliers),
         depths=tuple(config.depths),
+        decoder=tuple(config.decoder) or tuple(config.multipliers[:-1]),
         stem=config.stem,
         groups=config.groups,
+        encoder_norm=config.encoder_norm,
+        standardise=config.standardise,
         mean=config.mean,
         std=config.std,
+        head=config.head,
+        looks=config.looks,
         dtype=jnp.dtype(config.dtype),
     )

@@ -37,12 +37,10 @@ class Graph:
         self.initializers.setdefault(name, np.asarray(value, dtype))
         return name
 
-    def convolution(self, x: str, path: str, kernel: Array, bias: Array | None = None) -> str:
+    def convolution(self, x: str, path: str, kernel: Array, bias: str = "") -> str:
         """'SAME' convolution with a kernel (k, k, in, out), or 1x1 with a dense layer's (in, out)."""
         kernel = kernel if kernel.ndim == 4 else kernel[None, None]
-        inputs = [x, self.constant(f"{path}/kernel", kernel.transpose(3, 2, 0, 1))]
-        if bias is not None:
-            inputs.append(self.constant(f"{path}/bias", bias))
+        inputs = [x, self.constant(f"{path}/kernel", kernel.transpose(3, 2, 0, 1)), bias]
         return self.add("Conv", inputs, pads=[kernel.shape[0] // 2] * 4)
 
     def group_norm(self, x: str, path: str, scale: Array, bias: Array, groups: int, shape: tuple[int, int]) -> str:
@@ -75,16 +73,26 @@ def build(params: Any, config: Any, input_shape: tuple[int, int]) -> onnx.ModelP
     def block(x: str, name: str, depth: int, shape: tuple[int, int]) -> str:
         for i in range(depth):
             part, path = params[name][f"conv{i}"], f"{name}/conv{i}"
+            if "scale" not in part:  # no norm
+                bias = g.constant(f"{path}/bias", part["bias"])
+                x = g.add("Relu", [g.convolution(x, f"{path}/conv", part["conv"]["kernel"], bias)])
+                continue
             x = g.convolution(x, f"{path}/conv", part["conv"]["kernel"])
             groups = min(config.groups, len(part["scale"]))
             x = g.add("Relu", [g.group_norm(x, path, part["scale"], part["bias"], groups, shape)])
         return x
 
     def dense(x: str, path: str, part: Any) -> str:
-        return g.convolution(x, path, part["kernel"], part["bias"])
+        return g.convolution(x, path, part["kernel"], g.constant(f"{path}/bias", part["bias"]))
 
     x = g.add("Transpose", [g.add("Cast", ["frames"], to=TensorProto.FLOAT)], perm=[0, 3, 1, 2])
-    x = g.add("Div", [g.add("Sub", [x, g.constant("mean", config.mean)]), g.constant("std", config.std)])
+    if config.standardise:  # ops.standardise
+        axes = g.constant("axes", [1, 2, 3], np.int64)
+        x = g.add("Sub", [x, g.add("ReduceMean", [x, axes])])
+        variance = g.add("ReduceMean", [g.add("Mul", [x, x]), axes])
+        x = g.add("Div", [x, g.add("Sqrt", [g.add("Add", [variance, g.constant("one", 1)])])])
+    else:
+        x = g.add("Div", [g.add("Sub", [x, g.constant("mean", config.mean)]), g.constant("std", config.std)])
     shapes = [(height // (config.stem * 2**i), width // (config.stem * 2**i)) for i in range(len(config.multipliers))]
     if config.stem > 1:
         x = g.add("SpaceToDepth", [x], blocksize=config.stem)
@@ -95,8 +103,11 @@ def build(params: Any, config: Any, input_shape: tuple[int, int]) -> onnx.ModelP
         x = block(x, f"down{i}", depth, shapes[i])
         skips.append(x)
 
-    plane = dense(g.add("GlobalAveragePool", [x]), "plane", params["plane"])
-    g.add("Flatten", [plane], "plane_logits")
+    looks = g.add("Relu", [dense(x, "head", params["head"])]) if config.head else x
+    looks = dense(g.add("GlobalAveragePool", [looks]), "plane", params["plane"])
+    planes = params["plane"]["kernel"].shape[1] // config.looks
+    looks = g.add("Reshape", [looks, g.constant("shape/looks", [0, planes, config.looks], np.int64)])
+    g.add("ReduceLogSumExp", [looks, g.constant("axis2", [2], np.int64)], "plane_logits", keepdims=0)
 
     for i in reversed(range(len(skips) - 1)):
         x = dense(x, f"upsample{i}/project", params[f"upsample{i}"]["project"])
@@ -108,7 +119,6 @@ def build(params: Any, config: Any, input_shape: tuple[int, int]) -> onnx.ModelP
         x = g.add("DepthToSpace", [x], blocksize=config.stem, mode="DCR")
     g.add("Squeeze", [x, g.constant("axis1", [1], np.int64)], "map_logits")
 
-    planes = params["plane"]["kernel"].shape[1]
     graph = helper.make_graph(
         g.nodes,
         "fetal_jax",

@@ -22,6 +22,15 @@ def group_norm(x: jax.Array, scale: jax.Array, bias: jax.Array, groups: int, eps
     return x * gain[:, None, None].astype(x.dtype) + shift[:, None, None].astype(x.dtype)
 
 
+def standardise(x: jax.Array) -> jax.Array:
+    """Grey frames (B, H, W, 1), float32, each less its own mean, over its own deviation; a blank one is all 0.
+
+    The 1 under the root is a variance of grey levels (0-255), of which real frames have some 2000.
+    """
+    x = x - x.mean((1, 2, 3), keepdims=True)
+    return x * jax.lax.rsqrt(jnp.square(x).mean((1, 2, 3), keepdims=True) + 1)
+
+
 def space_to_depth(x: jax.Array, block: int) -> jax.Array:
     """(B, H, W, C) -> (B, H/block, W/block, block² C)."""
     b, h, w, c = x.shape

@@ -43,8 +43,10 @@ def defaults() -> ml_collections.ConfigDict:
             "input_shape": (192, 288),
             "planes": ("other", "abdomen", "head", "femur"),
             "flip_average": True,  # predictions are averaged with those of the mirrored frame
-            # a name, or a mixture by weight: "hc18/benchmark=3, fetal_phantom/large=1"
-            "data": {"dir": "runs/data", "name": "fetal_phantom", "workers": 0},  # processes; 0: threads of this one
+            # name: one, or a mixture by weight: "hc18/benchmark=3, fetal_phantom/large=1"
+            # workers: processes; 0: threads of this one
+            # unclassed: data sets that give no class term. Where all real frames are heads, a real look says "head"
+            "data": {"dir": "runs/data", "name": "fetal_phantom", "workers": 0, "unclassed": ()},
             "augment": {
                 "rotate_degrees": 20.0,
                 "zoom": (0.8, 1.25),
@@ -67,10 +69,15 @@ def defaults() -> ml_collections.ConfigDict:
                 "width": 16,
                 "multipliers": (1, 2, 4, 8, 8),
                 "depths": (2, 2, 2, 2, 2),
+                "decoder": (),  # multipliers on the way up; (): those on the way down
                 "stem": 2,
                 "groups": 8,
+                "encoder_norm": True,
+                "standardise": False,  # a frame by its own mean and deviation
                 "mean": 64.0,
                 "std": 64.0,
+                "head": 0,  # channels before the pooling of the class head; 0: pooled as it is
+                "looks": 1,  # kinds of frame that a plane is a mixture of
                 "dtype": "float32",
             },
             "loss": {"cls_weight": 0.3},
@@ -80,9 +87,10 @@ def defaults() -> ml_collections.ConfigDict:
                 "weight_decay": 1e-4,
                 "clip": 1.0,
                 "ema": 0.995,
+                "encoder_lr": 1.0,  # of the way down and the class head, in units of lr
             },
             "mesh": {"data": -1, "fsdp": 1},  # -1: what the other axis leaves
-            "init": {"bundle": ""},  # start from a bundle's parameters
+            "init": {"bundle": "", "sononet": ""},  # start from a bundle's parameters, or from SonoNet16's file
         }
     )
 
@@ -151,16 +159,22 @@ def check(config: Any) -> None:
             "a multiple of the groups",
         ),
         ("model.depths", len(model.depths) == len(model.multipliers), "as many as model.multipliers"),
+        ("model.decoder", len(model.decoder) in (0, len(model.multipliers) - 1), "empty, or one for each level but one"),
+        ("model.head", model.head >= 0, "at least 0"),
+        ("model.looks", model.looks > 0, "at least 1"),
         ("model.stem", model.stem in (1, 2), "1 or 2"),
         ("model.dtype", model.dtype in ("float32", "bfloat16"), "float32 or bfloat16"),
         ("loss.cls_weight", 0 <= config.loss.cls_weight <= 1, "between 0 and 1"),
         ("optim.lr", config.optim.lr > 0, "above 0"),
+        ("optim.encoder_lr", config.optim.encoder_lr > 0, "above 0"),
         ("optim.ema", 0 <= config.optim.ema < 1, "in [0, 1)"),
     ]
     for key, holds, must in rules:
         if not holds:
             raise UserError(f"config.{key} is {_get(config, key)}; it must be {must}")
-    mixture(config)
+    absent = set(config.data.unclassed) - {name.split("/")[0] for name in mixture(config)}
+    if absent:
+        raise UserError(f"config.data.unclassed names {', '.join(sorted(absent))}, which config.data.name does not hold")
 
 
 def mixture(config: Any) -> dict[str, float]:
@@ -188,7 +202,7 @@ def _positive(text: str) -> float:
 
 
 def _widths(model: Any) -> list[int]:
-    return [model.width * m for m in model.multipliers]
+    return [int(model.width * m) for m in (*model.multipliers, *model.decoder)]
 
 
 def _get(config: Any, key: str) -> Any:

@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
-from fetal_jax import checkpoints, losses, metrics, model, recipe, targets
+from fetal_jax import checkpoints, losses, metrics, model, recipe, sononet, targets
 from fetal_jax.bundle import BundleInfo
 from fetal_jax.data.decoded import decoded
 from fetal_jax.data.pipeline import training_batches
-from fetal_jax.data.source import Split
+from fetal_jax.data.source import Split, builder
 from fetal_jax.errors import UserError
 from fetal_jax.inference import Predictor
 from fetal_jax.planes import CIRCUMFERENCE_OF_PLANE, GEOMETRIES
@@ -55,6 +55,10 @@ def learning_rate(config: Any) -> optax.Schedule:
 
 def optimiser(config: Any) -> optax.GradientTransformation:
     """AdamW behind clipping by the global norm; biases and norms do not decay."""
+
+    def encoder(params: Any) -> Any:
+        return {name: jax.tree.map(lambda _: name.startswith(("down", "head", "plane")), params[name]) for name in params}
+
     return optax.chain(
         optax.clip_by_global_norm(config.optim.clip),
         optax.adamw(
@@ -62,6 +66,7 @@ def optimiser(config: Any) -> optax.GradientTransformation:
             weight_decay=config.optim.weight_decay,
             mask=lambda params: jax.tree.map(lambda p: p.ndim > 1, params),
         ),
+        optax.masked(optax.scale(config.optim.encoder_lr), encoder),
     )
 
 
@@ -234,7 +239,8 @@ def run(config: Any, workdir: Path) -> None:
     # --- the data, and a directory that is this recipe's
     names = recipe.mixture(config)
     train_splits = [Split(name, "train", config.data.dir) for name in names]
-    validation_splits = {name: Split(name, "validation", config.data.dir) for name in names}
+    validated = [name for name in names if "validation" in builder(name, config.data.dir).info.splits]
+    validation_splits = {name: Split(name, "validation", config.data.dir) for name in validated}
     claim(workdir, config)
     sources = [decoded(split) for split in train_splits]
     iterator = training_batches(sources, config)
@@ -267,6 +273,9 @@ def run(config: Any, workdir: Path) -> None:
             from fetal_jax.export import bundle_parameters
 
             params = bundle_parameters(Path(config.init.bundle), state.params)
+            state = jax.device_put(state.replace(params=params, ema=params), placement)
+        elif config.init.sononet:
+            params = sononet.start(Path(config.init.sononet), state.params, config, sources)
             state = jax.device_put(state.replace(params=params, ema=params), placement)
 
     def step_fn(state: State, batch: dict[str, jax.Array]) -> tuple[State, dict[str, jax.Array]]:

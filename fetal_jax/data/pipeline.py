@@ -63,10 +63,12 @@ def training_batches(sources: Sequence[Sequence[Frame]], config: Any) -> Batches
       config: a recipe.
     """
     starts = [0, *accumulate(map(len, sources))]
+    classed = [name.split("/")[0] not in config.data.unclassed for name in recipe.mixture(config)]
 
     def example(i: int, rng: np.random.Generator) -> Batch:
         source = bisect_right(starts, i) - 1
-        return augmented(sources[source][i - starts[source]], rng, config) | {"index": np.int32(i)}
+        made = augmented(sources[source][i - starts[source]], rng, config) | {"index": np.int32(i)}
+        return made if classed[source] else made | {"plane": np.int32(-1)}
 
     def shuffled(k: int) -> grain.MapDataset:
         return grain.MapDataset.range(starts[k], starts[k + 1]).seed(config.seed + k).shuffle().repeat()

@@ -1,0 +1,167 @@
+"""A start from SonoNet16 (C. F. Baumgartner et al., IEEE TMI 2017; weights Apache-2.0), which knows real planes.
+
+SonoNet's first stage works at full resolution; a network with a 2x2 stem has none. The stem is fitted to give what that
+stage gives, in two minutes on two cores (a twenty-fifth of its variance is left), and all other layers are copied. So
+a network starts with SonoNet's answers: 93 % of frames keep their class of fourteen, brains the same as before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from fetal_jax import ops
+from fetal_jax.data.source import Frame
+from fetal_jax.errors import UserError
+from fetal_jax.preprocess import Letterbox
+
+Array = NDArray[Any]
+Layer = tuple[Array, Array]  # kernel (k, k, in, out), bias (out,)
+
+PLANES = ("other", "other", "abdomen", "other", "head", "head", "femur", *["other"] * 7)
+"""What SonoNet's fourteen classes are to us."""
+SHAPE = {"width": 32, "multipliers": (1, 2, 4, 4), "depths": (4, 3, 3, 3), "stem": 2, "encoder_norm": False,
+         "standardise": True, "head": 64, "looks": 10}  # fmt: skip
+"""The `model` part of a recipe that holds SonoNet16."""
+FRAMES, CROPS, CROP, STEPS = 400, 32, 48, 2500
+"""The stem is fitted on crops of so many frames."""
+
+
+def start(path: Path, params: Any, config: Any, sources: Sequence[Sequence[Frame]]) -> Any:
+    """The tree `params` of a recipe's network with SonoNet's encoder and class head in it.
+
+    Args:
+      path: `SonoNet16.npz` of the authors' repository baumgach/SonoNet-weights.
+      params: a random start; what SonoNet lacks (the way up) stays.
+      config: the recipe.
+      sources: the training frames of each data set: the stem is fitted on some of them.
+
+    Raises:
+      UserError: the file is another one, or the recipe's network cannot hold it.
+    """
+    wrong = [key for key, value in SHAPE.items() if config.model[key] != value]
+    if wrong:
+        raise UserError(
+            f"config.init.sononet needs {', '.join(f'config.model.{k}={SHAPE[k]}' for k in wrong)}: see configs/unified.py"
+        )
+    layers = read(path)
+    frames = letterboxed(sources, tuple(config.input_shape), np.random.default_rng(config.seed))
+    stem, scale = fit_stem(layers, params["down0"], frames, config.seed)
+    width = config.model.width
+    params = jax.tree.map(np.asarray, params) | {"head": _dense(layers[13]), "plane": plane_head(layers[14], config)}
+    places = [(f"down{i}", j) for i, depth in enumerate(config.model.depths) for j in range(2 * (i == 0), depth)]
+    for (block, j), (kernel, bias) in zip(places, layers[2:13], strict=True):
+        if (block, j) == ("down0", 2):  # it sees the stem's output: normalised, and with channels that SonoNet lacks
+            kernel = np.pad(kernel * scale[:, None], ((0, 0), (0, 0), (0, width - len(scale)), (0, 0)))
+        params[block] = params[block] | {f"conv{j}": {"conv": {"kernel": kernel}, "bias": bias}}
+    params["down0"] = params["down0"] | stem
+    return params
+
+
+def read(path: Path) -> list[Layer]:
+    """The fifteen layers, each with its frozen normalisation folded in.
+
+    Raises:
+      UserError: no such file, or another one.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as f:
+            arrays = [f[f"arr_{i}"] for i in range(75)]
+    except (OSError, KeyError, ValueError):
+        raise UserError(f"{path} is not SonoNet16.npz: take it from baumgach/SonoNet-weights") from None
+    layers = []
+    for kernel, beta, gamma, mean, inverse in zip(*(arrays[k::5] for k in range(5)), strict=True):
+        gain = inverse * gamma
+        layers.append(((kernel * gain[:, None, None, None]).transpose(2, 3, 1, 0), beta - mean * gain))
+    return layers
+
+
+def first_stage(layers: list[Layer], x: jax.Array) -> jax.Array:
+    """What SonoNet's two first convolutions and its first pooling make of standardised frames (B, H, W, 1)."""
+    for kernel, bias in layers[:2]:
+        x = jax.nn.relu(_convolve(255 * x if x.shape[-1] == 1 else x, kernel) + bias)
+    return ops.max_pool2(x)
+
+
+def stem_stage(stem: Any, x: jax.Array) -> jax.Array:
+    """What a stem's two convolutions make of them."""
+    x = ops.space_to_depth(x, 2)
+    for name in ("conv0", "conv1"):
+        x = jax.nn.relu(_convolve(x, stem[name]["conv"]["kernel"]) + stem[name]["bias"])
+    return x
+
+
+def fit_stem(layers: list[Layer], block: Any, frames: Array, seed: int) -> tuple[Any, Array]:
+    """The first two convolutions of `block`, so that their first channels are SonoNet's first stage over `scale`.
+
+    Args:
+      layers: of `read`.
+      block: parameters of the first level, a random start.
+      frames: (N, H, W, 1) uint8.
+      seed: of the crops.
+
+    Returns:
+      `conv0` and `conv1`, and the scale (16,): the deviation of each channel.
+    """
+    x = np.asarray(jax.lax.map(ops.standardise, frames.astype(np.float32)[:, None]))[:, 0]
+    scale = np.asarray(first_stage(layers, x[:64]).std((0, 1, 2)))
+    tx = optax.adam(optax.cosine_decay_schedule(5e-3, STEPS))
+
+    def loss(stem: Any, crops: Array) -> jax.Array:
+        error = stem_stage(stem, crops)[..., : len(scale)] - first_stage(layers, crops) / scale
+        return jnp.square(error[:, 3:-3, 3:-3]).mean()  # away from the crop's own edge
+
+    @jax.jit
+    def step(stem: Any, state: Any, crops: Array) -> tuple[Any, Any, jax.Array]:
+        value, grads = jax.value_and_grad(loss)(stem, crops)
+        updates, state = tx.update(grads, state)
+        return optax.apply_updates(stem, updates), state, value
+
+    rng = np.random.default_rng(seed)
+    stem = {name: block[name] for name in ("conv0", "conv1")}
+    state = tx.init(stem)
+    bar = tqdm(range(STEPS), desc="fit SonoNet's first stage", unit="step", mininterval=1.0)
+    for _ in bar:
+        corners = 2 * rng.integers(0, [(n - CROP) // 2 + 1 for n in x.shape[1:3]], (CROPS, 2))
+        which = rng.integers(0, len(x), CROPS)
+        crops = np.stack([x[k, i : i + CROP, j : j + CROP] for k, (i, j) in zip(which, corners, strict=True)])
+        stem, state, value = step(stem, state, crops)
+        bar.set_postfix({"variance left": f"{float(value):.3f}"}, refresh=False)
+    return jax.tree.map(np.asarray, stem), scale
+
+
+def plane_head(layer: Layer, config: Any) -> Any:
+    """SonoNet's classes as the looks of planes: a class is repeated, its odds shared, to fill a plane's looks."""
+    kernel, bias = layer[0][0, 0], layer[1]
+    columns, biases = [], []
+    for plane in config.planes:
+        classes = [i for i, name in enumerate(PLANES) if name == plane]
+        if not classes:
+            raise UserError(f"config.planes has {plane}, of which SonoNet knows nothing: take from {sorted(set(PLANES))}")
+        which = np.resize(classes, config.model.looks)
+        columns.append(kernel[:, which])
+        biases.append(bias[which] - np.log([np.sum(which == i) for i in which]))
+    return {"kernel": np.concatenate(columns, axis=1), "bias": np.concatenate(biases)}
+
+
+def letterboxed(sources: Sequence[Sequence[Frame]], shape: tuple[int, int], rng: np.random.Generator) -> Array:
+    """Up to `FRAMES` frames, drawn by lot from every data set alike: (N, H, W, 1) uint8."""
+    share = FRAMES // len(sources)
+    chosen = [s[int(i)] for s in sources for i in rng.permutation(len(s))[:share]]
+    return np.stack([Letterbox(*shape)(frame.image) for frame in chosen])[..., None]
+
+
+def _convolve(x: Any, kernel: Any) -> jax.Array:
+    return jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+
+def _dense(layer: Layer) -> Any:
+    return {"kernel": layer[0][0, 0], "bias": layer[1]}
