@@ -1,0 +1,55 @@
+"""One network for heads, abdomens and femurs, from SonoNet's weights: HC18's heads, drawn frames, SonoNet's examples.
+
+fetal-jax prepare hc18/benchmark --manual-dir DIR
+fetal-jax prepare fetal_phantom/large
+fetal-jax prepare folder/sononet --allow-partial --manual-dir DIR
+fetal-jax train --config=configs/unified.py --config.init.sononet=SonoNet16.npz --workdir=runs/unified
+
+The last set are the thirteen example frames of the repository baumgach/SonoNet-weights (Apache-2.0), in DIR beside
+configs/sononet_examples.csv, copied there as frames.csv: the only real frames that are no heads.
+"""
+
+from fetal_jax.recipe import defaults
+
+
+def get_config():
+    config = defaults()
+    config.data.name = "hc18/benchmark=10, fetal_phantom/large=10, folder/sononet=2"
+    config.data.unclassed = ("hc18",)  # else a real look says head: every thorax of another hospital was called one
+    config.loss.cls_weight = 0.2
+    config.input_shape = (192, 288)
+    config.batch_size = 8
+    config.total_steps = 5000
+    config.eval_every = 2500
+    config.checkpoint_every = 300
+    config.optim.lr = 2e-3
+    config.optim.encoder_lr = 0.25  # SonoNet has seen more than we can show it
+    config.optim.ema = 0.999
+    # SonoNet16 behind a 2x2 stem
+    config.model.update(
+        {
+            "width": 32,
+            "multipliers": (1, 2, 4, 4),
+            "depths": (4, 3, 3, 3),
+            "decoder": (0.5, 1, 2),
+            "encoder_norm": False,
+            "standardise": True,
+            "head": 64,
+            "looks": 10,
+        }
+    )
+    # another hospital's frames: other gains and depths, tighter crops, shadows, what others measured left in the frame
+    config.augment.update(
+        {
+            "zoom": (0.7, 1.3),
+            "gain": 0.4,
+            "gamma": 0.5,
+            "speckle": 0.1,
+            "bands": 0.2,
+            "shadow": 0.4,
+            "border": 0.08,
+            "calipers": True,
+            "jpeg": 40.0,
+        }
+    )
+    return config
