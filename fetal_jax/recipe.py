@@ -174,9 +174,18 @@ def mixture(config: Any) -> dict[str, float]:
     weights = {name.strip(): _positive(weight) for name, _, weight in parts}
     if not all(weights) or not all(weights.values()):
         raise UserError(f"config.data.name is {text}; it must be a data set, or several with weights: A=3, B=1")
-    if len({name.split("/")[0] for name in weights}) < len(parts):
+    if len({data_set(name) for name in weights}) < len(parts):
         raise UserError(f"config.data.name is {text}; it must name each data set once, in one configuration")
     return {name: weight / sum(weights.values()) for name, weight in weights.items()}
+
+
+def data_set(name: str) -> str:
+    """Whose frames a name stands for: its configurations are cuts of one set, but those of `folder` sets of their own.
+
+    `hc18/benchmark` is of `hc18`, `folder/mine` is `folder/mine`.
+    """
+    base = name.partition("/")[0]
+    return name if base == "folder" else base
 
 
 def _positive(text: str) -> float:

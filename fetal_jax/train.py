@@ -266,8 +266,9 @@ def run(config: Any, workdir: Path) -> None:
         if config.init.bundle:
             from fetal_jax.export import bundle_parameters
 
-            params = bundle_parameters(Path(config.init.bundle), state.params)
-            state = jax.device_put(state.replace(params=params, ema=params), placement)
+            start_from = functools.partial(bundle_parameters, Path(config.init.bundle), config)
+            state = state.replace(params=start_from(state.params), ema=start_from(state.ema))
+            state = jax.device_put(state, placement)
 
     def step_fn(state: State, batch: dict[str, jax.Array]) -> tuple[State, dict[str, jax.Array]]:
         return train_step(state, batch, network, tx, config)
@@ -332,7 +333,7 @@ def claim(workdir: Path, config: Any) -> None:
     """Write `config.json` into a new work directory; refuse one that holds another recipe's run.
 
     Raises:
-      UserError: naming the keys that differ.
+      UserError: naming the keys that differ, or what is wrong with the bundle to start from.
     """
     path = workdir / "config.json"
     if path.exists():
@@ -341,5 +342,9 @@ def claim(workdir: Path, config: Any) -> None:
             raise UserError(f"{workdir} holds another recipe's run ({'; '.join(keys)}): give another --workdir")
     elif (workdir / checkpoints.FOLDER).exists():
         raise UserError(f"{workdir} holds checkpoints without a config.json: give another --workdir")
+    elif config.init.bundle:
+        from fetal_jax.export import check_start
+
+        check_start(Path(config.init.bundle), config)
     workdir.mkdir(parents=True, exist_ok=True)
     _write_whole(path, recipe.to_json(config))

@@ -20,7 +20,8 @@ LISTED = 50  # of what is missing; 12,358 of 12,400 frames may be
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "name",
-        help="fetal_phantom[/small|/large], fetal_planes[/official|/biometry] or hc18[/examinations|/benchmark]",
+        help="fetal_phantom[/small|/large], fetal_planes[/official|/biometry], hc18[/examinations|/benchmark] or "
+        "folder/NAME: your own frames under a name of yours",
     )
     parser.add_argument("--manual-dir", type=Path, help="the data set's own folder, where it is not drawn")
     parser.add_argument("--data-dir", type=Path, default=Path("runs/data"))
@@ -31,7 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, overrides: list[str]) -> None:
     """Build a data set and decode what is trained on. What is missing of a partial one is listed."""
     base = args.name.partition("/")[0]
-    if (args.manual_dir is None and base == "hc18") or (args.manual_dir and not args.manual_dir.is_dir()):
+    needed = base in ("folder", "hc18") or args.manual_dir
+    if needed and not (args.manual_dir and args.manual_dir.is_dir() and any(args.manual_dir.iterdir())):
         raise UserError(f"{args.manual_dir or args.name}: give the data set's folder with --manual-dir")
     if args.contact_sheet and (args.contact_sheet.suffix != ".png" or not args.contact_sheet.parent.is_dir()):
         raise UserError(f"{args.contact_sheet}: give --contact-sheet a .png file in a folder that is there")
@@ -42,7 +44,9 @@ def run(args: argparse.Namespace, overrides: list[str]) -> None:
     config = tfds.download.DownloadConfig(manual_dir=args.manual_dir)
     made.download_and_prepare(download_config=config)
     counts = ", ".join(f"{name} {split.num_examples}" for name, split in made.info.splits.items())
-    print(f"{made.info.full_name} in {args.data_dir}: {counts}" + (" (was there, not built again)" if found else ""))
+    print(f"{made.info.full_name} in {args.data_dir}: {counts}")
+    if found:
+        print(f"It was there and is not built again; to build it anew, remove {made.data_dir}")
     splits = {name: Split(args.name, name, args.data_dir) for name in made.info.splits}
     if "train" in splits:
         decoded(splits["train"])
