@@ -35,13 +35,15 @@ def data_dir() -> Path:
     return path
 
 
-def draw_hc18(folder: Path, examinations: int = 12, size: tuple[int, int] = (540, 800)) -> dict[str, Ellipse]:
+def draw_hc18(
+    folder: Path, examinations: int | tuple[int, ...] = 12, size: tuple[int, int] = (540, 800)
+) -> dict[str, Ellipse]:
     """A folder in HC18's layout, drawn by us: two frames an examination, one-pixel outlines, some leave the frame."""
     rng = np.random.default_rng(7)
     images = folder / "training_set"
     images.mkdir(parents=True)
     rows, shapes = ["filename,pixel size(mm),head circumference (mm)"], {}
-    for examination in range(examinations):
+    for examination in range(examinations) if isinstance(examinations, int) else examinations:
         for suffix in ("_HC", "_2HC"):
             name = f"{examination:03d}{suffix}"
             a = size[1] * rng.uniform(0.15, 0.32)

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import fcntl
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import tensorflow_datasets as tfds
@@ -42,7 +46,8 @@ def run(args: argparse.Namespace, overrides: list[str]) -> None:
     found = Path(made.data_dir).is_dir()
     tfds.display_progress_bar(True)
     config = tfds.download.DownloadConfig(manual_dir=args.manual_dir)
-    made.download_and_prepare(download_config=config)
+    with alone(Path(made.data_dir).parent):
+        made.download_and_prepare(download_config=config)
     counts = ", ".join(f"{name} {split.num_examples}" for name, split in made.info.splits.items())
     print(f"{made.info.full_name} in {args.data_dir}: {counts}")
     if found:
@@ -62,3 +67,21 @@ def run(args: argparse.Namespace, overrides: list[str]) -> None:
         print(
             f"{len(missing)} missing or left out" + (f"; the first {LISTED} are named" if len(missing) > LISTED else "")
         )
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """One preparation at a time of a data set's configuration; what a killed one left is removed.
+
+    Raises:
+      UserError: another process is preparing it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".preparing").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system drops it with the process, however that ends
+        except OSError:
+            raise UserError(f"{folder} is being prepared by another process: wait for it, or end it") from None
+        for left in folder.glob("incomplete.*"):
+            shutil.rmtree(left)
+        yield
