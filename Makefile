@@ -1,6 +1,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+TFDS := .venv-tfds
 HC18 ?= ../shared/data/hc18
 RUN := runs/hc18
 ARGS ?=
@@ -8,7 +9,7 @@ ARGS ?=
 # the benchmark's split where its file is given, else our own
 HC18_CONFIG = $(if $(wildcard $(addsuffix /landmarks/annotations/HC18/Head.csv,$(HC18) $(HC18)/..)),benchmark,examinations)
 
-.PHONY: install demo test lint hc18 unified clean
+.PHONY: install demo test lint tfds hc18 unified clean
 
 install: $(VENV)/installed
 
@@ -25,7 +26,16 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-test: lint
+# TFDS's own tests of the builders need TensorFlow, which nothing else does: an environment of their own
+$(TFDS)/installed: pyproject.toml constraints-tfds.txt
+	test -x $(TFDS)/bin/python || $(PYTHON) -m venv $(TFDS)
+	$(TFDS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-tfds.txt -e '.[tfds]'
+	touch $@
+
+tfds: $(TFDS)/installed
+	$(TFDS)/bin/python -m pytest -W default tfds_builders
+
+test: lint tfds
 	$(BIN)/python -m pytest -m ''
 
 hc18: install

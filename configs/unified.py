@@ -15,8 +15,8 @@ def get_config():
     config.loss.cls_weight = 0.2
     config.input_shape = (192, 288)
     config.batch_size = 8
-    config.total_steps = 6500
-    config.eval_every = 2200
+    config.total_steps = 5000
+    config.eval_every = 2500
     config.checkpoint_every = 300
     config.optim.ema = 0.999
     # another hospital's frames: other gains and depths, tighter crops, shadows, what others measured left in the frame

@@ -24,6 +24,7 @@ LICENCES = {
     "fetal_planes": "Weights trained on FETAL_PLANES_DB (X. P. Burgos-Artizzu et al., doi 10.5281/zenodo.3904280), "
     "CC BY 4.0, and on calipers of arXiv 2512.16710 where they were joined, CC BY-NC-SA 4.0.",
     "fetal_phantom": "Weights trained on drawn frames, Apache-2.0.",
+    "folder": "Weights trained on the exporter's own frames, which may be used as their owner says.",
 }
 
 
@@ -122,19 +123,44 @@ def stablehlo(config: Any, params: Any) -> bytes:
     return bytes(exported.serialize())
 
 
-def bundle_parameters(folder: Path, like: Any) -> Any:
-    """The parameters that a bundle's `model.onnx` holds, as a tree like the given one.
+def check_start(folder: Path, config: Any) -> None:
+    """Whether a recipe may start from a bundle; says so where its class head cannot be taken over.
 
     Raises:
-      UserError: no bundle, one without ONNX, or one of another network.
+      UserError: no bundle, one without ONNX, or one of another network; names the keys to give.
     """
     info = bundle.read(folder)
     if bundle.ONNX not in info.files:
         raise UserError(f"{folder} has no {bundle.ONNX}, which holds the parameters: export it with --onnx")
+    ours = json.loads(json.dumps(recipe.portable(config)))
+    theirs = {k: v for k, v in info.training.get("recipe", {}).items() if k.startswith("model.") and k != "model.dtype"}
+    differ = [f"--config.{k}={tuple(v) if isinstance(v, list) else v}" for k, v in theirs.items() if ours.get(k) != v]
+    if differ:
+        given = " ".join(f"'{key}'" if "(" in key else key for key in differ)
+        raise UserError(f"config.init.bundle is {folder}, of another network: give {given}")
+    if info.planes != tuple(config.planes):
+        told = [", ".join(planes) for planes in (info.planes, config.planes)]
+        print(f"{folder} tells apart {told[0]}; this recipe {told[1]}: the class head starts anew", flush=True)
+
+
+def bundle_parameters(folder: Path, config: Any, like: Any) -> Any:
+    """The parameters that a bundle's `model.onnx` holds, as a tree like the given one.
+
+    Args:
+      folder: a bundle that `check_start` lets pass.
+      config: a recipe. With other planes than the bundle's, its class head stays as given.
+      like: parameters.
+
+    Raises:
+      UserError: no bundle, or one of another network.
+    """
+    info = bundle.read(folder)
+    kept = () if info.planes == tuple(config.planes) else ("plane",)
     onnx_graph = _onnx_graph()
     import onnx
 
-    return onnx_graph.parameters(onnx.load(folder / bundle.ONNX), like)
+    stored = onnx_graph.parameters(onnx.load(folder / bundle.ONNX), {k: v for k, v in like.items() if k not in kept})
+    return stored | {k: like[k] for k in kept}
 
 
 def _onnx_graph() -> Any:

@@ -172,7 +172,7 @@ def check(config: Any) -> None:
     for key, holds, must in rules:
         if not holds:
             raise UserError(f"config.{key} is {_get(config, key)}; it must be {must}")
-    absent = set(config.data.unclassed) - {name.split("/")[0] for name in mixture(config)}
+    absent = set(config.data.unclassed) - set(map(data_set, mixture(config)))
     if absent:
         raise UserError(f"config.data.unclassed names {', '.join(sorted(absent))}, which config.data.name does not hold")
 
@@ -188,9 +188,18 @@ def mixture(config: Any) -> dict[str, float]:
     weights = {name.strip(): _positive(weight) for name, _, weight in parts}
     if not all(weights) or not all(weights.values()):
         raise UserError(f"config.data.name is {text}; it must be a data set, or several with weights: A=3, B=1")
-    if len({name.split("/")[0] for name in weights}) < len(parts):
+    if len({data_set(name) for name in weights}) < len(parts):
         raise UserError(f"config.data.name is {text}; it must name each data set once, in one configuration")
     return {name: weight / sum(weights.values()) for name, weight in weights.items()}
+
+
+def data_set(name: str) -> str:
+    """Whose frames a name stands for: its configurations are cuts of one set, but those of `folder` sets of their own.
+
+    `hc18/benchmark` is of `hc18`, `folder/mine` is `folder/mine`.
+    """
+    base = name.partition("/")[0]
+    return name if base == "folder" else base
 
 
 def _positive(text: str) -> float:

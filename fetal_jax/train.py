@@ -272,8 +272,9 @@ def run(config: Any, workdir: Path) -> None:
         if config.init.bundle:
             from fetal_jax.export import bundle_parameters
 
-            params = bundle_parameters(Path(config.init.bundle), state.params)
-            state = jax.device_put(state.replace(params=params, ema=params), placement)
+            start_from = functools.partial(bundle_parameters, Path(config.init.bundle), config)
+            state = state.replace(params=start_from(state.params), ema=start_from(state.ema))
+            state = jax.device_put(state, placement)
         elif config.init.sononet:
             params = sononet.start(Path(config.init.sononet), state.params, config, sources)
             state = jax.device_put(state.replace(params=params, ema=params), placement)
@@ -341,7 +342,7 @@ def claim(workdir: Path, config: Any) -> None:
     """Write `config.json` into a new work directory; refuse one that holds another recipe's run.
 
     Raises:
-      UserError: naming the keys that differ.
+      UserError: naming the keys that differ, or what is wrong with the bundle to start from.
     """
     path = workdir / "config.json"
     if path.exists():
@@ -350,5 +351,9 @@ def claim(workdir: Path, config: Any) -> None:
             raise UserError(f"{workdir} holds another recipe's run ({'; '.join(keys)}): give another --workdir")
     elif (workdir / checkpoints.FOLDER).exists():
         raise UserError(f"{workdir} holds checkpoints without a config.json: give another --workdir")
+    elif config.init.bundle:
+        from fetal_jax.export import check_start
+
+        check_start(Path(config.init.bundle), config)
     workdir.mkdir(parents=True, exist_ok=True)
     _write_whole(path, recipe.to_json(config))

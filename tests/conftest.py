@@ -14,13 +14,16 @@ import numpy as np
 import pytest
 from absl import flags
 
-from fetal_jax.geometry import Ellipse
+from fetal_jax.geometry import Ellipse, Shaft, mask
+from tfds_builders.fetal_phantom.acoustics import Machine
+from tfds_builders.fetal_phantom.phantom import Phantom, draw
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 flags.FLAGS.mark_as_parsed()
 
 ROOT = Path(__file__).parents[1]
+SMALL = Machine(240, 320, clear=True)
 
 
 @pytest.fixture(scope="session")
@@ -32,13 +35,15 @@ def data_dir() -> Path:
     return path
 
 
-def draw_hc18(folder: Path, examinations: int = 12, size: tuple[int, int] = (540, 800)) -> dict[str, Ellipse]:
+def draw_hc18(
+    folder: Path, examinations: int | tuple[int, ...] = 12, size: tuple[int, int] = (540, 800)
+) -> dict[str, Ellipse]:
     """A folder in HC18's layout, drawn by us: two frames an examination, one-pixel outlines, some leave the frame."""
     rng = np.random.default_rng(7)
     images = folder / "training_set"
     images.mkdir(parents=True)
     rows, shapes = ["filename,pixel size(mm),head circumference (mm)"], {}
-    for examination in range(examinations):
+    for examination in range(examinations) if isinstance(examinations, int) else examinations:
         for suffix in ("_HC", "_2HC"):
             name = f"{examination:03d}{suffix}"
             a = size[1] * rng.uniform(0.15, 0.32)
@@ -58,6 +63,28 @@ def draw_hc18(folder: Path, examinations: int = 12, size: tuple[int, int] = (540
             shapes[f"{name}.png"] = ellipse
     (folder / "training_set_pixel_size_and_HC.csv").write_text("\n".join(rows) + "\n")
     return shapes
+
+
+def draw_folder(folder: Path, frames: int = 24) -> list[Phantom]:
+    """Own frames as docs/own-data.md lays them out: two a subject; heads by masks, the others by numbers."""
+    (folder / "masks").mkdir(parents=True)
+    lines, drawn = ["filename,plane,spacing_mm,subject,device,cx,cy,a,b,theta,x1,y1,x2,y2,width"], []
+    for i in range(frames):
+        plane = ("head", "abdomen", "femur", "other")[i % 4]
+        phantom = draw(plane, 300_000 + i, SMALL)
+        shape, name = phantom.shape, f"{i:03d}.png"
+        cv2.imwrite(str(folder / name), phantom.image)
+        ellipse = shaft = [""] * 5
+        if plane == "head":
+            cv2.imwrite(str(folder / "masks" / name), 255 * mask(shape, *phantom.image.shape).astype(np.uint8))
+        elif isinstance(shape, Ellipse):
+            ellipse = np.asarray(shape).tolist()
+        elif isinstance(shape, Shaft):
+            shaft = np.asarray(shape).tolist()
+        lines.append(",".join(map(str, [name, plane, phantom.spacing_mm, f"s{i // 2:02d}", "drawn", *ellipse, *shaft])))
+        drawn.append(phantom)
+    (folder / "frames.csv").write_text("\n".join(lines) + "\n")
+    return drawn
 
 
 @pytest.fixture

@@ -41,6 +41,7 @@ def folder(small, tmp_path_factory) -> Path:
     (out / bundle.ONNX).write_bytes(graph.SerializeToString())
     (out / bundle.HALF).write_bytes(onnx_graph.half(graph).SerializeToString())
     info = replace(train.bundle_info(config), training={"dataset": "x", "steps": 1, "fingerprint": "y"}, licence="z")
+    info.training["recipe"] = recipe.portable(config)
     (out / bundle.CARD).write_text(export.model_card(info))
     bundle.write(out, info)
     return out
@@ -87,18 +88,35 @@ def test_the_mirrored_frame_gives_the_mirrored_map(folder):
 
 
 def test_parameters_come_back_from_the_graph(small, folder):
-    _, params = small
-    back = export.bundle_parameters(folder, params)
+    config, params = small
+    export.check_start(folder, config)
+    back = export.bundle_parameters(folder, config, params)
     jax.tree.map(np.testing.assert_array_equal, back, params)
 
 
-def test_another_networks_parameters_are_refused(small, folder):
+def test_another_networks_parameters_are_refused(small, folder, tmp_path):
     config, _ = small
     other = config.copy_and_resolve_references()
-    other.model.width = 16
+    other.model.width, other.model.multipliers, other.init.bundle = 16, (1, 2, 4), str(folder)
+    with pytest.raises(UserError, match=r"give '--config.model.multipliers=\(1, 2, 2\)' --config.model.width=8$"):
+        train.claim(tmp_path / "run", other)
+    assert not (tmp_path / "run").exists()  # the mended call is not refused for what this one left
     like = model.from_config(other.model, 4).init(jax.random.key(0), np.zeros((1, 64, 96, 1), np.uint8))["params"]
     with pytest.raises(UserError, match="another network"):
-        export.bundle_parameters(folder, jax.tree.map(np.asarray, like))
+        export.bundle_parameters(folder, other, jax.tree.map(np.asarray, like))
+
+
+def test_other_planes_start_the_class_head_anew(small, folder, capsys):
+    config, params = small
+    other = config.copy_and_resolve_references()
+    other.planes = ("head", "femur")
+    fresh = model.from_config(other.model, 2).init(jax.random.key(1), np.zeros((1, 64, 96, 1), np.uint8))["params"]
+    export.check_start(folder, other)
+    assert "the class head starts anew" in capsys.readouterr().out
+    started = export.bundle_parameters(folder, other, fresh)
+    assert jax.tree.structure(started) == jax.tree.structure(fresh)
+    np.testing.assert_array_equal(started["plane"]["kernel"], fresh["plane"]["kernel"])
+    np.testing.assert_array_equal(started["map"]["kernel"], params["map"]["kernel"])
 
 
 def test_a_bundle_measures_without_jax(folder):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import http.server
 import math
 import shutil
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 
 import cv2
@@ -15,6 +17,7 @@ import pytest
 import tensorflow_datasets as tfds
 from hypothesis import given
 from hypothesis import strategies as st
+from tensorflow_datasets.core.download.checksums import UrlInfo
 
 from fetal_jax.data.source import Split, builder
 from fetal_jax.errors import UserError
@@ -29,17 +32,18 @@ HEADERS = {s: f"{COMMON}," + ",".join(f"{d}_{i}_{a}" for d in ds for i in "12" f
            for s, ds in calipers.DIAMETERS.items()}  # fmt: skip
 
 
-def draw_fetal_planes(home: Path, women: int = 30) -> None:
+def draw_fetal_planes(home: Path, women: Iterable[int] = range(1, 31)) -> None:
     """A folder in the data set's layout, drawn by us: each woman has a frame of every plane; calipers in pixels."""
     (home / "Images").mkdir(parents=True)
     (home / FP).mkdir(parents=True)
     rng = np.random.default_rng(3)
     table = ["Image_name;Patient_num;Plane;Brain_plane;Operator;US_Machine;Train "]
     marks = {structure: [header] for structure, header in HEADERS.items()}
-    for woman in range(1, women + 1):
+    for woman in women:
         for k, plane in enumerate(PLANES, start=1):
             name = f"Patient{woman:05d}_Plane{k}_1_of_1"
-            cv2.imwrite(str(home / "Images" / f"{name}.png"), rng.integers(0, 90, (90, 120), dtype=np.uint8))
+            grey = np.kron(rng.integers(0, 90, (9, 12), dtype=np.uint8), np.ones((10, 10), np.uint8))
+            cv2.imwrite(str(home / "Images" / f"{name}.png"), grey)
             table.append(f"{name};{woman};{plane};Not A Brain;Other;Aloka;{int(woman % 3 > 0)} ")
             common = f"{name}.png,60.0,45.0,1.0,{'Test' if woman % 4 == 0 and k == 3 else 'Train'}"
             if k in (2, 3):
@@ -115,6 +119,7 @@ def test_a_woman_is_test_if_any_file_says_so(home, tmp_path):
         ("Head", "45.0,1.0", "45.0,0.01", "not within 10 to 145 mm", False),
         ("Head", "45.0,1.0", "45.0,", "no usable rate", True),
         ("Head", "45.0,1.0", "45.0,-1", "no usable rate", True),
+        ("Head", "45.0,1.0", "45.0,nan", "no usable rate", True),
         ("Femur", "45.0,1.0", "45.0,2.1", "not within 5 to 90 mm", False),
         ("Femur", "60.0,45.0,", "320,196,", "Aloka", True),
         ("Femur", "30,45,80,45", "30,45,30,45", "equal", False),
@@ -145,6 +150,8 @@ def spoil(path, old, new):
     ("file", "old", "new", "message"),
     [
         (TABLE, ";Plane;", ";Plan;", "needs the columns .* separated by ;"),
+        (TABLE, "Image_name;Patient_num;", "Image_name,Patient_num,", "needs the columns .* separated by ;"),
+        (FP / "Head.csv", "image_name,center_w,", "image_name;center_w;", "Head.csv has no column .*comma-separated"),
         (TABLE, "Plane2_1_of_1", "Plane1_1_of_1", "line 3: .* twice"),
         (TABLE, "Fetal brain", "Brain", "has plane 'Brain'"),
         (TABLE, ";1 \n", ";2 \n", "has Train '2'"),
@@ -170,7 +177,7 @@ def test_a_partial_set_builds_when_asked_for(home, tmp_path):
 
 def test_a_damaged_frame_is_left_out_and_listed(home, tmp_path):
     path = home / "Images" / "Patient00001_Plane3_1_of_1.png"
-    path.write_bytes(path.read_bytes()[:500])
+    path.write_bytes(path.read_bytes()[:150])
     made = prepare(home, tmp_path / "data")
     assert len(made.missing) == 1
     assert path.name in made.missing[0]
@@ -183,16 +190,47 @@ def test_a_folder_one_level_off(home, tmp_path):
             folder.find(wrong)
 
 
-def test_the_archive_is_downloaded(home, tmp_path, monkeypatch):
-    archive = shutil.make_archive(str(tmp_path / "served" / "FETAL_PLANES_ZENODO"), "zip", home)
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(Path(archive).parent))
+@pytest.fixture
+def served(home, tmp_path, monkeypatch):
+    """The set as the archive of a local server that the builder downloads from: (URL, archive)."""
+    archive = Path(shutil.make_archive(str(tmp_path / "served" / "FETAL_PLANES_ZENODO"), "zip", home))
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(archive.parent))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        url = f"http://127.0.0.1:{server.server_port}/FETAL_PLANES_ZENODO.zip"
+        url = f"http://127.0.0.1:{server.server_port}/{archive.name}"
         monkeypatch.setattr(fetal_planes_dataset_builder, "ARCHIVE", url)
-        made = prepare(None, tmp_path / "data")
+        yield url, archive
         server.shutdown()
+
+
+def register(monkeypatch, url, size, digest):
+    """As a line of checksums.tsv would."""
+    info = UrlInfo(size=size, checksum=digest, filename="FETAL_PLANES_ZENODO.zip")
+    monkeypatch.setattr(fetal_planes_dataset_builder.Builder, "url_infos", {url: info})
+
+
+def test_the_archive_is_downloaded_and_checked(served, tmp_path, monkeypatch):
+    url, archive = served
+    size, digest = archive.stat().st_size, hashlib.sha256(archive.read_bytes()).hexdigest()
+    for wrong in ((size, "0" * 64), (size + 1, digest)):
+        register(monkeypatch, url, *wrong)
+        with pytest.raises(UserError, match=rf"{url}.* wrong checksum: .* remove it and prepare again"):
+            prepare(None, tmp_path / "refused")
+    register(monkeypatch, url, size, digest)
+    made = prepare(None, tmp_path / "data")
     assert sum(s.num_examples for s in made.info.splits.values()) == 180
+
+
+def test_an_archive_that_is_damaged_or_not_there(served, tmp_path):
+    url, archive = served
+    whole = archive.read_bytes()
+    middle = len(whole) // 2
+    archive.write_bytes(whole[:middle] + bytes(64) + whole[middle + 64 :])
+    with pytest.raises(UserError, match=r"is damaged \(.*: remove it and prepare again"):
+        prepare(None, tmp_path / "damaged")
+    archive.unlink()
+    with pytest.raises(UserError, match=rf"{url} cannot be downloaded .* give --manual-dir"):
+        prepare(None, tmp_path / "gone")
 
 
 def test_real_frames(data_dir, tmp_path):

@@ -110,9 +110,51 @@ def test_a_half_copied_folder(hc18_folder):
     assert (len(rows), len(missing)) == (4, 2)
 
 
-def test_a_missing_folder(tmp_path):
-    with pytest.raises(UserError, match="--manual-dir"):
-        folder.find(tmp_path / "nowhere")
+def test_a_missing_folder_and_one_a_level_off(hc18_folder, tmp_path):
+    with pytest.raises(UserError, match="give the folder of HC18 with --manual-dir"):
+        folder.find(tmp_path / "nowhere" / "else")
+    assert folder.find(tmp_path) == hc18_folder  # it holds the set's own folder
+    hc18_folder = hc18_folder.rename(tmp_path / "set")
+    for wrong in (tmp_path, hc18_folder / "training_set"):
+        with pytest.raises(UserError, match=f"give {hc18_folder} with --manual-dir"):
+            folder.find(wrong)
+
+
+def test_the_official_test_set_is_unlabelled(hc18_folder, tmp_path):
+    assert folder.read_unlabelled(hc18_folder, False) == ([], [])
+    test_set = hc18_folder / "test_set"
+    test_set.mkdir()
+    for name in ("000_HC.png", "017_2HC.png"):  # the first is a name of the training set, another head
+        cv2.imwrite(str(test_set / name), np.full((135, 200), 30, np.uint8))
+    with pytest.raises(UserError, match=r"test_set_pixel_size.csv is missing"):
+        folder.read_unlabelled(hc18_folder, False)
+    table = hc18_folder / "test_set_pixel_size.csv"
+    table.write_text("filename,pixel size(mm)\n000_HC.png,0.2\n017_2HC.png,0.1\n")
+    rows, missing = folder.read_unlabelled(hc18_folder, False)
+    assert missing == []
+    made = [example(row) for row in rows]
+    assert [m["filename"] for m in made] == ["test_set/000_HC.png", "test_set/017_2HC.png"]
+    assert [m["subject"] for m in made] == ["test_set/000", "test_set/017"]
+    assert {(m["plane"], m["geometry"]) for m in made} == {("head", "unknown")}
+    assert [float(m["spacing_mm"]) for m in made] == pytest.approx([0.2, 0.1])
+    assert all(np.isnan(m["hc_mm"]) and np.isnan(m["ellipse"]).all() for m in made)
+    spoil(table, "0.2", "nan")
+    with pytest.raises(UserError, match=r"line 2: 000_HC.png has pixel size nan"):
+        folder.read_unlabelled(hc18_folder, False)
+    spoil(table, "nan", "0.2")
+    (test_set / "017_2HC.png").unlink()
+    with pytest.raises(UserError, match=r"lacks test_set/017_2HC.png .*--allow-partial"):
+        folder.read_unlabelled(hc18_folder, False)
+
+
+def test_an_outline_of_fewer_than_20_points(hc18_folder):
+    path, shape = hc18_folder / "training_set" / "000_HC_Annotation.png", (135, 200)
+    dots = np.zeros(shape, np.uint8)
+    for x, y in np.floor(Ellipse(100, 60, 50, 40, 0).points(19)).astype(int):
+        dots[y, x] = 255
+    cv2.imwrite(str(path), dots)
+    with pytest.raises(UserError, match=r"000_HC_Annotation.png has an outline of 19 points; .* at least 20"):
+        outline_ellipse(path, shape)
 
 
 def test_spoilt_outlines(hc18_folder):
@@ -148,11 +190,34 @@ def test_the_benchmark_split_file(hc18_folder):
         folder.benchmark_tests(hc18_folder)
 
 
-def test_real_outlines_agree_with_the_table(data_dir):
+def real_rows(data_dir, step):
     rows, _ = folder.read(folder.find(data_dir / "hc18"), allow_partial=True)
+    return rows[::step]
+
+
+@pytest.mark.parametrize("step", [9, pytest.param(1, marks=pytest.mark.slow)])
+def test_real_outlines_agree_with_the_table(data_dir, step):
     errors = []
-    for row in rows[::5]:
+    for row in real_rows(data_dir, step):
         shape = cv2.imread(str(row.frame), cv2.IMREAD_GRAYSCALE).shape
         errors.append(outline_ellipse(row.outline, shape).perimeter * row.spacing_mm - row.hc_mm)
-    assert np.abs(errors).mean() < 0.01
-    assert np.abs(errors).max() < 0.05
+    assert np.abs(errors).mean() <= 0.01
+    assert np.abs(errors).max() <= 0.05
+
+
+def test_real_outlines_cut_by_us_keep_their_ellipse(data_dir, tmp_path):
+    """Up to 30 % of the outline outside the frame: within 0.1 mm of the ellipse of the whole one."""
+    checked, worst = 0, 0.0
+    for row in real_rows(data_dir, 30):
+        outline = cv2.imread(str(row.outline), cv2.IMREAD_GRAYSCALE)
+        whole = outline_ellipse(row.outline, outline.shape)
+        x = whole.points(2000)[:, 0]
+        for edge in (np.quantile(x, 0.3), np.quantile(x, 0.15)):  # what is left of it is cut off
+            left = max(int(edge), 0)
+            cv2.imwrite(str(tmp_path / "cut.png"), outline[:, left:])
+            cut = outline_ellipse(tmp_path / "cut.png", outline[:, left:].shape)
+            moved = np.asarray(whole)[:4] - [left, 0, 0, 0] - np.asarray(cut)[:4]
+            worst = max(worst, float(np.abs([*moved, cut.perimeter - whole.perimeter]).max()) * row.spacing_mm)
+            checked += 1
+    assert checked >= 50
+    assert worst <= 0.1

@@ -11,7 +11,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from fetal_jax import bundle, export, train
+from fetal_jax import bundle, export, recipe, train
 from fetal_jax.data.source import Split
 from fetal_jax.errors import UserError
 from fetal_jax.evaluation.frames import Row, evaluate_frames, interval_tables, plane_temperature, summarise
@@ -84,7 +84,7 @@ def refuse_other_split(trained: str, dataset: str, split: str) -> None:
       UserError: the network was trained on another configuration of the same data set.
     """
     for name in trained_on(trained):
-        if name.partition("/")[0] == dataset.partition("/")[0] and name != dataset:
+        if recipe.data_set(name) == recipe.data_set(dataset) and name != dataset:
             raise UserError(
                 f"trained on {name}: the {split} split of {dataset} holds frames that it was trained on; "
                 f"give --dataset={name}"

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import fcntl
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import tensorflow_datasets as tfds
@@ -20,7 +24,8 @@ LISTED = 50  # of what is missing; 12,358 of 12,400 frames may be
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "name",
-        help="fetal_phantom[/small|/large], fetal_planes[/official|/biometry] or hc18[/examinations|/benchmark]",
+        help="fetal_phantom[/small|/large], fetal_planes[/official|/biometry], hc18[/examinations|/benchmark] or "
+        "folder/NAME: your own frames under a name of yours",
     )
     parser.add_argument("--manual-dir", type=Path, help="the data set's own folder, where it is not drawn")
     parser.add_argument("--data-dir", type=Path, default=Path("runs/data"))
@@ -31,7 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, overrides: list[str]) -> None:
     """Build a data set and decode what is trained on. What is missing of a partial one is listed."""
     base = args.name.partition("/")[0]
-    if (args.manual_dir is None and base == "hc18") or (args.manual_dir and not args.manual_dir.is_dir()):
+    needed = base in ("folder", "hc18") or args.manual_dir
+    if needed and not (args.manual_dir and args.manual_dir.is_dir() and any(args.manual_dir.iterdir())):
         raise UserError(f"{args.manual_dir or args.name}: give the data set's folder with --manual-dir")
     if args.contact_sheet and (args.contact_sheet.suffix != ".png" or not args.contact_sheet.parent.is_dir()):
         raise UserError(f"{args.contact_sheet}: give --contact-sheet a .png file in a folder that is there")
@@ -40,9 +46,12 @@ def run(args: argparse.Namespace, overrides: list[str]) -> None:
     found = Path(made.data_dir).is_dir()
     tfds.display_progress_bar(True)
     config = tfds.download.DownloadConfig(manual_dir=args.manual_dir)
-    made.download_and_prepare(download_config=config)
+    with alone(Path(made.data_dir).parent):
+        made.download_and_prepare(download_config=config)
     counts = ", ".join(f"{name} {split.num_examples}" for name, split in made.info.splits.items())
-    print(f"{made.info.full_name} in {args.data_dir}: {counts}" + (" (was there, not built again)" if found else ""))
+    print(f"{made.info.full_name} in {args.data_dir}: {counts}")
+    if found:
+        print(f"It was there and is not built again; to build it anew, remove {made.data_dir}")
     splits = {name: Split(args.name, name, args.data_dir) for name in made.info.splits}
     if "train" in splits:
         decoded(splits["train"])
@@ -58,3 +67,21 @@ def run(args: argparse.Namespace, overrides: list[str]) -> None:
         print(
             f"{len(missing)} missing or left out" + (f"; the first {LISTED} are named" if len(missing) > LISTED else "")
         )
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """One preparation at a time of a data set's configuration; what a killed one left is removed.
+
+    Raises:
+      UserError: another process is preparing it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".preparing").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system drops it with the process, however that ends
+        except OSError:
+            raise UserError(f"{folder} is being prepared by another process: wait for it, or end it") from None
+        for left in folder.glob("incomplete.*"):
+            shutil.rmtree(left)
+        yield

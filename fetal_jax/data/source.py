@@ -18,7 +18,7 @@ from fetal_jax.geometry import Ellipse, Shaft
 from fetal_jax.planes import GEOMETRIES, PLANES
 
 Array = NDArray[Any]
-BUILDERS = ("fetal_phantom", "fetal_planes", "hc18")
+BUILDERS = ("fetal_phantom", "fetal_planes", "folder", "hc18")
 TRUTHS = ("hc_mm", "ac_mm", "fl_mm", "bpd_mm", "ofd_mm")
 SHAPES: dict[str, type[Ellipse | Shaft]] = {"ellipse": Ellipse, "shaft": Shaft}
 
@@ -38,7 +38,7 @@ class Frame:
 
 
 def builder(name: str, data_dir: str | Path, **options: Any) -> Any:
-    """The TFDS builder `name` or `name/config`, made without TensorFlow.
+    """The TFDS builder `name` or `name/config`, made without TensorFlow. The configurations of `folder` have any name.
 
     Raises:
       UserError: no builder, or no config, of that name.
@@ -48,7 +48,7 @@ def builder(name: str, data_dir: str | Path, **options: Any) -> Any:
         raise UserError(f"{name}: no such data set; there are {', '.join(BUILDERS)}")
     cls = importlib.import_module(f"tfds_builders.{base}.{base}_dataset_builder").Builder
     configs = [c.name for c in cls.BUILDER_CONFIGS]
-    if config and config not in configs:
+    if config and configs and config not in configs:
         raise UserError(f"{name}: no such configuration; {base} has {', '.join(configs) or 'none'}")
     return cls(data_dir=str(data_dir), file_format="array_record", config=config or None, **options)
 

@@ -43,9 +43,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     }
 
     def _info(self) -> tfds.core.DatasetInfo:
-        return tfds.core.DatasetInfo(
-            builder=self,
-            description="Drawn ultrasound frames with exact geometry and millimetres.",
+        return self.dataset_info_from_configs(
             features=features.features(),
             license="Apache-2.0",
         )

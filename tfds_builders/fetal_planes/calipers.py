@@ -124,19 +124,38 @@ def _spacing(structure: str, rate: float, size: tuple[int, int]) -> tuple[float,
 
 def _shape(structure: str, ends: Array, size: tuple[int, int], rate: float) -> tuple[Ellipse | Shaft | None, str]:
     """The structure in pixels, or None and the rule that dropped it. A rule that only flags gives both."""
-    lengths = np.hypot(*np.moveaxis(ends[:, 1] - ends[:, 0], -1, 0))
-    if not np.isfinite(ends).all() or (lengths == 0).any():
-        return None, "end points equal or not finite, dropped"
-    low, high = PLAUSIBLE_MM[structure]
-    if rate > 0 and not ((low <= lengths * rate) & (lengths * rate <= high)).all():
-        return None, f"not within {low} to {high} mm, dropped"
-    outside = float(np.maximum(-ends, ends - np.array(size)).max())
-    if outside > MOST_OUTSIDE * lengths.max():
-        return None, "over 25 % of its length outside the frame, dropped"
+    wrong = fault(structure, ends, size, rate)
+    if wrong:
+        return None, f"{wrong}, dropped"
     shape = Shaft.from_ends(ends[0], math.nan) if structure == "Femur" else ellipse_of_diameters(ends)
     if shape is None:
         return None, "diameters over 15 degrees off square or 10 % apart, dropped"
-    return shape, "a little outside the frame, kept" if outside > 0 else ""
+    return shape, "a little outside the frame, kept" if _outside(ends, size) > 0 else ""
+
+
+def fault(structure: str, ends: Array, size: tuple[int, ...], spacing_mm: float) -> str:
+    """Why a structure's diameters or ends cannot be, or nothing.
+
+    Args:
+      structure: one of `DIAMETERS`.
+      ends: (n, 2, 2), each two ends (x, y) in the frame's pixels.
+      size: (width, height) of the frame.
+      spacing_mm: NaN, zero or negative where unknown: sizes are not judged then.
+    """
+    lengths = np.hypot(*np.moveaxis(ends[:, 1] - ends[:, 0], -1, 0))
+    if not np.isfinite(ends).all() or (lengths == 0).any():
+        return "end points equal or not finite"
+    low, high = PLAUSIBLE_MM[structure]
+    if spacing_mm > 0 and not ((low <= lengths * spacing_mm) & (lengths * spacing_mm <= high)).all():
+        return f"not within {low} to {high} mm"
+    if _outside(ends, size) > MOST_OUTSIDE * lengths.max():
+        return "over 25 % of its length outside the frame"
+    return ""
+
+
+def _outside(ends: Array, size: tuple[int, ...]) -> float:
+    """By how many pixels the farthest end lies outside the frame; negative where all lie inside."""
+    return float(np.maximum(-ends, ends - np.array(size)).max())
 
 
 def ellipse_of_diameters(ends: Array) -> Ellipse | None:

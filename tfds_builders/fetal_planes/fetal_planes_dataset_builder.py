@@ -11,6 +11,8 @@ from typing import Any, ClassVar
 
 import tensorflow_datasets as tfds
 from absl import logging
+from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
+from tensorflow_datasets.core.download.util import DownloadError
 
 from fetal_jax.errors import UserError
 from fetal_jax.images import read_image
@@ -46,10 +48,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         super().__init__(**kwargs)
 
     def _info(self) -> tfds.core.DatasetInfo:
-        return tfds.core.DatasetInfo(
-            builder=self,
-            description="Routine second- and third-trimester ultrasound frames of six planes; heads, abdomens and "
-            "femurs with their geometry and millimetres where calipers were set.",
+        return self.dataset_info_from_configs(
             features=features.features(),
             homepage="https://zenodo.org/records/3904280",
             license="CC BY 4.0",
@@ -89,18 +88,35 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
 
 def source(dl_manager: Any) -> Path:
-    """The folder given with `--manual-dir`, else the archive, downloaded and unpacked."""
+    """The folder given with `--manual-dir`, else the archive, downloaded and unpacked.
+
+    TFDS checks the archive's size and SHA-256 where `checksums.tsv` registers them; the archive's own checksums of its
+    members are always checked.
+
+    Raises:
+      UserError: it cannot be downloaded, or is damaged.
+    """
     try:
         return Path(dl_manager.manual_dir)
     except AssertionError:  # TFDS: none was given, or there is nothing in it
+        pass
+    try:
         archive = Path(dl_manager.download(ARCHIVE))
-        unpacked = archive.with_name(f"{archive.name}.unpacked")
-        if not unpacked.is_dir():  # TFDS itself unpacks with TensorFlow alone
-            unfinished = unpacked.with_name(f"{unpacked.name}.unfinished")
+    except NonMatchingChecksumError as e:
+        raise UserError(f"{' '.join(str(e).split())[:300]}: remove it and prepare again") from None
+    except (OSError, DownloadError) as e:
+        reason = " ".join(str(e).split())[:120]
+        raise UserError(f"{ARCHIVE} cannot be downloaded ({reason}): fetch it by hand and give --manual-dir") from None
+    unpacked = archive.with_name(f"{archive.name}.unpacked")
+    if not unpacked.is_dir():  # TFDS itself unpacks with TensorFlow alone
+        unfinished = unpacked.with_name(f"{unpacked.name}.unfinished")
+        try:
             with zipfile.ZipFile(archive) as z:
                 z.extractall(unfinished)
-            unfinished.rename(unpacked)
-        return unpacked
+        except zipfile.BadZipFile as e:
+            raise UserError(f"{archive} is damaged ({e}): remove it and prepare again") from None
+        unfinished.rename(unpacked)
+    return unpacked
 
 
 def example(row: folder.Row, marks: calipers.Calipers | None) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,35 +12,42 @@ from fetal_jax.errors import UserError
 
 CSV_NAME = "training_set_pixel_size_and_HC.csv"
 COLUMNS = ("filename", "pixel size(mm)", "head circumference (mm)")
+UNLABELLED_CSV, UNLABELLED = "test_set_pixel_size.csv", "test_set"
+MOST = {"pixel size": 10, "circumference": 1000}  # mm
 BENCHMARK = Path("landmarks", "annotations", "HC18", "Head.csv")
 
 
 @dataclass(frozen=True)
 class Row:
-    """One annotated frame: its two files, mm per pixel and the circumference that the data set states."""
+    """One frame: its file, mm per pixel and, in the training set, its outline and the circumference that is stated."""
 
     frame: Path
-    outline: Path
+    outline: Path | None
     spacing_mm: float
     hc_mm: float
 
     @property
     def name(self) -> str:
-        """The frame's file name."""
-        return self.frame.name
+        """The frame's file name; with `test_set/` before it there: the two sets use the same names for other heads."""
+        return self.frame.name if self.outline else f"{UNLABELLED}/{self.frame.name}"
 
     @property
     def examination(self) -> str:
         """The leading number: what a split must not cross."""
-        return self.name.split("_")[0]
+        return self.name.rpartition("_")[0]
 
 
 def find(manual_dir: Path) -> Path:
-    """The set's own folder: the one given, or its `hc18`."""
+    """The set's own folder: the one given, or its `hc18`.
+
+    Raises:
+      UserError: the table is in neither; says where it is, if that is near.
+    """
     for folder in (manual_dir, manual_dir / "hc18"):
         if (folder / CSV_NAME).is_file():
             return folder
-    raise UserError(f"{manual_dir} holds no {CSV_NAME}: give the folder of HC18 with --manual-dir")
+    near = next((p for p in (manual_dir.parent, *sorted(manual_dir.glob("*/"))) if (p / CSV_NAME).is_file()), None)
+    raise UserError(f"{manual_dir} holds no {CSV_NAME}: give {near or 'the folder of HC18'} with --manual-dir")
 
 
 def read(folder: Path, allow_partial: bool) -> tuple[list[Row], list[str]]:
@@ -48,42 +56,72 @@ def read(folder: Path, allow_partial: bool) -> tuple[list[Row], list[str]]:
     Raises:
       UserError: the CSV is not HC18's; something is missing and `allow_partial` is false.
     """
-    table = folder / CSV_NAME
-    images = folder / "training_set"
-    with table.open(newline="") as f:
-        reader = csv.DictReader(f)
-        if not set(COLUMNS) <= set(reader.fieldnames or ()):
-            raise UserError(f"{table}: needs the columns {', '.join(COLUMNS)}, comma-separated")
-        entries = list(reader)
-
-    rows, missing, names = [], [], set()
-    for line, entry in enumerate(entries, start=2):
-        name = entry["filename"]
-        if name in names:
-            raise UserError(f"{table}, line {line}: {name} stands there twice; remove one")
-        names.add(name)
-        try:
-            spacing, hc = float(entry[COLUMNS[1]]), float(entry[COLUMNS[2]])
-        except (TypeError, ValueError):
-            raise UserError(f"{table}, line {line}: pixel size and circumference of {name} are no numbers") from None
-        if not (0 < spacing < 10 and 0 < hc < 1000):
-            raise UserError(f"{table}, line {line}: {name} has pixel size {spacing} and circumference {hc} mm")
-        row = Row(images / name, images / name.replace(".png", "_Annotation.png"), spacing, hc)
-        absent = [p for p in (row.frame, row.outline) if not p.is_file()]
+    images, rows, missing = folder / "training_set", [], []
+    table = _table(folder / CSV_NAME, COLUMNS)
+    for name, (spacing, hc) in table.items():
+        outline = images / name.replace(".png", "_Annotation.png")
+        absent = [p for p in (images / name, outline) if not p.is_file()]
         missing += [f"{p.relative_to(folder)} (a row of {CSV_NAME} names it)" for p in absent]
-        rows += [] if absent else [row]
-    if images.is_dir():
-        frames = {p.name for p in images.glob("*.png") if not p.stem.endswith("_Annotation")}
-        missing += [f"a row of {CSV_NAME} for training_set/{name}" for name in sorted(frames - names)]
+        rows += [] if absent else [Row(images / name, outline, spacing, hc)]
+    missing += _without_row(images, table, CSV_NAME)
+    _refuse_partial(folder, missing, allow_partial)
+    if not rows:
+        raise UserError(f"{images} holds none of the frames that {CSV_NAME} lists: copy the set's training_set there")
+    return rows, missing
+
+
+def read_unlabelled(folder: Path, allow_partial: bool) -> tuple[list[Row], list[str]]:
+    """The official test set's frames, whose outlines are not public, where the folder holds them; as `read`."""
+    table, images = folder / UNLABELLED_CSV, folder / UNLABELLED
+    if not table.is_file() and not images.is_dir():
+        return [], []
+    if not table.is_file():
+        raise UserError(f"{table} is missing: copy it, or take {UNLABELLED}/ away")
+    sizes = _table(table, COLUMNS[:2])
+    rows = [Row(images / name, None, mm, math.nan) for name, (mm,) in sizes.items() if (images / name).is_file()]
+    there = {row.frame.name for row in rows}
+    missing = [f"{UNLABELLED}/{name} (a row of {UNLABELLED_CSV} names it)" for name in sizes if name not in there]
+    missing += _without_row(images, sizes, UNLABELLED_CSV)
+    _refuse_partial(folder, missing, allow_partial)
+    return rows, missing
+
+
+def _table(path: Path, columns: tuple[str, ...]) -> dict[str, list[float]]:
+    """The numbers of each frame of one of the set's tables."""
+    with path.open(newline="", encoding="utf-8-sig") as f:
+        reader = csv.DictReader(f)
+        if not set(columns) <= set(reader.fieldnames or ()):
+            raise UserError(f"{path}: needs the columns {', '.join(columns)}, comma-separated")
+        entries = list(reader)
+    found: dict[str, list[float]] = {}
+    for line, entry in enumerate(entries, start=2):
+        name, at = entry["filename"], f"{path}, line {line}"
+        if name in found:
+            raise UserError(f"{at}: {name} stands there twice; remove one")
+        try:
+            found[name] = [float(entry[c]) for c in columns[1:]]
+        except (TypeError, ValueError):
+            raise UserError(
+                f"{at}: {' and '.join(columns[1:])} of {name} are no numbers: copy the table again"
+            ) from None
+        for (quantity, most), value in zip(MOST.items(), found[name], strict=False):
+            if not 0 < value < most:
+                raise UserError(f"{at}: {name} has {quantity} {value} mm: copy the table again, or remove the row")
+    return found
+
+
+def _without_row(images: Path, table: dict[str, list[float]], csv_name: str) -> list[str]:
+    frames = {p.name for p in images.glob("*.png") if not p.stem.endswith("_Annotation")}
+    return [f"a row of {csv_name} for {images.name}/{name}" for name in sorted(frames - set(table))]
+
+
+def _refuse_partial(folder: Path, missing: list[str], allow_partial: bool) -> None:
     if missing and not allow_partial:
         raise UserError(
             f"{folder} lacks {missing[0]}"
             + (f" and {len(missing) - 1} more" if len(missing) > 1 else "")
             + ": copy the whole set, or build what is there with --allow-partial"
         )
-    if not rows:
-        raise UserError(f"{images} holds none of the frames that {CSV_NAME} lists: copy the set's training_set there")
-    return rows, missing
 
 
 def find_benchmark(manual_dir: Path) -> Path | None:

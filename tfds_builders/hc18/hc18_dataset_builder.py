@@ -22,14 +22,17 @@ LARGEST_RESIDUAL = 1.0  # pixels; over the 899 frames at hand the root mean squa
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """HC18's training set, with the ellipse of each outline.
+    """HC18's training set, with the ellipse of each outline, and the frames of its test set, which has none.
 
     Configs: `examinations` draws its own test examinations; `benchmark` takes those of the multi-centre fetal
     biometry benchmark (arXiv 2512.16710), whose split file must be there. Both split by examination.
     """
 
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES: ClassVar[dict[str, str]] = {"1.0.0": "First release."}
+    VERSION = tfds.core.Version("1.1.0")
+    RELEASE_NOTES: ClassVar[dict[str, str]] = {
+        "1.0.0": "First release.",
+        "1.1.0": "A split `unlabelled`: the official test set, where the folder holds it. The others are as they were.",
+    }
     BUILDER_CONFIGS: ClassVar[list[tfds.core.BuilderConfig]] = [
         tfds.core.BuilderConfig(name="examinations", description="test examinations drawn by us"),
         tfds.core.BuilderConfig(name="benchmark", description="test examinations of arXiv 2512.16710"),
@@ -44,9 +47,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         super().__init__(**kwargs)
 
     def _info(self) -> tfds.core.DatasetInfo:
-        return tfds.core.DatasetInfo(
-            builder=self,
-            description="Fetal heads in ultrasound, each with its circumference and the ellipse on the outer skull.",
+        return self.dataset_info_from_configs(
             features=features.features(),
             homepage="https://hc18.grand-challenge.org",
             license="CC BY 4.0",
@@ -63,6 +64,9 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             raise UserError(
                 f"{home}: of {len(rows)} frames none falls into {', '.join(empty)}; more examinations are needed"
             )
+        unlabelled, absent = folder.read_unlabelled(home, self.allow_partial)
+        self.missing += absent
+        splits |= {"unlabelled": unlabelled} if unlabelled else {}
         return {name: self._generate_examples(part) for name, part in splits.items()}
 
     def _generate_examples(self, rows: list[folder.Row]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -71,9 +75,13 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
 
 def example(row: folder.Row) -> dict[str, Any]:
-    """The frame of one row and the ellipse fitted to its outline."""
+    """The frame of one row and the ellipse fitted to its outline, if it has one."""
     image = to_grey(read_image(row.frame))
-    ellipse = outline_ellipse(row.outline, image.shape[:2])
+    ellipse, millimetres = None, {}
+    if row.outline:
+        ellipse = outline_ellipse(row.outline, image.shape[:2])
+        diameters = {"ofd_mm": 2 * ellipse.a * row.spacing_mm, "bpd_mm": 2 * ellipse.b * row.spacing_mm}
+        millimetres = {"hc_mm": row.hc_mm} | diameters
     return features.example(
         image,
         "head",
@@ -82,11 +90,7 @@ def example(row: folder.Row) -> dict[str, Any]:
         subject=row.examination,
         device="",
         filename=row.name,
-        millimetres={
-            "hc_mm": row.hc_mm,
-            "ofd_mm": 2 * ellipse.a * row.spacing_mm,
-            "bpd_mm": 2 * ellipse.b * row.spacing_mm,
-        },
+        millimetres=millimetres,
     )
 
 

@@ -1,0 +1,265 @@
+"""Own frames: masks and numbers into geometry, splits by subject, and what is refused."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+
+from fetal_jax import recipe
+from fetal_jax.cli.evaluate import refuse_other_split
+from fetal_jax.data.source import Split, builder
+from fetal_jax.errors import UserError
+from fetal_jax.geometry import Ellipse, Shaft, mask
+from tests.conftest import draw_folder
+from tests.test_hc18 import spoil
+from tfds_builders.folder import table
+from tfds_builders.folder.folder_dataset_builder import shape_of_mask
+
+TABLE = "frames.csv"
+SIZE = (120, 160)
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    home = tmp_path_factory.mktemp("own") / "mine"
+    return home, draw_folder(home)
+
+
+@pytest.fixture
+def home(tmp_path) -> Path:
+    """Four subjects, one a split, to be spoilt by the test."""
+    home = tmp_path / "mine"
+    home.mkdir()
+    lines = ["filename,plane,spacing_mm,subject,split,cx,cy,a,b,theta,x1,y1,x2,y2"]
+    rng = np.random.default_rng(0)
+    for i, split in enumerate(table.SPLITS):
+        cv2.imwrite(str(home / f"h{i}.png"), rng.integers(0, 200, SIZE, dtype=np.uint8))
+        cv2.imwrite(str(home / f"f{i}.png"), rng.integers(0, 200, SIZE, dtype=np.uint8))
+        lines.append(f"h{i}.png,head,1.0,s{i},{split},80,60,50,40,0.3,,,,")
+        lines.append(f"f{i}.png,femur,0.5,s{i},{split},,,,,,40,60,120,60")
+    (home / TABLE).write_text("\n".join(lines) + "\n")
+    return home
+
+
+def prepare(home, data_dir, name="folder/mine", **options):
+    made = builder(name, data_dir, **options)
+    made.download_and_prepare(download_config=tfds.download.DownloadConfig(manual_dir=home))
+    return made
+
+
+def planned(home, data_dir, **options):
+    """The builder when it has checked everything and is about to write, and the rows of each split."""
+    made = builder("folder/mine", data_dir, **options)
+    generators = made._split_generators(SimpleNamespace(manual_dir=home))
+    return made, {name: list(rows) for name, rows in generators.items()}
+
+
+def test_masks_and_numbers_become_geometry(drawn, tmp_path):
+    home, phantoms = drawn
+    made = prepare(home, tmp_path)
+    found = {}
+    for name in made.info.splits:
+        split = Split("folder/mine", name, tmp_path)
+        found |= {f.filename: f for f in (split[i] for i in range(len(split)))}
+    assert len(found) == len(phantoms)
+    for i, phantom in enumerate(phantoms):
+        frame = found[f"{i:03d}.png"]
+        assert frame.subject == f"s{i // 2:02d}"
+        np.testing.assert_array_equal(frame.image, phantom.image)
+        assert type(frame.shape) is type(phantom.shape)
+        if phantom.shape is None:
+            assert (frame.plane, frame.geometry) == ("other", "none")
+            continue
+        exact = 0.15 if frame.plane == "head" else 1e-4  # a binary mask of pixels costs that
+        np.testing.assert_allclose(np.asarray(frame.shape)[:4], np.asarray(phantom.shape)[:4], atol=exact)
+        measure = {"head": "hc_mm", "abdomen": "ac_mm", "femur": "fl_mm"}[frame.plane]
+        assert frame.truth_mm[measure] == pytest.approx(phantom.millimetres[measure], abs=0.3)
+
+
+def test_no_subject_is_on_two_sides_and_a_set_that_grows_keeps_its_splits(tmp_path):
+    draw_folder(tmp_path / "mine", frames=20)
+    rows, missing = table.read(tmp_path / "mine", allow_partial=False)
+    assert missing == []
+    sides = {s: {r.subject for r in rows if r.split == s} for s in table.SPLITS}
+    assert {s: len(part) for s, part in sides.items()} == {"train": 6, "validation": 1, "calibration": 1, "test": 2}
+    assert len(set.union(*sides.values())) == 10
+    with (tmp_path / "mine" / TABLE).open("a") as f:
+        f.write("new.png,other,,s00,,,,,,,,,,,\nnewer.png,other,,s99,,,,,,,,,,,\n")
+    for name in ("new.png", "newer.png"):
+        (tmp_path / "mine" / name).write_bytes((tmp_path / "mine" / "000.png").read_bytes())
+    grown = {r.filename: r.split for r in table.read(tmp_path / "mine", allow_partial=False)[0]}
+    assert {r.filename: r.split for r in rows}.items() <= grown.items()
+
+
+def test_several_sets_live_side_by_side(home, tmp_path, drawn):
+    prepare(home, tmp_path / "data", "folder/one")
+    prepare(drawn[0], tmp_path / "data", "folder/two")
+    assert len(Split("folder/one", "test", tmp_path / "data")) == 2
+    assert len(Split("folder/two", "train", tmp_path / "data")) == 14
+    config = recipe.defaults()
+    config.data.name = "folder/one=1, folder/two=3"
+    assert recipe.mixture(config) == {"folder/one": 0.25, "folder/two": 0.75}
+    refuse_other_split("folder/one/1.0.0", "folder/two", "test")  # another set, not another cut of one
+    with pytest.raises(UserError, match=r"folder/a\.b: .* one word"):
+        builder("folder/a.b", tmp_path)
+    with pytest.raises(UserError, match="run fetal-jax prepare folder/three"):
+        Split("folder/three", "train", tmp_path / "data")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (",", ";", "needs? filename,plane,spacing_mm,subject, comma-separated"),
+        ("subject", "woman", "has no column subject"),
+        (",theta", ",angle", "has no column theta: ellipses take cx,cy,a,b,theta"),
+        ("h1.png", "h0.png", "line 4: h0.png stands in line 2 already"),
+        (",head,", ",brain,", "line 2: h0.png has plane 'brain', none of"),
+        (",head,", ",cervix,", "line 2: .* ellipse numbers, but the plane cervix is not measured"),
+        (",head,", ",femur,", "line 2: .* ellipse numbers, but the plane femur takes x1,y1,x2,y2"),
+        ("1.0,s0", "nan,s0", "line 2: spacing_mm is 'nan', no number"),
+        ("1.0,s0", "-1,s0", "line 2: h0.png has -1 mm a pixel"),
+        ("1.0,s0", "0,s0", "line 2: h0.png has 0 mm a pixel"),
+        ("1.0,s0,", "1.0,,", "line 2: h0.png has no subject"),
+        ("train", "training", "line 2: h0.png has split 'training'"),
+        ("femur,0.5,s0,train", "femur,0.5,s0,test", "subject s0 is in train and test"),
+        ("80,60,50", "80,,50", "line 2: cy is empty: give all of"),
+        ("80,60,50", "80,y,50", "line 2: cy is 'y', no number"),
+        ("80,60,50,40", "80,60,50,0", "line 2: the semi-axes are 50 and 0"),
+        ("0.3,,,,", "17,,,,", "line 2: theta is 17: give radians"),
+        ("0.3,,,,", "0.3,1,,,", "line 2: cx and x1 are given"),
+        ("0.3,,,,", "0.3,,,", "line 2 has not as many cells"),
+        ("40,60,120,60", "40,60,40,60", "line 3: the two ends are equal"),
+        ("h0.png", "../h0.png", "line 2: the filename is '../h0.png'"),
+        ("h0.png", "h9.png", r"lacks h9.png \(a row of frames.csv names it\) and 1 more.*--allow-partial"),
+    ],
+)
+def test_a_spoilt_table_is_named_before_anything_is_written(home, tmp_path, old, new, message):
+    spoil(home / TABLE, old, new) if old != "," else (home / TABLE).write_text(
+        (home / TABLE).read_text().replace(old, new)
+    )
+    with pytest.raises(UserError, match=message):
+        planned(home, tmp_path / "data")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("80,60,50,40", "40,60,50,40", None),  # a little outside: kept
+        ("80,60,50,40", "20,60,50,40", "h0.png: its ellipse: over 25 % of its length outside the frame"),
+        ("1.0,s0", "4.0,s0", "h0.png: its ellipse: not within 10 to 145 mm"),
+        ("40,60,120,60", "-30,60,50,60", "f0.png: its shaft: over 25 % of its length outside the frame"),
+    ],
+)
+def test_a_shape_that_cannot_be_is_left_out_and_listed(home, tmp_path, old, new, message):
+    spoil(home / TABLE, old, new)
+    made, splits = planned(home, tmp_path / "data")
+    assert sum(map(len, splits.values())) == (7 if message else 8)
+    assert [m for m in made.missing if message and re.search(message, m)] == made.missing
+
+
+def test_a_damaged_frame_is_left_out_and_listed(home, tmp_path):
+    (home / "h0.png").write_bytes((home / "h0.png").read_bytes()[:900])
+    made = prepare(home, tmp_path / "data")
+    assert [m for m in made.missing if "h0.png is damaged" in m] == made.missing
+    assert len(made.missing) == made.info.splits["train"].num_examples == 1
+
+
+def test_what_lies_there_unnamed_is_listed(home):
+    cv2.imwrite(str(home / "extra.jpg"), np.zeros(SIZE, np.uint8))
+    with pytest.raises(UserError, match=r"lacks a row of frames.csv for extra.jpg: .*--allow-partial"):
+        table.read(home, allow_partial=False)
+    rows, missing = table.read(home, allow_partial=True)
+    assert (len(rows), missing) == (8, ["a row of frames.csv for extra.jpg"])
+
+
+def test_a_column_that_is_not_read_is_listed(home, tmp_path):
+    lines = (home / TABLE).read_text().splitlines()
+    (home / TABLE).write_text("\n".join(f"{line},{'notes' if not i else 'x'}" for i, line in enumerate(lines)))
+    assert planned(home, tmp_path / "data")[0].missing == ["the column notes of frames.csv: not read"]
+
+
+def test_a_set_too_small_for_its_splits_says_so(home, tmp_path):
+    lines = [",".join(line.split(",")[:4] + line.split(",")[5:]) for line in (home / TABLE).read_text().splitlines()]
+    (home / TABLE).write_text("\n".join(lines[:5]))
+    for i in (2, 3):
+        (home / f"h{i}.png").unlink()
+        (home / f"f{i}.png").unlink()
+    with pytest.raises(UserError, match=r"of 4 good frames of 2 subjects none falls into .*: add subjects"):
+        planned(home, tmp_path / "data")
+    made, splits = planned(home, tmp_path / "data", allow_partial=True)
+    empty = [name for name in table.SPLITS if name not in splits]
+    assert empty == ["calibration", "test"]
+    assert made.missing == [f"the split {name}: no frame falls into it" for name in empty]
+
+
+def test_a_folder_one_level_off(home):
+    (home / "images").mkdir()
+    for wrong in (home.parent, home / "images"):
+        with pytest.raises(UserError, match=f"holds no frames.csv: give {home} with --manual-dir"):
+            table.find(wrong)
+
+
+# ------------------------------------------------------------------------------------------------------- masks
+
+
+def write_mask(path, array):
+    cv2.imwrite(str(path), array)
+    return path
+
+
+ELLIPSE = Ellipse(80.0, 60.0, 50.0, 40.0, 0.3)
+
+
+def test_a_mask_cut_by_the_frame_keeps_its_ellipse(tmp_path):
+    shape = Ellipse(30.0, 60.0, 50.0, 40.0, 0.1)  # a fifth of it is left of the frame
+    path = write_mask(tmp_path / "m.png", 255 * mask(shape, *SIZE).astype(np.uint8))
+    np.testing.assert_allclose(np.asarray(shape_of_mask(path, "head", SIZE)), np.asarray(shape), atol=0.3)
+
+
+@pytest.mark.parametrize("value", [1, 255])
+def test_labels_of_one_and_of_255_are_masks(tmp_path, value):
+    path = write_mask(tmp_path / "m.png", value * mask(ELLIPSE, *SIZE).astype(np.uint8))
+    np.testing.assert_allclose(np.asarray(shape_of_mask(path, "head", SIZE)), np.asarray(ELLIPSE), atol=0.1)
+
+
+def test_a_mask_of_a_femur(tmp_path):
+    shaft = Shaft(40.0, 50.0, 120.0, 65.0, 10.0)
+    path = write_mask(tmp_path / "m.png", 255 * mask(shaft, *SIZE).astype(np.uint8))
+    np.testing.assert_allclose(np.asarray(shape_of_mask(path, "femur", SIZE)), np.asarray(shaft), atol=0.7)
+
+
+def test_masks_that_are_none(tmp_path):
+    good = 255 * mask(ELLIPSE, *SIZE).astype(np.uint8)
+    two = good.copy()
+    two[:, 70:90] = 0
+    square = np.zeros(SIZE, np.uint8)
+    square[20:100, 30:130] = 255
+    for array, message in [
+        (good[:-1], "is 160x119, its frame 160x120"),
+        (good * 0, "holds 0 pixels"),
+        (two, r"no filled ellipse \(several structures"),
+        (square, r"no filled ellipse \(poor fit"),
+        (cv2.morphologyEx(good, cv2.MORPH_GRADIENT, np.ones((3, 3))), "ragged outline"),  # an outline, not filled
+    ]:
+        with pytest.raises(UserError, match=message):
+            shape_of_mask(write_mask(tmp_path / "m.png", array), "head", SIZE)
+    with pytest.raises(UserError, match="not empty, but the plane cervix is not measured"):
+        shape_of_mask(write_mask(tmp_path / "m.png", good), "cervix", SIZE)
+    assert shape_of_mask(write_mask(tmp_path / "m.png", good * 0), "cervix", SIZE) is None
+
+
+def test_two_masks_or_numbers_and_a_mask_are_refused(home):
+    good = 255 * mask(ELLIPSE, *SIZE).astype(np.uint8)
+    write_mask(home / "h0_mask.png", good)
+    with pytest.raises(UserError, match=r"line 2: h0.png has numbers here and h0_mask.png: keep one"):
+        table.read(home, allow_partial=False)
+    (home / "masks").mkdir()
+    write_mask(home / "masks" / "h0.png", good)
+    with pytest.raises(UserError, match=r"h0.png has two masks, .*h0_mask.png and .*masks/h0.png: keep one"):
+        table.read(home, allow_partial=False)

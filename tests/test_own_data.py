@@ -1,0 +1,110 @@
+"""docs/own-data.md, run as it stands: from a folder of own frames to measured ones."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+
+import cv2
+import numpy as np
+import pytest
+
+from fetal_jax import bundle
+from fetal_jax.data.source import Split
+from fetal_jax.errors import UserError
+from fetal_jax.images import read_image
+from tests.conftest import ROOT, SMALL, draw_folder
+from tests.test_measure_cli import refused
+from tfds_builders.fetal_phantom.phantom import draw
+from tfds_builders.folder import table
+
+pytestmark = pytest.mark.slow
+
+PAGE = (ROOT / "docs" / "own-data.md").read_text()
+TINY = ["--config.total_steps=2", "--config.batch_size=8", "--config.eval_frames=4", "--config.log_every=1"]
+
+
+def commands() -> list[list[str]]:
+    blocks = "\n".join(re.findall(r"```\n(.*?)```", PAGE, re.DOTALL)).replace("\\\n", " ")
+    return [shlex.split(line)[1:] for line in blocks.splitlines() if line.startswith("fetal-jax ")]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """Where the page's commands are run: a checkout with own frames and new ones."""
+    place = tmp_path_factory.mktemp("own")
+    for name in ("configs", "fetal_jax", "tfds_builders"):
+        (place / name).symlink_to(ROOT / name)
+    draw_folder(place / "frames", frames=24)
+    (place / "new").mkdir()
+    for i in range(2):
+        cv2.imwrite(str(place / "new" / f"{i}.png"), draw("head", 310_000 + i, SMALL).image)
+    return place
+
+
+def test_every_command_of_the_page_runs(place):
+    said = {}
+    for argv in commands():
+        tiny = TINY if argv[0] == "train" else []
+        command = [sys.executable, "-m", "fetal_jax.cli.main", *argv, *tiny]
+        done = subprocess.run(command, cwd=place, capture_output=True, text=True, check=False, timeout=900)
+        assert done.returncode == 0, f"{argv}\n{done.stderr[-2000:]}"
+        said[argv[0]] = done.stdout
+    assert list(said) == ["prepare", "train", "evaluate", "export", "measure"]
+
+    assert "folder/mine/1.0.0 in runs/data: train 14, validation 2, calibration 2, test 6" in said["prepare"]
+    sheet = read_image(place / "sheet.png")
+    assert (np.ptp(sheet, axis=-1) > 100).any()  # outlines in colour
+    assert "the class head starts anew" in said["train"]
+    losses = [json.loads(line) for line in (place / "runs/mine/train/metrics.jsonl").read_text().splitlines()]
+    assert np.isfinite([row["loss"] for row in losses if "loss" in row]).sum() == 2
+    assert json.loads((place / "runs/mine/report/metrics.json").read_text())["frames"] == 6
+    info = bundle.read(place / "runs/mine/bundle")
+    assert info.training["dataset"] == "folder/mine/1.0.0"
+    assert info.metrics["frames"] == 6
+    assert "the exporter's own frames" in info.licence
+    with (place / "measured" / "measurements.csv").open() as f:
+        assert [row["status"] != "error" for row in csv.DictReader(f)] == [True] * 2
+
+
+def test_the_table_of_the_page_is_read(tmp_path):
+    block = next(b for b in re.findall(r"```\n(.*?)```", PAGE, re.DOTALL) if b.startswith("filename"))
+    (tmp_path / "frames.csv").write_text(block)
+    (tmp_path / "a").mkdir()
+    for name in re.findall(r"^[^,]+\.png", block, re.MULTILINE):
+        cv2.imwrite(str(tmp_path / name), np.zeros((9, 9), np.uint8))
+    rows, missing = table.read(tmp_path, allow_partial=False)
+    assert missing == []
+    assert [(r.plane, type(r.shape).__name__, r.split) for r in rows] == [
+        ("head", "Ellipse", "train"), ("femur", "Shaft", "train"), ("head", "NoneType", "test"),
+        ("other", "NoneType", "test"),
+    ]  # fmt: skip
+    assert rows[0].filename == "a/0001.png"
+
+
+def test_a_killed_preparation_leaves_nothing_that_looks_finished(place, tmp_path):
+    argv = ["prepare", "folder/killed", "--manual-dir", str(place / "frames"), "--data-dir", str(tmp_path)]
+    command = [sys.executable, "-m", "fetal_jax.cli.main", *argv]
+    home, nowhere = tmp_path / "folder" / "killed", {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    process = subprocess.Popen(command, **nowhere)
+    deadline = time.monotonic() + 300
+    while not list(home.glob("incomplete.*")) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.002)
+    process.send_signal(signal.SIGSTOP)
+    busy = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    refused(busy, str(home), "is being prepared by another process")
+    assert list(home.glob("incomplete.*"))
+    with pytest.raises(UserError, match="run fetal-jax prepare folder/killed"):
+        Split("folder/killed", "train", tmp_path)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert not list(home.glob("incomplete.*"))
+    assert len(Split("folder/killed", "train", tmp_path)) == 14

@@ -1,0 +1,1 @@
+"""People's own frames, with masks or geometry of their own."""

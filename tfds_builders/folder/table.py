@@ -1,0 +1,191 @@
+"""The table of an own data set, `frames.csv`: found, checked and split before anything is written."""
+
+from __future__ import annotations
+
+import csv
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from fetal_jax.errors import UserError
+from fetal_jax.geometry import Ellipse, Shaft, wrap
+from fetal_jax.images import SUFFIXES
+from fetal_jax.planes import PLANES, SHAPE_OF_PLANE
+
+CSV_NAME = "frames.csv"
+NEEDED = ("filename", "plane", "spacing_mm", "subject")
+NUMBERS = {"ellipse": ("cx", "cy", "a", "b", "theta"), "shaft": ("x1", "y1", "x2", "y2")}
+KNOWN = (*NEEDED, "split", "device", *NUMBERS["ellipse"], *NUMBERS["shaft"], "width")
+SPLITS = ("train", "validation", "calibration", "test")
+MASKS, MASK = "masks", "_mask.png"
+TURNS = ("train", "validation", "test", "train", "train", "calibration", "train", "train", "test", "train")
+"""Splits of subjects, in the order of the table and over and over, where it names none: three subjects fill all that
+training needs, and new ones at the table's end leave the others where they are."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One frame of the table, with the shape that its cells or the mask that its folder gives."""
+
+    filename: str
+    frame: Path
+    plane: str
+    shape: Ellipse | Shaft | None
+    mask: Path | None
+    spacing_mm: float  # NaN where unknown
+    subject: str
+    split: str
+    device: str
+
+
+def find(manual_dir: Path) -> Path:
+    """The folder that holds `frames.csv`.
+
+    Raises:
+      UserError: it is not the one given; says which one is, where that is near.
+    """
+    if (manual_dir / CSV_NAME).is_file():
+        return manual_dir
+    near = next((p for p in (manual_dir.parent, *sorted(manual_dir.glob("*/"))) if (p / CSV_NAME).is_file()), None)
+    remedy = f"give {near} with --manual-dir" if near else "write one (docs/own-data.md)"
+    raise UserError(f"{manual_dir} holds no {CSV_NAME}: {remedy}")
+
+
+def read(home: Path, allow_partial: bool) -> tuple[list[Row], list[str]]:
+    """The rows whose frames are here, and what is missing or not read, each named.
+
+    Raises:
+      UserError: the table is not as docs/own-data.md says; something is missing and `allow_partial` is false.
+    """
+    table = home / CSV_NAME
+    try:
+        with table.open(newline="", encoding="utf-8-sig") as f:  # spreadsheets write a byte order mark
+            reader = csv.DictReader(f)
+            columns = [c or "" for c in reader.fieldnames or ()]
+            entries = list(reader)
+    except (UnicodeDecodeError, csv.Error) as e:
+        raise UserError(f"{table} is no CSV in UTF-8 ({type(e).__name__}): save it as one") from None
+    _check_columns(table, columns)
+    rows: list[Row] = []
+    lines: dict[str, int] = {}
+    subjects: dict[str, str] = {}
+    for line, entry in enumerate(entries, start=2):
+        at = f"{table}, line {line}"
+        if None in entry or None in entry.values():
+            raise UserError(f"{at} has not as many cells as the header: mend the row")
+        cells = {k: v.strip() for k, v in entry.items()}
+        subjects.setdefault(cells["subject"], TURNS[len(subjects) % len(TURNS)])
+        row = _row(home, {"split": subjects[cells["subject"]]} | cells, at)
+        if row.filename in lines:
+            raise UserError(f"{at}: {row.filename} stands in line {lines[row.filename]} already; remove one")
+        lines[row.filename] = line
+        rows.append(row)
+    _one_mask_a_frame(table, rows)
+    _one_split_a_subject(table, rows)
+
+    here = [row for row in rows if row.frame.is_file()]
+    missing = [f"{row.filename} (a row of {CSV_NAME} names it)" for row in rows if not row.frame.is_file()]
+    named = {p for row in rows for p in (row.frame, row.mask)}
+    images = sorted(p for p in home.rglob("*") if p.suffix.lower() in SUFFIXES)
+    missing += [f"a row of {CSV_NAME} for {p.relative_to(home)}" for p in images if p not in named]
+    if not here:
+        raise UserError(f"{home} holds none of the {len(rows)} frames that {CSV_NAME} lists: copy them there")
+    if missing and not allow_partial:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise UserError(f"{home} lacks {missing[0]}{more}: add it, or build what is there with --allow-partial")
+    return here, missing + [f"the column {c} of {CSV_NAME}: not read" for c in columns if c not in KNOWN]
+
+
+def _check_columns(table: Path, columns: list[str]) -> None:
+    absent = [c for c in NEEDED if c not in columns]
+    if absent:
+        raise UserError(f"{table} has no column {absent[0]}: it needs {','.join(NEEDED)}, comma-separated")
+    twice = [c for c in KNOWN if columns.count(c) > 1]
+    if twice:
+        raise UserError(f"{table} has the column {twice[0]} twice; remove one")
+    for kind, numbers in NUMBERS.items():
+        absent = [c for c in numbers if c not in columns]
+        if absent and len(absent) < len(numbers):
+            raise UserError(f"{table} has no column {absent[0]}: {kind}s take {','.join(numbers)}")
+
+
+def _row(home: Path, entry: dict[str, str], at: str) -> Row:
+    filename, plane = entry["filename"], entry["plane"]
+    if not filename or Path(filename).is_absolute() or ".." in Path(filename).parts:
+        raise UserError(f"{at}: the filename is {filename!r}; give it as seen from {home}")
+    if plane not in PLANES:
+        raise UserError(f"{at}: {filename} has plane {plane!r}, none of {', '.join(PLANES)}")
+    if not entry["subject"]:
+        raise UserError(f"{at}: {filename} has no subject: give one label to all frames of a woman")
+    if entry["split"] not in SPLITS:
+        raise UserError(f"{at}: {filename} has split {entry['split']!r}, none of {', '.join(SPLITS)}")
+    spacing = _number(entry["spacing_mm"], "spacing_mm", at) if entry["spacing_mm"] else math.nan
+    if spacing <= 0 or spacing > 10:
+        raise UserError(f"{at}: {filename} has {spacing:g} mm a pixel: mend it, or leave it empty where unknown")
+    shape, mask = _shape(entry, at), _mask(home, filename)
+    if shape and mask:
+        raise UserError(f"{at}: {filename} has numbers here and {mask.relative_to(home)}: keep one")
+    kind = {Ellipse: "ellipse", Shaft: "shaft"}.get(type(shape))
+    if shape and SHAPE_OF_PLANE.get(plane) != kind:
+        takes = f"takes {','.join(NUMBERS[SHAPE_OF_PLANE[plane]])}" if plane in SHAPE_OF_PLANE else "is not measured"
+        raise UserError(f"{at}: {filename} has {kind} numbers, but the plane {plane} {takes}: mend the row")
+    where = (entry["subject"], entry["split"], entry.get("device", ""))
+    return Row(filename, home / filename, plane, shape, mask, spacing, *where)
+
+
+def _number(cell: str, column: str, at: str) -> float:
+    try:
+        value = float(cell)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise UserError(f"{at}: {column} is {cell!r}, no number: mend it, or leave it empty where unknown")
+    return value
+
+
+def _shape(entry: dict[str, str], at: str) -> Ellipse | Shaft | None:
+    """The ellipse or shaft in a row's cells, None where they are empty."""
+    filled = {kind: [c for c in names if entry.get(c)] for kind, names in NUMBERS.items()}
+    kinds = [kind for kind, names in filled.items() if names]
+    if not kinds:
+        return None
+    if len(kinds) > 1:
+        raise UserError(f"{at}: {filled['ellipse'][0]} and {filled['shaft'][0]} are given: one frame has one shape")
+    kind = kinds[0]
+    empty = [c for c in NUMBERS[kind] if not entry[c]]
+    if empty:
+        raise UserError(f"{at}: {empty[0]} is empty: give all of {','.join(NUMBERS[kind])}, or none of them")
+    values = [_number(entry[c], c, at) for c in NUMBERS[kind]]
+    if kind == "shaft":
+        width = _number(entry["width"], "width", at) if entry.get("width") else math.nan
+        if values[:2] == values[2:] or width <= 0:
+            raise UserError(f"{at}: the two ends are equal or the width is {width:g}: mend the row")
+        return Shaft(*values, width)
+    cx, cy, a, b, theta = values
+    if min(a, b) <= 0:
+        raise UserError(f"{at}: the semi-axes are {a:g} and {b:g}; they must be above 0")
+    if abs(theta) > 2 * math.pi:
+        raise UserError(f"{at}: theta is {theta:g}: give radians, from +x towards +y")
+    return Ellipse(cx, cy, max(a, b), min(a, b), wrap(theta if a >= b else theta + math.pi / 2))
+
+
+def _mask(home: Path, filename: str) -> Path | None:
+    frame = home / filename
+    there = [p for p in (frame.with_name(frame.stem + MASK), home / MASKS / f"{frame.stem}.png") if p.is_file()]
+    if len(there) > 1:
+        raise UserError(f"{filename} has two masks, {there[0]} and {there[1]}: keep one")
+    return there[0] if there else None
+
+
+def _one_mask_a_frame(table: Path, rows: list[Row]) -> None:
+    owners: dict[Path, str] = {}
+    for row in rows:
+        if row.mask and owners.setdefault(row.mask, row.filename) != row.filename:
+            raise UserError(f"{table}: {row.mask} is the mask of {owners[row.mask]} and {row.filename}: rename one")
+
+
+def _one_split_a_subject(table: Path, rows: list[Row]) -> None:
+    splits: dict[str, str] = {}
+    for row in rows:
+        if splits.setdefault(row.subject, row.split) != row.split:
+            raise UserError(f"{table}: subject {row.subject} is in {splits[row.subject]} and {row.split}; keep one")
