@@ -9,7 +9,7 @@ The last set are the thirteen example frames of the repository baumgach/SonoNet-
 configs/sononet_examples.csv, copied there as frames.csv: the only real frames that are no heads.
 """
 
-from fetal_jax.recipe import defaults
+from fetal_jax.recipe import OTHER_MACHINES, defaults
 
 
 def get_config():
@@ -38,18 +38,5 @@ def get_config():
             "looks": 10,
         }
     )
-    # another hospital's frames: other gains and depths, tighter crops, shadows, what others measured left in the frame
-    config.augment.update(
-        {
-            "zoom": (0.7, 1.3),
-            "gain": 0.4,
-            "gamma": 0.5,
-            "speckle": 0.1,
-            "bands": 0.2,
-            "shadow": 0.4,
-            "border": 0.08,
-            "calipers": True,
-            "jpeg": 40.0,
-        }
-    )
+    config.augment.update(OTHER_MACHINES)
     return config

@@ -5,7 +5,7 @@ fetal-jax prepare fetal_phantom/large
 fetal-jax train --config=configs/unified.py --workdir=runs/unified      50 minutes on two CPU cores
 """
 
-from fetal_jax.recipe import defaults
+from fetal_jax.recipe import OTHER_MACHINES, defaults
 
 
 def get_config():
@@ -19,18 +19,5 @@ def get_config():
     config.eval_every = 2500
     config.checkpoint_every = 300
     config.optim.ema = 0.999
-    # another hospital's frames: other gains and depths, tighter crops, shadows, what others measured left in the frame
-    config.augment.update(
-        {
-            "zoom": (0.7, 1.3),
-            "gain": 0.4,
-            "gamma": 0.5,
-            "speckle": 0.1,
-            "bands": 0.2,
-            "shadow": 0.4,
-            "border": 0.08,
-            "calipers": True,
-            "jpeg": 40.0,
-        }
-    )
+    config.augment.update(OTHER_MACHINES)
     return config

@@ -27,7 +27,7 @@ class Conv3x3(nn.Module):
         x = nn.Conv(self.features, (3, 3), use_bias=False, kernel_init=HE, dtype=self.dtype, name="conv")(x)
         bias = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)
         if not self.groups:
-            return nn.relu(x + bias.astype(x.dtype))
+            return nn.relu(x + bias[None, None, None].astype(x.dtype))
         scale = self.param("scale", nn.initializers.ones, (self.features,), jnp.float32)
         return nn.relu(ops.group_norm(x, scale, bias, min(self.groups, self.features)))
 

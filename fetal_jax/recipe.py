@@ -27,6 +27,20 @@ NOT_IDENTITY = (
 )
 """Keys that may change between a run and its continuation: they do not change what is learnt."""
 
+OTHER_MACHINES = {
+    "zoom": (0.7, 1.3),
+    "gain": 0.4,
+    "gamma": 0.5,
+    "speckle": 0.1,
+    "bands": 0.2,
+    "shadow": 0.4,
+    "border": 0.08,
+    "calipers": True,
+    "jpeg": 40.0,
+}
+"""`augment` for frames of hospitals that were not trained on: other gains and depths, tighter crops, shadows, what
+others measured left in the frame."""
+
 
 def defaults() -> ml_collections.ConfigDict:
     """Every key that a recipe has. The files in `configs/` set what differs."""
@@ -159,7 +173,11 @@ def check(config: Any) -> None:
             "a multiple of the groups",
         ),
         ("model.depths", len(model.depths) == len(model.multipliers), "as many as model.multipliers"),
-        ("model.decoder", len(model.decoder) in (0, len(model.multipliers) - 1), "empty, or one for each level but one"),
+        (
+            "model.decoder",
+            len(model.decoder) in (0, len(model.multipliers) - 1),
+            "empty, or one a level but one",
+        ),
         ("model.head", model.head >= 0, "at least 0"),
         ("model.looks", model.looks > 0, "at least 1"),
         ("model.stem", model.stem in (1, 2), "1 or 2"),
@@ -174,7 +192,9 @@ def check(config: Any) -> None:
             raise UserError(f"config.{key} is {_get(config, key)}; it must be {must}")
     absent = set(config.data.unclassed) - set(map(data_set, mixture(config)))
     if absent:
-        raise UserError(f"config.data.unclassed names {', '.join(sorted(absent))}, which config.data.name does not hold")
+        raise UserError(
+            f"config.data.unclassed names {', '.join(sorted(absent))}, which config.data.name does not hold"
+        )
 
 
 def mixture(config: Any) -> dict[str, float]:

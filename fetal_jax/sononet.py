@@ -49,9 +49,8 @@ def start(path: Path, params: Any, config: Any, sources: Sequence[Sequence[Frame
     """
     wrong = [key for key, value in SHAPE.items() if config.model[key] != value]
     if wrong:
-        raise UserError(
-            f"config.init.sononet needs {', '.join(f'config.model.{k}={SHAPE[k]}' for k in wrong)}: see configs/unified.py"
-        )
+        needed = ", ".join(f"config.model.{key}={SHAPE[key]}" for key in wrong)
+        raise UserError(f"config.init.sononet needs {needed}: see configs/sononet.py")
     layers = read(path)
     frames = letterboxed(sources, tuple(config.input_shape), np.random.default_rng(config.seed))
     stem, scale = fit_stem(layers, params["down0"], frames, config.seed)
@@ -87,7 +86,7 @@ def read(path: Path) -> list[Layer]:
 def first_stage(layers: list[Layer], x: jax.Array) -> jax.Array:
     """What SonoNet's two first convolutions and its first pooling make of standardised frames (B, H, W, 1)."""
     for kernel, bias in layers[:2]:
-        x = jax.nn.relu(_convolve(255 * x if x.shape[-1] == 1 else x, kernel) + bias)
+        x = jax.nn.relu(_convolve(255 * x if x.shape[-1] == 1 else x, kernel, bias))
     return ops.max_pool2(x)
 
 
@@ -95,7 +94,7 @@ def stem_stage(stem: Any, x: jax.Array) -> jax.Array:
     """What a stem's two convolutions make of them."""
     x = ops.space_to_depth(x, 2)
     for name in ("conv0", "conv1"):
-        x = jax.nn.relu(_convolve(x, stem[name]["conv"]["kernel"]) + stem[name]["bias"])
+        x = jax.nn.relu(_convolve(x, stem[name]["conv"]["kernel"], stem[name]["bias"]))
     return x
 
 
@@ -116,7 +115,7 @@ def fit_stem(layers: list[Layer], block: Any, frames: Array, seed: int) -> tuple
     tx = optax.adam(optax.cosine_decay_schedule(5e-3, STEPS))
 
     def loss(stem: Any, crops: Array) -> jax.Array:
-        error = stem_stage(stem, crops)[..., : len(scale)] - first_stage(layers, crops) / scale
+        error = stem_stage(stem, crops)[..., : len(scale)] - first_stage(layers, crops) / scale[None, None, None]
         return jnp.square(error[:, 3:-3, 3:-3]).mean()  # away from the crop's own edge
 
     @jax.jit
@@ -145,7 +144,9 @@ def plane_head(layer: Layer, config: Any) -> Any:
     for plane in config.planes:
         classes = [i for i, name in enumerate(PLANES) if name == plane]
         if not classes:
-            raise UserError(f"config.planes has {plane}, of which SonoNet knows nothing: take from {sorted(set(PLANES))}")
+            raise UserError(
+                f"config.planes has {plane}, of which SonoNet knows nothing: take from {sorted(set(PLANES))}"
+            )
         which = np.resize(classes, config.model.looks)
         columns.append(kernel[:, which])
         biases.append(bias[which] - np.log([np.sum(which == i) for i in which]))
@@ -159,8 +160,9 @@ def letterboxed(sources: Sequence[Sequence[Frame]], shape: tuple[int, int], rng:
     return np.stack([Letterbox(*shape)(frame.image) for frame in chosen])[..., None]
 
 
-def _convolve(x: Any, kernel: Any) -> jax.Array:
-    return jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+def _convolve(x: Any, kernel: Any, bias: Any) -> jax.Array:
+    x = jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+    return x + bias[None, None, None]
 
 
 def _dense(layer: Layer) -> Any:

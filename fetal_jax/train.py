@@ -57,7 +57,7 @@ def optimiser(config: Any) -> optax.GradientTransformation:
     """AdamW behind clipping by the global norm; biases and norms do not decay."""
 
     def encoder(params: Any) -> Any:
-        return {name: jax.tree.map(lambda _: name.startswith(("down", "head", "plane")), params[name]) for name in params}
+        return jax.tree.map_with_path(lambda path, _: path[0].key.startswith(("down", "head", "plane")), params)
 
     return optax.chain(
         optax.clip_by_global_norm(config.optim.clip),

@@ -18,6 +18,7 @@ FLOORS = [
     {"inference"},
     {"model", "ops", "targets", "sharding"},
     {"losses", "data", "checkpoints", "onnx_graph"},
+    {"sononet"},
     {"train", "export"},
     {"evaluation"},
     {"cli"},

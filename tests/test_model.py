@@ -13,10 +13,14 @@ from fetal_jax import model, ops, recipe
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}
 
 
-def network(**changes):
+def changed(**changes):
     config = recipe.defaults()
     config.model.update({"width": 8, "multipliers": (1, 2, 2), "depths": (1, 2, 1), **changes})
-    return model.from_config(config.model, 3)
+    return config.model
+
+
+def network(**changes):
+    return model.from_config(changed(**changes), 3)
 
 
 def pull(f, *inputs):
@@ -82,6 +86,31 @@ def test_bfloat16_keeps_parameters_and_logits_in_float32():
     maps, _ = net.apply(params, frames)
     assert maps.dtype == jnp.float32
     np.testing.assert_allclose(maps, network().apply(params, frames)[0], atol=0.15)
+
+
+def test_standardised_frames_do_not_depend_on_gain_and_offset():
+    net = network(standardise=True)
+    frames = jax.random.uniform(jax.random.key(0), (2, 32, 48, 1), minval=0, maxval=100)
+    params = net.init(jax.random.key(0), frames)
+    for one, two in zip(net.apply(params, frames), net.apply(params, 2 * frames + 30), strict=True):
+        np.testing.assert_allclose(one, two, atol=2e-2)
+    assert all(np.isfinite(x).all() for x in net.apply(params, jnp.zeros_like(frames)))
+
+
+def test_a_plane_is_the_sum_of_its_looks():
+    frames = jax.random.randint(jax.random.key(0), (2, 32, 48, 1), 0, 255).astype(jnp.uint8)
+    params = network(looks=2).init(jax.random.key(0), frames)
+    _, planes = network(looks=2).apply(params, frames)
+    _, looks = model.from_config(changed(), 6).apply(params, frames)  # the six looks as six planes
+    expected = jax.nn.softmax(looks).reshape(2, 3, 2).sum(-1)
+    np.testing.assert_allclose(jax.nn.softmax(planes), expected, **CLOSE)
+
+
+def test_without_a_norm_the_way_down_has_biases_alone():
+    frames = jax.ShapeDtypeStruct((1, 32, 48, 1), jnp.uint8)
+    tree = jax.eval_shape(network(encoder_norm=False).init, jax.random.key(0), frames)["params"]
+    assert set(tree["down0"]["conv0"]) == {"conv", "bias"}
+    assert set(tree["up0"]["conv0"]) == {"conv", "bias", "scale"}
 
 
 def test_frames_of_a_batch_do_not_see_each_other():

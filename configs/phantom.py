@@ -1,0 +1,23 @@
+"""Drawn frames alone: what `configs/unified.py` starts from, and what phantoms teach of real frames.
+
+fetal-jax prepare fetal_phantom/large
+fetal-jax train --config=configs/phantom.py --workdir=runs/phantom      15 minutes on two CPU cores
+
+Expected on HC18's validation heads, no real frame seen: Dice 0.92, HC MAE 3.9 mm, 4 of 62 failed.
+"""
+
+from fetal_jax.recipe import OTHER_MACHINES, defaults
+
+
+def get_config():
+    config = defaults()
+    config.data.name = "fetal_phantom/large"
+    config.loss.cls_weight = 0.2
+    config.input_shape = (128, 192)
+    config.batch_size = 8
+    config.total_steps = 3600
+    config.eval_every = 1200
+    config.checkpoint_every = 300
+    config.optim.ema = 0.997
+    config.augment.update(OTHER_MACHINES)
+    return config
