@@ -21,12 +21,19 @@ from tfds_builders.fetal_phantom.phantom import draw
 PLANES = ("other", "abdomen", "head", "femur")
 
 
-@pytest.fixture(scope="module", params=[1, 2], ids=["stem1", "stem2"])
+FORMS = {
+    "stem1": {"stem": 1},
+    "stem2": {"stem": 2},
+    "sononet": {"stem": 2, "encoder_norm": False, "standardise": True, "decoder": (0.5, 1), "head": 12, "looks": 3},
+}
+
+
+@pytest.fixture(scope="module", params=FORMS.values(), ids=FORMS)
 def small(request):
     """(recipe, parameters) of a small network with a random start."""
     config = recipe.defaults()
     config.update({"input_shape": (64, 96), "planes": PLANES})
-    config.model.update({"width": 8, "multipliers": (1, 2, 2), "depths": (1, 2, 1), "stem": request.param, "groups": 4})
+    config.model.update({"width": 8, "multipliers": (1, 2, 2), "depths": (1, 2, 1), "groups": 4, **request.param})
     net = model.from_config(config.model, len(PLANES))
     params = net.init(jax.random.key(3), np.zeros((1, 64, 96, 1), np.uint8))["params"]
     return config, jax.tree.map(np.asarray, params)

@@ -163,6 +163,14 @@ def test_shares_of_a_mixture_sum_to_one(config):
     assert recipe.mixture(config) == {"hc18/benchmark": 1.0}
 
 
+def test_a_data_set_may_give_no_class_term(config):
+    config.data.update({"name": "hc18=1, fetal_phantom=1", "unclassed": ("hc18",)})
+    batches = take(pipeline.training_batches([Drawn(6), Drawn(6)], config), 6)
+    index, plane = (np.concatenate([b[key] for b in batches]) for key in ("index", "plane"))
+    assert (plane[index < 6] == -1).all()
+    assert set(plane[index >= 6]) == {0, 1}
+
+
 def test_a_plane_outside_the_list_is_other_or_nothing():
     thorax = Drawn()[1]
     assert pipeline.plane_index(thorax, ("other", "head")) == 0
