@@ -13,10 +13,14 @@ import tensorflow_datasets as tfds
 
 from fetal_jax import recipe
 from fetal_jax.cli.evaluate import refuse_other_split
+from fetal_jax.data.decoded import decoded
+from fetal_jax.data.pipeline import training_batches
 from fetal_jax.data.source import Split, builder
 from fetal_jax.errors import UserError
 from fetal_jax.geometry import Ellipse, Shaft, mask
+from fetal_jax.planes import GEOMETRIES
 from tests.conftest import draw_folder
+from tests.test_fetal_planes import draw_fetal_planes
 from tests.test_hc18 import spoil
 from tfds_builders.folder import table
 from tfds_builders.folder.folder_dataset_builder import shape_of_mask
@@ -97,19 +101,27 @@ def test_no_subject_is_on_two_sides_and_a_set_that_grows_keeps_its_splits(tmp_pa
     assert {r.filename: r.split for r in rows}.items() <= grown.items()
 
 
-def test_several_sets_live_side_by_side(home, tmp_path, drawn):
-    prepare(home, tmp_path / "data", "folder/one")
-    prepare(drawn[0], tmp_path / "data", "folder/two")
-    assert len(Split("folder/one", "test", tmp_path / "data")) == 2
-    assert len(Split("folder/two", "train", tmp_path / "data")) == 14
+def test_several_sets_live_side_by_side_and_mix(home, tmp_path):
+    draw_fetal_planes(tmp_path / "set", women=(1, 3, 4, 17))
+    where = tmp_path / "data"
+    for name, manual in {"folder/one": home, "folder/two": home, "fetal_planes/official": tmp_path / "set"}.items():
+        prepare(manual, where, name)
     config = recipe.defaults()
-    config.data.name = "folder/one=1, folder/two=3"
-    assert recipe.mixture(config) == {"folder/one": 0.25, "folder/two": 0.75}
+    config.update({"batch_size": 8, "input_shape": (64, 96)})
+    config.data.name = "folder/one=1, folder/two=1, fetal_planes/official=2"
+    sources = [decoded(Split(name, "train", where)) for name in recipe.mixture(config)]
+    batches = training_batches(sources, config)
+    seen = [next(batches) for _ in range(3)]
+    index = np.concatenate([batch["index"] for batch in seen])
+    assert [int(n) for n in np.histogram(index, [0, 2, 4, 16])[0]] == [6, 6, 12]
+    assert sorted(index[index >= 4]) == list(range(4, 16))  # one epoch of the third
+    kinds = {GEOMETRIES[k] for k in np.concatenate([batch["geometry"] for batch in seen])}
+    assert kinds == {"none", "ellipse", "shaft"}
     refuse_other_split("folder/one/1.0.0", "folder/two", "test")  # another set, not another cut of one
     with pytest.raises(UserError, match=r"folder/a\.b: .* one word"):
         builder("folder/a.b", tmp_path)
     with pytest.raises(UserError, match="run fetal-jax prepare folder/three"):
-        Split("folder/three", "train", tmp_path / "data")
+        Split("folder/three", "train", where)
 
 
 @pytest.mark.parametrize(

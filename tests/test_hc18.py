@@ -206,7 +206,7 @@ def test_real_outlines_agree_with_the_table(data_dir, step):
 
 
 def test_real_outlines_cut_by_us_keep_their_ellipse(data_dir, tmp_path):
-    """Up to 30 % of the outline outside the frame: within 0.1 mm of the ellipse of the whole one."""
+    """Up to 30 % of the outline outside the frame: centre and axes within 0.1 mm of the whole one's."""
     checked, worst = 0, 0.0
     for row in real_rows(data_dir, 30):
         outline = cv2.imread(str(row.outline), cv2.IMREAD_GRAYSCALE)
@@ -217,7 +217,7 @@ def test_real_outlines_cut_by_us_keep_their_ellipse(data_dir, tmp_path):
             cv2.imwrite(str(tmp_path / "cut.png"), outline[:, left:])
             cut = outline_ellipse(tmp_path / "cut.png", outline[:, left:].shape)
             moved = np.asarray(whole)[:4] - [left, 0, 0, 0] - np.asarray(cut)[:4]
-            worst = max(worst, float(np.abs([*moved, cut.perimeter - whole.perimeter]).max()) * row.spacing_mm)
+            worst = max(worst, float(np.abs(moved).max()) * row.spacing_mm)
             checked += 1
     assert checked >= 50
     assert worst <= 0.1

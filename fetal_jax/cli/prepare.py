@@ -45,9 +45,9 @@ def run(args: argparse.Namespace, overrides: list[str]) -> None:
     made = builder(args.name, args.data_dir, **options)
     found = Path(made.data_dir).is_dir()
     tfds.display_progress_bar(True)
-    config = tfds.download.DownloadConfig(manual_dir=args.manual_dir)
-    with alone(Path(made.data_dir).parent):
-        made.download_and_prepare(download_config=config)
+    if not found:
+        with alone(Path(made.data_dir).parent):
+            made.download_and_prepare(download_config=tfds.download.DownloadConfig(manual_dir=args.manual_dir))
     counts = ", ".join(f"{name} {split.num_examples}" for name, split in made.info.splits.items())
     print(f"{made.info.full_name} in {args.data_dir}: {counts}")
     if found:
@@ -74,9 +74,12 @@ def alone(folder: Path) -> Iterator[None]:
     """One preparation at a time of a data set's configuration; what a killed one left is removed.
 
     Raises:
-      UserError: another process is preparing it.
+      UserError: another process is preparing it, or the folder cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise UserError(f"{folder} cannot be written ({e.strerror}): give another --data-dir") from None
     with (folder / ".preparing").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system drops it with the process, however that ends

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -102,8 +103,9 @@ def source(dl_manager: Any) -> Path:
         pass
     try:
         archive = Path(dl_manager.download(ARCHIVE))
-    except NonMatchingChecksumError as e:
-        raise UserError(f"{' '.join(str(e).split())[:300]}: remove it and prepare again") from None
+    except NonMatchingChecksumError:
+        told = f"{ARCHIVE} came with another size or SHA-256 than checksums.tsv registers"
+        raise UserError(f"{told}: prepare again, or fetch it by hand and give --manual-dir") from None
     except (OSError, DownloadError) as e:
         reason = " ".join(str(e).split())[:120]
         raise UserError(f"{ARCHIVE} cannot be downloaded ({reason}): fetch it by hand and give --manual-dir") from None
@@ -113,7 +115,7 @@ def source(dl_manager: Any) -> Path:
         try:
             with zipfile.ZipFile(archive) as z:
                 z.extractall(unfinished)
-        except zipfile.BadZipFile as e:
+        except (zipfile.BadZipFile, zlib.error) as e:
             raise UserError(f"{archive} is damaged ({e}): remove it and prepare again") from None
         unfinished.rename(unpacked)
     return unpacked
