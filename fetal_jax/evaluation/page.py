@@ -18,6 +18,7 @@ pre { white-space: pre-wrap; background: #f5f5f5; padding: .7rem; font-size: .85
 table { border-collapse: collapse; }
 caption { text-align: left; color: #555; padding-bottom: .3rem; }
 th, td { padding: .3rem .7rem; text-align: right; border-bottom: 1px solid #ddd; white-space: nowrap; }
+th { white-space: normal; vertical-align: bottom; }
 th:first-child, td:first-child { text-align: left; white-space: normal; min-width: 6.5rem; }
 td.text { text-align: left; white-space: normal; }
 td small { display: block; color: #555; }

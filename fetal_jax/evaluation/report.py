@@ -49,8 +49,7 @@ def render(
     sections = {
         "Millimetres and overlap": tables.sizes(summary),
         "Agreement": tables.agreement(summary)
-        + _grid("plots", [plots.bland_altman(m, part, summary[m]) for m, part in agreeing.items()])
-        + _grid("plots", [plots.error_by_size(m, part) for m, part in agreeing.items()]),
+        + _grid("plots", [plot for m, part in agreeing.items() for plot in _plots(m, part, summary[m])]),
         "Gestational age": tables.ages(summary),
         "90 % intervals": tables.intervals(summary),
         "Flags: what is given up for what": _grid("plots", [plots.risk_coverage(m, r) for m, r in by_measure.items()])
@@ -63,6 +62,10 @@ def render(
         "Made from": _made_from(frames, training or {}),
     }
     return page(title, f"{len(rows)} frames of {summary['subjects']} subjects.", sections, command)
+
+
+def _plots(measure: str, rows: list[Row], summary: dict[str, Any]) -> list[str]:
+    return [plots.bland_altman(measure, rows, summary), plots.error_by_size(measure, rows)]
 
 
 def _grid(kind: str, figures: list[str]) -> str:

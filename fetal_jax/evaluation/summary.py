@@ -91,13 +91,9 @@ def _measure(measure: str, rows: list[Row], table: dict[str, Any]) -> dict[str, 
     summary["failed"] = int(columns["failed"].sum())
     summary["accepted"] = sum(bool(r.found and r.found.accepted) for r in rows)
     summary["endpoint_error"] = {
-        k.removeprefix("endpoint_"): {
-            "mean": summary.pop(k),
-            "frames": sum(k.removeprefix("endpoint_") in r.endpoint_errors for r in rows),
-            "missing": sum(np.isnan(r.endpoint_errors.get(k.removeprefix("endpoint_"), 0.0)) for r in rows),
-        }
-        for k in list(summary)
-        if k.startswith("endpoint_")
+        name: _endpoint(summary.pop(key), name, rows)
+        for key in list(summary)
+        if (name := key.removeprefix("endpoint_")) != key
     }
     if labelled.any():
         summary["age_days"] = _by_trimester(columns, labelled, lambda part: metrics.error_summary(part["days"]))
@@ -108,6 +104,11 @@ def _measure(measure: str, rows: list[Row], table: dict[str, Any]) -> dict[str, 
     if (~np.isnan(columns["inside"])).any():
         summary["interval"] = _coverage(columns, rows, table)
     return {k: None if isinstance(v, float) and np.isnan(v) else v for k, v in summary.items()}
+
+
+def _endpoint(error: float, name: str, rows: list[Row]) -> dict[str, Any]:
+    of = [r.endpoint_errors[name] for r in rows if name in r.endpoint_errors]
+    return {"mean": None if np.isnan(error) else error, "frames": len(of), "missing": int(np.isnan(of).sum())}
 
 
 def _columns(measure: str, rows: list[Row]) -> Columns:
