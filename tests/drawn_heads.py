@@ -11,7 +11,7 @@ from fetal_jax.geometry import Ellipse
 from fetal_jax.inference import Predictor
 
 SPACING_MM = 0.8
-THRESHOLD = 100
+DARK, BRIGHT = 20, 220
 
 
 class Drawn(list):
@@ -28,8 +28,8 @@ def head(i: int) -> Frame:
     rng = np.random.default_rng(i)
     a = rng.uniform(36, 44)
     e = Ellipse(*(100 + rng.uniform(-4, 4, 2)), a, a * rng.uniform(0.75, 0.85), rng.uniform(-0.5, 0.5))
-    image = np.full((200, 200), 20, np.uint8)
-    cv2.fillPoly(image, [np.round((e.points(720) - 0.5) * 16).astype(np.int32)], 220, cv2.LINE_AA, 4)
+    image = np.full((200, 200), DARK, np.uint8)
+    cv2.fillPoly(image, [np.round((e.points(720) - 0.5) * 16).astype(np.int32)], BRIGHT, cv2.LINE_AA, 4)
     return Frame(image, "head", "ellipse", e, SPACING_MM, {"hc_mm": SPACING_MM * e.perimeter}, f"s{i // 2}", f"{i}.png")
 
 
@@ -38,9 +38,9 @@ def heads(count: int) -> Drawn:
 
 
 def bright_is_head(fed):
-    """Logits of the map from the grey levels; every frame is a head."""
-    planes = np.tile(np.float32([3.0, 0.0]), (len(fed), 1))
-    return (fed[..., 0].astype(np.float32) - THRESHOLD) / 20, planes
+    """Logits of the share of each pixel that is bright; every frame is a head."""
+    share = np.clip((fed[..., 0].astype(np.float32) - DARK) / (BRIGHT - DARK), 1e-4, 1 - 1e-4)
+    return np.log(share / (1 - share)), np.tile(np.float32([3.0, 0.0]), (len(fed), 1))
 
 
 PREDICTOR = Predictor(BundleInfo(("head", "other"), (160, 160), False), bright_is_head)

@@ -57,7 +57,7 @@ def _not_measured(rows: list[Row], summary: dict[str, Any]) -> dict[str, str]:
             if no_class
             else "no frame of the split has a shape or a mask to compare with"
         )
-    if not any("mae" in s or s["missing"] for s in there):
+    if not any(s.get("mae") is not None or s["missing"] for s in there):
         reasons["millimetres"] = reasons.get("shapes", "no frame of the split has a spacing or a length in mm")
     if "plane" not in summary:
         named = any(r.planes for r in rows)
