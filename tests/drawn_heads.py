@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 
+from fetal_jax import geometry
 from fetal_jax.bundle import BundleInfo
 from fetal_jax.data.source import Frame
 from fetal_jax.geometry import Ellipse
@@ -28,8 +28,9 @@ def head(i: int) -> Frame:
     rng = np.random.default_rng(i)
     a = rng.uniform(36, 44)
     e = Ellipse(*(100 + rng.uniform(-4, 4, 2)), a, a * rng.uniform(0.75, 0.85), rng.uniform(-0.5, 0.5))
-    image = np.full((200, 200), DARK, np.uint8)
-    cv2.fillPoly(image, [np.round((e.points(720) - 0.5) * 16).astype(np.int32)], BRIGHT, cv2.LINE_AA, 4)
+    fine = geometry.mask(e.transform(geometry.stretch(4, 4)), 800, 800)
+    cover = fine.reshape(200, 4, 200, 4).mean((1, 3))
+    image = np.round(DARK + (BRIGHT - DARK) * cover).astype(np.uint8)
     return Frame(image, "head", "ellipse", e, SPACING_MM, {"hc_mm": SPACING_MM * e.perimeter}, f"s{i // 2}", f"{i}.png")
 
 
