@@ -75,7 +75,10 @@ def _same_truth(names: list[str], a: Rows, b: Rows, one: Path, other: Path) -> N
 
 
 def _number(cell: str) -> float:
-    return float(cell) if cell else np.nan
+    try:
+        return float(cell) if cell else np.nan
+    except ValueError:
+        raise UserError(f"frames.csv holds {cell} in place of a number: evaluate again") from None
 
 
 def _columns(names: list[str], rows: Rows, measure: str) -> dict[str, Array]:

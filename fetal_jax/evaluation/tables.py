@@ -23,8 +23,6 @@ LINES = [  # key, what it is, digits, whether a SD goes with it
     ("hausdorff95_mm", "95 % Hausdorff, mm", 2, "hausdorff95_mm_sd"),
     ("surface_mm", "mean surface distance, mm", 2, "surface_mm_sd"),
 ]
-OF_ALL = {"dice", "within_5_percent", "within_10_percent"}
-"""A frame without a figure counts in these."""
 
 
 def sizes(summary: Summary) -> str:
@@ -35,7 +33,8 @@ def sizes(summary: Summary) -> str:
     parts = [summary[m] for m in there]
     rows = [
         ["frames (subjects)", *(f"{s['frames']} ({s['subjects']})" for s in parts)],
-        ["failed", *(with_interval(s["failed"], s["ci"].get("failed_share"), 3) for s in parts)],
+        ["failed", *(str(s["failed"]) for s in parts)],
+        ["share failed", *(with_interval(s["failed_share"], s["ci"].get("failed_share"), 3) for s in parts)],
         ["no figure in mm", *(str(s["missing"]) for s in parts)],
         ["no length to compare with", *(str(s["without_mm"]) for s in parts)],
         ["accepted by the flags", *(str(s["accepted"]) for s in parts)],
@@ -57,7 +56,10 @@ def sizes(summary: Summary) -> str:
 def _cell(s: Summary, key: str, digits: int, sd: str | None) -> str:
     if s.get(key) is None:
         return "not measured"
-    lacking = s.get(f"{key}_missing", 0 if key in OF_ALL else s["missing"])
+    lacking = s.get(f"{key}_missing")
+    if lacking is None:  # every frame has its Dice, and one without a figure is within no share
+        of_all = {"dice": 0, "within_5_percent": s["without_mm"], "within_10_percent": s["without_mm"]}
+        lacking = of_all.get(key, s["missing"] + s["without_mm"])
     text = with_interval(s[key], s["ci"].get(key), digits, s.get(sd) if sd else None)
     return text + (f"<small>({lacking} of {s['frames']} lack it)</small>" if lacking else "")
 
