@@ -43,9 +43,10 @@ class BundleInfo:
     outline: float = OUTLINE
     temperature: float = 1.0
     """Plane logits are divided by it."""
-    intervals: dict[str, dict[str, float]] = field(default_factory=dict)
+    intervals: dict[str, dict[str, Any]] = field(default_factory=dict)
     """For "hc_mm", "ac_mm", "fl_mm": {"level": 0.9, "factor": q}, the value lies within q `sd_mm` of the truth that
-    often (split conformal prediction on a calibration split)."""
+    often (split conformal prediction on a calibration split); with the `frames` and `subjects` it was learnt from and
+    the name of their `data`."""
     metrics: dict[str, Any] = field(default_factory=dict)
     """What it was measured to be worth, on which frames."""
     shaft_width: str = "1/12 of the length, at least 3 network pixels, where the calipers give none"
@@ -115,7 +116,10 @@ def _check_values(path: Path, saved: dict[str, Any]) -> None:
         "files": isinstance(files, dict) and set(files) <= {ONNX, HALF, STABLEHLO, CARD},
         "temperature": isinstance(temperature, int | float) and 0.01 < temperature < 100,
         "intervals": isinstance(intervals, dict)
-        and all(isinstance(i, dict) and set(i) == {"level", "factor"} for i in intervals.values()),
+        and all(
+            isinstance(i, dict) and {"level", "factor"} <= set(i) <= {"level", "factor", "frames", "subjects", "data"}
+            for i in intervals.values()
+        ),
     }
     for key, fine in possible.items():
         if not fine:

@@ -73,7 +73,7 @@ def test_paired_runs():
     def difference(chosen):
         return {name: float((v[chosen] - one[chosen]).mean()) for name, v in other.items()}
 
-    p = bootstrap.two_sided_p([str(i) for i in range(200)], difference)
+    p = bootstrap.two_sided(bootstrap.draws([str(i) for i in range(200)], difference))
     assert p["worse"] < 0.01
     assert p["same"] > 0.05
 

@@ -9,27 +9,40 @@ import pytest
 
 from fetal_jax.biometry import Measurement
 from fetal_jax.cli.evaluate import refuse_other_split
+from fetal_jax.data.source import Frame
 from fetal_jax.errors import UserError
-from fetal_jax.evaluation.frames import Row, interval_tables, plane_temperature, summarise
+from fetal_jax.evaluation import bootstrap
+from fetal_jax.evaluation.calibration import interval_tables, plane_temperature
+from fetal_jax.evaluation.frames import Row, diameters
+from fetal_jax.evaluation.summary import due_plane, summarise
 
 
-def row(plane="head", error=0.0, dice=0.98, failed=False, named="head", hausdorff=1.0):
+@pytest.fixture(autouse=True)
+def few_draws(monkeypatch):
+    monkeypatch.setattr(bootstrap, "RESAMPLES", 100)
+
+
+def row(plane="head", error=0.0, dice=0.98, failed=False, named="head", hausdorff=1.0, subject="s", true=200.0):
     measure = {"head": "hc_mm", "abdomen": "ac_mm"}.get(plane)
+    names = ("ofd", "bpd") if plane == "head" else ("tad", "apad")
     return Row(
-        0,
-        "f.png",
-        "s",
-        plane,
-        named,
-        measure,
-        200.0,
-        200.0 + error,
-        error,
-        dice,
-        hausdorff,
-        failed,
-        None,
-        endpoint_errors=(0.01,) * 2,
+        index=0,
+        filename="f.png",
+        subject=subject,
+        plane=plane,
+        predicted_plane=named,
+        measure=measure,
+        true_mm=true,
+        measured_mm=None if np.isnan(error) else true + error,
+        error_mm=error,
+        dice=dice,
+        hausdorff_mm=hausdorff,
+        hausdorff95_mm=hausdorff,
+        surface_mm=hausdorff,
+        failed=failed,
+        found=None,
+        endpoint_errors=dict.fromkeys(names, 0.01),
+        planes=named and {"head": 0.1, "abdomen": 0.1, "other": 0.1} | {named: 0.8},
     )
 
 
@@ -39,7 +52,40 @@ def test_failures_are_counted_and_never_dropped():
     assert (head["frames"], head["missing"], head["failed"]) == (3, 1, 1)
     assert (head["mae"], head["bias"]) == pytest.approx((2.0, -1.0))
     assert head["dice"] == pytest.approx((0.98 + 0.92 + 0) / 3)
-    assert head["hausdorff_mm"] == pytest.approx(1.0)
+    assert (head["hausdorff_mm"], head["hausdorff_mm_missing"]) == (pytest.approx(1.0), 1)
+    assert head["within_5_percent"] == pytest.approx(2 / 3)
+    assert head["failed_share"] == pytest.approx(1 / 3)
+
+
+def test_relative_errors_are_of_the_truth():
+    head = summarise([row(error=2.0), row(error=-6.0), row(error=12.0, true=100.0)])["hc_mm"]
+    assert (head["mae_percent"], head["bias_percent"]) == pytest.approx((16 / 3, 10 / 3))
+    assert (head["within_5_percent"], head["within_10_percent"]) == pytest.approx((2 / 3, 2 / 3))
+
+
+def test_every_figure_has_an_interval_that_holds_it():
+    rng = np.random.default_rng(0)
+    rows = [row(error=float(e), subject=str(i // 2)) for i, e in enumerate(rng.normal(0.5, 2, 60))]
+    head = summarise(rows)["hc_mm"]
+    for key, (low, high) in head["ci"].items():
+        value = head["endpoint_error"][key[9:]]["mean"] if key.startswith("endpoint_") else head.get(key)
+        if value is not None:
+            assert low - 1e-9 <= value <= high + 1e-9, key
+    assert {"mae", "bias", "icc", "lower", "dice", "surface_mm", "endpoint_bpd", "age_mae_days_second"} <= set(
+        head["ci"]
+    )
+
+
+def test_age_is_in_days_by_trimester():
+    """Hadlock 1984 by hand: GA = 8.96 + 0.540 HC + 0.0003 HC³, HC in cm."""
+
+    def weeks(hc):
+        return 8.96 + 0.0540 * hc + 0.0003 * (hc / 10) ** 3
+
+    ages = summarise([row(true=100.0, error=2.0), row(true=200.0, error=2.0), row(true=300.0, error=-3.0)])["hc_mm"]
+    days = {k: v["bias"] for k, v in ages["age_days"].items()}
+    assert days["second"] == pytest.approx(7 * np.mean([weeks(102) - weeks(100), weeks(202) - weeks(200)]), abs=0.05)
+    assert days["third"] == pytest.approx(7 * (weeks(297) - weeks(300)), abs=0.05)
 
 
 def test_planes_and_measures_are_told_apart():
@@ -51,8 +97,58 @@ def test_planes_and_measures_are_told_apart():
     assert "fl_mm" not in summary
 
 
-def test_a_network_of_one_plane_has_no_plane_table():
-    assert "plane" not in summarise([row(named=None)])
+def test_a_plane_that_the_network_does_not_know_is_due_as_other():
+    thorax = replace(row("thorax", named="other"), dice=None, error_mm=None, true_mm=None)
+    plane = summarise([row(), row("abdomen", named="abdomen"), thorax, replace(thorax, predicted_plane="head")])[
+        "plane"
+    ]
+    assert plane["accuracy"] == 1  # what is named is read off the probabilities
+    assert plane["rejection_auroc"] == 1
+    assert plane["confusion"] == [[1, 0, 0], [0, 1, 0], [0, 0, 2]]
+    assert due_plane("thorax", ("head", "femur")) is None
+    assert due_plane("unknown", ("head", "other")) is None
+    unknown = summarise([row(), replace(row(), plane="unknown")])["plane"]
+    assert (unknown["frames"], unknown["without_class"]) == (1, 1)
+
+
+def test_temperature_is_undone_for_the_calibration_error_before_it():
+    sure = [replace(row(), planes={"head": 0.96, "other": 0.04})] * 8
+    wrong = [replace(row(), plane="other", planes={"head": 0.96, "other": 0.04})] * 2
+    soft = summarise([replace(r, planes={"head": 0.83, "other": 0.17}) for r in sure + wrong], temperature=2.0)["plane"]
+    assert soft["calibration_error"] == pytest.approx(0.03)
+    undone = 0.83**2 / (0.83**2 + 0.17**2)
+    assert soft["calibration_error_before"] == pytest.approx(undone - 0.8)
+    assert summarise(sure + wrong)["plane"]["calibration_error_before"] == pytest.approx(0.16)
+
+
+def test_what_was_not_measured_says_why():
+    nothing = replace(row(named=None), dice=None, error_mm=None, true_mm=None, measured_mm=None)
+    reasons = summarise([nothing])["not_measured"]
+    assert "shape or a mask" in reasons["shapes"]
+    assert "knows only one" in reasons["planes"]
+    assert (
+        "no frame of the split has a class" in summarise([replace(nothing, plane="unknown")])["not_measured"]["shapes"]
+    )
+    no_spacing = replace(row(), error_mm=None, true_mm=None, measured_mm=None, hausdorff_mm=None)
+    summary = summarise([no_spacing] * 3)
+    assert (summary["hc_mm"]["mae"], summary["hc_mm"]["without_mm"]) == (None, 3)
+    assert summary["hc_mm"]["dice"] == pytest.approx(0.98)
+    assert "spacing" in summary["not_measured"]["millimetres"]
+    assert summary["not_measured"]["agreement"] == summary["not_measured"]["millimetres"]
+    two = summarise([row(), row()])["not_measured"]
+    assert "fewer than three" in two["agreement"]
+    assert "--calibrate" in two["intervals"]
+
+
+def test_diameters_have_names_where_their_order_is_known():
+    def frame(plane, **truth):
+        return Frame(np.zeros((2, 2), np.uint8), plane, "ellipse", None, 0.1, truth, "s", "f.png")
+
+    assert diameters(frame("head")) == ("ofd", "bpd")
+    assert diameters(frame("abdomen")) == ("long", "short")
+    assert diameters(frame("abdomen", tad_mm=90.0, apad_mm=80.0)) == ("tad", "apad")
+    assert diameters(frame("abdomen", tad_mm=80.0, apad_mm=90.0)) == ("apad", "tad")
+    assert diameters(frame("femur")) == ("fl",)
 
 
 def test_the_other_configurations_split_is_refused():
@@ -64,19 +160,30 @@ def test_the_other_configurations_split_is_refused():
 
 def test_a_table_takes_enough_frames_with_a_figure():
     found = Measurement("head", hc_mm=200.0, sd_mm=2.0)
-    rows = [replace(row(error=float(e)), found=found) for e in range(1, 40)]
-    assert interval_tables(rows) == {"hc_mm": {"level": 0.9, "factor": 18.0}}  # the 36th of 39, over 2
-    assert interval_tables([*rows, replace(row(error=np.nan), found=found)]) == interval_tables(rows)
-    assert interval_tables(rows[:19]) == {}
+    rows = [replace(row(error=float(e), subject=str(e // 2)), found=found) for e in range(1, 40)]
+    table = {"level": 0.9, "factor": 18.0, "frames": 39, "subjects": 20, "data": "d"}  # the 36th of 39, over 2
+    assert interval_tables(rows, "d") == {"hc_mm": table}
+    assert interval_tables([*rows, replace(row(error=np.nan), found=found)], "d") == {"hc_mm": table}
+    assert interval_tables(rows[:19], "d") == {}
 
 
 def test_coverage_counts_the_frames_without_an_interval():
     rows = [replace(row(), interval_mm=(190.0, 210.0)), replace(row(), interval_mm=(201.0, 211.0)), row()]
     found = summarise(rows)["hc_mm"]["interval"]
     assert (found["frames"], found["coverage"], found["width_mm"], found["without"]) == (2, 0.5, 15.0, 1)
+    assert "range" not in found
+
+
+def test_the_range_of_coverage_counts_subjects():
+    rows = [replace(row(subject=str(i // 3)), interval_mm=(190.0, 210.0)) for i in range(30)]
+    table = {"level": 0.9, "factor": 2.0, "frames": 60, "subjects": 40, "data": "d"}
+    found = summarise(rows, intervals={"hc_mm": table})["hc_mm"]["interval"]
+    assert found["subjects"] == 10
+    assert found["range"][0] < 0.7  # 10 subjects, not 30 frames
+    assert found["by_trimester"]["second"]["frames"] == 30
 
 
 def test_the_temperature_of_overconfident_planes_is_above_one():
     sure = replace(row(), planes={"head": 0.99, "abdomen": 0.01})
     assert plane_temperature([sure] * 30 + [replace(sure, plane="abdomen")] * 10) > 2
-    assert plane_temperature([row()] * 40) == 1.0
+    assert plane_temperature([row(named=None)] * 40) == 1.0

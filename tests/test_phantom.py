@@ -99,5 +99,6 @@ def test_a_third_of_the_large_set_holds_nothing():
 
 def test_splits_share_no_seed():
     for counts in Builder.COUNTS.values():
+        assert set(counts) == {"train", "validation", "calibration", "test"}
         seeds = [set(range(FIRST_SEED[s], FIRST_SEED[s] + n)) for s, n in counts.items()]
         assert sum(map(len, seeds)) == len(set.union(*seeds))

@@ -9,8 +9,8 @@ from PIL import Image
 from fetal_jax import geometry
 from fetal_jax.data.source import Frame
 from fetal_jax.errors import UserError
-from fetal_jax.evaluation.frames import summarise
 from fetal_jax.evaluation.predictions import evaluate_predictions
+from fetal_jax.evaluation.summary import summarise
 from fetal_jax.geometry import Ellipse
 
 HEADS = [Ellipse(60 + i, 50, 38 + i, 30, 0.1 * i) for i in range(6)]

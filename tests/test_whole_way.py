@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -184,7 +185,7 @@ def test_bundle_and_checkpoint_measure_alike(place, trained):
             tables[name] = [(r["filename"], r["measured_mm"]) for r in csv.DictReader(f)]
         page = (out / "report.html").read_text()
         assert "Not for clinical use" in page
-        assert "http" not in page.replace("http-equiv", "")
+        assert "http" not in re.sub(r'"data:[^"]*"', "", page)  # base64 spells anything
     for name in ("onnx", "jax"):
         compared = 0
         for (file, mm), (_, expected) in zip(tables[name], tables["run"], strict=True):

@@ -1,11 +1,10 @@
-"""`fetal-jax evaluate --workdir=DIR | --bundle=DIR | --predictions=PATH --out=DIR`"""
+"""`fetal-jax evaluate --workdir=DIR | --bundle=DIR | --predictions=PATH | --compare A B  --out=DIR`"""
 
 from __future__ import annotations
 
 import argparse
-import csv
-import json
-from dataclasses import asdict, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,23 +13,28 @@ from tqdm import tqdm
 from fetal_jax import bundle, export, recipe, train
 from fetal_jax.data.source import Split
 from fetal_jax.errors import UserError
-from fetal_jax.evaluation.frames import Row, evaluate_frames, interval_tables, plane_temperature, summarise
+from fetal_jax.evaluation import outputs
+from fetal_jax.evaluation.calibration import interval_tables, plane_temperature
+from fetal_jax.evaluation.frames import Row, evaluate_frames
+from fetal_jax.evaluation.matrix import PAGE, Cell, write_matrix
+from fetal_jax.evaluation.paired import compare_runs
 from fetal_jax.evaluation.predictions import evaluate_predictions
-from fetal_jax.evaluation.report import NAMES, render
+from fetal_jax.evaluation.robustness import measure_robustness
+from fetal_jax.evaluation.summary import MEASURES, NAMES, summarise
 from fetal_jax.inference import Predictor
-
-NOT_CELLS = ("index", "found", "planes", "endpoint_errors", "interval_mm")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--workdir", type=Path, help="a run: its newest checkpoint")
-    source.add_argument("--bundle", type=Path)
+    source.add_argument("--workdir", type=Path, action="append", help="a run: its newest checkpoint")
+    source.add_argument("--bundle", type=Path, action="append", help="several, as of the others: a table of all")
     source.add_argument("--predictions", type=Path, help="anybody's: a CSV of geometry or a folder of masks")
+    source.add_argument("--compare", type=Path, nargs=2, metavar="DIR", help="two folders that evaluate wrote")
     parser.add_argument("--runtime", default="onnx", choices=["onnx", "onnx-half", "jax"], help="what runs a bundle")
-    parser.add_argument("--dataset", help="default: the one that it was trained on")
+    parser.add_argument("--dataset", action="append", help="default: the ones that it was trained on")
     parser.add_argument("--data-dir", type=Path, help="default: the run's own, or runs/data")
     parser.add_argument("--split", default="test")
+    parser.add_argument("--robustness", action="store_true", help="also measure changed frames: minutes")
     parser.add_argument(
         "--calibrate",
         action="store_true",
@@ -39,37 +43,90 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True)
 
 
+@dataclass(frozen=True)
+class Network:
+    """Something that measures, and where it comes from."""
+
+    name: str
+    predictor: Predictor
+    training: dict[str, Any]  # as a bundle says it
+    data_dir: Path
+    flags: str  # of the command that opens it again
+
+    @property
+    def datasets(self) -> list[str]:
+        """What it was trained on, without versions."""
+        return trained_on(str(self.training["dataset"]))
+
+
 def run(args: argparse.Namespace, overrides: list[str]) -> None:
     """Measure a split, write metrics.json, frames.csv and report.html, print the table."""
-    if args.calibrate and not args.bundle:
-        raise UserError("--calibrate writes into a bundle: give --bundle")
-    if args.predictions:
+    if args.calibrate and not (args.bundle and len(args.bundle) == 1):
+        raise UserError("--calibrate writes into a bundle: give one --bundle")
+    if args.compare:
+        found = compare_runs(args.compare[0], args.compare[1], args.out)
+        print(f"{found['frames']} frames in both. See {args.out / 'comparison.html'}")
+    elif args.predictions:
         _run_predictions(args)
-        return
-    if args.workdir:
-        config, params, step, meta = export.load_run(args.workdir)
-        predictor, trained = train.live_predictor(config, params), str(meta["dataset"])
-        data_dir, source = args.data_dir or Path(config.data.dir), f"--workdir={args.workdir}"
-        title = f"{args.workdir}, step {step}"
     else:
         if args.calibrate:
             _calibrate(args)
-        predictor = Predictor.from_bundle(args.bundle, args.runtime)
-        trained = str(predictor.info.training["dataset"])
-        data_dir, source = args.data_dir or Path("runs/data"), f"--bundle={args.bundle} --runtime={args.runtime}"
-        title = f"{args.bundle}, {args.runtime}"
+        _run_networks(args)
 
-    datasets = [args.dataset] if args.dataset else trained_on(trained)
-    for dataset in datasets:  # each by its own
-        refuse_other_split(trained, dataset, args.split)
-        out = args.out / dataset if len(datasets) > 1 else args.out
-        frames = Split(dataset, args.split, data_dir)
-        rows = list(tqdm(evaluate_frames(predictor, frames), total=len(frames), unit="frame"))
-        summary = summarise(rows)
-        command = f"fetal-jax evaluate {source} --dataset={dataset} --split={args.split} --out={out}"
-        _write(out, f"{title} on {frames.dataset}, {args.split}", summary, rows, frames, command)
-        print_table(summary)
-        print(f"See {out / 'report.html'}")
+
+def _run_networks(args: argparse.Namespace) -> None:
+    networks = [_open(path, args) for path in args.workdir or args.bundle]
+    datasets = args.dataset or networks[0].datasets
+    if not args.dataset and any(n.datasets != datasets for n in networks):
+        raise UserError("these were trained on different data sets: give each --dataset that all are to be tested on")
+    cells = {n.name: {d: _cell(n, d, len(networks) > 1, len(datasets) > 1, args) for d in datasets} for n in networks}
+    if len(networks) > 1:
+        given = [*(n.flags for n in networks), *(f"--dataset={d}" for d in datasets)]
+        command = f"fetal-jax evaluate {' '.join(given)} --split={args.split} --out={args.out}"
+        write_matrix(args.out, cells, {n.name: ", ".join(n.datasets) for n in networks}, command)
+        print(f"See {args.out / PAGE}")
+
+
+def _cell(network: Network, dataset: str, many: bool, several_sets: bool, args: argparse.Namespace) -> Cell:
+    """The summary of a network on a data set; of many networks, why there is none where it may not be tested on it."""
+    out = args.out / network.name.strip("/").replace("/", "-") if many else args.out
+    try:
+        refuse_other_split(str(network.training["dataset"]), dataset, args.split)
+    except UserError as e:
+        if not many:
+            raise
+        return str(e)
+    return _evaluate(network, dataset, args.split, out / dataset if several_sets else out, args.robustness)
+
+
+def _open(path: Path, args: argparse.Namespace) -> Network:
+    if args.workdir:
+        config, params, step, meta = export.load_run(path)
+        training = {**meta, "steps": step, "recipe": recipe.portable(config)}
+        data_dir = args.data_dir or Path(config.data.dir)
+        return Network(f"{path}", train.live_predictor(config, params), training, data_dir, f"--workdir={path}")
+    predictor = Predictor.from_bundle(path, args.runtime)
+    flags = f"--bundle={path} --runtime={args.runtime}"
+    return Network(f"{path}", predictor, predictor.info.training, args.data_dir or Path("runs/data"), flags)
+
+
+def _evaluate(network: Network, dataset: str, split: str, out: Path, with_robustness: bool) -> dict[str, Any]:
+    frames, info = Split(dataset, split, network.data_dir), network.predictor.info
+    rows = list(tqdm(evaluate_frames(network.predictor, frames), total=len(frames), unit="frame"))
+    summary = summarise(rows, info.temperature, info.intervals)
+    if with_robustness:
+        summary["robustness"] = measure_robustness(network.predictor, frames, _progress)
+    command = f"fetal-jax evaluate {network.flags} --dataset={dataset} --split={split} --out={out}"
+    command += " --robustness" * with_robustness
+    title = f"{network.name} on {frames.dataset}, {split}"
+    outputs.write(out, title, summary, rows, frames, command, network.training)
+    print_table(summary)
+    print(f"See {out / outputs.REPORT}")
+    return summary
+
+
+def _progress(changes: Iterable[Any]) -> Iterable[Any]:
+    return tqdm(list(changes), unit="change")
 
 
 def trained_on(dataset: str) -> list[str]:
@@ -92,63 +149,60 @@ def refuse_other_split(trained: str, dataset: str, split: str) -> None:
 
 
 def _calibrate(args: argparse.Namespace) -> None:
-    """Interval tables and the plane's temperature, from frames neither trained on nor chosen with, into the bundle."""
-    predictor = Predictor.from_bundle(args.bundle, args.runtime)
+    """Interval tables and the plane's temperature, from frames neither trained on nor chosen with, into the bundle.
+
+    A measure's table comes from the first data set that has enough frames of it: a real head's error says nothing of
+    a drawn one's.
+    """
+    (path,) = args.bundle
+    predictor = Predictor.from_bundle(path, args.runtime)
     if predictor.info.temperature != 1:  # what it was before
         predictor = replace(predictor, info=replace(predictor.info, temperature=1.0))
     trained = str(predictor.info.training["dataset"])
-    datasets = [args.dataset] if args.dataset else trained_on(trained)
     rows: list[Row] = []
-    for dataset in datasets:
+    tables: dict[str, dict[str, Any]] = {}
+    for dataset in args.dataset or trained_on(trained):
         refuse_other_split(trained, dataset, "calibration")
         frames = Split(dataset, "calibration", args.data_dir or Path("runs/data"))
-        rows += tqdm(evaluate_frames(predictor, frames), total=len(frames), unit="frame")
-    tables, temperature = interval_tables(rows), plane_temperature(rows)
-    bundle.write(args.bundle, replace(predictor.info, intervals=tables, temperature=temperature))
+        own = list(tqdm(evaluate_frames(predictor, frames), total=len(frames), unit="frame"))
+        tables = interval_tables(own, frames.fingerprint) | tables
+        rows += own
+    bundle.write(path, replace(predictor.info, intervals=tables, temperature=plane_temperature(rows)))
     for measure, name in NAMES.items():
         table = tables.get(measure)
-        print(f"{name}  " + (f"± {table['factor']:.2f} sd, 90 %" if table else "no interval: too few frames"))
+        told = f"± {table['factor']:.2f} sd, 90 %, {table['data']}" if table else "no interval: too few frames"
+        print(f"{name}  {told}")
 
 
 def _run_predictions(args: argparse.Namespace) -> None:
-    if not args.dataset:
-        raise UserError("--predictions needs --dataset: give the data set that they are of")
-    frames = Split(args.dataset, args.split, args.data_dir or Path("runs/data"))
+    if not args.dataset or len(args.dataset) > 1:
+        raise UserError("--predictions needs --dataset: give the one data set that they are of")
+    if args.robustness:
+        raise UserError("--robustness changes frames and measures them again: it needs --bundle or --workdir")
+    (dataset,) = args.dataset
+    frames = Split(dataset, args.split, args.data_dir or Path("runs/data"))
     rows = list(evaluate_predictions(args.predictions, frames))
     summary = summarise(rows)
-    given = f"--predictions={args.predictions} --dataset={args.dataset} --split={args.split}"
+    given = f"--predictions={args.predictions} --dataset={dataset} --split={args.split}"
     title = f"{args.predictions} on {frames.dataset}, {args.split}"
-    _write(args.out, title, summary, rows, frames, f"fetal-jax evaluate {given} --out={args.out}")
+    outputs.write(args.out, title, summary, rows, frames, f"fetal-jax evaluate {given} --out={args.out}")
     print_table(summary)
-    print(f"See {args.out / 'report.html'}")
-
-
-def _write(out: Path, title: str, summary: dict[str, Any], rows: list[Row], frames: Split, command: str) -> None:
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "metrics.json").write_text(json.dumps(summary | {"data": frames.fingerprint}, indent=2) + "\n")
-    (out / "report.html").write_text(render(title, summary, rows, frames, command))
-    with (out / "frames.csv").open("w", newline="") as f:
-        columns = [
-            c
-            for c in Row.__dataclass_fields__
-            if c not in ("index", "found", "planes", "endpoint_errors", "interval_mm")
-        ] + ["flags"]
-        writer = csv.DictWriter(f, columns, extrasaction="ignore")
-        writer.writeheader()
-        for row in rows:
-            flags = "; ".join(row.found.flags) if row.found else ""
-            writer.writerow(asdict(row) | {"flags": flags})
+    print(f"See {args.out / outputs.REPORT}")
 
 
 def print_table(summary: dict[str, Any]) -> None:
     """The figures, on the terminal."""
-    for measure, name in NAMES.items():
+    for measure in MEASURES:
         if measure in summary:
             s = summary[measure]
             figures = (
-                "no figure" if "mae" not in s else f"MAE {s['mae']:.2f}  bias {s['bias']:+.2f}  SD {s['sd']:.2f} mm"
+                "no figure"
+                if s.get("mae") is None
+                else f"MAE {s['mae']:.2f}  bias {s['bias']:+.2f}  SD {s['sd']:.2f} mm"
             )
-            print(f"{name}  {s['frames']} frames  {figures}  Dice {s['dice']:.4f}  failed {s['failed']}")
+            print(f"{NAMES[measure]}  {s['frames']} frames  {figures}  Dice {s['dice']:.4f}  failed {s['failed']}")
     if "plane" in summary:
         recalls = "  ".join(f"{p} {100 * r:.1f} %" for p, r in summary["plane"]["recall"].items())
         print(f"plane recall  {recalls}")
+    for table, why in summary["not_measured"].items():
+        print(f"{table}: not measured, because {why}")

@@ -19,7 +19,7 @@ from fetal_jax.planes import GEOMETRIES, PLANES
 
 Array = NDArray[Any]
 BUILDERS = ("fetal_phantom", "fetal_planes", "folder", "hc18")
-TRUTHS = ("hc_mm", "ac_mm", "fl_mm", "bpd_mm", "ofd_mm")
+TRUTHS = ("hc_mm", "ac_mm", "fl_mm", "bpd_mm", "ofd_mm", "apad_mm", "tad_mm")
 SHAPES: dict[str, type[Ellipse | Shaft]] = {"ellipse": Ellipse, "shaft": Shaft}
 
 

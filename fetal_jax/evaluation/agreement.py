@@ -21,7 +21,8 @@ def bland_altman(measured: ArrayLike, true: ArrayLike, percent: bool = False) ->
     In their unit, or in percent of each pair's mean.
 
     Bland & Altman, Lancet 1986; 327: 307-10, and Stat Methods Med Res 1999; 8: 135-60: a limit's variance is
-    s² (1/n + 1.96² / (2 (n - 1))). `slope` is of the difference over the mean (proportional bias), with its p.
+    s² (1/n + 1.96² / (2 (n - 1))). `slope` is of the difference over the mean (proportional bias), with its p. All of
+    them take the pairs for independent; `bootstrap` does not.
 
     Raises:
       ValueError: fewer than three pairs.
@@ -36,6 +37,7 @@ def bland_altman(measured: ArrayLike, true: ArrayLike, percent: bool = False) ->
     off, limit = t * sd / np.sqrt(n), 1.96 * sd
     limit_off = t * sd * np.sqrt(1 / n + 1.96**2 / (2 * (n - 1)))
     line = stats.linregress(middle, difference) if np.ptp(middle) > 0 else None
+    t_slope = stats.t.ppf(0.975, n - 2)
     return {
         "pairs": n,
         "bias": float(bias),
@@ -45,6 +47,7 @@ def bland_altman(measured: ArrayLike, true: ArrayLike, percent: bool = False) ->
         "upper": float(bias + limit),
         "upper_ci": _around(bias + limit, limit_off),
         "slope": float(line.slope) if line else None,
+        "slope_ci": _around(line.slope, t_slope * line.stderr) if line else None,
         "slope_p": float(line.pvalue) if line else None,
     }
 

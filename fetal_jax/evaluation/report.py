@@ -1,204 +1,140 @@
-"""`report.html`: one self-contained file with the table, the agreement plot and the worst frames."""
+"""`report.html`: tables, plots and frames of one evaluation, in one self-contained file."""
 
 from __future__ import annotations
 
-import base64
 import html
 import io
+import json
+import platform
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-import matplotlib
 import numpy as np
 from PIL import Image
 
 from fetal_jax.data.source import Split
+from fetal_jax.evaluation import plots, robustness, tables
 from fetal_jax.evaluation.frames import Row
+from fetal_jax.evaluation.page import figure, image, note, page, table
+from fetal_jax.evaluation.summary import MEASURES, NAMES
 from fetal_jax.inference import overlay
 
-matplotlib.use("Agg")
-from matplotlib import pyplot as plt
-
 WORST, PICTURE_WIDTH = 12, 480
-NAMES = {"hc_mm": "HC", "ac_mm": "AC", "fl_mm": "FL"}
-
-STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 72rem; padding: 1rem; color: #1a1a1a; }
-table { border-collapse: collapse; display: block; overflow-x: auto; }
-th, td { padding: .3rem .7rem; text-align: right; border-bottom: 1px solid #ddd; white-space: nowrap; }
-th:first-child, td:first-child { text-align: left; }
-.frames { display: grid; grid-template-columns: repeat(auto-fill, minmax(18rem, 1fr)); gap: 1rem; }
-img { max-width: 100%; height: auto; }
-.note { color: #555; }
-h1 { font-size: 1.6rem; }
-h1, pre, figcaption { overflow-wrap: anywhere; white-space: pre-wrap; }
-figure { margin: 0; break-inside: avoid; }
-"""
+PACKAGES = ("fetal_jax", "numpy", "scipy", "pillow", "onnxruntime", "jax", "flax", "tensorflow-datasets", "matplotlib")
 
 
-def render(title: str, summary: dict[str, Any], rows: list[Row], frames: Split, command: str) -> str:
+def render(
+    title: str,
+    summary: dict[str, Any],
+    rows: list[Row],
+    frames: Split,
+    command: str,
+    training: dict[str, Any] | None = None,
+) -> str:
     """The page as text.
 
     Args:
       title: what was evaluated.
-      summary: of `frames.summarise`.
+      summary: of `summary.summarise`, and `robustness` where it was asked for.
       rows: of `frames.evaluate_frames`.
       frames: the split that they are of.
       command: what makes the report again.
+      training: what a bundle says of its network; None where nothing is known of it.
     """
     measured = [r for r in rows if r.dice is not None]
     worst = sorted(measured, key=_badness, reverse=True)[:WORST]
     drawn = np.random.default_rng(0).permutation(len(measured))[:WORST]
-    chance = [measured[i] for i in drawn]
-    plots = [_agreement(m, [r for r in measured if r.measure == m]) for m in NAMES if m in summary]
-    return f"""<!doctype html>
-<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{html.escape(title)}</title><style>{STYLE}</style>
-<h1>{html.escape(title)}</h1>
-<p class="note">Research software. Not for clinical use. {html.escape(frames.fingerprint)}.</p>
-<h2>Millimetres</h2>
-{_size_table(summary)}
-<p class="note">Over all frames of the plane, the plane given; a failure has no geometry or Dice below 0.90.</p>
-{_plane_table(summary)}
-<h2>Agreement</h2>
-{_agreement_table(summary)}
-<p class="note">Limits: Bland-Altman, 95 %. Two sonographers, each scanning anew: Sarris 2012. A frame without a figure
-is counted in the table above and is in no mean.</p>
-<div class="frames">{"".join(plots)}</div>
-<h2>90 % intervals</h2>
-{_interval_table(summary)}
-<p class="note">Conformal, from the calibration split. The trimester is that of the annotated size (Hadlock 1984);
-unknown: outside its formula.</p>
-<h2>The worst frames</h2>
-<p class="note">Green: annotated. Yellow: measured.</p>
-<div class="frames">{"".join(_picture(r, frames) for r in worst)}</div>
-<h2>Frames at random</h2>
-<div class="frames">{"".join(_picture(r, frames) for r in chance)}</div>
-<h2>Made by</h2><pre>{html.escape(command)}</pre>
-</html>
-"""
-
-
-def _badness(row: Row) -> float:
-    if row.error_mm is None:
-        return 1 - (row.dice or 0)
-    return np.inf if np.isnan(row.error_mm) else abs(row.error_mm)
-
-
-def _size_table(summary: dict[str, Any]) -> str:
-    columns = {
-        "frames": "frames",
-        "mae": "MAE mm",
-        "bias": "bias mm",
-        "sd": "SD mm",
-        "mae_ci": "MAE 95 % interval",
-        "median": "median mm",
-        "max": "largest mm",
-        "dice": "Dice",
-        "hausdorff_mm": "Hausdorff mm",
-        "hausdorff95_mm": "95 % Hausdorff mm",
-        "surface_mm": "mean surface mm",
-        "within_5_percent": "within 5 %",
-        "within_10_percent": "within 10 %",
-        "missing": "no figure",
-        "failed": "failed",
-        "accepted": "accepted",
+    by_measure = {m: [r for r in measured if r.measure == m] for m in MEASURES if m in summary}
+    agreeing = {m: part for m, part in by_measure.items() if summary[m].get("agreement")}
+    sections = {
+        "Millimetres and overlap": tables.sizes(summary),
+        "Agreement": tables.agreement(summary)
+        + _grid("plots", [plot for m, part in agreeing.items() for plot in _plots(m, part, summary[m])]),
+        "Gestational age": tables.ages(summary),
+        "90 % intervals": tables.intervals(summary),
+        "Flags: what is given up for what": _grid("plots", [plots.risk_coverage(m, r) for m, r in by_measure.items()])
+        + note("The most doubtful frames are given up first: those with a flag, then by the map's own error estimate."),
+        "Planes": tables.planes(summary)
+        + (_grid("plots", [plots.reliability(summary["plane"]["reliability"])]) if "plane" in summary else ""),
+        "Robustness": _robustness(summary),
+        f"The {len(worst)} worst frames": _pictures(worst, frames),
+        f"{len(drawn)} frames at random": _pictures([measured[i] for i in drawn], frames),
+        "Made from": _made_from(frames, training or {}),
     }
-    measures = [m for m in NAMES if m in summary]
-    if not measures:
-        return "<p>Millimetres: not measured, no frame of the split has a shape to compare with.</p>"
-    head = "".join(f"<th>{name}</th>" for name in ["", *(NAMES[m] for m in measures)])
-    body = "".join(
-        f"<tr><td>{name}</td>" + "".join(f"<td>{_number(_cell(summary[m], c))}</td>" for m in measures) + "</tr>"
-        for c, name in columns.items()
+    return page(title, f"{len(rows)} frames of {summary['subjects']} subjects.", sections, command)
+
+
+def _plots(measure: str, rows: list[Row], summary: dict[str, Any]) -> list[str]:
+    return [plots.bland_altman(measure, rows, summary), plots.error_by_size(measure, rows)]
+
+
+def _grid(kind: str, figures: list[str]) -> str:
+    return f'<div class="{kind}">{"".join(figures)}</div>' if any(figures) else ""
+
+
+def _robustness(summary: dict[str, Any]) -> str:
+    if "robustness" not in summary:
+        return "<p>Robustness: not measured, because it was not asked for (--robustness).</p>"
+    found = summary["robustness"]
+    drawn = [
+        plots.robustness(f"{name}: {change.meaning}", change.unit, found["changes"][name])
+        for name, change in robustness.CHANGES.items()
+    ]
+    return _grid("plots", drawn) + note(
+        f"{found['frames']} frames drawn by lot, each changed at its native size before it is measured; factor 1, "
+        "0 and quality 100 are the frame as it is. Blue: mean absolute error of the frames with a figure, shaded: "
+        "95 % interval by subject; orange: failures, of all frames."
     )
-    return f"<table><tr>{head}</tr>{body}</table>"
 
 
-def _plane_table(summary: dict[str, Any]) -> str:
-    if "plane" not in summary:
-        return "<p>Planes: not measured, the network knows only one.</p>"
-    planes = summary["plane"]
-    rows = "".join(f"<tr><td>{p}</td><td>{_number(v)}</td></tr>" for p, v in planes["recall"].items())
-    total = f"<tr><td>all {planes['frames']} frames</td><td>{_number(planes['accuracy'])}</td></tr>"
-    return f"<h2>Planes</h2><table><tr><th></th><th>recall</th></tr>{rows}{total}</table>"
+def _badness(row: Row) -> tuple[int, float]:
+    """Frames without a figure first, then by their error; those without millimetres by their overlap."""
+    if row.error_mm is None:
+        return 0, 1 - (row.dice or 0)
+    return (2, 0.0) if np.isnan(row.error_mm) else (1, abs(row.error_mm))
 
 
-def _cell(summary: dict[str, Any], column: str) -> Any:
-    return summary.get("ci", {}).get("mae") if column == "mae_ci" else summary.get(column)
-
-
-def _agreement_table(summary: dict[str, Any]) -> str:
-    """Limits of agreement beside those of two sonographers."""
-    found = {m: summary[m]["agreement"] for m in NAMES if summary.get(m, {}).get("agreement")}
-    if not found:
-        return "<p>Agreement: not measured, fewer than three frames have both figures.</p>"
-    head = "<th></th><th>pairs</th><th>bias mm</th><th>limits mm</th><th>limits %</th><th>two sonographers %</th>"
-    head += "<th>slope</th><th>ICC(2,1)</th><th>concordance</th>"
-    body = "".join(
-        f"<tr><td>{NAMES[m]}</td><td>{a['mm']['pairs']}</td>"
-        f"<td>{_number(a['mm']['bias'])} ({_number(a['mm']['bias_ci'])})</td>"
-        f"<td>{_number((a['mm']['lower'], a['mm']['upper']))}</td>"
-        f"<td>{_number((a['percent']['lower'], a['percent']['upper']))}</td><td>± {a['observers_percent']}</td>"
-        f"<td>{_number(a['mm']['slope'])}</td><td>{_number(a['icc'])}</td><td>{_number(a['concordance'])}</td></tr>"
-        for m, a in found.items()
-    )
-    return f"<table><tr>{head}</tr>{body}</table>"
-
-
-def _interval_table(summary: dict[str, Any]) -> str:
-    """How often the 90 % intervals hold the truth, over all and by trimester."""
-    found = {m: summary[m]["interval"] for m in NAMES if summary.get(m, {}).get("interval")}
-    if not found:
-        return "<p>Intervals: not measured, the bundle has no table (fetal-jax evaluate --calibrate).</p>"
-    body = "".join(
-        f"<tr><td>{NAMES[m]}, {part}</td><td>{i['frames']}</td><td>{_number(i['coverage'])}</td>"
-        f"<td>{_number(i['width_mm'])}</td></tr>"
-        for m, whole in found.items()
-        for part, i in {"all": whole, **whole["by_trimester"]}.items()
-    )
-    return f"<table><tr><th></th><th>frames</th><th>coverage</th><th>mean width mm</th></tr>{body}</table>"
-
-
-def _number(value: Any) -> str:
-    if value is None:
-        return "not measured"
-    if isinstance(value, tuple):
-        return f"{value[0]:.3f} to {value[1]:.3f}"
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
-
-
-def _agreement(measure: str, rows: list[Row]) -> str:
-    """A Bland-Altman plot (Lancet 1986; 327: 307-10): difference over mean, bias and 95 % limits."""
-    pairs = [(r.measured_mm, r.true_mm) for r in rows if r.measured_mm is not None and r.true_mm is not None]
-    if len(pairs) < 2:
-        return ""
-    measured, true = np.array(pairs, float).T
-    difference = measured - true
-    bias, limit = difference.mean(), 1.96 * difference.std(ddof=1)
-    figure, axes = plt.subplots(figsize=(5, 3.6), layout="constrained")
-    axes.plot((measured + true) / 2, difference, "o", ms=3, alpha=0.6, color="#1f5f8b")
-    for y, style in ((bias, "-"), (bias - limit, "--"), (bias + limit, "--")):
-        axes.axhline(y, ls=style, lw=1, color="#444")
-    axes.set_xlabel(f"mean {NAMES[measure]} (mm)")
-    axes.set_ylabel("measured - annotated (mm)")
-    axes.set_title(f"{NAMES[measure]}: bias {bias:+.2f} mm, limits ± {limit:.2f}", fontsize=10)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=130)
-    plt.close(figure)
-    return _image(buffer.getvalue(), f"Bland-Altman plot of {NAMES[measure]}")
+def _pictures(rows: list[Row], frames: Split) -> str:
+    if not rows:
+        return "<p>None: no frame of the split has a shape to compare with.</p>"
+    return note("Green: annotated. Yellow: measured.") + _grid("frames", [_picture(r, frames) for r in rows])
 
 
 def _picture(row: Row, frames: Split) -> str:
     frame = frames[row.index]
-    error = "no figure" if row.error_mm is None or np.isnan(row.error_mm) else f"{row.error_mm:+.2f} mm"
-    image = Image.fromarray(overlay.draw(frame.image, row.found, [], frame.shape))
-    image.thumbnail((PICTURE_WIDTH, PICTURE_WIDTH))
+    if row.error_mm is None:
+        error = "no length to compare with"
+    elif np.isnan(row.error_mm):
+        error = "no figure"
+    else:
+        error = f"{row.error_mm:+.2f} of {row.true_mm:.1f} mm"
+    drawn = Image.fromarray(overlay.draw(frame.image, row.found, [], frame.shape))
+    drawn.thumbnail((PICTURE_WIDTH, PICTURE_WIDTH))
     buffer = io.BytesIO()
-    image.save(buffer, format="PNG")
-    name = html.escape(row.filename)
-    text = f"{name}: {NAMES[row.measure or 'hc_mm']} {error}, Dice {row.dice:.3f}"
-    return f"<figure>{_image(buffer.getvalue(), name)}<figcaption>{text}</figcaption></figure>"
+    drawn.save(buffer, format="JPEG", quality=88)
+    flags = "; ".join(row.found.flags) if row.found else ""
+    text = f"{row.filename}: {NAMES[row.measure or 'hc_mm']} {error}, Dice {row.dice:.3f}"
+    return figure(image(buffer.getvalue(), "jpeg", row.filename), text + (f". {flags}" if flags else ""))
 
 
-def _image(png: bytes, text: str) -> str:
-    return f'<img alt="{text}" src="data:image/png;base64,{base64.b64encode(png).decode()}">'
+def _made_from(frames: Split, training: dict[str, Any]) -> str:
+    """The data's fingerprint, the network's training and the versions of what measured."""
+    recipe = json.dumps(training.get("recipe", {}), sort_keys=True)
+    lines = {
+        "data": frames.fingerprint,
+        "trained on": training.get("fingerprint") or training.get("dataset") or "not known",
+        "steps": str(training.get("steps", "not known")),
+        "versions": ", ".join([f"Python {platform.python_version()}", *_versions()]),
+        "recipe": recipe if training.get("recipe") else "not known",
+    }
+    return table(["", ""], [[k, html.escape(v)] for k, v in lines.items()], text_columns=(1,))
+
+
+def _versions() -> list[str]:
+    found = []
+    for name in PACKAGES:
+        try:
+            found.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            continue
+    return found

@@ -19,27 +19,28 @@ PLANES = {
 
 MACHINES = {"small": Machine(240, 320, clear=True), "large": USUAL}
 
-FIRST_SEED = {"train": 0, "validation": 100_000, "test": 200_000}
+FIRST_SEED = {"train": 0, "validation": 100_000, "calibration": 150_000, "test": 200_000}
 """Splits share no seed; 300,000 and above are for frames that no split holds."""
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
     """Drawn frames. `small` is what the demo trains on: clear frames, little ones."""
 
-    VERSION = tfds.core.Version("3.1.0")
+    VERSION = tfds.core.Version("3.2.0")
     RELEASE_NOTES: ClassVar[dict[str, str]] = {
         "1.0.0": "First release.",
         "2.0.0": "Beams, scatterers and scan conversion; thorax and cervix; what machines print on their frames.",
         "3.0.0": "Bent and uneven anatomy, streaks, dark beams, darker grey levels of `large`; `small` as it was.",
         "3.1.0": "Fewer limbs and less fluid round a femur, more fluid round an abdomen.",
+        "3.2.0": "A calibration split, for intervals; the other splits as they were.",
     }
     BUILDER_CONFIGS: ClassVar[list[tfds.core.BuilderConfig]] = [
         tfds.core.BuilderConfig(name="small", description="3,200 clear frames of 320 x 240 to train on"),
         tfds.core.BuilderConfig(name="large", description="4,500 frames of 640 x 480 to train on"),
     ]
     COUNTS: ClassVar[dict[str, dict[str, int]]] = {
-        "small": {"train": 3200, "validation": 160, "test": 160},
-        "large": {"train": 4500, "validation": 450, "test": 900},
+        "small": {"train": 3200, "validation": 160, "calibration": 160, "test": 160},
+        "large": {"train": 4500, "validation": 450, "calibration": 900, "test": 900},
     }
 
     def _info(self) -> tfds.core.DatasetInfo:
