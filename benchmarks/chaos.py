@@ -37,7 +37,7 @@ TINY = {
     "eval_every": 20,
     "eval_frames": 4,
     "log_every": 1,
-    "model.width": 8,
+    "model.width": 16,  # a kernel is large enough to be split
     "model.multipliers": "(1,2)",
     "model.depths": "(1,1)",
 }
@@ -50,7 +50,9 @@ class Run(NamedTuple):
     processes: int
 
     def start(self, workdir: Path) -> list[subprocess.Popen[str]]:
-        overrides = [f"--config.{key}={value}" for key, value in {**TINY, "data.dir": self.data_dir}.items()]
+        keys = {**TINY, "data.dir": self.data_dir}
+        keys |= {"mesh.fsdp": self.processes} if self.processes > 1 else {}
+        overrides = [f"--config.{key}={value}" for key, value in keys.items()]
         cli = [sys.executable, "-m", "fetal_jax.cli.main", "train", "--config=configs/demo.py"]
         env = os.environ | {
             "JAX_COMPILATION_CACHE_DIR": str(self.data_dir / "cache"),

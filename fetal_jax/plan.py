@@ -37,6 +37,7 @@ def describe(compiled: Any, state: Any, sharding: Sharding, config: Any) -> str:
     mesh, held = sharding.mesh, compiled.memory_analysis()
     count = sum(int(np.prod(p.shape)) for p in jax.tree.leaves(state.params))
     flops = compiled.cost_analysis().get("flops", float("nan")) * mesh.size
+    flops *= config.accumulate  # XLA counts what a loop does once
     step = held.argument_size_in_bytes + held.output_size_in_bytes - held.alias_size_in_bytes
     step += held.temp_size_in_bytes
     device = mesh.devices.flat[0].device_kind

@@ -80,7 +80,8 @@ def spread(tree: Any, abstract: Any) -> Any:
 
     def place(leaf: jax.Array, like: jax.ShapeDtypeStruct) -> jax.Array:
         whole = np.asarray(leaf)
-        return jax.make_array_from_callback(whole.shape, like.sharding, lambda index: whole[index])
+        # a copy: a step that is given its state for good must not write into somebody else's
+        return jax.make_array_from_callback(whole.shape, like.sharding, lambda index: whole[index].copy())
 
     return jax.tree.map(place, tree, abstract)
 

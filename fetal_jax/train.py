@@ -184,7 +184,7 @@ def run(config: Any, workdir: Path, profile: bool = False) -> None:
 
     Raises:
       UserError: the data set is not prepared, or the directory holds another recipe's run.
-      FloatingPointError: the loss is not a number any more.
+      FloatingPointError: the loss or its gradient was no number for `max_bad_steps` steps in a row.
       Preempted: SIGTERM came to some process; a checkpoint of the last step is written.
     """
     told_to_stop = _stop_on_sigterm()
@@ -251,8 +251,8 @@ def run(config: Any, workdir: Path, profile: bool = False) -> None:
             log.flush()
             began = time.monotonic()
             predictor = live_predictor(config, sharding.local(state.ema))
-            found_errors = validate(predictor, validation_splits, config.eval_frames)
-            log.validation(step, *found_errors, time.monotonic() - began)
+            report, failure = validate(predictor, validation_splits, config.eval_frames)
+            log.validation(step, report, failure, time.monotonic() - began)
         stop = log.stopped and not last
         if step % config.checkpoint_every == 0 or validated or stop:
             log.flush()  # a run that goes on from here has this step's row

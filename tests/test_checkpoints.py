@@ -132,6 +132,20 @@ def test_a_damaged_newest_is_set_aside_and_the_one_before_wins(run, how, capsys)
     assert newest(run) == 20
 
 
+@pytest.mark.parametrize("how", ["emptied", "missing"])
+def test_whichever_file_is_damaged_no_wrong_number_comes_back(run, tmp_path_factory, how):
+    files = [p.relative_to(run) for p in (run / "checkpoints" / "20").rglob("*") if p.is_file()]
+    assert len(files) > 5
+    found = {}
+    for name in files:
+        spoilt = tmp_path_factory.mktemp("spoilt")
+        shutil.copytree(run, spoilt, dirs_exist_ok=True)
+        (spoilt / name).write_bytes(b"") if how == "emptied" else (spoilt / name).unlink()
+        found[name.name] = newest(spoilt)  # which compares the numbers with those of its step
+    assert set(found.values()) <= {10, 20}
+    assert found["metadata"] == 10
+
+
 def test_where_none_is_whole_none_is_moved(run):
     for step in (10, 20):
         values(run, step)[0].write_bytes(b"")

@@ -31,7 +31,7 @@ KEYS = {
     "eval_frames": 5,  # no multiple of the processes
     "log_every": 1,
     "model.dtype": "float64",
-    "model.width": 8,
+    "model.width": 16,  # a kernel is large enough to be split
     "model.multipliers": "(1,2)",
     "model.depths": "(1,1)",
 }
@@ -49,7 +49,7 @@ def data(tmp_path_factory) -> Path:
 
 def start(workdir: Path, data: Path, processes: int) -> list[subprocess.Popen[str]]:
     """One run in so many processes of one device each; the number by flags, or by the environment where it is two."""
-    overrides = [f"--config.{key}={value}" for key, value in {**KEYS, "data.dir": data}.items()]
+    overrides = [f"--config.{key}={value}" for key, value in {**KEYS, "data.dir": data, "mesh.fsdp": processes}.items()]
     config = f"--config={ROOT / 'configs' / 'demo.py'}"
     command = [sys.executable, "-m", "fetal_jax.cli.main", "train", config, f"--workdir={workdir}", *overrides]
     cache = {"JAX_COMPILATION_CACHE_DIR": str(data / "cache"), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
