@@ -14,6 +14,11 @@ from fetal_jax import ops
 HE = nn.initializers.he_normal()
 
 
+def wide(dtype: Any) -> Any:
+    """What parameters, moments, logits and losses are kept in where the network computes in `dtype`."""
+    return jnp.promote_types(dtype, jnp.float32)
+
+
 class Conv3x3(nn.Module):
     """3x3 convolution, group norm (no batch statistics: they would change with the sharding) or none, ReLU."""
 
@@ -24,11 +29,15 @@ class Conv3x3(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """(B, H, W, C) -> (B, H, W, features)."""
-        x = nn.Conv(self.features, (3, 3), use_bias=False, kernel_init=HE, dtype=self.dtype, name="conv")(x)
-        bias = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)
+        kept = wide(self.dtype)
+        conv = nn.Conv(
+            self.features, (3, 3), use_bias=False, kernel_init=HE, dtype=self.dtype, param_dtype=kept, name="conv"
+        )
+        x = conv(x)
+        bias = self.param("bias", nn.initializers.zeros, (self.features,), kept)
         if not self.groups:
             return nn.relu(x + bias[None, None, None].astype(x.dtype))
-        scale = self.param("scale", nn.initializers.ones, (self.features,), jnp.float32)
+        scale = self.param("scale", nn.initializers.ones, (self.features,), kept)
         return nn.relu(ops.group_norm(x, scale, bias, min(self.groups, self.features)))
 
 
@@ -57,7 +66,8 @@ class Upsample(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """(B, H, W, C) -> (B, 2H, 2W, features)."""
-        return ops.depth_to_space(nn.Dense(4 * self.features, dtype=self.dtype, name="project")(x), 2)
+        project = nn.Dense(4 * self.features, dtype=self.dtype, param_dtype=wide(self.dtype), name="project")
+        return ops.depth_to_space(project(x), 2)
 
 
 class UNet(nn.Module):
@@ -76,7 +86,10 @@ class UNet(nn.Module):
       mean, std: what grey values (0-255) are normalised by.
       head: channels of a 1x1 convolution before the pooling of the class head; 0: none.
       looks: how many kinds of frame each plane is a mixture of.
-      dtype: of the computation; parameters and logits are float32.
+      dtype: of the computation; parameters, the norm's moments and the logits are float32, or wider.
+      precision: of its products, as XLA names them: `default` (bfloat16 passes on a TPU, TF32 on some GPUs), `high`, or
+        `highest` (float32 throughout).
+      remat: compute each block again for the gradient in place of keeping what it made: less memory, more work.
     """
 
     planes: int
@@ -93,11 +106,19 @@ class UNet(nn.Module):
     head: int
     looks: int
     dtype: Any
+    precision: str = "default"
+    remat: bool = False
 
-    @nn.compact
     def __call__(self, frames: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Grey frames (B, H, W, 1), uint8 or floats 0-255 -> logits of the map (B, H, W) and the planes (B, P)."""
-        x = frames.astype(jnp.float32)
+        with jax.default_matmul_precision(self.precision):  # their gradients' products take it over
+            return self._logits(frames)
+
+    @nn.compact
+    def _logits(self, frames: jax.Array) -> tuple[jax.Array, jax.Array]:
+        kept = wide(self.dtype)
+        block = nn.remat(Block) if self.remat else Block
+        x = frames.astype(kept)
         x = ops.standardise(x) if self.standardise else (x - self.mean) / self.std
         x = x.astype(self.dtype)
         x = ops.space_to_depth(x, self.stem) if self.stem > 1 else x
@@ -106,21 +127,21 @@ class UNet(nn.Module):
         skips = []
         for i, (features, depth) in enumerate(zip(levels, self.depths, strict=True)):
             x = ops.max_pool2(x) if i else x
-            x = Block(features, depth, self.groups * self.encoder_norm, self.dtype, name=f"down{i}")(x)
+            x = block(features, depth, self.groups * self.encoder_norm, self.dtype, name=f"down{i}")(x)
             skips.append(x)
 
-        looks = x.astype(jnp.float32)
-        looks = nn.relu(nn.Dense(self.head, name="head")(looks)) if self.head else looks
-        looks = nn.Dense(self.planes * self.looks, name="plane")(looks.mean(axis=(1, 2)))
+        looks = x.astype(kept)
+        looks = nn.relu(nn.Dense(self.head, param_dtype=kept, name="head")(looks)) if self.head else looks
+        looks = nn.Dense(self.planes * self.looks, param_dtype=kept, name="plane")(looks.mean(axis=(1, 2)))
         plane_logits = jax.nn.logsumexp(looks.reshape(-1, self.planes, self.looks), axis=-1)
 
         for i in reversed(range(len(levels) - 1)):
             features = int(self.width * self.decoder[i])
             x = Upsample(features, self.dtype, name=f"upsample{i}")(x)
             x = jnp.concatenate([skips[i], x], axis=-1)
-            x = Block(features, 2, self.groups, self.dtype, name=f"up{i}")(x)
+            x = block(features, 2, self.groups, self.dtype, name=f"up{i}")(x)
 
-        x = nn.Dense(self.stem**2, name="map")(x.astype(jnp.float32))
+        x = nn.Dense(self.stem**2, param_dtype=kept, name="map")(x.astype(kept))
         x = ops.depth_to_space(x, self.stem) if self.stem > 1 else x
         return x[..., 0], plane_logits
 
@@ -147,4 +168,6 @@ def from_config(config: Any, planes: int) -> UNet:
         head=config.head,
         looks=config.looks,
         dtype=jnp.dtype(config.dtype),
+        precision=config.precision,
+        remat=config.remat,
     )

@@ -121,8 +121,7 @@ def test_other_planes_start_the_class_head_anew(small, folder, capsys):
     export.check_start(folder, other)
     assert "the class head starts anew" in capsys.readouterr().out
     started = export.bundle_parameters(folder, other, fresh)
-    assert jax.tree.structure(started) == jax.tree.structure(fresh)
-    np.testing.assert_array_equal(started["plane"]["kernel"], fresh["plane"]["kernel"])
+    assert set(fresh) - set(started) == {"plane"}
     np.testing.assert_array_equal(started["map"]["kernel"], params["map"]["kernel"])
 
 

@@ -27,6 +27,7 @@ from fetal_jax.inference import Predictor
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--workdir", type=Path, action="append", help="a run: its newest checkpoint")
+    parser.add_argument("--best", action="store_true", help="of a run, the checkpoint that validated best")
     source.add_argument("--bundle", type=Path, action="append", help="several, as of the others: a table of all")
     source.add_argument("--predictions", type=Path, help="anybody's: a CSV of geometry or a folder of masks")
     source.add_argument("--compare", type=Path, nargs=2, metavar="DIR", help="two folders that evaluate wrote")
@@ -63,6 +64,8 @@ def run(args: argparse.Namespace, overrides: list[str]) -> None:
     """Measure a split, write metrics.json, frames.csv and report.html, print the table."""
     if args.calibrate and not (args.bundle and len(args.bundle) == 1):
         raise UserError("--calibrate writes into a bundle: give one --bundle")
+    if args.best and not args.workdir:
+        raise UserError("--best is of a run: give --workdir")
     if args.compare:
         found = compare_runs(args.compare[0], args.compare[1], args.out)
         print(f"{found['frames']} frames in both. See {args.out / 'comparison.html'}")
@@ -101,10 +104,16 @@ def _cell(network: Network, dataset: str, many: bool, several_sets: bool, args: 
 
 def _open(path: Path, args: argparse.Namespace) -> Network:
     if args.workdir:
-        config, params, step, meta = export.load_run(path)
+        config, params, step, meta = export.load_run(path, args.best)
         training = {**meta, "steps": step, "recipe": recipe.portable(config)}
         data_dir = args.data_dir or Path(config.data.dir)
-        return Network(f"{path}", train.live_predictor(config, params), training, data_dir, f"--workdir={path}")
+        return Network(
+            f"{path}",
+            train.live_predictor(config, params),
+            training,
+            data_dir,
+            f"--workdir={path}{' --best' * args.best}",
+        )
     predictor = Predictor.from_bundle(path, args.runtime)
     flags = f"--bundle={path} --runtime={args.runtime}"
     return Network(f"{path}", predictor, predictor.info.training, args.data_dir or Path("runs/data"), flags)
