@@ -38,11 +38,11 @@ def _cell(split: str, frame: Frame, rng: np.random.Generator, config: Any) -> ND
     measure = CIRCUMFERENCE_OF_PLANE.get(frame.plane or "", "")
     known = frame.truth_mm.get(measure)
     facts = [
-        f"{split}: {frame.plane or 'plane unknown'}, {frame.geometry}",
+        f"{frame.plane or 'plane unknown'}, {frame.geometry}",
         f"{measure[:2].upper()} {known:.1f} mm" if known is not None else "no mm",
-        f"{frame.spacing_mm:.4f} mm/pixel" if frame.spacing_mm else "no scale",
+        f"{frame.spacing_mm:.4f} mm/px" if frame.spacing_mm else "no scale",
     ]
-    before = overlay.draw(letterbox(frame.image), None, [frame.filename, ", ".join(facts)], true=shape)
+    before = overlay.draw(letterbox(frame.image), None, [f"{frame.filename} ({split})", ", ".join(facts)], true=shape)
 
     example = augmented(frame, rng, config)
     kind = SHAPES.get(GEOMETRIES[example["geometry"]])

@@ -56,7 +56,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         )
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[tuple[str, dict[str, Any]]]]:
-        home = folder.find(source(dl_manager))
+        home = folder.find(source(dl_manager, ARCHIVE in (self.url_infos or {})))
         table = folder.read(home)
         marks = calipers.find(home)
         found = calipers.read(marks, {row.frame.stem for row in table}) if marks else calipers.Benchmark()
@@ -88,11 +88,11 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             logging.info("%s: %d", fault, count)
 
 
-def source(dl_manager: Any) -> Path:
+def source(dl_manager: Any, registered: bool) -> Path:
     """The folder given with `--manual-dir`, else the archive, downloaded and unpacked.
 
-    TFDS checks the archive's size and SHA-256 where `checksums.tsv` registers them; the archive's own checksums of its
-    members are always checked.
+    TFDS checks the archive's size and SHA-256 where `checksums.tsv` registers them, which the caller says; the archive's
+    own checksums of its members are always checked.
 
     Raises:
       UserError: it cannot be downloaded, or is damaged.
@@ -109,6 +109,8 @@ def source(dl_manager: Any) -> Path:
     except (OSError, DownloadError) as e:
         reason = " ".join(str(e).split())[:120]
         raise UserError(f"{ARCHIVE} cannot be downloaded ({reason}): fetch it by hand and give --manual-dir") from None
+    if not registered:
+        logging.warning("%s is taken as it came: checksums.tsv registers no SHA-256 of it", ARCHIVE)
     unpacked = archive.with_name(f"{archive.name}.unpacked")
     if not unpacked.is_dir():  # TFDS itself unpacks with TensorFlow alone
         unfinished = unpacked.with_name(f"{unpacked.name}.unfinished")
