@@ -49,7 +49,8 @@ def _cell(cell: Cell, measure: str) -> str:
         return f"not measured<small>{html.escape(cell)}</small>"
     s = cell.get(measure)
     if s is None:
-        return "not measured"
+        why = cell["not_measured"].get("planes") if measure == "plane" else "no frame has it"
+        return f"not measured<small>{html.escape(str(why))}</small>"
     if measure == "plane":
         return with_interval(s["accuracy"], s["ci"].get("accuracy"), 3) + f"<small>{s['frames']} frames</small>"
     told = f"Dice {number(s['dice'], 3)}, failed {s['failed']} of {s['frames']}"

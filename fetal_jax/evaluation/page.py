@@ -20,8 +20,8 @@ caption { text-align: left; color: #555; padding-bottom: .3rem; }
 th, td { padding: .3rem .7rem; text-align: right; border-bottom: 1px solid #ddd; white-space: nowrap; }
 th { white-space: normal; vertical-align: bottom; }
 th:first-child, td:first-child { text-align: left; white-space: normal; min-width: 6.5rem; }
-td.text { text-align: left; white-space: normal; }
-td small { display: block; color: #555; }
+td.text, th.text { text-align: left; white-space: normal; }
+td small { display: block; color: #555; white-space: normal; }
 .plots, .frames { display: grid; gap: 1rem; }
 .plots { grid-template-columns: repeat(auto-fill, minmax(min(100%, 21rem), 1fr)); }
 .frames { grid-template-columns: repeat(auto-fill, minmax(min(100%, 16rem), 1fr)); }
@@ -67,10 +67,10 @@ def page(title: str, intro: str, sections: dict[str, str], command: str) -> str:
 
 def table(head: list[str], rows: list[list[str]], text_columns: tuple[int, ...] = ()) -> str:
     """A table; cells are HTML. It scrolls by itself where the page is narrower."""
-    top = "".join(f"<th>{cell}</th>" for cell in head)
+    kind = [" class=text" * (i in text_columns) for i in range(len(head))]
+    top = "".join(f"<th{k}>{cell}</th>" for k, cell in zip(kind, head, strict=True))
     body = "".join(
-        "<tr>" + "".join(f"<td{' class=text' * (i in text_columns)}>{c}</td>" for i, c in enumerate(row)) + "</tr>"
-        for row in rows
+        "<tr>" + "".join(f"<td{k}>{cell}</td>" for k, cell in zip(kind, row, strict=True)) + "</tr>" for row in rows
     )
     return f'<div class="scroll"><table><tr>{top}</tr>{body}</table></div>'
 
@@ -86,9 +86,9 @@ def not_measured(what: str, why: str) -> str:
 
 
 def number(value: Any, digits: int = 2) -> str:
-    """A number, a pair `a to b`, or a dash where there is none."""
+    """A number, a pair `a to b`, or `not measured`."""
     if value is None:
-        return "–"
+        return "not measured"
     if isinstance(value, list | tuple):
         return f"{value[0]:.{digits}f} to {value[1]:.{digits}f}"
     return f"{value:.{digits}f}" if isinstance(value, float) else str(value)

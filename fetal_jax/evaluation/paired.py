@@ -131,11 +131,8 @@ def _paired(subjects: list[str], a: dict[str, Array], b: dict[str, Array]) -> di
 
 def _page(found: dict[str, Any], command: str) -> str:
     a, b = found["runs"]
-    runs = [
-        [label, html.escape(r["title"]), html.escape(r["folder"]), html.escape(r["data"])]
-        for label, r in (("A", a), ("B", b))
-    ]
-    sections = {"The two": table(["", "what", "folder", "data"], runs, text_columns=(1, 2, 3))}
+    runs = [[key, html.escape(a[key]), html.escape(b[key])] for key in a]
+    sections = {"The two": table(["", "A", "B"], runs, text_columns=(1, 2))}
     for measure, name in {**NAMES, "plane": "Planes"}.items():
         if measure in found:
             sections[name] = _table(found[measure])
