@@ -14,6 +14,19 @@ from fetal_jax import ops
 HE = nn.initializers.he_normal()
 
 
+class Convolution(nn.Module):
+    """3x3 convolution without a bias."""
+
+    features: int
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """(B, H, W, C) -> (B, H, W, features)."""
+        kernel = self.param("kernel", HE, (3, 3, x.shape[-1], self.features), jnp.float32)
+        return ops.conv3x3(x.astype(self.dtype), kernel.astype(self.dtype))
+
+
 class Conv3x3(nn.Module):
     """3x3 convolution, group norm (no batch statistics: they would change with the sharding), ReLU."""
 
@@ -24,7 +37,7 @@ class Conv3x3(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """(B, H, W, C) -> (B, H, W, features)."""
-        x = nn.Conv(self.features, (3, 3), use_bias=False, kernel_init=HE, dtype=self.dtype, name="conv")(x)
+        x = Convolution(self.features, self.dtype, name="conv")(x)
         scale = self.param("scale", nn.initializers.ones, (self.features,), jnp.float32)
         bias = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)
         return nn.relu(ops.group_norm(x, scale, bias, min(self.groups, self.features)))

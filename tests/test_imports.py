@@ -16,14 +16,14 @@ FLOORS = [
     {"preprocess", "images", "biometry", "growth", "metrics", "bundle", "recipe"},
     {"reading"},
     {"inference"},
-    {"model", "ops", "targets", "sharding"},
+    {"model", "ops", "cpu", "targets", "sharding"},
     {"losses", "data", "checkpoints", "onnx_graph"},
     {"train", "export"},
     {"evaluation"},
     {"cli"},
 ]
 FLOOR = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
-WITHIN = {("model", "ops"), ("preprocess", "images"), ("export", "train"), ("train", "export")}
+WITHIN = {("model", "ops"), ("ops", "cpu"), ("preprocess", "images"), ("export", "train"), ("train", "export")}
 """Edges between two rooms of one floor."""
 HEAVY = {"jax", "flax", "optax", "orbax", "grain", "tensorflow_datasets", "onnx", "tensorboardX", "matplotlib", "cv2"}
 
