@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 
-from fetal_jax import recipe, train
+from fetal_jax import cpu, recipe, train
 from fetal_jax.errors import UserError
 
 
@@ -36,11 +36,23 @@ def train_recipe(path: str, workdir: Path, overrides: list[str]) -> None:
     """Train the recipe of a file with overrides."""
     config = recipe.load(path, overrides)
     _use_all_cores(config)
-    jax.config.update("jax_compilation_cache_dir", str(workdir.absolute() / "jax_cache"))
+    cpu.keep_freed_memory()
+    keep_compiled_programs()
     try:
         train.run(config, workdir)
     except FloatingPointError as e:
         raise UserError(f"{e}; lower optim.lr, or look at the frames") from None
+
+
+def keep_compiled_programs() -> None:
+    """Keep what XLA compiles in the user's cache folder, so that the next start of the recipe takes a moment.
+
+    JAX's own switches change it: `JAX_COMPILATION_CACHE_DIR` the folder, `JAX_ENABLE_COMPILATION_CACHE=false` ends it.
+    """
+    if not jax.config.jax_compilation_cache_dir:
+        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fetal_jax"
+        jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 
 def _use_all_cores(config: Any) -> None:
