@@ -9,7 +9,7 @@ ARGS ?=
 # the benchmark's split where its file is given, else our own
 HC18_CONFIG = $(if $(wildcard $(addsuffix /landmarks/annotations/HC18/Head.csv,$(HC18) $(HC18)/..)),benchmark,examinations)
 
-.PHONY: install demo test lint tfds hc18 unified clean
+.PHONY: install demo test lint tfds hc18 unified bench clean
 
 install: $(VENV)/installed
 
@@ -51,6 +51,15 @@ unified: install
 	$(BIN)/fetal-jax train --config=configs/unified.py --workdir=runs/unified/train $(ARGS)
 	$(BIN)/fetal-jax evaluate --workdir=runs/unified/train --dataset=hc18/benchmark --out=runs/unified/report
 	$(BIN)/fetal-jax export --workdir=runs/unified/train --out=runs/unified/bundle --onnx --metrics=runs/unified/report/metrics.json
+
+# every speed of the README against what others use, which gets an environment of its own
+bench: install .venv-bench/installed
+	$(BIN)/python benchmarks/bench.py --hc18 $(HC18) $(if $(QUICK),--quick) $(ARGS)
+
+.venv-bench/installed: pyproject.toml
+	test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
+	touch $@
 
 clean:
 	rm -rf runs

@@ -83,13 +83,9 @@ def cold(frame: Path, work: Path, bundle: list[str]) -> None:
 
 def folder(frames: list[Path], count: int, work: Path, bundle: list[str]) -> None:
     """A folder of `count` frames."""
-    study, out = work / "study", work / "out"
-    shutil.rmtree(study, ignore_errors=True)
+    out = work / "out"
     shutil.rmtree(out, ignore_errors=True)
-    study.mkdir()
-    for i in range(count):
-        frame = frames[i % len(frames)].resolve()
-        (study / f"{i:06d}{frame.suffix}").symlink_to(frame)
+    study = linked(frames, count, work / "study")
     _, seconds, memory = watched([study], out, bundle)
     early, late = (np.max(memory[int(len(memory) * a) : int(len(memory) * b)]) for a, b in ((0.05, 0.2), (0.85, 1)))
     with (out / "measurements.csv").open(newline="") as f:
@@ -98,6 +94,16 @@ def folder(frames: list[Path], count: int, work: Path, bundle: list[str]) -> Non
         f"folder of {rows} frames: {seconds:.0f} s, {rows / seconds:.1f} frames/s (target {TARGETS['frames/s']}); "
         f"memory {early:.0f} MB early, {late:.0f} MB late, at most {max(memory):.0f} MB (target {TARGETS['memory MB']})"
     )
+
+
+def linked(frames: list[Path], count: int, study: Path) -> Path:
+    """A new folder of `count` links to frames."""
+    shutil.rmtree(study, ignore_errors=True)
+    study.mkdir()
+    for i in range(count):
+        frame = frames[i % len(frames)].resolve()
+        (study / f"{i:06d}{frame.suffix}").symlink_to(frame)
+    return study
 
 
 def watched(paths: list[Path], out: Path, bundle: list[str]) -> tuple[float, float, list[float]]:

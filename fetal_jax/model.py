@@ -19,6 +19,19 @@ def wide(dtype: Any) -> Any:
     return jnp.promote_types(dtype, jnp.float32)
 
 
+class Convolution(nn.Module):
+    """3x3 convolution without a bias."""
+
+    features: int
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """(B, H, W, C) -> (B, H, W, features)."""
+        kernel = self.param("kernel", HE, (3, 3, x.shape[-1], self.features), wide(self.dtype))
+        return ops.conv3x3(x.astype(self.dtype), kernel.astype(self.dtype))
+
+
 class Conv3x3(nn.Module):
     """3x3 convolution, group norm (no batch statistics: they would change with the sharding) or none, ReLU."""
 
@@ -29,11 +42,8 @@ class Conv3x3(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """(B, H, W, C) -> (B, H, W, features)."""
+        x = Convolution(self.features, self.dtype, name="conv")(x)
         kept = wide(self.dtype)
-        conv = nn.Conv(
-            self.features, (3, 3), use_bias=False, kernel_init=HE, dtype=self.dtype, param_dtype=kept, name="conv"
-        )
-        x = conv(x)
         bias = self.param("bias", nn.initializers.zeros, (self.features,), kept)
         if not self.groups:
             return nn.relu(x + bias[None, None, None].astype(x.dtype))

@@ -5,6 +5,31 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
+from fetal_jax import cpu
+
+
+@jax.custom_vjp
+def conv3x3(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """3x3 'SAME' convolution of x (B, H, W, C) with a kernel (3, 3, C, F) of the same type -> (B, H, W, F)."""
+    return jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+
+def _conv3x3_forward(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    return conv3x3.fun(x, kernel), (x, kernel)
+
+
+def _conv3x3_backward(kept: tuple[jax.Array, jax.Array], g: jax.Array) -> tuple[jax.Array, jax.Array]:
+    x, kernel = kept
+    (to_x,) = jax.vjp(lambda x: conv3x3.fun(x, kernel), x)[1](g)
+
+    def plain(x: jax.Array, g: jax.Array) -> jax.Array:
+        return jax.vjp(lambda kernel: conv3x3.fun(x, kernel), kernel)[1](g)[0]
+
+    return to_x, jax.lax.platform_dependent(x, g, cpu=cpu.kernel_gradient, default=plain)
+
+
+conv3x3.defvjp(_conv3x3_forward, _conv3x3_backward)
+
 
 def group_norm(x: jax.Array, scale: jax.Array, bias: jax.Array, groups: int, epsilon: float = 1e-6) -> jax.Array:
     """Group normalisation (Wu & He 2018) of x (B, H, W, C); moments in float32 at least.
@@ -50,7 +75,13 @@ def depth_to_space(x: jax.Array, block: int) -> jax.Array:
 
 
 def max_pool2(x: jax.Array) -> jax.Array:
-    """2x2 max-pooling of stride 2, by slices: `reduce_window`'s gradient is many times slower on a CPU."""
-    top, bottom = x[:, ::2], x[:, 1::2]
-    rows = jnp.maximum(top, bottom)
-    return jnp.maximum(rows[:, :, ::2], rows[:, :, 1::2])
+    """2x2 max-pooling of stride 2, by slices: `reduce_window`'s gradient is many times slower on a CPU.
+
+    Where values tie, the first of them, row by row, takes the gradient, as there.
+    """
+
+    def larger(first: jax.Array, second: jax.Array) -> jax.Array:
+        return jnp.where((second > first) | jnp.isnan(second), second, first)
+
+    columns = larger(x[:, :, ::2], x[:, :, 1::2])
+    return larger(columns[:, ::2], columns[:, 1::2])

@@ -26,6 +26,13 @@ ROOT = Path(__file__).parents[1]
 SMALL = Machine(240, 320, clear=True)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What the tests and their processes compile stays out of the user's cache."""
+    folder = os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(tmp_path_factory.mktemp("compiled")))
+    jax.config.update("jax_compilation_cache_dir", folder)
+
+
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
     """The real data, or a skip that says how to have it."""

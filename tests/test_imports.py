@@ -16,7 +16,7 @@ FLOORS = [
     {"preprocess", "images", "biometry", "growth", "metrics", "bundle", "recipe"},
     {"reading"},
     {"inference"},
-    {"model", "ops", "targets", "sharding", "distributed"},
+    {"model", "ops", "cpu", "targets", "sharding", "distributed"},
     {"losses", "data", "checkpoints", "onnx_graph", "plan", "training_log"},
     {"validation", "sononet"},
     {"train", "export"},
@@ -24,7 +24,7 @@ FLOORS = [
     {"cli"},
 ]
 FLOOR = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
-WITHIN = {("model", "ops"), ("preprocess", "images"), ("export", "train"), ("train", "export")}
+WITHIN = {("model", "ops"), ("ops", "cpu"), ("preprocess", "images"), ("export", "train"), ("train", "export")}
 """Edges between two rooms of one floor."""
 HEAVY = {"jax", "flax", "optax", "orbax", "grain", "tensorflow_datasets", "onnx", "tensorboardX", "matplotlib", "cv2"}
 

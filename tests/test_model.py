@@ -36,6 +36,41 @@ def assert_same(f, g, *inputs):
         np.testing.assert_allclose(one, two, rtol=1e-3, atol=1e-4)
 
 
+def plain_conv3x3(x, kernel):
+    return jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+
+@pytest.mark.parametrize(("dtype", "off"), [("float64", 1e-13), ("float32", 1e-5), ("bfloat16", 2e-2)])
+def test_conv3x3_is_the_plain_convolution(dtype, off):
+    with jax.enable_x64(dtype == "float64"):
+        rng = np.random.default_rng(0)
+        shapes = (3, 5, 8, 4), (3, 3, 4, 6), (3, 5, 8, 6)
+        x, kernel, g = (jnp.asarray(rng.standard_normal(shape), dtype) for shape in shapes)
+
+        def both(f):
+            y, pull = jax.vjp(f, x, kernel)
+            return y, *pull(g)
+
+        results = (jax.jit(both, static_argnums=0)(f) for f in (ops.conv3x3, plain_conv3x3))
+        for one, two in zip(*results, strict=True):
+            assert one.dtype == two.dtype == jnp.dtype(dtype)
+            one, two = np.asarray(one, np.float64), np.asarray(two, np.float64)
+            assert np.abs(one - two).max() <= off * np.abs(two).max()
+
+
+def test_other_platforms_compile_plain_convolutions():
+    def text(platform):
+        def grads(x, kernel):
+            return jax.grad(lambda x, k: ops.conv3x3(x, k).sum(), (0, 1))(x, kernel)
+
+        traced = jax.jit(grads).trace(jnp.zeros((1, 4, 4, 2)), jnp.zeros((3, 3, 2, 2)))
+        return traced.lower(lowering_platforms=(platform,)).as_text()
+
+    assert "dot_general" in text("cpu")
+    assert "dot_general" not in text("tpu")
+    assert text("tpu").count("stablehlo.convolution") == text("cpu").count("stablehlo.convolution") + 1
+
+
 def test_group_norm_is_flax_group_norm():
     x = jax.random.normal(jax.random.key(0), (2, 6, 10, 16)) * 3 + 1
     scale, bias = jax.random.normal(jax.random.key(1), (2, 16))
@@ -50,6 +85,13 @@ def test_group_norm_is_flax_group_norm():
 def test_max_pool_is_flax_max_pool():
     x = jax.random.normal(jax.random.key(0), (2, 6, 10, 3))
     assert_same(ops.max_pool2, lambda x: nn.max_pool(x, window_shape=(2, 2), strides=(2, 2)), x)
+
+
+def test_max_pool_gives_ties_and_no_numbers_to_whom_flax_gives_them():
+    x = jax.random.randint(jax.random.key(0), (2, 16, 16, 3), 0, 3).astype(jnp.float32)
+    assert_same(ops.max_pool2, lambda x: nn.max_pool(x, window_shape=(2, 2), strides=(2, 2)), x)
+    for i, j in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        assert jnp.isnan(ops.max_pool2(x.at[0, i, j, 0].set(jnp.nan))[0, 0, 0, 0])
 
 
 def test_upsampling_is_a_transposed_convolution():

@@ -11,7 +11,7 @@ from typing import Any
 
 import jax
 
-from fetal_jax import distributed, recipe, train
+from fetal_jax import cpu, distributed, recipe, train
 from fetal_jax.errors import UserError
 
 
@@ -54,14 +54,25 @@ def train_recipe(path: str, workdir: Path, overrides: list[str], profile: bool =
         jax.config.update("jax_enable_x64", True)
     if not jax.distributed.is_initialized():
         _use_all_cores(config)
-    if not jax.config.jax_compilation_cache_dir:
-        jax.config.update("jax_compilation_cache_dir", str(workdir.absolute() / "jax_cache"))
+    cpu.keep_freed_memory()
+    keep_compiled_programs()
     try:
         train.run(config, workdir, profile)
     except FloatingPointError as e:
         raise UserError(f"{e}; lower optim.lr, or look at the frames") from None
     except OSError as e:
         raise UserError(f"{e.filename or workdir}: {e.strerror or e}: make room, or give another --workdir") from None
+
+
+def keep_compiled_programs() -> None:
+    """Keep what XLA compiles in the user's cache folder, so that the next start of the recipe takes a moment.
+
+    JAX's own switches change it: `JAX_COMPILATION_CACHE_DIR` the folder, `JAX_ENABLE_COMPILATION_CACHE=false` ends it.
+    """
+    if not jax.config.jax_compilation_cache_dir:
+        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fetal_jax"
+        jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 
 def _use_all_cores(config: Any) -> None:

@@ -26,7 +26,7 @@ class Decoded(Sequence[Frame]):
     """The frames of a folder that `decoded` wrote. Worker processes are sent its name alone and map it themselves."""
 
     def __init__(self, folder: Path):
-        self._folder = folder
+        self.folder = folder
         self._frames: list[Frame] = []
         pixels, start = np.memmap(folder / PIXELS, np.uint8, "r"), 0
         for record in json.loads((folder / RECORDS).read_text()):
@@ -43,7 +43,7 @@ class Decoded(Sequence[Frame]):
         return self._frames[i]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Decoded, (self._folder,)
+        return Decoded, (self.folder,)
 
 
 def decoded(split: Split) -> Decoded:

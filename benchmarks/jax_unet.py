@@ -1,0 +1,141 @@
+"""Our side of `step.py`: the network's train step or forward pass, as `fetal-jax train` and `measure` run them."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from rounds import compete
+
+from fetal_jax import cpu, model, recipe, train
+from fetal_jax.cli.train import keep_compiled_programs
+from fetal_jax.planes import GEOMETRIES
+from fetal_jax.sharding import Sharding
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", choices=("step", "forward"))
+    parser.add_argument("--way", choices=("xla", "onnx"), default="xla")
+    parser.add_argument("--size", type=int, nargs=2, default=(256, 256))
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--width", type=int, default=32)
+    parser.add_argument("--multipliers", type=int, nargs="+", default=[1, 2, 4, 8])
+    parser.add_argument("--stem", type=int, default=1)
+    parser.add_argument("--planes", type=int, default=3)
+    parser.add_argument("--device", choices=("cpu", "gpu", "tpu"), default="cpu")
+    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
+    args = parser.parse_args()
+    cpu.keep_freed_memory()
+    keep_compiled_programs()
+    jax.config.update("jax_platforms", {"gpu": "cuda"}.get(args.device, args.device))
+    cores = len(os.sched_getaffinity(0))
+    if args.device == "cpu":
+        jax.config.update("jax_num_cpu_devices", max(n for n in range(1, cores + 1) if args.batch % n == 0))
+
+    config: Any = recipe.defaults()
+    config.update({"input_shape": tuple(args.size), "batch_size": args.batch, "loss": {"cls_weight": 0.3}})
+    config.planes = ("abdomen", "head", "femur", "other")[: args.planes]
+    shape = {"width": args.width, "multipliers": tuple(args.multipliers), "depths": (2,) * len(args.multipliers)}
+    config.model.update({**shape, "stem": args.stem, "dtype": args.dtype})
+    network, tx = model.from_config(config.model, args.planes), train.optimiser(config)
+    sharding = Sharding.create(-1, 1)
+    state = jax.jit(lambda: train.initial_state(network, tx, config), out_shardings=sharding.replicated)()
+    facts = {
+        "parameters": sum(p.size for p in jax.tree.leaves(state.params)),
+        "GFLOP a frame": flops(network, state.params, args.size) / 1e9,
+        "version": jax.__version__,
+    }
+    batch = batch_of(args.batch, args.size)
+    if args.what == "forward":
+        xla = xla_forward(network, state.params, sharding)
+        work = onnx_forward(config, state.params) if args.way == "onnx" else xla
+        frames = batch["frames"]
+        work(frames)
+        compete(facts, lambda: work(frames))
+        return
+
+    run = jax.jit(
+        lambda state, batch: train.train_step(state, batch, network, tx, config),
+        in_shardings=(sharding.replicated, sharding.batch),
+        out_shardings=(sharding.replicated, sharding.replicated),
+        donate_argnums=0,
+    )
+    held = [state]
+
+    def step() -> None:
+        held[0], logs = run(held[0], sharding.put(batch))
+        float(logs["loss"])
+
+    began = time.perf_counter()
+    step()
+    facts["first step s"] = time.perf_counter() - began
+    step()
+    memory = jax.devices()[0].memory_stats()
+    facts |= {"device_peak_mb": memory["peak_bytes_in_use"] / 2**20} if memory else {}
+    compete(facts, step)
+
+
+def batch_of(count: int, size: tuple[int, int]) -> dict[str, Any]:
+    """Random frames, each with a head."""
+    rng = np.random.default_rng(0)
+    h, w = size
+    head = [w / 2, h / 2, 0.35 * w, 0.25 * w, 0.3]
+    return {
+        "frames": rng.integers(0, 255, (count, h, w, 1), dtype=np.uint8),
+        "geometry": np.full(count, GEOMETRIES.index("ellipse"), np.int32),
+        "numbers": np.tile(np.asarray(head, np.float32), (count, 1)),
+        "plane": np.zeros(count, np.int32),
+    }
+
+
+def xla_forward(network: Any, params: Any, sharding: Sharding) -> Any:
+    call = jax.jit(
+        lambda params, frames: network.apply({"params": params}, frames),
+        in_shardings=(sharding.replicated, sharding.batch),
+    )
+    return lambda frames: [np.asarray(out) for out in call(params, frames)]
+
+
+def onnx_forward(config: Any, params: Any) -> Any:
+    import onnxruntime
+
+    from fetal_jax import onnx_graph
+
+    graph = onnx_graph.build(jax.tree.map(np.asarray, params), config.model, tuple(config.input_shape))
+    session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
+    return lambda frames: session.run(None, {"frames": frames})
+
+
+def flops(network: Any, params: Any, size: tuple[int, int]) -> int:
+    """Twice the multiply-adds of the convolutions and matrix products of one frame, from the traced program."""
+    frame = jnp.zeros((1, *size, 1), jnp.uint8)
+    return sum(map(_flops, _equations(jax.make_jaxpr(lambda x: network.apply({"params": params}, x))(frame).jaxpr)))
+
+
+def _equations(jaxpr: Any) -> Any:
+    for e in jaxpr.eqns:
+        inner = [p for p in e.params.values() if hasattr(p, "jaxpr") or hasattr(p, "eqns")]
+        for p in inner[:1]:  # a custom derivative's first is the function itself
+            yield from _equations(getattr(p, "jaxpr", p))
+        if not inner:
+            yield e
+
+
+def _flops(e: Any) -> int:
+    if e.primitive.name == "conv_general_dilated":
+        kernel = e.invars[1].aval.shape
+        return 2 * e.outvars[0].aval.size * int(np.prod(kernel[:-1]))
+    if e.primitive.name == "dot_general":
+        (contracted, _), _ = e.params["dimension_numbers"]
+        return 2 * e.outvars[0].aval.size * int(np.prod([e.invars[0].aval.shape[i] for i in contracted]))
+    return 0
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""The benchmarks' own tools, and what the command line does to the process that it runs in."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from fetal_jax import model, recipe
+from tests.conftest import ROOT
+
+
+@pytest.fixture
+def benchmarks(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+
+
+@pytest.mark.usefixtures("benchmarks")
+def test_contestants_take_turns(tmp_path):
+    import rounds
+
+    contestant = tmp_path / "contestant.py"
+    contestant.write_text(
+        f"import sys; sys.path.insert(0, {str(ROOT / 'benchmarks')!r})\n"
+        "from rounds import compete\n"
+        "diary = open(sys.argv[2], 'a', buffering=1)\n"
+        "compete({'name': sys.argv[1]}, lambda: diary.write(sys.argv[1]))\n"
+    )
+    diary = tmp_path / "diary"
+    commands = {name: [sys.executable, str(contestant), name, str(diary)] for name in "ab"}
+    results = rounds.alternate(commands, 3)
+    assert diary.read_text() == "abbaab"
+    assert all(len(r.seconds) == 3 and r.facts["name"] == name for name, r in results.items())
+    assert all(5 < r.facts["peak_mb"] < 100 for r in results.values())
+    broken = [sys.executable, "-c", "raise SystemExit(5)"]
+    with pytest.raises(SystemExit, match="b ended with 5"):
+        rounds.alternate({"a": commands["a"], "b": broken}, 1)
+
+
+@pytest.mark.usefixtures("benchmarks")
+def test_flops_are_those_of_a_hand_count():
+    import jax_unet
+
+    config = recipe.defaults()
+    config.model.update({"width": 4, "multipliers": (1, 2), "depths": (1, 1), "stem": 1})
+    network = model.from_config(config.model, 3)
+    shapes = jax.eval_shape(network.init, jax.random.key(0), jnp.zeros((1, 8, 16, 1), jnp.uint8))["params"]
+    params = jax.tree.map(lambda p: jnp.zeros(p.shape, p.dtype), shapes)
+    whole, quarter = 8 * 16, 4 * 8
+    down = whole * 9 * 1 * 4 + quarter * 9 * 4 * 8
+    up = quarter * 8 * 4 * 4 + whole * 9 * (8 * 4 + 4 * 4)
+    assert jax_unet.flops(network, params, (8, 16)) == 2 * (down + up + whole * 4 * 1 + 8 * 3)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="mallopt is glibc's")
+def test_freed_memory_is_kept():
+    code = (
+        "import ctypes, resource, sys\n"
+        "if sys.argv[1] == 'keep':\n"
+        "    from fetal_jax import cpu; cpu.keep_freed_memory()\n"
+        "c = ctypes.CDLL(None); c.malloc.restype = ctypes.c_void_p\n"
+        "def use():\n"
+        "    p = ctypes.c_void_p(c.malloc(64 << 20)); ctypes.memset(p, 1, 64 << 20); c.free(p)\n"
+        "def faults(): return resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "use(); before = faults(); use(); print(faults() - before)\n"
+    )
+    said = {way: subprocess.check_output([sys.executable, "-c", code, way], text=True) for way in ("keep", "plain")}
+    assert int(said["keep"]) < 100 < int(said["plain"])
