@@ -1,4 +1,4 @@
-"""The launch files: what they would do, that exit code 75 starts a run again, and that Kubernetes would take the file."""
+"""The launch files: what they would do, that exit code 75 starts a run again, that Kubernetes would take the file."""
 
 from __future__ import annotations
 
@@ -110,7 +110,8 @@ def launch(tmp_path):
 
 def ends_with(*codes):
     """A program that ends with each of these codes in turn."""
-    return f'n=$(cat count 2>/dev/null || echo 0); echo $((n + 1)) >count; codes=({" ".join(map(str, codes))}); exit "${{codes[n]}}"'
+    count = "n=$(cat count 2>/dev/null || echo 0); echo $((n + 1)) >count"
+    return f'{count}; codes=({" ".join(map(str, codes))}); exit "${{codes[n]}}"'
 
 
 # ------------------------------------------------------------------------------------------------ what would be done
