@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     source.add_argument("--predictions", type=Path, help="anybody's: a CSV of geometry or a folder of masks")
     parser.add_argument("--runtime", default="onnx", choices=["onnx", "onnx-half", "jax"], help="what runs a bundle")
     parser.add_argument("--dataset", help="default: the one that it was trained on")
-    parser.add_argument("--data-dir", type=Path, help="default: the run's own, or runs/data")
+    parser.add_argument("--data-dir", help="default: the run's own, or runs/data")
     parser.add_argument("--split", default="test")
     parser.add_argument(
         "--calibrate",
@@ -49,14 +49,14 @@ def run(args: argparse.Namespace, overrides: list[str]) -> None:
     if args.workdir:
         config, params, step, meta = export.load_run(args.workdir)
         predictor, trained = train.live_predictor(config, params), str(meta["dataset"])
-        data_dir, source = args.data_dir or Path(config.data.dir), f"--workdir={args.workdir}"
+        data_dir, source = args.data_dir or config.data.dir, f"--workdir={args.workdir}"
         title = f"{args.workdir}, step {step}"
     else:
         if args.calibrate:
             _calibrate(args)
         predictor = Predictor.from_bundle(args.bundle, args.runtime)
         trained = str(predictor.info.training["dataset"])
-        data_dir, source = args.data_dir or Path("runs/data"), f"--bundle={args.bundle} --runtime={args.runtime}"
+        data_dir, source = args.data_dir or "runs/data", f"--bundle={args.bundle} --runtime={args.runtime}"
         title = f"{args.bundle}, {args.runtime}"
 
     datasets = [args.dataset] if args.dataset else trained_on(trained)
@@ -101,7 +101,7 @@ def _calibrate(args: argparse.Namespace) -> None:
     rows: list[Row] = []
     for dataset in datasets:
         refuse_other_split(trained, dataset, "calibration")
-        frames = Split(dataset, "calibration", args.data_dir or Path("runs/data"))
+        frames = Split(dataset, "calibration", args.data_dir or "runs/data")
         rows += tqdm(evaluate_frames(predictor, frames), total=len(frames), unit="frame")
     tables, temperature = interval_tables(rows), plane_temperature(rows)
     bundle.write(args.bundle, replace(predictor.info, intervals=tables, temperature=temperature))
@@ -113,7 +113,7 @@ def _calibrate(args: argparse.Namespace) -> None:
 def _run_predictions(args: argparse.Namespace) -> None:
     if not args.dataset:
         raise UserError("--predictions needs --dataset: give the data set that they are of")
-    frames = Split(args.dataset, args.split, args.data_dir or Path("runs/data"))
+    frames = Split(args.dataset, args.split, args.data_dir or "runs/data")
     rows = list(evaluate_predictions(args.predictions, frames))
     summary = summarise(rows)
     given = f"--predictions={args.predictions} --dataset={args.dataset} --split={args.split}"

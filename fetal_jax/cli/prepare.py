@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="fetal_phantom[/small|/large], fetal_planes[/official|/biometry] or hc18[/examinations|/benchmark]",
     )
     parser.add_argument("--manual-dir", type=Path, help="the data set's own folder, where it is not drawn")
-    parser.add_argument("--data-dir", type=Path, default=Path("runs/data"))
+    parser.add_argument("--data-dir", default="runs/data")
     parser.add_argument("--contact-sheet", type=Path, metavar="FILE.png", help="draw examples with their geometry")
     parser.add_argument("--allow-partial", action="store_true", help="build a set of which only a part is there")
 
@@ -33,6 +33,8 @@ def run(args: argparse.Namespace, overrides: list[str]) -> None:
     base = args.name.partition("/")[0]
     if (args.manual_dir is None and base == "hc18") or (args.manual_dir and not args.manual_dir.is_dir()):
         raise UserError(f"{args.manual_dir or args.name}: give the data set's folder with --manual-dir")
+    if "://" in args.data_dir:
+        raise UserError(f"{args.data_dir}: prepare on disk, then copy: gcloud storage cp -r DIR/{base} {args.data_dir}")
     if args.contact_sheet and (args.contact_sheet.suffix != ".png" or not args.contact_sheet.parent.is_dir()):
         raise UserError(f"{args.contact_sheet}: give --contact-sheet a .png file in a folder that is there")
     options = {"allow_partial": args.allow_partial} if base != "fetal_phantom" else {}
