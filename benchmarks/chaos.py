@@ -1,21 +1,23 @@
 """A short run is killed, stopped and its checkpoints damaged; each time it must end as the run that was left alone.
 
-fetal-jax prepare fetal_phantom/small
-python benchmarks/chaos.py [--kills 25] [--terms 10] [--flips 20] [--data-dir runs/data]
+python benchmarks/chaos.py [--processes 2] [--kills 25] [--terms 10] [--flips 20]
 
-A trial starts the run, sends a signal at a random moment, and starts it again until it ends; or it takes the finished
-run, damages a random file of the newest checkpoint, and starts it again. Compared are the digests of every leaf of the
-last checkpoint (parameters, their mean, the optimiser's state) and the rows of metrics.jsonl without their wall clock.
-Ends with exit code 1 where any trial differs.
+Draws its own few frames. A trial starts the run, sends a signal at a random moment (every fifth SIGKILL: while a
+checkpoint is being written) to one of its processes or to all, and starts it again until it ends; or it takes the
+finished run, damages a random file of the newest checkpoint, and starts it again. Compared are the digests of every
+leaf of the last checkpoint (parameters, their mean, the optimiser's state) and the rows of metrics.jsonl without their
+wall clock. Ends with exit code 1 where any trial differs.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -23,24 +25,94 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
-STEPS, PREEMPTED = 60, 75
+STEPS, PREEMPTED, PATIENCE = 40, 75, 20  # seconds that a scheduler leaves the processes that are left
+FRAMES = {"train": 16, "validation": 4, "test": 1}
 TINY = {
     "data.name": "fetal_phantom/small",
-    "input_shape": "(64,96)",
+    "input_shape": "(32,48)",
     "total_steps": STEPS,
     "checkpoint_every": 4,
-    "eval_every": 30,
-    "eval_frames": 8,
-    "model.width": 8,
+    "eval_every": 20,
+    "eval_frames": 4,
+    "log_every": 1,
+    "model.width": 16,  # a kernel is large enough to be split
     "model.multipliers": "(1,2)",
     "model.depths": "(1,1)",
 }
 
 
+class Run(NamedTuple):
+    """How a run is started."""
+
+    data_dir: Path
+    processes: int
+
+    def start(self, workdir: Path) -> list[subprocess.Popen[str]]:
+        keys = {**TINY, "data.dir": self.data_dir}
+        keys |= {"mesh.fsdp": self.processes} if self.processes > 1 else {}
+        overrides = [f"--config.{key}={value}" for key, value in keys.items()]
+        cli = [sys.executable, "-m", "fetal_jax.cli.main", "train", "--config=configs/demo.py"]
+        env = os.environ | {
+            "JAX_COMPILATION_CACHE_DIR": str(self.data_dir / "cache"),
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        }
+        with socket.socket() as free:
+            free.bind(("localhost", 0))
+            flags = [f"--coordinator=localhost:{free.getsockname()[1]}", f"--processes={self.processes}"]
+        started = []
+        for k in range(self.processes):
+            several = [*flags, f"--process-id={k}"] if self.processes > 1 else []
+            command = [*cli, f"--workdir={workdir}", *overrides, *several]
+            started.append(
+                subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env)
+            )
+        return started
+
+    def finish(self, workdir: Path) -> str:
+        """Start the run, which must end by itself; what it said of where it began."""
+        started = self.start(workdir)
+        said = [process.communicate()[0] for process in started]
+        if any(process.returncode for process in started):
+            codes = [process.returncode for process in started]
+            raise SystemExit(f"the run ended with {codes}:\n" + "\n".join(out[-2000:] for out in said))
+        lines = [line.split(",")[0] for line in said[0].splitlines() if line.startswith(("resumed", "set aside"))]
+        return "; ".join(line.replace(str(workdir), "WORKDIR") for line in lines) or "from its start"
+
+    def interrupt(self, workdir: Path, number: signal.Signals, moment: float, in_save: bool, victims: list[int]) -> str:
+        """Start the run and send a signal to some of its processes; how all ended."""
+        started, began = self.start(workdir), time.monotonic()
+        while any(process.poll() is None for process in started):
+            if time.monotonic() - began > moment and (not in_save or saving(workdir)):
+                for k in victims:
+                    started[k].send_signal(number)
+                break
+            time.sleep(0.001 if in_save else 0.02)
+        where = " in a save" if saving(workdir) else ""
+        deadline = time.monotonic() + (PATIENCE if number == signal.SIGKILL else 20 * PATIENCE)
+        while any(process.poll() is None for process in started) and time.monotonic() < deadline:
+            lost = any(process.poll() not in (None, 0, PREEMPTED) for process in started)
+            deadline = min(deadline, time.monotonic() + PATIENCE) if lost else deadline
+            time.sleep(0.05)
+        for process in started:
+            process.kill()  # as a scheduler does with those that are left
+            process.communicate()
+        codes = [process.returncode for process in started]
+        together = set(codes) in ({0}, {PREEMPTED})
+        if number == signal.SIGTERM and not together and -number not in codes:  # -SIGTERM: before it could listen
+            raise SystemExit(f"SIGTERM made the run end with {codes}")
+        return f"exit codes {codes}{where}"
+
+
+def saving(workdir: Path) -> bool:
+    """Whether a checkpoint is being written, or was when the run was killed."""
+    return any((workdir / "checkpoints").glob("*orbax-checkpoint-tmp*"))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data-dir", type=Path, default=Path("runs/data"))
+    parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--kills", type=int, default=25)
     parser.add_argument("--terms", type=int, default=10)
     parser.add_argument("--flips", type=int, default=20)
@@ -48,22 +120,25 @@ def main() -> None:
     args = parser.parse_args()
     rng, wrong = random.Random(args.seed), 0
     with tempfile.TemporaryDirectory() as folder:
-        whole = Path(folder) / "whole"
+        run, whole, workdir = Run(draw(Path(folder) / "data"), args.processes), *(Path(folder) / n for n in ("a", "b"))
+        run.finish(workdir)  # compiles
+        shutil.rmtree(workdir)
         began = time.monotonic()
-        finish(whole, args.data_dir)
+        run.finish(whole)
         seconds = time.monotonic() - began
         due = outcome(whole)
-        trials: list[tuple[str, Callable[[Path], str]]] = []
-        for number, name in [(signal.SIGKILL, "SIGKILL")] * args.kills + [(signal.SIGTERM, "SIGTERM")] * args.terms:
-            moment = rng.uniform(0.1, 1) * seconds
-            stop = partial(interrupt, data_dir=args.data_dir, number=number, moment=moment)
-            trials.append((f"{name} after {moment:.1f} of {seconds:.1f} s", stop))
+        trials: list[tuple[str, Callable[[], str]]] = []
+        for i, number in enumerate([signal.SIGKILL] * args.kills + [signal.SIGTERM] * args.terms):
+            moment, in_save = rng.uniform(0.1, 1) * seconds, number == signal.SIGKILL and i % 5 == 0
+            everyone = list(range(args.processes))
+            victims = everyone if rng.random() < 0.5 else [rng.choice(everyone)]
+            stop = partial(run.interrupt, workdir, number, moment, in_save, victims)
+            trials.append((f"{number.name} to {victims} after {moment:.1f} of {seconds:.1f} s", stop))
         for damage in (truncate, empty, remove, *[flip] * args.flips):
-            trials.append((f"{damage.__name__} a file", partial(spoil, whole, damage=damage, rng=rng)))
+            trials.append((f"{damage.__name__} a file", partial(spoil, whole, workdir, damage, rng)))
         for i, (name, disturb) in enumerate(trials, 1):
-            workdir = Path(folder) / "trial"
-            said = disturb(workdir)
-            starts = finish(workdir, args.data_dir)
+            said = disturb()
+            starts = run.finish(workdir)
             same = outcome(workdir) == due
             wrong += not same
             print(f"{i:3} of {len(trials)}  {'same' if same else 'DIFFERS'}  {name}: {said}, {starts}", flush=True)
@@ -72,34 +147,13 @@ def main() -> None:
     raise SystemExit(wrong > 0)
 
 
-def start(workdir: Path, data_dir: Path) -> subprocess.Popen[str]:
-    overrides = [f"--config.{key}={value}" for key, value in {**TINY, "data.dir": data_dir}.items()]
-    command = [sys.executable, "-m", "fetal_jax.cli.main", "train", "--config=configs/demo.py", f"--workdir={workdir}"]
-    return subprocess.Popen([*command, *overrides], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+def draw(data_dir: Path) -> Path:
+    """A few phantoms, prepared; the folder."""
+    from tfds_builders.fetal_phantom.fetal_phantom_dataset_builder import Builder
 
-
-def finish(workdir: Path, data_dir: Path) -> str:
-    """Start the run, which must end by itself; what it said of where it began."""
-    process = start(workdir, data_dir)
-    out, _ = process.communicate()
-    if process.returncode:
-        raise SystemExit(f"the run ended with {process.returncode}:\n{out[-2000:]}")
-    said = [line.split(",")[0] for line in out.splitlines() if line.startswith(("resumed", "set aside"))]
-    return "; ".join(line.replace(str(workdir), "WORKDIR") for line in said) or "from its start"
-
-
-def interrupt(workdir: Path, data_dir: Path, number: signal.Signals, moment: float) -> str:
-    """Start the run and send it a signal; how it ended."""
-    process = start(workdir, data_dir)
-    try:
-        process.wait(moment)
-    except subprocess.TimeoutExpired:
-        process.send_signal(number)
-    process.communicate()
-    allowed = {0, -number, PREEMPTED if number == signal.SIGTERM else 0}  # -SIGTERM: before it could listen
-    if process.returncode not in allowed:
-        raise SystemExit(f"{number.name} made the run end with {process.returncode}")
-    return f"exit code {process.returncode}"
+    Builder.COUNTS["small"] = FRAMES
+    Builder(data_dir=data_dir, file_format="array_record", config="small").download_and_prepare()
+    return data_dir
 
 
 def spoil(whole: Path, workdir: Path, damage: Callable[[Path, random.Random], None], rng: random.Random) -> str:

@@ -1,10 +1,13 @@
 """Save and restore a run with Orbax: state, the position in the data, and what they belong to.
 
-Which checkpoint wins:
+Which checkpoint wins where a run goes on:
 1. A work directory with a complete checkpoint goes on from its newest one that is whole; damaged ones are set aside.
 2. One without starts from `init.bundle`, if the recipe names one.
 3. Otherwise from a random start.
 A directory that holds another recipe's checkpoint is refused.
+
+Kept are the newest ones, and the one with the lowest `validation.failure` of those that were saved. `export` and
+`evaluate` take the newest, with `--best` that one.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import functools
 import json
 import operator
 import zlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,36 +25,105 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
+from fetal_jax import distributed, sharding
 from fetal_jax.errors import UserError
 
 FOLDER = "checkpoints"
 DAMAGED = "damaged"
 
 
-def manager(workdir: Path, keep: int) -> ocp.CheckpointManager:
-    """Orbax's manager of a run's `checkpoints/`; saves are asynchronous."""
-    options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=True)
+class NewestAndBest(ocp.checkpoint_managers.PreservationPolicy):
+    """Keeps the newest checkpoints, and of all the one of the lowest figure.
+
+    Args:
+      newest: how many.
+      failures: the figure of a step, where it has one; the run adds to it as it goes on.
+    """
+
+    def __init__(self, newest: int, failures: dict[int, float]):
+        self.newest, self.failures = newest, failures
+
+    def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> Sequence[bool]:  # noqa: ARG002
+        """Whether each, the oldest first, stays."""
+        steps = [checkpoint.step for checkpoint in checkpoints]
+        best = lowest(steps, self.failures)
+        return [step in steps[-self.newest :] or step == best for step in steps]
+
+
+def lowest(steps: Sequence[int], failures: dict[int, float]) -> int | None:
+    """The step of the lowest figure, the newer of two alike; None where none has one."""
+    return min((s for s in steps if s in failures), key=lambda s: (failures[s], -s), default=None)
+
+
+def manager(workdir: Path, keep: int = 1, failures: dict[int, float] | None = None) -> ocp.CheckpointManager:
+    """Orbax's manager of a run's `checkpoints/`; saves are asynchronous, and make `NewestAndBest` of those there."""
+    policy = NewestAndBest(keep, {} if failures is None else failures)
+    options = ocp.CheckpointManagerOptions(preservation_policy=policy, create=True)
     return ocp.CheckpointManager((workdir / FOLDER).absolute(), options=options)
 
 
 def save(to: ocp.CheckpointManager, step: int, state: Any, iterator: Any, meta: dict[str, Any]) -> None:
-    """Write one checkpoint; it is complete or invisible."""
+    """Begin to write one checkpoint, when the one before is written; it is complete or invisible.
+
+    Raises:
+      UserError: this one or the one before cannot be written.
+    """
     meta = meta | {"position": iterator.get_state()}
     meta |= {"digests": {"state": leaf_digests(state), "meta": _text_digest(meta)}}
-    to.save(step, args=ocp.args.Composite(state=ocp.args.StandardSave(state), meta=ocp.args.JsonSave(meta)))
+    items = ocp.args.Composite(state=ocp.args.StandardSave(state), meta=ocp.args.JsonSave(meta))
+    _write(to, functools.partial(to.save, step, args=items))
+
+
+def finish(to: ocp.CheckpointManager) -> None:
+    """Wait for the last save, and close.
+
+    Raises:
+      UserError: it cannot be written.
+    """
+    _write(to, to.wait_until_finished)
+    to.close()
+
+
+def _write(to: ocp.CheckpointManager, write: Callable[[], Any]) -> None:
+    try:
+        write()
+    except Exception as e:  # a full disk is a ValueError
+        reason = " ".join(str(e).split())[-200:]
+        raise UserError(f"no checkpoint can be written to {to.directory}: make room, and start again ({reason})") from e
 
 
 def restore(source: ocp.CheckpointManager, step: int, abstract: Any, iterator: Any | None = None) -> tuple[Any, Any]:
     """The state, onto the shardings of `abstract`, and the meta of a checkpoint; sets the iterator's position.
 
+    Every process reads the whole state by its own and they go on only if all have: one that failed inside a read that
+    they do together would leave the others waiting.
+
     Raises:
       UserError: the checkpoint is damaged or of another network.
     """
-    items = {"state": ocp.args.StandardRestore(abstract), "meta": ocp.args.JsonRestore()}
-    where = Path(source.directory) / str(step)
+    where = source.directory / str(step)
+    error: UserError | None = None
     try:
-        found = source.restore(step, args=ocp.args.Composite(**items))
-        state, meta = found["state"], dict(found["meta"])
+        state, meta = _read(where, abstract)
+    except UserError as e:
+        error = e
+    if not distributed.all_agree(error is None):
+        raise error or UserError(f"{where} cannot be read by another process")
+    position = meta.pop("position", {"next_index": step})  # a batch a step
+    if iterator is not None:
+        iterator.set_state(position)
+    return sharding.spread(state, abstract), meta
+
+
+def _read(where: Any, abstract: Any) -> tuple[Any, dict[str, Any]]:
+    """State, on one device of this process, and meta of a checkpoint's folder, with no word to other processes."""
+    one, own = jax.sharding.SingleDeviceSharding(jax.local_devices()[0]), jax.process_index()
+    alone = ocp.options.MultiprocessingOptions(primary_host=own, active_processes={own})
+    whole = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=one), abstract)
+    try:
+        handler = ocp.StandardCheckpointHandler(multiprocessing_options=alone)
+        state = handler.restore(where / "state", args=ocp.args.StandardRestore(whole))
+        meta = ocp.JsonCheckpointHandler(multiprocessing_options=alone).restore(where / "meta")
         digests = meta.pop("digests", None)  # checkpoints written before there were digests have none
         changed = _changed(state, meta, digests) if digests is not None else []
     except Exception as e:  # Orbax shows damage as ValueError, KeyError, JSONDecodeError or a plain Exception
@@ -58,9 +131,6 @@ def restore(source: ocp.CheckpointManager, step: int, abstract: Any, iterator: A
         raise UserError(f"{where} cannot be read: remove it to go on from the one before ({reason})") from e
     if changed:
         raise UserError(f"{where} is damaged: remove it to go on from the one before (changed: {', '.join(changed)})")
-    position = meta.pop("position", {"next_index": step})  # a batch a step
-    if iterator is not None:
-        iterator.set_state(position)
     return state, meta
 
 
@@ -89,13 +159,14 @@ def restore_newest(source: ocp.CheckpointManager, abstract: Any, iterator: Any) 
 
 
 def _set_aside(source: ocp.CheckpointManager, step: int, error: UserError) -> None:
-    directory = Path(source.directory)
-    aside = directory.parent / DAMAGED
-    aside.mkdir(exist_ok=True)
-    taken = len([p for p in aside.iterdir() if p.name.split(".")[0] == str(step)])
-    (directory / str(step)).rename(aside / (f"{step}.{taken}" if taken else str(step)))
+    aside = source.directory.parent / DAMAGED
+    if distributed.is_first():
+        aside.mkdir(exist_ok=True)
+        taken = len([p for p in aside.iterdir() if p.name.split(".")[0] == str(step)])
+        (source.directory / str(step)).rename(aside / (f"{step}.{taken}" if taken else str(step)))
+        print(f"set aside in {aside}, going on from the checkpoint before: {error}", flush=True)
+    distributed.all_agree(True)  # moved, before any looks again
     source.reload()
-    print(f"set aside in {aside}, going on from the checkpoint before: {error}", flush=True)
 
 
 # -------------------------------------------------------------------------------------------------------- digests

@@ -1,4 +1,4 @@
-"""A run's newest checkpoint -> parameters -> a bundle."""
+"""A run's checkpoint -> parameters -> a bundle."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import numpy as np
 from fetal_jax import bundle, checkpoints, model, recipe, train
 from fetal_jax.errors import UserError
 from fetal_jax.sharding import Sharding
+from fetal_jax.training_log import Progress
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 
@@ -27,16 +28,16 @@ LICENCES = {
 }
 
 
-def load_run(workdir: Path) -> tuple[Any, Any, int, dict[str, Any]]:
-    """(recipe, EMA parameters, step, meta) of a run's newest checkpoint, onto the devices at hand.
+def load_run(workdir: Path, best: bool = False) -> tuple[Any, Any, int, dict[str, Any]]:
+    """(recipe, EMA parameters, step, meta) of a run's newest checkpoint, or its best, onto the devices at hand.
 
     Raises:
-      UserError: no run there, or none that has saved yet.
+      UserError: no run there, or none that has saved yet, or the best is asked for and none was validated.
     """
     config = recipe.from_json(workdir / "config.json")
     if not (workdir / checkpoints.FOLDER).is_dir():
         raise UserError(f"{workdir} has no checkpoint yet: run fetal-jax train first")
-    manager = checkpoints.manager(workdir, config.keep_checkpoints)
+    manager = checkpoints.manager(workdir)
     step = manager.latest_step()
     if step is None:
         raise UserError(f"{workdir} has no checkpoint yet: run fetal-jax train first")
@@ -45,14 +46,26 @@ def load_run(workdir: Path) -> tuple[Any, Any, int, dict[str, Any]]:
     one = Sharding.create(-1, 1).replicated
     abstract = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=one), abstract)
     state, meta = checkpoints.restore(manager, step, abstract)
+    if best:
+        progress = Progress()
+        progress.take(meta)
+        step = checkpoints.lowest(manager.all_steps(), progress.failures)
+        if step is None:
+            raise UserError(f"{workdir} has no checkpoint that was validated: leave out --best")
+        state, meta = checkpoints.restore(manager, step, abstract)
     manager.close()
     return config, state.ema, step, meta
 
 
 def write_bundle(
-    workdir: Path, out: Path, with_onnx: bool, with_half: bool = False, metrics: Path | None = None
+    workdir: Path,
+    out: Path,
+    with_onnx: bool,
+    with_half: bool = False,
+    metrics: Path | None = None,
+    best: bool = False,
 ) -> None:
-    """Export the newest checkpoint of a run into a bundle directory.
+    """Export a checkpoint of a run into a bundle directory.
 
     Args:
       workdir: of `fetal-jax train`.
@@ -60,12 +73,13 @@ def write_bundle(
       with_onnx: also write `model.onnx`, which `measure` runs.
       with_half: also write `model.half.onnx`, of half the size.
       metrics: `metrics.json` of `fetal-jax evaluate`, to stand in `bundle.json`.
+      best: the checkpoint of the lowest validation figure, in place of the newest.
 
     Raises:
       UserError: no checkpoint, `out` holds something else, or the metrics cannot be read.
     """
     measured = read_metrics(metrics) if metrics else {}
-    config, params, step, meta = load_run(workdir)
+    config, params, step, meta = load_run(workdir, best)
     if out.exists() and any(out.iterdir()) and not (out / bundle.INFO).is_file():
         raise UserError(f"{out} is not empty and no bundle: give another --out")
     out.mkdir(parents=True, exist_ok=True)

@@ -7,10 +7,15 @@ import jax.numpy as jnp
 import optax
 
 
-def masked_mean(values: jax.Array, counts: jax.Array) -> jax.Array:
-    """Mean of values (B,) over the examples whose `counts` (B,) is true; 0 where there is none."""
-    total = jnp.where(counts, values, 0.0).sum()
-    return total / jnp.maximum(counts.sum().astype(total.dtype), 1)
+def label_counts(has_map: jax.Array, plane: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """How many examples of a batch have a known map, and how many a class."""
+    return has_map.sum(), (plane >= 0).sum()
+
+
+def masked_share(values: jax.Array, counted: jax.Array, count: jax.Array) -> jax.Array:
+    """What the values (B,) whose `counted` (B,) is true add to a mean over `count`; 0 where there is none."""
+    total = jnp.where(counted, values, 0.0).sum()
+    return total / jnp.maximum(count.astype(total.dtype), 1)
 
 
 def segmentation_loss(logits: jax.Array, target: jax.Array) -> jax.Array:
@@ -33,22 +38,26 @@ def joint_loss(
     has_map: jax.Array,
     plane: jax.Array,
     cls_weight: float,
+    counts: tuple[jax.Array, jax.Array] | None = None,
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
     """`λ·L_cls + (1-λ)·L_seg`, each a mean over the examples that carry its label.
 
     Args:
-      map_logits: (B, H, W) float32.
-      plane_logits: (B, P) float32.
+      map_logits: (B, H, W) float32 or wider.
+      plane_logits: (B, P) float32 or wider.
       target: (B, H, W) coverage.
       has_map: (B,) whether the geometry is known (`none` is: an empty map).
       plane: (B,) class in [0, P), -1 where there is none.
       cls_weight: λ in [0, 1].
+      counts: `label_counts` of the batch that these examples are a part of, where it is more: the losses of its parts
+        then sum to its own.
 
     Returns:
       The loss, and the parts that it is made of.
     """
-    seg = masked_mean(segmentation_loss(map_logits, target), has_map)
+    maps, classes = counts or label_counts(has_map, plane)
+    seg = masked_share(segmentation_loss(map_logits, target), has_map, maps)
     cross_entropy = optax.softmax_cross_entropy_with_integer_labels(plane_logits, jnp.maximum(plane, 0))
-    cls = masked_mean(cross_entropy, plane >= 0)
+    cls = masked_share(cross_entropy, plane >= 0, classes)
     loss = cls_weight * cls + (1 - cls_weight) * seg
     return loss, {"loss": loss, "loss_seg": seg, "loss_cls": cls}

@@ -14,6 +14,11 @@ from fetal_jax import ops
 HE = nn.initializers.he_normal()
 
 
+def wide(dtype: Any) -> Any:
+    """What parameters, moments, logits and losses are kept in where the network computes in `dtype`."""
+    return jnp.promote_types(dtype, jnp.float32)
+
+
 class Conv3x3(nn.Module):
     """3x3 convolution, group norm (no batch statistics: they would change with the sharding), ReLU."""
 
@@ -24,9 +29,13 @@ class Conv3x3(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """(B, H, W, C) -> (B, H, W, features)."""
-        x = nn.Conv(self.features, (3, 3), use_bias=False, kernel_init=HE, dtype=self.dtype, name="conv")(x)
-        scale = self.param("scale", nn.initializers.ones, (self.features,), jnp.float32)
-        bias = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)
+        kept = wide(self.dtype)
+        conv = nn.Conv(
+            self.features, (3, 3), use_bias=False, kernel_init=HE, dtype=self.dtype, param_dtype=kept, name="conv"
+        )
+        x = conv(x)
+        scale = self.param("scale", nn.initializers.ones, (self.features,), kept)
+        bias = self.param("bias", nn.initializers.zeros, (self.features,), kept)
         return nn.relu(ops.group_norm(x, scale, bias, min(self.groups, self.features)))
 
 
@@ -55,7 +64,8 @@ class Upsample(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """(B, H, W, C) -> (B, 2H, 2W, features)."""
-        return ops.depth_to_space(nn.Dense(4 * self.features, dtype=self.dtype, name="project")(x), 2)
+        project = nn.Dense(4 * self.features, dtype=self.dtype, param_dtype=wide(self.dtype), name="project")
+        return ops.depth_to_space(project(x), 2)
 
 
 class UNet(nn.Module):
@@ -69,7 +79,10 @@ class UNet(nn.Module):
       stem: 1, or 2 for a first level at half the resolution (2x2 space-to-depth in, depth-to-space out).
       groups: groups of the norm.
       mean, std: what grey values (0-255) are normalised by.
-      dtype: of the computation; parameters and logits are float32.
+      dtype: of the computation; parameters, the norm's moments and the logits are float32, or wider.
+      precision: of its products, as XLA names them: `default` (bfloat16 passes on a TPU, TF32 on some GPUs), `high`, or
+        `highest` (float32 throughout).
+      remat: compute each block again for the gradient in place of keeping what it made: less memory, more work.
     """
 
     planes: int
@@ -81,29 +94,37 @@ class UNet(nn.Module):
     mean: float
     std: float
     dtype: Any
+    precision: str = "default"
+    remat: bool = False
 
-    @nn.compact
     def __call__(self, frames: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Grey frames (B, H, W, 1), uint8 or floats 0-255 -> logits of the map (B, H, W) and the planes (B, P)."""
-        x = ((frames.astype(jnp.float32) - self.mean) / self.std).astype(self.dtype)
+        with jax.default_matmul_precision(self.precision):  # their gradients' products take it over
+            return self._logits(frames)
+
+    @nn.compact
+    def _logits(self, frames: jax.Array) -> tuple[jax.Array, jax.Array]:
+        kept = wide(self.dtype)
+        block = nn.remat(Block) if self.remat else Block
+        x = ((frames.astype(kept) - self.mean) / self.std).astype(self.dtype)
         x = ops.space_to_depth(x, self.stem) if self.stem > 1 else x
         levels = [self.width * m for m in self.multipliers]
 
         skips = []
         for i, (features, depth) in enumerate(zip(levels, self.depths, strict=True)):
             x = ops.max_pool2(x) if i else x
-            x = Block(features, depth, self.groups, self.dtype, name=f"down{i}")(x)
+            x = block(features, depth, self.groups, self.dtype, name=f"down{i}")(x)
             skips.append(x)
 
-        pooled = x.astype(jnp.float32).mean(axis=(1, 2))
-        plane_logits = nn.Dense(self.planes, name="plane")(pooled)
+        pooled = x.astype(kept).mean(axis=(1, 2))
+        plane_logits = nn.Dense(self.planes, param_dtype=kept, name="plane")(pooled)
 
         for i in reversed(range(len(levels) - 1)):
             x = Upsample(levels[i], self.dtype, name=f"upsample{i}")(x)
             x = jnp.concatenate([skips[i], x], axis=-1)
-            x = Block(levels[i], 2, self.groups, self.dtype, name=f"up{i}")(x)
+            x = block(levels[i], 2, self.groups, self.dtype, name=f"up{i}")(x)
 
-        x = nn.Dense(self.stem**2, name="map")(x.astype(jnp.float32))
+        x = nn.Dense(self.stem**2, param_dtype=kept, name="map")(x.astype(kept))
         x = ops.depth_to_space(x, self.stem) if self.stem > 1 else x
         return x[..., 0], plane_logits
 
@@ -125,4 +146,6 @@ def from_config(config: Any, planes: int) -> UNet:
         mean=config.mean,
         std=config.std,
         dtype=jnp.dtype(config.dtype),
+        precision=config.precision,
+        remat=config.remat,
     )

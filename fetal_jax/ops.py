@@ -7,13 +7,13 @@ import jax.numpy as jnp
 
 
 def group_norm(x: jax.Array, scale: jax.Array, bias: jax.Array, groups: int, epsilon: float = 1e-6) -> jax.Array:
-    """Group normalisation (Wu & He 2018) of x (B, H, W, C); moments in float32.
+    """Group normalisation (Wu & He 2018) of x (B, H, W, C); moments in float32 at least.
 
     Moments are taken a channel first and averaged over the group after, so that the big array is never reshaped:
     on a CPU this is seven times as fast as `flax.linen.GroupNorm` (96x144x16, batch 8: 0.9 ms against 7).
     """
     b, _, _, c = x.shape
-    wide = x.astype(jnp.float32)
+    wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
     mean, square = (m.reshape(b, groups, -1).mean(-1) for m in (wide.mean((1, 2)), jnp.square(wide).mean((1, 2))))
     inverse = jax.lax.rsqrt(jnp.maximum(square - jnp.square(mean), 0) + epsilon)
     inverse, mean = (jnp.repeat(m, c // groups, axis=-1) for m in (inverse, mean))

@@ -20,6 +20,9 @@ NOT_IDENTITY = (
     "log_every",
     "eval_every",
     "keep_checkpoints",
+    "max_bad_steps",
+    "accumulate",
+    "model.remat",
     "mesh",
     "data.dir",
     "data.workers",
@@ -35,8 +38,10 @@ def defaults() -> ml_collections.ConfigDict:
             "seed": 0,
             "total_steps": 1000,
             "batch_size": 16,
+            "accumulate": 1,  # parts that a batch is taken in, one after the other: the same gradient in less memory
             "checkpoint_every": 250,
-            "keep_checkpoints": 2,
+            "keep_checkpoints": 2,  # the newest; the best by the validation stays as well
+            "max_bad_steps": 10,  # in a row whose loss or gradient is no number; each is skipped
             "log_every": 10,
             "eval_every": 500,
             "eval_frames": 64,  # of the validation split, while training
@@ -71,7 +76,9 @@ def defaults() -> ml_collections.ConfigDict:
                 "groups": 8,
                 "mean": 64.0,
                 "std": 64.0,
-                "dtype": "float32",
+                "dtype": "float32",  # or bfloat16; float64 to compare meshes by
+                "precision": "default",  # of its products: default, high or highest, as XLA names them
+                "remat": False,  # compute each block again in the backward pass: less memory, a third more work
             },
             "loss": {"cls_weight": 0.3},
             "optim": {
@@ -134,6 +141,14 @@ def check(config: Any) -> None:
     rules = [
         ("total_steps", config.total_steps > 0, "at least 1"),
         ("batch_size", config.batch_size > 0, "at least 1"),
+        ("accumulate", config.accumulate > 0, "at least 1"),
+        (
+            "batch_size",
+            config.batch_size % max(config.accumulate, 1) == 0,
+            f"a multiple of accumulate, {config.accumulate}",
+        ),
+        ("max_bad_steps", config.max_bad_steps > 0, "at least 1"),
+        ("keep_checkpoints", config.keep_checkpoints > 0, "at least 1"),
         ("checkpoint_every", config.checkpoint_every > 0, "at least 1"),
         ("log_every", config.log_every > 0, "at least 1"),
         ("eval_every", config.eval_every > 0, "at least 1"),
@@ -152,7 +167,8 @@ def check(config: Any) -> None:
         ),
         ("model.depths", len(model.depths) == len(model.multipliers), "as many as model.multipliers"),
         ("model.stem", model.stem in (1, 2), "1 or 2"),
-        ("model.dtype", model.dtype in ("float32", "bfloat16"), "float32 or bfloat16"),
+        ("model.dtype", model.dtype in ("float32", "bfloat16", "float64"), "float32, bfloat16 or float64"),
+        ("model.precision", model.precision in ("default", "high", "highest"), "default, high or highest"),
         ("loss.cls_weight", 0 <= config.loss.cls_weight <= 1, "between 0 and 1"),
         ("optim.lr", config.optim.lr > 0, "above 0"),
         ("optim.ema", 0 <= config.optim.ema < 1, "in [0, 1)"),

@@ -61,18 +61,20 @@ def shaft_coverage(shaft: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
 
 
 def coverage(kind: jax.Array, numbers: jax.Array, shape: tuple[int, int]) -> jax.Array:
-    """Targets (B, H, W) float32 in [0, 1].
+    """Targets (B, H, W) in [0, 1], of the type of `numbers`.
 
     Args:
       kind: (B,) indices into `planes.GEOMETRIES`; `none` and `unknown` give an empty map.
       numbers: (B, 5) an ellipse or a shaft in network pixels; NaN where there is none.
       shape: (H, W) of the network's canvas. It is drawn on all of it, also where the frame's own pixels end.
     """
-    x = jnp.arange(shape[1], dtype=jnp.float32)[None] + 0.5
-    y = jnp.arange(shape[0], dtype=jnp.float32)[:, None] + 0.5
+    x = jnp.arange(shape[1], dtype=numbers.dtype)[None] + 0.5
+    y = jnp.arange(shape[0], dtype=numbers.dtype)[:, None] + 0.5
 
     def draw(kind: jax.Array, numbers: jax.Array) -> jax.Array:
-        unit = jnp.asarray([0.0, 0.0, 1.0, 1.0, 0.0])  # a stand-in keeps NaN out of the branch that is not taken
+        unit = jnp.asarray(
+            [0.0, 0.0, 1.0, 1.0, 0.0], numbers.dtype
+        )  # a stand-in keeps NaN out of the branch that is not taken
         ellipse = ellipse_coverage(jnp.where(kind == ELLIPSE, numbers, unit), x, y)
         shaft = shaft_coverage(jnp.where(kind == SHAFT, numbers, unit), x, y)
         return jnp.where(kind == ELLIPSE, ellipse, jnp.where(kind == SHAFT, shaft, 0.0))

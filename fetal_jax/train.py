@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
-import os
 import signal
 import threading
 import time
@@ -17,21 +15,22 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from numpy.typing import NDArray
-from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
-from fetal_jax import checkpoints, losses, metrics, model, recipe, targets
+from fetal_jax import checkpoints, distributed, losses, model, plan, recipe, targets
 from fetal_jax.bundle import BundleInfo
 from fetal_jax.data.decoded import decoded
 from fetal_jax.data.pipeline import training_batches
 from fetal_jax.data.source import Split
 from fetal_jax.errors import UserError
 from fetal_jax.inference import Predictor
-from fetal_jax.planes import CIRCUMFERENCE_OF_PLANE, GEOMETRIES
-from fetal_jax.sharding import Sharding
+from fetal_jax.planes import GEOMETRIES
+from fetal_jax.sharding import Sharding, spread
+from fetal_jax.training_log import Log, Progress, Trace, write_whole
+from fetal_jax.validation import validate
 
 Array = NDArray[Any]
-VALIDATION_BATCH = 16
+PROFILED_FROM, PROFILED = 3, 5  # steps of a trace: the first ones of a start are not like the rest
 
 
 @flax.struct.dataclass
@@ -68,23 +67,49 @@ def optimiser(config: Any) -> optax.GradientTransformation:
 def train_step(
     state: State, batch: dict[str, jax.Array], network: Any, tx: optax.GradientTransformation, config: Any
 ) -> tuple[State, dict[str, jax.Array]]:
-    """One step: draw the targets, take the gradient of the joint loss, update parameters and their mean."""
-    frames, kind = batch["frames"], batch["geometry"]
-    target = targets.coverage(kind, batch["numbers"], tuple(config.input_shape))
-    has_map = kind != GEOMETRIES.index("unknown")
+    """One step: draw the targets, take the gradient of the joint loss, update parameters and their mean.
 
-    def loss(params: Any) -> tuple[jax.Array, dict[str, jax.Array]]:
-        map_logits, plane_logits = network.apply({"params": params}, frames)
-        return losses.joint_loss(map_logits, plane_logits, target, has_map, batch["plane"], config.loss.cls_weight)
+    Where the loss or its gradient is no number, nothing changes but the step's number, and `skipped` is 1.
+    """
 
-    grads, logs = jax.grad(loss, has_aux=True)(state.params)
+    def has_map(part: dict[str, jax.Array]) -> jax.Array:
+        return part["geometry"] != GEOMETRIES.index("unknown")
+
+    counts = losses.label_counts(has_map(batch), batch["plane"])
+
+    def loss(params: Any, part: dict[str, jax.Array]) -> tuple[jax.Array, dict[str, jax.Array]]:
+        numbers = part["numbers"].astype(model.wide(network.dtype))
+        target = targets.coverage(part["geometry"], numbers, tuple(config.input_shape))
+        map_logits, plane_logits = network.apply({"params": params}, part["frames"])
+        weight = config.loss.cls_weight
+        return losses.joint_loss(map_logits, plane_logits, target, has_map(part), part["plane"], weight, counts)
+
+    grads, logs = in_parts(jax.grad(loss, has_aux=True), state.params, batch, config.accumulate)
     updates, opt_state = tx.update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
     # the mean is over at most `step` steps at first, so that it never remembers the random start
     step = state.step.astype(jnp.float32)
     decay = jnp.minimum(config.optim.ema, (1 + step) / (10 + step))
-    ema = jax.tree.map(lambda e, p: decay * e + (1 - decay) * p, state.ema, params)
-    return State(state.step + 1, params, ema, opt_state), logs
+    ema = jax.tree.map(lambda e, p: decay.astype(e.dtype) * e + (1 - decay).astype(e.dtype) * p, state.ema, params)
+    good = jnp.isfinite(logs["loss"]) & jnp.isfinite(optax.global_norm(grads))
+    new, old = (params, ema, opt_state), (state.params, state.ema, state.opt_state)
+    kept = jax.tree.map(lambda n, o: jnp.where(good, n, o), new, old)
+    return State(state.step + 1, *kept), logs | {"skipped": 1 - good.astype(jnp.int32)}
+
+
+def in_parts(gradient: Any, params: Any, batch: dict[str, jax.Array], parts: int) -> Any:
+    """The sum of `gradient(params, part)` over so many parts of a batch, one after the other; of the whole where one.
+
+    A part is every so manieth example, so that each device keeps its own.
+    """
+    if parts == 1:
+        return gradient(params, batch)
+    split = jax.tree.map(lambda x: jnp.moveaxis(x.reshape(-1, parts, *x.shape[1:]), 1, 0), batch)
+    shapes = jax.eval_shape(gradient, params, jax.tree.map(lambda x: x[0], split))
+    zero = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
+    return jax.lax.scan(lambda total, part: (jax.tree.map(jnp.add, total, gradient(params, part)), None), zero, split)[
+        0
+    ]
 
 
 def initial_state(network: Any, tx: optax.GradientTransformation, config: Any) -> State:
@@ -94,7 +119,29 @@ def initial_state(network: Any, tx: optax.GradientTransformation, config: Any) -
     return State(jnp.zeros((), jnp.int32), params, params, tx.init(params))
 
 
-# -------------------------------------------------------------------------------------------------- validation
+def compiled_step(network: Any, tx: optax.GradientTransformation, config: Any, sharding: Sharding, state: Any) -> Any:
+    """`train_step` on a mesh, compiled, for states of the given shapes and shardings, which it takes over (donated).
+
+    A batch also says, in `stop` (B,), whether a process was told to stop; the metrics say whether any was.
+    """
+
+    def step(state: State, batch: dict[str, jax.Array]) -> tuple[State, dict[str, jax.Array]]:
+        stop = batch["stop"].any()
+        new, logs = train_step(state, {k: v for k, v in batch.items() if k != "stop"}, network, tx, config)
+        return new, logs | {"stop": stop}
+
+    shapes = {"frames": (*config.input_shape, 1), "geometry": (), "numbers": (5,), "plane": (), "stop": ()}
+    types = {"frames": jnp.uint8, "geometry": jnp.int32, "numbers": jnp.float32, "plane": jnp.int32, "stop": jnp.bool_}
+    batch = {
+        key: jax.ShapeDtypeStruct((config.batch_size, *shape), types[key], sharding=sharding.batch)
+        for key, shape in shapes.items()
+    }
+    placement = jax.tree.map(lambda a: a.sharding, state)
+    on_mesh = jax.jit(step, out_shardings=(placement, sharding.replicated), donate_argnums=0)
+    return on_mesh.lower(state, batch).compile()
+
+
+# ---------------------------------------------------------------------------------------------- the predictor
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -118,102 +165,6 @@ def bundle_info(config: Any) -> BundleInfo:
     return BundleInfo(tuple(config.planes), tuple(config.input_shape), bool(config.flip_average))
 
 
-def validate(predictor: Predictor, frames: Split, count: int) -> dict[str, float]:
-    """Mean absolute error in mm of each measure over the first `count` frames, the plane given, and plane accuracy."""
-    errors: dict[str, list[float]] = {}
-    planes: list[tuple[str, str]] = []
-    for start in range(0, min(count, len(frames)), VALIDATION_BATCH):
-        part = [frames[i] for i in range(start, min(start + VALIDATION_BATCH, count, len(frames)))]
-        seen = predictor.predict([f.image for f in part], [f.spacing_mm for f in part])
-        for frame, prediction in zip(part, seen, strict=True):
-            if frame.plane in predictor.info.planes:
-                planes.append((frame.plane, max(prediction.planes, key=lambda p: prediction.planes[p])))
-            name = CIRCUMFERENCE_OF_PLANE.get(frame.plane or "")
-            if name and frame.plane and name in frame.truth_mm and frame.spacing_mm:
-                shape = (frame.image.shape[0], frame.image.shape[1])
-                found = predictor.measure_map(prediction.probability, frame.plane, shape, frame.spacing_mm)
-                value = found.primary_mm
-                errors.setdefault(name, []).append(np.nan if value is None else value - frame.truth_mm[name])
-    report: dict[str, float] = {}
-    for name, values in errors.items():
-        summary = metrics.error_summary(values)
-        report |= {f"{name}_mae": float(summary.get("mae", np.nan)), f"{name}_missing": summary["missing"]}
-    if planes and len(predictor.info.planes) > 1:
-        report["plane_accuracy"] = metrics.accuracy(*map(list, zip(*planes, strict=True)))  # type: ignore[arg-type]
-    return report
-
-
-def validate_each(predictor: Predictor, splits: dict[str, Split], count: int) -> dict[str, float]:
-    """`validate` of each data set by its own, its name before the keys where there are several."""
-    reports = {name: validate(predictor, split, count) for name, split in splits.items()}
-    if len(reports) == 1:
-        return next(iter(reports.values()))
-    return {f"{name}/{key}": value for name, report in reports.items() for key, value in report.items()}
-
-
-# --------------------------------------------------------------------------------------------------------- logs
-
-
-class Log:
-    """Rows of `metrics.jsonl` and TensorBoard's events, from the resumed step on, and what the progress bar shows.
-
-    A step's metrics are read when the next step has been started, so that the device never waits for the host.
-    """
-
-    def __init__(self, workdir: Path, start: int, config: Any, filenames: list[str]):
-        self._config, self._filenames, self._schedule = config, filenames, learning_rate(config)
-        self._path = workdir / "metrics.jsonl"
-        rows = self._path.read_text().split("\n")[:-1] if self._path.exists() else []  # a killed run's last may be cut
-        kept = [row for row in rows if json.loads(row)["step"] <= start]  # what came after is trained again
-        _write_whole(self._path, "".join(row + "\n" for row in kept))
-        self._board = SummaryWriter(str(workdir / "tensorboard"), purge_step=start + 1)
-        self._pending: tuple[int, dict[str, jax.Array], Array] | None = None
-        self._clock, self._clock_step = time.monotonic(), start
-        self.shown: dict[str, str] = {}
-
-    def push(self, step: int, logs: dict[str, jax.Array], index: Array) -> None:
-        """Take a step's metrics, still on the device, with its frames' indices; write the step before."""
-        self.flush()
-        self._pending = (step, logs, index)
-
-    def flush(self) -> None:
-        """Write the last step's metrics.
-
-        Raises:
-          FloatingPointError: the loss is no number; names the frames.
-        """
-        if self._pending is None:
-            return
-        (step, logs, index), self._pending = self._pending, None
-        row = {k: float(v) for k, v in logs.items()}
-        if not np.isfinite(row["loss"]):
-            names = ", ".join(self._filenames[i] for i in index)
-            raise FloatingPointError(f"the loss of step {step} is {row['loss']}; its frames: {names}")
-        if step % self._config.log_every == 0:
-            speed = (step - self._clock_step) * self._config.batch_size / (time.monotonic() - self._clock)
-            self._clock, self._clock_step = time.monotonic(), step
-            self.shown |= {"loss": f"{row['loss']:.4f}", "frames/s": f"{speed:.1f}"}
-            self._write(step, row | {"lr": float(self._schedule(step)), "frames_per_s": speed})
-
-    def validation(self, step: int, report: dict[str, float], seconds: float) -> None:
-        """Write a validation that took so long, which is no time of training."""
-        self._clock += seconds
-        self._write(step, {f"validation/{k}": v for k, v in report.items()})
-        errors = {k: v for k, v in report.items() if k.endswith("_mm_mae")}
-        self.shown |= {k.removesuffix("_mm_mae").upper(): f"{v:.2f}mm" for k, v in errors.items()}
-
-    def _write(self, step: int, row: dict[str, float]) -> None:
-        with self._path.open("a") as f:
-            f.write(json.dumps({"step": step} | row) + "\n")
-        for name, value in row.items():
-            self._board.add_scalar(name, value, step)
-
-    def close(self) -> None:
-        """Write what is left."""
-        self.flush()
-        self._board.close()
-
-
 # ------------------------------------------------------------------------------------------------------ the run
 
 
@@ -221,13 +172,20 @@ class Preempted(Exception):
     """The run was told to stop (SIGTERM) and has saved a checkpoint; started again, it goes on."""
 
 
-def run(config: Any, workdir: Path) -> None:
+def run(config: Any, workdir: Path, profile: bool = False) -> None:
     """Train a recipe in a work directory, from its newest checkpoint if it has one, to its last step.
+
+    Every process of a run calls this with the same recipe and work directory; the first one speaks and writes.
+
+    Args:
+      config: a recipe.
+      workdir: made where it is not there.
+      profile: write a trace of a few steps into its `profile/`.
 
     Raises:
       UserError: the data set is not prepared, or the directory holds another recipe's run.
-      FloatingPointError: the loss is not a number any more.
-      Preempted: SIGTERM came; a checkpoint of the last step is written.
+      FloatingPointError: the loss or its gradient was no number for `max_bad_steps` steps in a row.
+      Preempted: SIGTERM came to some process; a checkpoint of the last step is written.
     """
     told_to_stop = _stop_on_sigterm()
 
@@ -241,76 +199,81 @@ def run(config: Any, workdir: Path) -> None:
 
     # --- the network and its state, on the mesh
     sharding = Sharding.create(config.mesh.data, config.mesh.fsdp)
-    if config.batch_size % jax.device_count():
-        raise UserError(
-            f"config.batch_size is {config.batch_size}; it must be a multiple of {jax.device_count()} devices"
-        )
+    part = config.batch_size // config.accumulate
+    if part % jax.device_count():
+        key = "config.batch_size / config.accumulate" if config.accumulate > 1 else "config.batch_size"
+        raise UserError(f"{key} is {part}; it must be a multiple of {jax.device_count()} devices")
     network = model.from_config(config.model, len(config.planes))
     tx = optimiser(config)
     abstract = jax.eval_shape(lambda: initial_state(network, tx, config))
     placement = sharding.parameters(abstract)
     abstract = jax.tree.map(lambda a, s: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=s), abstract, placement)
-
-    manager = checkpoints.manager(workdir, config.keep_checkpoints)
+    step_on_mesh = compiled_step(network, tx, config, sharding, abstract)
     meta = {"dataset": ", ".join(s.dataset for s in train_splits)}
     meta |= {"fingerprint": ", ".join(s.fingerprint for s in train_splits)}
+    _say(f"{plan.describe(step_on_mesh, abstract, sharding, config)}\ntrain       {meta['fingerprint']}")
+
+    # --- where it starts from
+    progress = Progress()
+    manager = checkpoints.manager(workdir, config.keep_checkpoints, progress.failures)
     found = checkpoints.restore_newest(manager, abstract, iterator)
     if found:
         start, state, saved = found
+        progress.take(saved)
         if saved != meta:
             raise UserError(f"{workdir} was trained on {saved['fingerprint']}, here is {meta['fingerprint']}")
-        print(f"resumed at step {start} of {config.total_steps}, lr {learning_rate(config)(start):.2e}", flush=True)
+        _say(f"resumed at step {start} of {config.total_steps}, lr {learning_rate(config)(start):.2e}")
     else:
         start = 0
         state = jax.jit(lambda: initial_state(network, tx, config), out_shardings=placement)()
         if config.init.bundle:
             from fetal_jax.export import bundle_parameters
 
-            params = bundle_parameters(Path(config.init.bundle), state.params)
-            state = jax.device_put(state.replace(params=params, ema=params), placement)
-
-    def step_fn(state: State, batch: dict[str, jax.Array]) -> tuple[State, dict[str, jax.Array]]:
-        return train_step(state, batch, network, tx, config)
-
-    step_on_mesh = jax.jit(
-        step_fn,
-        in_shardings=(placement, sharding.batch),
-        out_shardings=(placement, sharding.replicated),
-        donate_argnums=0,
-    )
-    count = sum(int(np.prod(p.shape)) for p in jax.tree.leaves(abstract.params))
-    print(f"parameters {count:,}   mesh {dict(sharding.mesh.shape)}   train {meta['fingerprint']}", flush=True)
+            params = bundle_parameters(Path(config.init.bundle), abstract.params)
+            state = state.replace(params=spread(params, abstract.params), ema=spread(params, abstract.ema))
 
     # --- the loop
-    log = Log(workdir, start, config, [frame.filename for source in sources for frame in source])
-    stop = False
-    bar = tqdm(total=config.total_steps, initial=start, unit="step", dynamic_ncols=True, mininterval=1.0)
+    filenames = [frame.filename for source in sources for frame in source]
+    log = Log(workdir, start, config, progress, learning_rate(config), filenames)
+    trace = Trace(workdir / "profile", first=start + PROFILED_FROM, count=PROFILED if profile else 0)
+    stop, quiet = False, not distributed.is_first()
+    bar = tqdm(total=config.total_steps, initial=start, unit="step", dynamic_ncols=True, mininterval=1.0, disable=quiet)
     for step in range(start + 1, config.total_steps + 1):
         batch = next(iterator)
         index = batch.pop("index")
+        batch["stop"] = np.full(len(index), told_to_stop.is_set())
         state, logs = step_on_mesh(state, sharding.put(batch))
         log.push(step, logs, index)
 
         last = step == config.total_steps
-        if step % config.eval_every == 0 or last:
+        validated = step % config.eval_every == 0 or last
+        if validated:
             log.flush()
             began = time.monotonic()
-            report = validate_each(live_predictor(config, state.ema), validation_splits, config.eval_frames)
-            log.validation(step, report, time.monotonic() - began)
-        stop = told_to_stop.is_set() and not last
-        if step % config.checkpoint_every == 0 or last or stop:
+            predictor = live_predictor(config, sharding.local(state.ema))
+            report, failure = validate(predictor, validation_splits, config.eval_frames)
+            log.validation(step, report, failure, time.monotonic() - began)
+        stop = log.stopped and not last
+        if step % config.checkpoint_every == 0 or validated or stop:
             log.flush()  # a run that goes on from here has this step's row
-            checkpoints.save(manager, step, state, iterator, meta)
+            checkpoints.save(manager, step, state, iterator, meta | {"progress": progress.to_meta()})
+        trace.after(step, state)
         bar.set_postfix(log.shown, refresh=False)
         bar.update()
         if stop:
             break
     bar.close()
+    trace.close()
     log.close()
     iterator.close()
-    manager.close()  # waits for the last save
+    checkpoints.finish(manager)
     if stop:
         raise Preempted(f"stopped at step {step} of {config.total_steps}: a checkpoint is saved")
+
+
+def _say(text: str) -> None:
+    if distributed.is_first():
+        print(text, flush=True)
 
 
 def _stop_on_sigterm() -> threading.Event:
@@ -319,13 +282,6 @@ def _stop_on_sigterm() -> threading.Event:
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, lambda *_: told.set())
     return told
-
-
-def _write_whole(path: Path, text: str) -> None:
-    """Replace a file so that a kill at any moment leaves the old one or the new one."""
-    draft = path.with_name(path.name + ".draft")
-    draft.write_text(text)
-    os.replace(draft, path)
 
 
 def claim(workdir: Path, config: Any) -> None:
@@ -341,5 +297,7 @@ def claim(workdir: Path, config: Any) -> None:
             raise UserError(f"{workdir} holds another recipe's run ({'; '.join(keys)}): give another --workdir")
     elif (workdir / checkpoints.FOLDER).exists():
         raise UserError(f"{workdir} holds checkpoints without a config.json: give another --workdir")
-    workdir.mkdir(parents=True, exist_ok=True)
-    _write_whole(path, recipe.to_json(config))
+    distributed.all_agree(True)  # every process has looked, before the first one writes
+    if distributed.is_first():
+        workdir.mkdir(parents=True, exist_ok=True)
+        write_whole(path, recipe.to_json(config))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import resource
 import shutil
 
 import jax
@@ -37,7 +38,7 @@ class Position:
 
 def tree(seed: int, data: int, fsdp: int):
     rng = np.random.default_rng(seed)
-    values = {"step": np.int32(seed), "kernel": rng.normal(size=(3, 3, 16, 64)).astype(np.float32)}
+    values = {"step": np.int32(seed), "conv": {"kernel": rng.normal(size=(3, 3, 16, 64)).astype(np.float32)}}
     return jax.device_put(values, Sharding.create(data, fsdp).parameters(values))
 
 
@@ -63,7 +64,8 @@ def newest(run, data: int = 8, fsdp: int = 1):
         step, state, meta = found
         assert meta == {"dataset": "x"}
         assert position.index == step
-        np.testing.assert_array_equal(state["kernel"], np.asarray(tree(step, data, fsdp)["kernel"]))
+        np.testing.assert_array_equal(state["conv"]["kernel"], np.asarray(tree(step, data, fsdp)["conv"]["kernel"]))
+        assert state["conv"]["kernel"].sharding == tree(0, data, fsdp)["conv"]["kernel"].sharding
         return step
     finally:
         manager.close()
@@ -130,6 +132,20 @@ def test_a_damaged_newest_is_set_aside_and_the_one_before_wins(run, how, capsys)
     assert newest(run) == 20
 
 
+@pytest.mark.parametrize("how", ["emptied", "missing"])
+def test_whichever_file_is_damaged_no_wrong_number_comes_back(run, tmp_path_factory, how):
+    files = [p.relative_to(run) for p in (run / "checkpoints" / "20").rglob("*") if p.is_file()]
+    assert len(files) > 5
+    found = {}
+    for name in files:
+        spoilt = tmp_path_factory.mktemp("spoilt")
+        shutil.copytree(run, spoilt, dirs_exist_ok=True)
+        (spoilt / name).write_bytes(b"") if how == "emptied" else (spoilt / name).unlink()
+        found[name.name] = newest(spoilt)  # which compares the numbers with those of its step
+    assert set(found.values()) <= {10, 20}
+    assert found["metadata"] == 10
+
+
 def test_where_none_is_whole_none_is_moved(run):
     for step in (10, 20):
         values(run, step)[0].write_bytes(b"")
@@ -138,6 +154,38 @@ def test_where_none_is_whole_none_is_moved(run):
         checkpoints.restore_newest(manager, abstract(8, 1), Position(0))
     manager.close()
     assert not (run / "damaged").exists()
+
+
+def test_the_best_stays_beside_the_newest(tmp_path):
+    failures = {}
+    manager = checkpoints.manager(tmp_path, 2, failures)
+    for step, figure in [(10, 0.5), (20, 0.1), (30, 0.3), (40, None), (50, 0.2)]:
+        if figure is not None:
+            failures[step] = figure
+        checkpoints.save(manager, step, tree(step, 8, 1), Position(step), {})
+    checkpoints.finish(manager)
+    assert sorted(int(p.name) for p in (tmp_path / "checkpoints").iterdir()) == [20, 40, 50]
+    assert checkpoints.lowest([40, 50], failures) == 50
+    assert checkpoints.lowest([40], failures) is None
+    assert checkpoints.lowest([10, 20], {10: 0.1, 20: 0.1}) == 20
+
+
+def test_a_full_disk_is_told_and_costs_no_earlier_checkpoint(run):
+    def save_30():
+        manager = checkpoints.manager(run, 3)
+        checkpoints.save(manager, 30, tree(30, 8, 1), Position(30), {"dataset": "x"})
+        checkpoints.finish(manager)
+
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, limits[1]))  # no file may grow beyond: an error as of a full disk
+    try:
+        with pytest.raises(UserError, match="make room"):
+            save_30()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert newest(run) == 20
+    save_30()  # there is room again
+    assert newest(run) == 30
 
 
 def test_digests_see_places_and_signs_and_not_the_mesh():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
 
 import jax
@@ -58,3 +59,13 @@ def test_with_fsdp_nothing_as_large_as_an_activation_is_sent(config, parameters)
     sent = sent_by(config, 2, 4)
     assert "all-gather" in {c.kind for c in sent}
     assert max(c.size for c in sent) <= max(parameters) < 64 * 64 * config.model.width
+
+
+def test_a_batch_in_parts_sends_nothing_as_large_as_an_activation(config, parameters):
+    whole = sum(c.size for c in sent_by(config, 8, 1))
+    in_parts = copy.deepcopy(config)
+    in_parts.accumulate = 2
+    sent = sent_by(in_parts, 8, 1)
+    assert {c.kind for c in sent} == {"all-reduce"}
+    assert max(c.size for c in sent) <= max(parameters)
+    assert sum(c.size for c in sent) < whole + 2 * FEW

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fetal_jax.losses import joint_loss, segmentation_loss
+from fetal_jax.losses import joint_loss, label_counts, segmentation_loss
 
 
 def test_segmentation_loss_by_hand():
@@ -53,3 +53,17 @@ def test_a_batch_without_labels_has_no_loss_and_no_gradient():
 def test_an_empty_map_that_is_met_costs_nothing():
     empty = segmentation_loss(jnp.full((1, 8, 8), -30.0), jnp.zeros((1, 8, 8)))
     np.testing.assert_allclose(empty, [0], atol=1e-6)
+
+
+def test_the_parts_of_a_batch_sum_to_its_loss():
+    rng = np.random.default_rng(0)
+    maps, planes = jnp.asarray(rng.normal(size=(6, 4, 4))), jnp.asarray(rng.normal(size=(6, 3)))
+    target, plane = jnp.asarray(rng.uniform(size=(6, 4, 4))), jnp.asarray([0, -1, 2, -1, -1, -1])
+    has_map = jnp.asarray([True, True, False, False, False, True])
+    whole = (maps, planes, target, has_map, plane)
+    due, parts_due = joint_loss(*whole, 0.3)
+    counts = label_counts(has_map, plane)
+    parts = [joint_loss(*(x[part] for x in whole), 0.3, counts) for part in (slice(0, 2), slice(2, 5), slice(5, 6))]
+    np.testing.assert_allclose(sum(loss for loss, _ in parts), due, rtol=1e-6)
+    for key, value in parts_due.items():
+        np.testing.assert_allclose(sum(logs[key] for _, logs in parts), value, rtol=1e-6)

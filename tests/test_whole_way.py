@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -63,7 +65,10 @@ def trained(place) -> Path:
     """A run that was never stopped."""
     done = fetal_jax(*train_command(place, place / "run"))
     assert done.returncode == 0, done.stderr
-    assert "parameters" in done.stdout
+    planned = re.search(r"checkpoint +([\d.]+) MB", done.stdout)
+    newest = place / "run" / "checkpoints" / str(STEPS)
+    written = sum(p.stat().st_size for p in newest.rglob("*") if p.is_file())
+    assert float(planned[1]) * 1e6 == pytest.approx(written, rel=0.3)  # compressed, and its tables
     return place / "run"
 
 
@@ -165,6 +170,20 @@ def test_a_finished_run_says_so_and_changes_nothing(place, trained):
     assert metrics(trained) == before
 
 
+def test_the_best_checkpoint_is_kept_and_exported(place, trained):
+    workdir = place / "best"
+    shutil.copytree(trained, workdir)
+    meta = workdir / "checkpoints" / str(STEPS) / "meta" / "metadata"
+    failures = json.loads(meta.read_text())["progress"]["failures"]
+    assert failures.keys() == {"30", str(STEPS)}
+    best = min(failures, key=failures.get)
+    kept = {p.name for p in (workdir / "checkpoints").iterdir()}
+    assert kept == {best, str(STEPS - 10), str(STEPS)}
+    done = fetal_jax("export", f"--workdir={workdir}", f"--out={place / 'best_bundle'}", "--best")
+    assert done.returncode == 0, done.stderr
+    assert f"Trained for {best} steps" in (place / "best_bundle" / "MODEL_CARD.md").read_text()
+
+
 def test_bundle_and_checkpoint_measure_alike(place, trained):
     bundle = place / "bundle"
     done = fetal_jax("export", f"--workdir={trained}", f"--out={bundle}", "--onnx")
@@ -223,6 +242,11 @@ def test_wrong_calls(place, trained):
     refused(fetal_jax("prepare", "fetal_phantom/small", "--contact-sheet", place / "sheet.txt"), "sheet.txt", ".png")
     refused(fetal_jax(*train_command(place, place / "x", "--config.data.name=hc18, fetal_phantom")), "data.name", "A=3")
     refused(fetal_jax(*train_command(place, place / "x", "--config.data.workers=-1")), "data.workers")
+    refused(fetal_jax(*train_command(place, Path("/sys/fetal_jax"))), "/sys/fetal_jax", "give another --workdir")
+    refused(fetal_jax(*train_command(place, place / "x", "--config.accumulate=2")), "accumulate", "8 devices")
+    wild = ["--config.optim.lr=1e30", "--config.optim.warmup_steps=1", "--config.max_bad_steps=3"]
+    refused(fetal_jax(*train_command(place, place / "wild", *wild)), "3 steps in a row", "_HC.png", "optim.lr")
+    refused(fetal_jax("evaluate", f"--bundle={place}", "--best", out), "--workdir")
     damaged = place / "damaged"
     damaged.mkdir()
     (damaged / "config.json").write_text("{")

@@ -25,6 +25,7 @@ NOT_CELLS = ("index", "found", "planes", "endpoint_errors", "interval_mm")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--workdir", type=Path, help="a run: its newest checkpoint")
+    parser.add_argument("--best", action="store_true", help="of a run, the checkpoint that validated best")
     source.add_argument("--bundle", type=Path)
     source.add_argument("--predictions", type=Path, help="anybody's: a CSV of geometry or a folder of masks")
     parser.add_argument("--runtime", default="onnx", choices=["onnx", "onnx-half", "jax"], help="what runs a bundle")
@@ -43,13 +44,15 @@ def run(args: argparse.Namespace, overrides: list[str]) -> None:
     """Measure a split, write metrics.json, frames.csv and report.html, print the table."""
     if args.calibrate and not args.bundle:
         raise UserError("--calibrate writes into a bundle: give --bundle")
+    if args.best and not args.workdir:
+        raise UserError("--best is of a run: give --workdir")
     if args.predictions:
         _run_predictions(args)
         return
     if args.workdir:
-        config, params, step, meta = export.load_run(args.workdir)
+        config, params, step, meta = export.load_run(args.workdir, args.best)
         predictor, trained = train.live_predictor(config, params), str(meta["dataset"])
-        data_dir, source = args.data_dir or config.data.dir, f"--workdir={args.workdir}"
+        data_dir, source = args.data_dir or config.data.dir, f"--workdir={args.workdir}{' --best' * args.best}"
         title = f"{args.workdir}, step {step}"
     else:
         if args.calibrate:

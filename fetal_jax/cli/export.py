@@ -1,4 +1,4 @@
-"""`fetal-jax export --workdir=DIR --out=BUNDLE [--onnx] [--half] [--metrics=METRICS.json]`"""
+"""`fetal-jax export --workdir=DIR --out=BUNDLE [--best] [--onnx] [--half] [--metrics=METRICS.json]`"""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from fetal_jax import bundle, export
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workdir", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True, help="the bundle's directory")
+    parser.add_argument("--best", action="store_true", help="the checkpoint that validated best, not the newest")
     parser.add_argument("--onnx", action="store_true", help="also write model.onnx, which measure runs")
     parser.add_argument("--half", action="store_true", help="also write model.half.onnx, of half the size")
     parser.add_argument("--metrics", type=Path, help="metrics.json of fetal-jax evaluate, to stand in the bundle")
@@ -18,6 +19,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, overrides: list[str]) -> None:
     """Write the bundle and say what it holds."""
-    export.write_bundle(args.workdir, args.out, args.onnx, args.half, args.metrics)
+    export.write_bundle(args.workdir, args.out, args.onnx, args.half, args.metrics, args.best)
     sizes = [f"{name} {(args.out / name).stat().st_size / 1e6:.1f} MB" for name in bundle.read(args.out).files]
     print(f"{args.out}: {', '.join(sizes)}")

@@ -14,7 +14,7 @@ COMMANDS = {
     "prepare": "build a data set",
     "train": "train a recipe, or go on with it",
     "evaluate": "errors of a run or a bundle on labelled frames",
-    "export": "a run's newest checkpoint into a bundle",
+    "export": "a run's checkpoint into a bundle",
     "measure": "millimetres from frames",
     "growth": "age, weight and centiles from a patient's sizes, and the chart",
     "demo": "the whole way on drawn frames, in minutes",

@@ -1,21 +1,28 @@
-"""`fetal-jax train --config=FILE --workdir=DIR [--config.key=value ...]`"""
+"""`fetal-jax train --config=FILE --workdir=DIR [--config.key=value ...] [--profile]`, and of several processes each"""
 
 from __future__ import annotations
 
 import argparse
 import os
+import sys
+import traceback
 from pathlib import Path
 from typing import Any
 
 import jax
 
-from fetal_jax import recipe, train
+from fetal_jax import distributed, recipe, train
 from fetal_jax.errors import UserError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", required=True, help="a recipe, such as configs/hc18.py")
     parser.add_argument("--workdir", type=Path, required=True)
+    parser.add_argument("--profile", action="store_true", help="also write a trace of a few steps, for Perfetto")
+    several = parser.add_argument_group("several processes", "found by themselves on Cloud TPU, GKE and SLURM")
+    several.add_argument("--coordinator", metavar="HOST:PORT", help="of process 0; or FETAL_COORDINATOR")
+    several.add_argument("--processes", type=int, metavar="N", help="how many; or FETAL_PROCESSES")
+    several.add_argument("--process-id", type=int, metavar="K", help="which one this is, from 0; or FETAL_PROCESS_ID")
 
 
 def run(args: argparse.Namespace, overrides: list[str]) -> int:
@@ -24,23 +31,37 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     Returns:
       0, or 75 (`EX_TEMPFAIL`: start me again) where SIGTERM stopped the run with a checkpoint.
     """
+    distributed.start(args.coordinator, args.processes, args.process_id)
     try:
-        train_recipe(args.config, args.workdir, overrides)
+        train_recipe(args.config, args.workdir, overrides, args.profile)
     except train.Preempted as e:
-        print(f"fetal-jax train: {e}", flush=True)
+        if distributed.is_first():
+            print(f"fetal-jax train: {e}", flush=True)
         return os.EX_TEMPFAIL
+    except Exception as e:
+        if not jax.distributed.is_initialized():
+            raise
+        known = isinstance(e, UserError)
+        print(f"fetal-jax train: {e}" if known else traceback.format_exc(), file=sys.stderr)
+        distributed.give_up(2 if known else 1)
     return 0
 
 
-def train_recipe(path: str, workdir: Path, overrides: list[str]) -> None:
+def train_recipe(path: str, workdir: Path, overrides: list[str], profile: bool = False) -> None:
     """Train the recipe of a file with overrides."""
     config = recipe.load(path, overrides)
-    _use_all_cores(config)
-    jax.config.update("jax_compilation_cache_dir", str(workdir.absolute() / "jax_cache"))
+    if config.model.dtype == "float64":
+        jax.config.update("jax_enable_x64", True)
+    if not jax.distributed.is_initialized():
+        _use_all_cores(config)
+    if not jax.config.jax_compilation_cache_dir:
+        jax.config.update("jax_compilation_cache_dir", str(workdir.absolute() / "jax_cache"))
     try:
-        train.run(config, workdir)
+        train.run(config, workdir, profile)
     except FloatingPointError as e:
         raise UserError(f"{e}; lower optim.lr, or look at the frames") from None
+    except OSError as e:
+        raise UserError(f"{e.filename or workdir}: {e.strerror or e}: make room, or give another --workdir") from None
 
 
 def _use_all_cores(config: Any) -> None:

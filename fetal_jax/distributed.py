@@ -1,0 +1,80 @@
+"""Several processes as one run: how they find each other, and the few words that they exchange.
+
+Without several processes everything here says at once what the one would say to itself.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any, NoReturn
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+from numpy.typing import NDArray
+
+from fetal_jax.errors import UserError
+
+Array = NDArray[Any]
+DEAD_AFTER = 60  # seconds without a word from a process until the others give up
+
+
+def start(coordinator: str | None = None, processes: int | None = None, process_id: int | None = None) -> None:
+    """Join the other processes of this run. To be called before anything is computed.
+
+    What is not given is read from `FETAL_COORDINATOR` (host:port of process 0), `FETAL_PROCESSES` and
+    `FETAL_PROCESS_ID`. Where neither says anything, JAX looks for a cluster that it knows (Cloud TPU, GKE, SLURM,
+    Open MPI); where there is none, this process is the whole run.
+
+    Raises:
+      UserError: only some of the three are given, or they cannot be.
+    """
+    where = coordinator or os.environ.get("FETAL_COORDINATOR")
+    count, own = _number(processes, "FETAL_PROCESSES"), _number(process_id, "FETAL_PROCESS_ID")
+    given = {"coordinator": where, "processes": count, "process-id": own}
+    missing = [name for name, value in given.items() if value in (None, "")]
+    if 0 < len(missing) < len(given):
+        raise UserError(
+            f"several processes need --coordinator, --processes and --process-id: {', '.join(missing)} lacks"
+        )
+    if where and (count is None or own is None or not 0 <= own < count or ":" not in where):
+        raise UserError(f"--coordinator={where} --processes={count} --process-id={own}: host:port, N and 0 to N - 1")
+    jax.config.update("jax_enable_preemption_service", False)  # its SIGTERM handler; the run has its own
+    try:
+        jax.distributed.initialize(where, count, own, heartbeat_timeout_seconds=DEAD_AFTER)
+    except ValueError as e:
+        if where or "coordinator_address" not in str(e):
+            raise
+
+
+def _number(given: int | None, variable: str) -> int | None:
+    text = os.environ.get(variable, "")
+    try:
+        return given if given is not None else int(text) if text else None
+    except ValueError:
+        raise UserError(f"{variable} is {text}; it must be a whole number") from None
+
+
+def is_first() -> bool:
+    """Whether this is the process that speaks and writes for all."""
+    return jax.process_index() == 0
+
+
+def gathered(own: Array) -> Array:
+    """(...) of every process, all of one shape and type -> (processes, ...), bit for bit."""
+    own = np.ascontiguousarray(own)
+    words = multihost_utils.process_allgather(own.reshape(-1).view(np.uint8))  # JAX would round a float64
+    return np.asarray(words).view(own.dtype).reshape(-1, *own.shape)
+
+
+def all_agree(own: bool) -> bool:
+    """Whether it holds in every process; none goes on before all have come here."""
+    return bool(gathered(np.array([own])).all())
+
+
+def give_up(code: int) -> NoReturn:
+    """End this process at once after an error: leaving in the usual way waits for the others, and they for this one."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

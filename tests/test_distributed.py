@@ -1,0 +1,187 @@
+"""Several real processes on this machine against one: the same steps, every frame counted once, one stop for all."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fetal_jax import distributed
+from fetal_jax.errors import UserError
+from tests.conftest import ROOT
+from tfds_builders.fetal_phantom.fetal_phantom_dataset_builder import Builder as Phantoms
+
+STEPS, STOPPED = 20, 7
+KEYS = {
+    "data.name": "fetal_phantom/small",
+    "input_shape": "(32,48)",
+    "batch_size": 8,
+    "total_steps": STEPS,
+    "checkpoint_every": 5,
+    "eval_every": 10,
+    "eval_frames": 5,  # no multiple of the processes
+    "log_every": 1,
+    "model.dtype": "float64",
+    "model.width": 16,  # a kernel is large enough to be split
+    "model.multipliers": "(1,2)",
+    "model.depths": "(1,1)",
+}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    """A few drawn frames, prepared."""
+    place = tmp_path_factory.mktemp("several")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(Phantoms.COUNTS, "small", {"train": 24, "validation": 6, "test": 1})
+        Phantoms(data_dir=place / "data", file_format="array_record", config="small").download_and_prepare()
+    return place / "data"
+
+
+def start(workdir: Path, data: Path, processes: int) -> list[subprocess.Popen[str]]:
+    """One run in so many processes of one device each; the number by flags, or by the environment where it is two."""
+    overrides = [f"--config.{key}={value}" for key, value in {**KEYS, "data.dir": data, "mesh.fsdp": processes}.items()]
+    config = f"--config={ROOT / 'configs' / 'demo.py'}"
+    command = [sys.executable, "-m", "fetal_jax.cli.main", "train", config, f"--workdir={workdir}", *overrides]
+    cache = {"JAX_COMPILATION_CACHE_DIR": str(data / "cache"), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+    quiet = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        where = f"localhost:{free.getsockname()[1]}"
+    started = []
+    for k in range(processes):
+        env = os.environ | cache | {"XLA_FLAGS": "--xla_force_host_platform_device_count=1"}
+        flags: list[str] = []
+        if processes == 2:
+            env |= {"FETAL_COORDINATOR": where, "FETAL_PROCESSES": "2", "FETAL_PROCESS_ID": str(k)}
+        elif processes > 2:
+            flags = [f"--coordinator={where}", f"--processes={processes}", f"--process-id={k}"]
+        started.append(subprocess.Popen([*command, *flags], env=env, **quiet))
+    return started
+
+
+def finish(started: list[subprocess.Popen[str]], code: int = 0) -> list[str]:
+    """What each process said; all must end with the code."""
+    said = [process.communicate(timeout=300)[0] for process in started]
+    assert [process.returncode for process in started] == [code] * len(started), "\n".join(said)
+    return said
+
+
+def rows(workdir: Path) -> list[dict[str, float]]:
+    lines = (workdir / "metrics.jsonl").read_text().splitlines()
+    return [{k: v for k, v in json.loads(line).items() if k != "frames_per_s"} for line in lines]
+
+
+def same(one: Path, other: Path) -> None:
+    """Two runs' rows agree: losses to 1e-9, counts exactly, millimetres but for the rounding of a fit."""
+    assert [r.keys() for r in rows(one)] == [r.keys() for r in rows(other)]
+    assert sum("validation/hc_mm_mae" in r for r in rows(one)) == STEPS // KEYS["eval_every"]
+    for a, b in zip(rows(one), rows(other), strict=True):
+        for key, value in a.items():
+            if key.endswith(("step", "frames", "missing", "skipped")):
+                assert value == b[key], (a["step"], key)
+            else:
+                close = 1e-9 if "loss" in key else 1e-4
+                assert b[key] == pytest.approx(value, rel=close, abs=close), (a["step"], key)
+
+
+@pytest.fixture(scope="module")
+def alone(data) -> Path:
+    """The run of one process, never stopped."""
+    said = finish(start(data.parent / "alone", data, 1))[0]
+    assert "1 cpu, processes 1" in said
+    counts = next(r for r in rows(data.parent / "alone") if "validation/hc_mm_frames" in r)
+    assert sum(counts[f"validation/{name}_mm_frames"] for name in ("hc", "ac", "fl")) <= KEYS["eval_frames"]
+    return data.parent / "alone"
+
+
+@pytest.fixture(scope="module")
+def stopped(data) -> Path:
+    """A run of two processes, stopped by a SIGTERM to the second one alone."""
+    workdir = data.parent / "stopped"
+    started = start(workdir, data, 2)
+    deadline = time.monotonic() + 280
+    while time.monotonic() < deadline and started[1].poll() is None:
+        if (workdir / "metrics.jsonl").exists() and len(rows(workdir)) >= STOPPED:
+            break
+        time.sleep(0.02)
+    started[1].send_signal(signal.SIGTERM)
+    said = finish(started, 75)
+    assert "a checkpoint is saved" in said[0]
+    assert "2 cpu, processes 2" in said[0]
+    assert "parameters" not in said[1]  # the first process speaks for all
+    assert "saved" not in said[1]
+    return workdir
+
+
+def go_on(data: Path, stopped: Path, processes: int) -> Path:
+    workdir = data.parent / f"on_in_{processes}"
+    shutil.copytree(stopped, workdir)
+    assert "resumed at step" in finish(start(workdir, data, processes))[0]
+    return workdir
+
+
+def test_two_processes_stopped_go_on_in_one_to_the_same_end(data, alone, stopped):
+    same(alone, go_on(data, stopped, 1))
+
+
+@pytest.mark.slow
+def test_two_processes_stopped_go_on_in_four_to_the_same_end(data, alone, stopped):
+    same(alone, go_on(data, stopped, 4))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", [2, 4])
+def test_several_processes_train_as_one(data, alone, processes):
+    finish(start(data.parent / f"whole_{processes}", data, processes))
+    same(alone, data.parent / f"whole_{processes}")
+
+
+@pytest.mark.slow
+def test_a_lost_process_ends_the_others(data):
+    workdir = data.parent / "lost"
+    started = start(workdir, data, 2)
+    deadline = time.monotonic() + 280
+    while time.monotonic() < deadline and not (workdir / "metrics.jsonl").exists():
+        time.sleep(0.05)
+    os.kill(started[0].pid, signal.SIGKILL)
+    assert started[1].wait(2 * distributed.DEAD_AFTER) not in (0, 75)
+
+
+def test_words_are_exchanged_bit_for_bit():
+    word = np.array([[np.pi, np.nan], [1e-300, -0.0]])
+    heard = distributed.gathered(word)
+    assert heard.dtype == word.dtype
+    assert heard.shape == (1, 2, 2)
+    assert heard.tobytes() == word.tobytes()
+    assert distributed.all_agree(True)
+    assert not distributed.all_agree(False)
+
+
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [
+        (("localhost:1", None, None), "processes"),
+        (("localhost:1", 2, None), "process-id"),
+        (("localhost:1", 2, 2), "process-id=2"),
+        ((None, 2, 0), "coordinator"),
+    ],
+)
+def test_half_of_what_they_need_is_refused(given, names):
+    with pytest.raises(UserError, match=names):
+        distributed.start(*given)
+
+
+def test_a_variable_that_is_no_number_is_refused(monkeypatch):
+    monkeypatch.setenv("FETAL_PROCESSES", "two")
+    with pytest.raises(UserError, match="FETAL_PROCESSES"):
+        distributed.start("localhost:1", None, 0)
