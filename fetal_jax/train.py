@@ -256,6 +256,7 @@ def run(config: Any, workdir: Path, profile: bool = False) -> None:
         stop = log.stopped and not last
         if step % config.checkpoint_every == 0 or validated or stop:
             log.flush()  # a run that goes on from here has this step's row
+            log.save()
             checkpoints.save(manager, step, state, iterator, meta | {"progress": progress.to_meta()})
         trace.after(step, state)
         bar.set_postfix(log.shown, refresh=False)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import csv
+import io
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from etils import epath
 from tqdm import tqdm
 
 from fetal_jax import bundle, export, train
@@ -24,7 +26,7 @@ NOT_CELLS = ("index", "found", "planes", "endpoint_errors", "interval_mm")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--workdir", type=Path, help="a run: its newest checkpoint")
+    source.add_argument("--workdir", type=epath.Path, help="a run: its newest checkpoint")
     parser.add_argument("--best", action="store_true", help="of a run, the checkpoint that validated best")
     source.add_argument("--bundle", type=Path)
     source.add_argument("--predictions", type=Path, help="anybody's: a CSV of geometry or a folder of masks")
@@ -37,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="first write 90 %% intervals, from the calibration split, into --bundle",
     )
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--out", type=epath.Path, required=True)
 
 
 def run(args: argparse.Namespace, overrides: list[str]) -> None:
@@ -130,7 +132,7 @@ def _write(out: Path, title: str, summary: dict[str, Any], rows: list[Row], fram
     out.mkdir(parents=True, exist_ok=True)
     (out / "metrics.json").write_text(json.dumps(summary | {"data": frames.fingerprint}, indent=2) + "\n")
     (out / "report.html").write_text(render(title, summary, rows, frames, command))
-    with (out / "frames.csv").open("w", newline="") as f:
+    with io.StringIO(newline="") as f:
         columns = [
             c
             for c in Row.__dataclass_fields__
@@ -141,6 +143,7 @@ def _write(out: Path, title: str, summary: dict[str, Any], rows: list[Row], fram
         for row in rows:
             flags = "; ".join(row.found.flags) if row.found else ""
             writer.writerow(asdict(row) | {"flags": flags})
+        (out / "frames.csv").write_text(f.getvalue())
 
 
 def print_table(summary: dict[str, Any]) -> None:

@@ -13,6 +13,7 @@ from fetal_jax.data.decoded import decoded
 from fetal_jax.data.source import Split, builder
 from fetal_jax.errors import UserError
 from fetal_jax.images import write_png
+from fetal_jax.places import in_bucket
 
 LISTED = 50  # of what is missing; 12,358 of 12,400 frames may be
 
@@ -33,7 +34,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> None:
     base = args.name.partition("/")[0]
     if (args.manual_dir is None and base == "hc18") or (args.manual_dir and not args.manual_dir.is_dir()):
         raise UserError(f"{args.manual_dir or args.name}: give the data set's folder with --manual-dir")
-    if "://" in args.data_dir:
+    if in_bucket(args.data_dir):
         raise UserError(f"{args.data_dir}: prepare on disk, then copy: gcloud storage cp -r DIR/{base} {args.data_dir}")
     if args.contact_sheet and (args.contact_sheet.suffix != ".png" or not args.contact_sheet.parent.is_dir()):
         raise UserError(f"{args.contact_sheet}: give --contact-sheet a .png file in a folder that is there")

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from fetal_jax.errors import UserError
 from fetal_jax.geometry import Ellipse, Shaft
+from fetal_jax.places import in_bucket
 from fetal_jax.planes import GEOMETRIES, PLANES
 
 Array = NDArray[Any]
@@ -67,7 +68,7 @@ def on_disk(name: str, data_dir: str | Path) -> str | Path:
     Raises:
       UserError: the bucket holds no such data set, or it cannot be copied.
     """
-    if "://" not in str(data_dir):
+    if not in_bucket(data_dir):
         return data_dir
     cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "fetal_jax"
     place = Path(builder(name, cache).data_dir).relative_to(cache)  # name, configuration, version
