@@ -21,7 +21,7 @@ trap 'kill %1; keep_log' EXIT
 gcloud storage cp "$run/code.tar.gz" .
 rm -rf code && mkdir code
 tar -xzf code.tar.gz -C code
-python3 -m pip install --quiet --user uv # the image's Python may be too old for us
+PIP_BREAK_SYSTEM_PACKAGES=1 python3 -m pip install --quiet --user uv # the image's Python may be too old for us
 uv venv --quiet --clear --python=3.12 .venv
 uv pip install --quiet --constraint=code/constraints.txt './code[tpu,bucket]'
 
