@@ -91,7 +91,7 @@ def train_step(
     step = state.step.astype(jnp.float32)
     decay = jnp.minimum(config.optim.ema, (1 + step) / (10 + step))
     ema = jax.tree.map(lambda e, p: decay.astype(e.dtype) * e + (1 - decay).astype(e.dtype) * p, state.ema, params)
-    good = jnp.isfinite(logs["loss"]) & jnp.isfinite(optax.global_norm(grads))
+    good = jnp.isfinite(logs["loss"]) & jnp.isfinite(optax.tree.norm(grads))
     new, old = (params, ema, opt_state), (state.params, state.ema, state.opt_state)
     kept = jax.tree.map(lambda n, o: jnp.where(good, n, o), new, old)
     return State(state.step + 1, *kept), logs | {"skipped": 1 - good.astype(jnp.int32)}
