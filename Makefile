@@ -25,6 +25,7 @@ lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/shellcheck launch/*.sh .ci/*
 
 # TFDS's own tests of the builders need TensorFlow, which nothing else does: an environment of their own
 $(TFDS)/installed: pyproject.toml constraints-tfds.txt

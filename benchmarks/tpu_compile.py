@@ -113,6 +113,8 @@ def main() -> None:
     for name in names:
         for slice_name in SLICES if args.slices else SLICES[:1]:
             print(row(name, slice_name, args.frames, args.fsdp), flush=True)
+    rates = ", ".join(f"{name} {chip.interconnect * 8 / 1e9:,.0f} Gbit/s" for name, chip in CHIPS.items())
+    print(f"The efficiency takes half of the interconnect's stated rate of a chip ({rates}), nothing overlapped.")
 
 
 def row(name: str, slice_name: str, frames: int, fsdp: int) -> str:

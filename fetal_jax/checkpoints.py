@@ -27,6 +27,7 @@ import orbax.checkpoint as ocp
 
 from fetal_jax import distributed, sharding
 from fetal_jax.errors import UserError
+from fetal_jax.places import absolute, in_bucket
 
 FOLDER = "checkpoints"
 DAMAGED = "damaged"
@@ -59,7 +60,7 @@ def manager(workdir: Path, keep: int = 1, failures: dict[int, float] | None = No
     """Orbax's manager of a run's `checkpoints/`; saves are asynchronous, and make `NewestAndBest` of those there."""
     policy = NewestAndBest(keep, {} if failures is None else failures)
     options = ocp.CheckpointManagerOptions(preservation_policy=policy, create=True)
-    return ocp.CheckpointManager((workdir / FOLDER).absolute(), options=options)
+    return ocp.CheckpointManager(absolute(workdir) / FOLDER, options=options)
 
 
 def save(to: ocp.CheckpointManager, step: int, state: Any, iterator: Any, meta: dict[str, Any]) -> None:
@@ -162,6 +163,8 @@ def _set_aside(source: ocp.CheckpointManager, step: int, error: UserError) -> No
     aside = source.directory.parent / DAMAGED
     if distributed.is_first():
         aside.mkdir(exist_ok=True)
+        if in_bucket(aside):  # which has no empty directories to move something into
+            (aside / "README").write_text("Checkpoints that could not be read.\n")
         taken = len([p for p in aside.iterdir() if p.name.split(".")[0] == str(step)])
         (source.directory / str(step)).rename(aside / (f"{step}.{taken}" if taken else str(step)))
         print(f"set aside in {aside}, going on from the checkpoint before: {error}", flush=True)

@@ -21,7 +21,7 @@ from fetal_jax import checkpoints, distributed, losses, model, plan, recipe, son
 from fetal_jax.bundle import BundleInfo
 from fetal_jax.data.decoded import decoded
 from fetal_jax.data.pipeline import training_batches
-from fetal_jax.data.source import Split, builder
+from fetal_jax.data.source import Split, splits
 from fetal_jax.errors import UserError
 from fetal_jax.inference import Predictor
 from fetal_jax.planes import GEOMETRIES
@@ -96,7 +96,7 @@ def train_step(
     step = state.step.astype(jnp.float32)
     decay = jnp.minimum(config.optim.ema, (1 + step) / (10 + step))
     ema = jax.tree.map(lambda e, p: decay.astype(e.dtype) * e + (1 - decay).astype(e.dtype) * p, state.ema, params)
-    good = jnp.isfinite(logs["loss"]) & jnp.isfinite(optax.global_norm(grads))
+    good = jnp.isfinite(logs["loss"]) & jnp.isfinite(optax.tree.norm(grads))
     new, old = (params, ema, opt_state), (state.params, state.ema, state.opt_state)
     kept = jax.tree.map(lambda n, o: jnp.where(good, n, o), new, old)
     return State(state.step + 1, *kept), logs | {"skipped": 1 - good.astype(jnp.int32)}
@@ -203,7 +203,7 @@ def run(config: Any, workdir: Path, profile: bool = False) -> None:
     # --- the data, and a directory that is this recipe's
     names = recipe.mixture(config)
     train_splits = [Split(name, "train", config.data.dir) for name in names]
-    have = [name for name in names if "validation" in builder(name, config.data.dir).info.splits]
+    have = [name for name in names if "validation" in splits(name, config.data.dir)]
     validation_splits = {name: Split(name, "validation", config.data.dir) for name in have}
     claim(workdir, config)
     sources = [decoded(split) for split in train_splits]
@@ -271,6 +271,7 @@ def run(config: Any, workdir: Path, profile: bool = False) -> None:
         stop = log.stopped and not last
         if step % config.checkpoint_every == 0 or validated or stop:
             log.flush()  # a run that goes on from here has this step's row
+            log.save()
             checkpoints.save(manager, step, state, iterator, meta | {"progress": progress.to_meta()})
         trace.after(step, state)
         bar.set_postfix(log.shown, refresh=False)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from tensorboardX import SummaryWriter
 
 from fetal_jax import distributed
+from fetal_jax.places import in_bucket
 
 Array = NDArray[Any]
 
@@ -67,6 +68,7 @@ class Log:
         self.shown: dict[str, str] = {}
         self.stopped = False  # whether some process was told to stop
         self._board: Any = None
+        self._unwritten = ""
         if distributed.is_first():
             rows = self._path.read_text().split("\n")[:-1] if self._path.exists() else []  # a kill may cut the last
             kept = [row for row in rows if json.loads(row)["step"] <= start]  # what came after is trained again
@@ -119,14 +121,25 @@ class Log:
         if not distributed.is_first():
             return
         finite = {name: value if np.isfinite(value) else None for name, value in row.items()}  # JSON has no NaN
-        with self._path.open("a") as f:
-            f.write(json.dumps({"step": step} | finite) + "\n")
+        self._unwritten += json.dumps({"step": step} | finite) + "\n"
+        if not in_bucket(self._path):
+            self.save()
         for name, value in row.items():
             self._board.add_scalar(name, value, step)
+
+    def save(self) -> None:
+        """Write the rows that a bucket has not been given yet: its files cannot be appended to, they are sent whole."""
+        if self._unwritten and in_bucket(self._path):
+            write_whole(self._path, self._path.read_text() + self._unwritten)
+        elif self._unwritten:
+            with self._path.open("a") as f:
+                f.write(self._unwritten)
+        self._unwritten = ""
 
     def close(self) -> None:
         """Write what is left."""
         self.flush()
+        self.save()
         if self._board:
             self._board.close()
 
@@ -160,6 +173,9 @@ class Trace:
 
 def write_whole(path: Path, text: str) -> None:
     """Replace a file so that a kill at any moment leaves the old one or the new one."""
+    if in_bucket(path):  # which takes a file whole or not at all
+        path.write_text(text)
+        return
     draft = path.with_name(path.name + ".draft")
     draft.write_text(text)
     os.replace(draft, path)

@@ -12,7 +12,7 @@ import pytest
 from tests.conftest import ROOT
 
 FLOORS = [
-    {"errors", "notice", "geometry", "planes"},
+    {"errors", "notice", "places", "geometry", "planes"},
     {"preprocess", "images", "biometry", "growth", "metrics", "bundle", "recipe"},
     {"reading"},
     {"inference"},

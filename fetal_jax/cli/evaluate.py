@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from etils import epath
 from tqdm import tqdm
 
 from fetal_jax import bundle, export, recipe, train
@@ -26,14 +27,14 @@ from fetal_jax.inference import Predictor
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--workdir", type=Path, action="append", help="a run: its newest checkpoint")
+    source.add_argument("--workdir", type=epath.Path, action="append", help="a run: its newest checkpoint")
     parser.add_argument("--best", action="store_true", help="of a run, the checkpoint that validated best")
     source.add_argument("--bundle", type=Path, action="append", help="several, as of the others: a table of all")
     source.add_argument("--predictions", type=Path, help="anybody's: a CSV of geometry or a folder of masks")
     source.add_argument("--compare", type=Path, nargs=2, metavar="DIR", help="two folders that evaluate wrote")
     parser.add_argument("--runtime", default="onnx", choices=["onnx", "onnx-half", "jax"], help="what runs a bundle")
     parser.add_argument("--dataset", action="append", help="default: the ones that it was trained on")
-    parser.add_argument("--data-dir", type=Path, help="default: the run's own, or runs/data")
+    parser.add_argument("--data-dir", help="default: the run's own, or runs/data")
     parser.add_argument("--split", default="test")
     parser.add_argument("--robustness", action="store_true", help="also measure changed frames: minutes")
     parser.add_argument(
@@ -41,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="first write 90 %% intervals, from the calibration split, into --bundle",
     )
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--out", type=epath.Path, required=True)
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Network:
     name: str
     predictor: Predictor
     training: dict[str, Any]  # as a bundle says it
-    data_dir: Path
+    data_dir: str
     flags: str  # of the command that opens it again
 
     @property
@@ -106,17 +107,12 @@ def _open(path: Path, args: argparse.Namespace) -> Network:
     if args.workdir:
         config, params, step, meta = export.load_run(path, args.best)
         training = {**meta, "steps": step, "recipe": recipe.portable(config)}
-        data_dir = args.data_dir or Path(config.data.dir)
-        return Network(
-            f"{path}",
-            train.live_predictor(config, params),
-            training,
-            data_dir,
-            f"--workdir={path}{' --best' * args.best}",
-        )
+        data_dir = args.data_dir or config.data.dir
+        flags = f"--workdir={path}" + " --best" * args.best
+        return Network(f"{path}", train.live_predictor(config, params), training, data_dir, flags)
     predictor = Predictor.from_bundle(path, args.runtime)
     flags = f"--bundle={path} --runtime={args.runtime}"
-    return Network(f"{path}", predictor, predictor.info.training, args.data_dir or Path("runs/data"), flags)
+    return Network(f"{path}", predictor, predictor.info.training, args.data_dir or "runs/data", flags)
 
 
 def _evaluate(network: Network, dataset: str, split: str, out: Path, with_robustness: bool) -> dict[str, Any]:
@@ -172,7 +168,7 @@ def _calibrate(args: argparse.Namespace) -> None:
     tables: dict[str, dict[str, Any]] = {}
     for dataset in args.dataset or trained_on(trained):
         refuse_other_split(trained, dataset, "calibration")
-        frames = Split(dataset, "calibration", args.data_dir or Path("runs/data"))
+        frames = Split(dataset, "calibration", args.data_dir or "runs/data")
         own = list(tqdm(evaluate_frames(predictor, frames), total=len(frames), unit="frame"))
         tables = interval_tables(own, frames.fingerprint) | tables
         rows += own
@@ -189,7 +185,7 @@ def _run_predictions(args: argparse.Namespace) -> None:
     if args.robustness:
         raise UserError("--robustness changes frames and measures them again: it needs --bundle or --workdir")
     (dataset,) = args.dataset
-    frames = Split(dataset, args.split, args.data_dir or Path("runs/data"))
+    frames = Split(dataset, args.split, args.data_dir or "runs/data")
     rows = list(evaluate_predictions(args.predictions, frames))
     summary = summarise(rows)
     given = f"--predictions={args.predictions} --dataset={dataset} --split={args.split}"

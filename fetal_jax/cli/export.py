@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from etils import epath
+
 from fetal_jax import bundle, export
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--workdir", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True, help="the bundle's directory")
+    parser.add_argument("--workdir", type=epath.Path, required=True)
+    parser.add_argument("--out", type=epath.Path, required=True, help="the bundle's directory")
     parser.add_argument("--best", action="store_true", help="the checkpoint that validated best, not the newest")
     parser.add_argument("--onnx", action="store_true", help="also write model.onnx, which measure runs")
     parser.add_argument("--half", action="store_true", help="also write model.half.onnx, of half the size")
@@ -20,5 +22,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, overrides: list[str]) -> None:
     """Write the bundle and say what it holds."""
     export.write_bundle(args.workdir, args.out, args.onnx, args.half, args.metrics, args.best)
-    sizes = [f"{name} {(args.out / name).stat().st_size / 1e6:.1f} MB" for name in bundle.read(args.out).files]
+    sizes = [f"{name} {len((args.out / name).read_bytes()) / 1e6:.1f} MB" for name in bundle.read(args.out).files]
     print(f"{args.out}: {', '.join(sizes)}")

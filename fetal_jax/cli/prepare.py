@@ -17,6 +17,7 @@ from fetal_jax.data.decoded import decoded
 from fetal_jax.data.source import Split, builder
 from fetal_jax.errors import UserError
 from fetal_jax.images import write_png
+from fetal_jax.places import in_bucket
 
 LISTED = 50  # of what is missing; 12,358 of 12,400 frames may be
 
@@ -28,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "folder/NAME: your own frames under a name of yours",
     )
     parser.add_argument("--manual-dir", type=Path, help="the data set's own folder, where it is not drawn")
-    parser.add_argument("--data-dir", type=Path, default=Path("runs/data"))
+    parser.add_argument("--data-dir", default="runs/data")
     parser.add_argument("--contact-sheet", type=Path, metavar="FILE.png", help="draw examples with their geometry")
     parser.add_argument("--allow-partial", action="store_true", help="build a set of which only a part is there")
 
@@ -39,6 +40,8 @@ def run(args: argparse.Namespace, overrides: list[str]) -> None:
     needed = base in ("folder", "hc18") or args.manual_dir
     if needed and not (args.manual_dir and args.manual_dir.is_dir() and any(args.manual_dir.iterdir())):
         raise UserError(f"{args.manual_dir or args.name}: give the data set's folder with --manual-dir")
+    if in_bucket(args.data_dir):
+        raise UserError(f"{args.data_dir}: prepare on disk, then copy: gcloud storage cp -r DIR/{base} {args.data_dir}")
     if args.contact_sheet and (args.contact_sheet.suffix != ".png" or not args.contact_sheet.parent.is_dir()):
         raise UserError(f"{args.contact_sheet}: give --contact-sheet a .png file in a folder that is there")
     options = {"allow_partial": args.allow_partial} if base != "fetal_phantom" else {}

@@ -10,14 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import jax
+from etils import epath
 
 from fetal_jax import cpu, distributed, recipe, train
 from fetal_jax.errors import UserError
+from fetal_jax.places import in_bucket
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", required=True, help="a recipe, such as configs/hc18.py")
-    parser.add_argument("--workdir", type=Path, required=True)
+    parser.add_argument("--workdir", type=epath.Path, required=True, help="on disk or in a bucket (gs://)")
     parser.add_argument("--profile", action="store_true", help="also write a trace of a few steps, for Perfetto")
     several = parser.add_argument_group("several processes", "found by themselves on Cloud TPU, GKE and SLURM")
     several.add_argument("--coordinator", metavar="HOST:PORT", help="of process 0; or FETAL_COORDINATOR")
@@ -50,6 +52,8 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
 def train_recipe(path: str, workdir: Path, overrides: list[str], profile: bool = False) -> None:
     """Train the recipe of a file with overrides."""
     config = recipe.load(path, overrides)
+    if profile and in_bucket(workdir):
+        raise UserError(f"--profile writes to a disk: give it a --workdir other than {workdir}")
     if config.model.dtype == "float64":
         jax.config.update("jax_enable_x64", True)
     if not jax.distributed.is_initialized():

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import os
+import shutil
+import uuid
+import zlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,10 +15,12 @@ from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
+from etils import epath
 from numpy.typing import NDArray
 
 from fetal_jax.errors import UserError
 from fetal_jax.geometry import Ellipse, Shaft
+from fetal_jax.places import in_bucket
 from fetal_jax.planes import GEOMETRIES, PLANES
 
 Array = NDArray[Any]
@@ -53,11 +59,54 @@ def builder(name: str, data_dir: str | Path, **options: Any) -> Any:
     return cls(data_dir=str(data_dir), file_format="array_record", config=config or None, **options)
 
 
+def on_disk(name: str, data_dir: str | Path) -> str | Path:
+    """Where this host has a data set on disk: `data_dir`, or a copy of what lies in a bucket (`gs://`).
+
+    Frames are read at random and mapped into memory: a bucket is no place for that. The copy is made once, under
+    `$XDG_CACHE_HOME/fetal_jax` (`~/.cache`), and again where the data set has changed. Several processes may ask.
+
+    Raises:
+      UserError: the bucket holds no such data set, or it cannot be copied.
+    """
+    if not in_bucket(data_dir):
+        return data_dir
+    cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "fetal_jax"
+    place = Path(builder(name, cache).data_dir).relative_to(cache)  # name, configuration, version
+    there = epath.Path(data_dir) / place
+    try:
+        info = (there / "dataset_info.json").read_bytes()
+    except FileNotFoundError:
+        raise UserError(f"{name} is not in {data_dir}: prepare it on disk and copy its data directory there") from None
+    here = cache / f"{zlib.crc32(str(data_dir).encode() + info):08x}"
+    if not (here / place).is_dir():
+        unfinished = here / f"{uuid.uuid4().hex}"
+        try:
+            unfinished.mkdir(parents=True)
+            for file in there.iterdir():
+                if not file.is_dir():
+                    file.copy(unfinished / file.name)
+            (here / place).parent.mkdir(parents=True, exist_ok=True)
+            unfinished.rename(here / place)
+        except OSError as e:
+            if not (here / place).is_dir():  # else another process was faster
+                raise UserError(
+                    f"{there} cannot be copied to {here} ({e.strerror or e}): make room, or set XDG_CACHE_HOME"
+                ) from None
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+    return here
+
+
+def splits(name: str, data_dir: str | Path) -> tuple[str, ...]:
+    """The splits that a data set was prepared with; none where it was not."""
+    return tuple(builder(name, on_disk(name, data_dir)).info.splits)
+
+
 class Split:
-    """Random access to the frames of one split."""
+    """Random access to the frames of one split, in a directory or a bucket."""
 
     def __init__(self, name: str, split: str, data_dir: str | Path):
-        made = builder(name, data_dir)
+        made = builder(name, on_disk(name, data_dir))
         try:
             splits = made.info.splits
             if not splits or not Path(made.data_dir).is_dir():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -33,10 +34,11 @@ def write(
     told = {"title": title, "command": command, "data": frames.fingerprint}
     (out / METRICS).write_text(json.dumps(summary | told, indent=2) + "\n")
     (out / REPORT).write_text(render(title, summary, rows, frames, command, training))
-    with (out / FRAMES).open("w", newline="") as f:
-        writer = csv.DictWriter(f, COLUMNS, extrasaction="ignore")
-        writer.writeheader()
-        writer.writerows(map(_cells, rows))
+    table = io.StringIO(newline="")
+    writer = csv.DictWriter(table, COLUMNS, extrasaction="ignore")
+    writer.writeheader()
+    writer.writerows(map(_cells, rows))
+    (out / FRAMES).write_text(table.getvalue())
 
 
 def _cells(row: Row) -> dict[str, Any]:

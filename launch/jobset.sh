@@ -1,0 +1,78 @@
+#!/usr/bin/env bash
+# Train on Kubernetes (GKE): fill launch/jobset.yaml in and apply it.
+set -euo pipefail
+
+usage() {
+    cat <<'END'
+launch/jobset.sh --name=NAME --image=IMAGE (--tpu=TYPE:TOPOLOGY | --gpus=N [--hosts=N]) [OPTIONS] -- --config=RECIPE --workdir=gs://... [--config.KEY=VALUE ...]
+
+Fills launch/jobset.yaml in and applies it: `fetal-jax train` with the arguments after `--`, one process a host, as a
+JobSet that is started again when it is preempted or loses a host, and not when the program itself gave up.
+
+  --image=IMAGE            built from launch/Dockerfile
+  --tpu=TYPE:TOPOLOGY      a slice, 4 chips a host: v5e:2x4, v5e:16x16, v6e:4x4 ...
+  --gpus=N --hosts=N       GPUs a host, and hosts (default 1)
+  --service-account=NAME   that may write to the bucket; default `default`
+  --dry-run                print the filled file and the command
+
+Needs: kubectl, a cluster with the JobSet controller.
+END
+}
+
+name='' image='' tpu='' gpus='' hosts=1 account=default dry=''
+while [[ $# -gt 0 ]]; do
+    case $1 in
+        --name=*) name=${1#*=} ;;
+        --image=*) image=${1#*=} ;;
+        --tpu=*) tpu=${1#*=} ;;
+        --gpus=*) gpus=${1#*=} ;;
+        --hosts=*) hosts=${1#*=} ;;
+        --service-account=*) account=${1#*=} ;;
+        --dry-run) dry=1 ;;
+        --help | -h) usage; exit ;;
+        --) shift; break ;;
+        *) echo "launch/jobset.sh does not know $1: see --help" >&2; exit 2 ;;
+    esac
+    shift
+done
+[[ $name && $image && ($tpu || $gpus) && ! ($tpu && $gpus) && $# -gt 0 ]] || { usage >&2; exit 2; }
+
+if [[ $tpu ]]; then
+    if [[ ! $tpu =~ ^(v5e|v6e):([0-9]+)x([0-9]+)$ ]]; then
+        echo "launch/jobset.sh: --tpu=$tpu: give v5e or v6e with a topology, such as v5e:4x4" >&2
+        exit 2
+    fi
+    declare -A accelerators=([v5e]="tpu-v5-lite-podslice" [v6e]="tpu-v6e-slice")
+    chips=$((BASH_REMATCH[2] * BASH_REMATCH[3])) accelerator=${accelerators[${BASH_REMATCH[1]}]}
+    resource=google.com/tpu count=$((chips < 4 ? chips : 4)) hosts=$(((chips + 3) / 4)) platform=tpu
+    selector="{cloud.google.com/gke-tpu-accelerator: $accelerator, cloud.google.com/gke-tpu-topology: ${tpu#*:}}"
+    annotations='{alpha.jobset.sigs.k8s.io/exclusive-topology: cloud.google.com/gke-nodepool}' # a slice to itself
+else
+    resource=nvidia.com/gpu count=$gpus platform=cuda selector='{}' annotations='{}'
+fi
+
+quoted() { # YAML takes JSON's strings
+    local text=${1//\\/\\\\}
+    printf '"%s"' "${text//\"/\\\"}"
+}
+arguments=[\"train\"
+for argument in "$@"; do arguments+=", $(quoted "$argument")"; done
+
+filled=$(<"$(dirname "$0")/jobset.yaml")
+fill() { filled=${filled//"<$1>"/"$2"}; }
+fill NAME "$name"
+fill IMAGE "$(quoted "$image")"
+fill HOSTS "$hosts"
+fill RESOURCE "$resource"
+fill COUNT "$count"
+fill PLATFORM "$platform"
+fill SELECTOR "$selector"
+fill ANNOTATIONS "$annotations"
+fill ACCOUNT "$account"
+fill ARGUMENTS "$arguments]"
+
+if [[ $dry ]]; then
+    printf '%s\n# filled in, this goes to:\n# + kubectl apply -f -\n' "$filled"
+else
+    kubectl apply -f - <<<"$filled"
+fi

@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# What every worker of a Cloud TPU slice runs at boot, as root: install the code, train, leave log and exit code on the
+# bucket.   tpu_worker.sh gs://BUCKET/RUN --config=RECIPE ...   (launch/cloud_tpu.sh sends it)
+set -euo pipefail
+
+run=$1
+shift
+home=${FETAL_HOME:-/opt/fetal_jax}
+attributes=http://metadata.google.internal/computeMetadata/v1/instance/attributes
+mkdir -p "$home"
+cd "$home"
+export HOME=$home PATH=$home/.venv/bin:$home/.local/bin:$PATH
+
+worker=$(curl -fsS -H 'Metadata-Flavor: Google' "$attributes/agent-worker-number")
+log=worker-$worker-$(date -u +%Y%m%dT%H%M%S).log # a slice that came back has logs of its own
+exec >"$log" 2>&1
+keep_log() { gcloud storage cp --quiet "$log" "$run/logs/$log" || true; } >/dev/null 2>&1
+while sleep 60; do keep_log; done &
+trap 'kill %1; keep_log' EXIT
+
+gcloud storage cp "$run/code.tar.gz" .
+rm -rf code && mkdir code
+tar -xzf code.tar.gz -C code
+PIP_BREAK_SYSTEM_PACKAGES=1 python3 -m pip install --quiet --user uv # the image's Python may be too old for us
+uv venv --quiet --clear --python=3.12 .venv
+uv pip install --quiet --constraint=code/constraints.txt './code[tpu,bucket]'
+
+# 0: done; 1, 2: it would end the same again. 75: told to stop. What is killed or aborts has lost a peer: three times.
+lost=0
+cd code
+while true; do
+    code=0
+    fetal-jax train --workdir="$run/train" "$@" &
+    echo "$!" >../pid
+    wait "$!" || code=$?
+    echo "fetal-jax train: exit code $code"
+    [[ $code == 75 ]] && continue
+    [[ $code -gt 2 && $((lost += 1)) -le 3 ]] && continue
+    break
+done
+cd ..
+if [[ $worker == 0 ]]; then
+    keep_log
+    echo "$code" >exit_code
+    gcloud storage cp exit_code "$run/exit_code"
+fi

@@ -1,0 +1,310 @@
+"""The launch files: what they would do, that exit code 75 starts a run again, that Kubernetes would take the file."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+
+import jsonschema
+import kubernetes_validate
+import pytest
+import yaml
+
+from tests.conftest import ROOT
+
+LAUNCH = ROOT / "launch"
+RUN = ["--config=configs/unified.py", "--workdir=gs://bucket/run", "--config.data.name=a=1, b=1"]
+QUOTED = r"--config.data.name=a=1\,\ b=1"
+
+JOBSET = {  # of jobset.x-k8s.io/v1alpha2, what we use; the Job inside is checked by Kubernetes' own schema
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["apiVersion", "kind", "metadata", "spec"],
+    "properties": {
+        "apiVersion": {"const": "jobset.x-k8s.io/v1alpha2"},
+        "kind": {"const": "JobSet"},
+        "metadata": {
+            "type": "object",
+            "properties": {
+                "name": {"type": "string", "pattern": "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"},
+                "annotations": {"type": "object", "additionalProperties": {"type": "string"}},
+            },
+        },
+        "spec": {
+            "type": "object",
+            "additionalProperties": False,
+            "properties": {
+                "failurePolicy": {
+                    "type": "object",
+                    "additionalProperties": False,
+                    "properties": {
+                        "maxRestarts": {"type": "integer", "minimum": 0},
+                        "restartStrategy": {"enum": ["Recreate", "BlockingRecreate", "InPlaceRestart"]},
+                        "rules": {
+                            "type": "array",
+                            "items": {
+                                "type": "object",
+                                "additionalProperties": False,
+                                "required": ["name", "action"],
+                                "properties": {
+                                    "name": {"pattern": "^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$"},
+                                    "action": {
+                                        "enum": ["FailJobSet", "RestartJobSet", "RestartJobSetAndIgnoreMaxRestarts"]
+                                    },
+                                    "onJobFailureReasons": {"type": "array", "items": {"type": "string"}},
+                                    "targetReplicatedJobs": {"type": "array", "items": {"type": "string"}},
+                                },
+                            },
+                        },
+                    },
+                },
+                "replicatedJobs": {
+                    "type": "array",
+                    "minItems": 1,
+                    "items": {
+                        "type": "object",
+                        "additionalProperties": False,
+                        "required": ["name", "template"],
+                        "properties": {
+                            "name": {"type": "string"},
+                            "replicas": {"type": "integer"},
+                            "template": {"type": "object", "required": ["spec"]},
+                        },
+                    },
+                },
+            },
+        },
+    },
+}
+
+
+@pytest.fixture
+def programs(tmp_path):
+    """A folder first on PATH; `programs(name, script)` puts a program there that also notes its calls in `calls`."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+
+    def put(name, script):
+        path = folder / name
+        path.write_text(f'#!/usr/bin/env bash\nprintf "%s\\n" "{name} $*" >>"{tmp_path}/calls"\n{script}\n')
+        path.chmod(0o755)
+
+    return put
+
+
+@pytest.fixture
+def launch(tmp_path):
+    """Start a launch file with its arguments; the code it ends with, what it printed, what it called."""
+
+    def run(name, *args, code=0, **environment):
+        env = {"PATH": f"{tmp_path}/bin:{os.environ['PATH']}", "HOME": str(tmp_path)} | environment
+        done = subprocess.run([LAUNCH / name, *args], env=env, capture_output=True, text=True, timeout=60, cwd=tmp_path)
+        assert done.returncode == code, done.stderr
+        calls = tmp_path / "calls"
+        return done.stdout + done.stderr, calls.read_text().splitlines() if calls.exists() else []
+
+    return run
+
+
+def ends_with(*codes):
+    """A program that ends with each of these codes in turn."""
+    count = "n=$(cat count 2>/dev/null || echo 0); echo $((n + 1)) >count"
+    return f'{count}; codes=({" ".join(map(str, codes))}); exit "${{codes[n]}}"'
+
+
+# ------------------------------------------------------------------------------------------------ what would be done
+
+CALLS = {
+    "gpus.sh": RUN,
+    "slurm.sh": RUN,
+    "cloud_tpu.sh": ["--name=n", "--zone=z", "--type=v6e-16", "--run=gs://bucket/run", "--spot", "--", *RUN[::2]],
+    "jobset.sh": ["--name=n", "--image=i", "--gpus=8", "--hosts=2", "--", *RUN],
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_dry_run_prints_the_commands_and_runs_none(name, launch, programs):
+    for program in ("fetal-jax", "srun", "sbatch", "scontrol", "gcloud", "kubectl"):
+        programs(program, "exit 1")
+    text, calls = launch(name, "--dry-run", *CALLS[name])
+    assert not calls
+    assert ("--config.data.name=a=1, b=1" if name == "jobset.sh" else QUOTED) in text
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_help_is_given_and_an_empty_call_refused(name, launch):
+    assert f"launch/{name}" in launch(name, "--help")[0]
+    assert f"launch/{name}" in launch(name, code=2)[0]
+
+
+def test_dry_run_of_slurm_shows_what_is_asked_for(launch):
+    text, _ = launch("slurm.sh", "--dry-run", *RUN)
+    assert "#SBATCH --requeue" in text
+    assert f"srun --gpu-bind=none --kill-on-bad-exit=0 --wait=300 fetal-jax train {RUN[0]} {RUN[1]} {QUOTED}" in text
+    assert 'scontrol requeue "$SLURM_JOB_ID"' in text
+
+
+def test_dry_run_of_cloud_tpu_shows_every_command_and_the_workers_script(launch):
+    text, _ = launch("cloud_tpu.sh", "--dry-run", *CALLS["cloud_tpu.sh"])
+    create = next(line for line in text.splitlines() if "queued-resources create" in line)
+    for part in ("--accelerator-type=v6e-16", "--runtime-version=v2-alpha-tpuv6e", "--spot", "startup-script="):
+        assert part in create
+    assert f"set -- gs://bucket/run --config=configs/unified.py {QUOTED}" in text
+    assert (LAUNCH / "tpu_worker.sh").read_text() in text
+    assert text.index("SUSPENDED") < text.index("queued-resources delete")
+
+
+# --------------------------------------------------------------------------------------------------- starting again
+
+
+def test_gpus_starts_again_on_75_alone(launch, programs):
+    programs("fetal-jax", ends_with(75, 75, 0))
+    _, calls = launch("gpus.sh", *RUN)
+    assert calls == ["fetal-jax train " + " ".join(RUN)] * 3
+
+
+@pytest.mark.parametrize("code", [1, 2, 137])
+def test_gpus_ends_with_any_other_code(code, launch, programs):
+    programs("fetal-jax", ends_with(75, code, 0))
+    assert len(launch("gpus.sh", *RUN, code=code)[1]) == 2
+
+
+def test_gpus_passes_sigterm_on_and_starts_nothing_again(tmp_path, programs):
+    programs("fetal-jax", 'trap "sleep 0.2; exit 75" TERM; touch started; while true; do sleep 0.05; done')
+    env = {"PATH": f"{tmp_path}/bin:{os.environ['PATH']}"}
+    with subprocess.Popen([LAUNCH / "gpus.sh", *RUN], env=env, cwd=tmp_path) as script:
+        for _ in range(400):
+            if (tmp_path / "started").exists():
+                break
+            time.sleep(0.05)
+        script.send_signal(signal.SIGTERM)
+        assert script.wait(timeout=20) == 75
+    assert len((tmp_path / "calls").read_text().splitlines()) == 1
+
+
+@pytest.mark.parametrize(("codes", "last"), [((75, 75, 0), 0), ((75, 1), 1)])
+def test_slurm_puts_the_job_back_into_the_queue_on_75_alone(codes, last, launch, programs, tmp_path):
+    programs("fetal-jax", ends_with(*codes))
+    programs("srun", 'while [[ $1 == --* ]]; do shift; done; exec "$@"')
+    programs("scontrol", "")
+    for attempt, code in enumerate(codes, 1):  # what SLURM does with a requeued job
+        _, calls = launch("slurm.sh", *RUN, code=code, SLURM_JOB_ID="7")
+        assert calls.count("scontrol requeue 7") == min(attempt, codes.count(75))
+    assert code == last
+    assert calls.count("fetal-jax train " + " ".join(RUN)) == len(codes)
+
+
+def test_slurm_refuses_to_run_outside_of_a_job(launch):
+    assert "submit it: sbatch" in launch("slurm.sh", *RUN, code=2)[0]
+
+
+def test_cloud_tpu_asks_again_after_a_preemption_and_gives_the_slice_back(launch, programs, tmp_path):
+    """States, one a look: not there; active, suspended: another is made; active; then the run's exit code is there."""
+    programs(
+        "gcloud",
+        r"""case "$*" in
+  *describe*)
+    echo look >>looks
+    case $(wc -l <looks) in 1) exit 1 ;; 3) echo SUSPENDED ;; *) echo ACTIVE ;; esac ;;
+  *"storage cat"*) [[ $(cat looks | wc -l) -ge 5 ]] && echo 0 ;;
+  *"storage rm"*) exit 1 ;;
+esac""",
+    )
+    programs("git", "")
+    args = ["--name=n", "--zone=z", "--type=v5litepod-16", "--run=gs://bucket/run", "--poll=0", "--", *RUN[::2]]
+    _, calls = launch("cloud_tpu.sh", *args)
+    made = [line.split()[4] for line in calls if "queued-resources" in line and "describe" not in line]
+    assert made == ["create", "delete", "create", "delete"]
+    assert sum("storage cp" in line for line in calls) == 1
+
+
+def test_cloud_tpu_ends_with_the_runs_code_and_gives_the_slice_back(launch, programs):
+    programs("gcloud", '[[ $* == *"storage cat"* ]] && echo 2; [[ $* == *describe* ]] && echo ACTIVE; true')
+    args = ["--name=n", "--zone=z", "--type=v5litepod-16", "--run=gs://bucket/run", "--poll=0", "--", *RUN[::2]]
+    _, calls = launch("cloud_tpu.sh", *args, code=2)
+    assert "queued-resources delete n --zone=z --force" in calls[-1]
+
+
+@pytest.mark.parametrize(
+    ("codes", "last"), [((75, 75, 0), "0"), ((75, 2), "2"), ((134, 75, 0), "0"), ((134, 137, 134, 134), "134")]
+)
+def test_tpu_worker_trains_until_it_is_over_and_says_so_on_the_bucket(codes, last, launch, programs, tmp_path):
+    programs("fetal-jax", "cd ..\n" + ends_with(*codes))
+    programs("curl", "echo 0")
+    programs("gcloud", f'[[ $4 == gs://bucket/run/exit_code ]] && cp exit_code "{tmp_path}/told"; true')
+    for program in ("tar", "uv", "python3"):
+        programs(program, "")
+    _, calls = launch("tpu_worker.sh", "gs://bucket/run", *RUN[::2], FETAL_HOME=str(tmp_path / "home"))
+    trained = [line for line in calls if line.startswith("fetal-jax")]
+    assert trained == [f"fetal-jax train --workdir=gs://bucket/run/train {RUN[0]} {RUN[2]}"] * len(codes)
+    assert (tmp_path / "told").read_text() == last + "\n"
+    assert any("gs://bucket/run/logs/worker-0-" in line for line in calls)
+
+
+# -------------------------------------------------------------------------------------------------------- Kubernetes
+
+
+def filled(launch, *options):
+    """The file as Kubernetes gets it."""
+    text, _ = launch("jobset.sh", "--dry-run", "--name=heads", "--image=here/fetal:1", *options, "--", *RUN)
+    return yaml.safe_load(text)
+
+
+def check(jobset):
+    jsonschema.validate(jobset, JOBSET)
+    for replicated in jobset["spec"]["replicatedJobs"]:
+        job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "x"}} | replicated["template"]
+        kubernetes_validate.validate(job, "1.30", strict=True)
+
+
+@pytest.mark.parametrize(
+    ("options", "hosts", "resource"),
+    [
+        (["--tpu=v5e:16x16"], 64, ("google.com/tpu", 4)),
+        (["--tpu=v6e:1x1"], 1, ("google.com/tpu", 1)),
+        (["--gpus=8", "--hosts=2"], 2, ("nvidia.com/gpu", 8)),
+    ],
+)
+def test_the_filled_jobset_is_valid_and_asks_for_the_hosts(options, hosts, resource, launch):
+    jobset = filled(launch, *options)
+    check(jobset)
+    job = jobset["spec"]["replicatedJobs"][0]["template"]["spec"]
+    container = job["template"]["spec"]["containers"][0]
+    assert (job["parallelism"], job["completions"]) == (hosts, hosts)
+    assert container["resources"]["limits"] == dict([resource])
+    assert container["args"] == ["train", *RUN]
+    assert {"name": "FETAL_PROCESSES", "value": str(hosts)} in container["env"]
+
+
+def test_a_jobset_with_a_wrong_key_or_type_is_refused(launch):
+    for path, value in [
+        (("spec", "failurePolicy", "maxRestart"), 3),
+        (("spec", "replicatedJobs", 0, "template", "spec", "backoffLimit"), "none"),
+        (("spec", "replicatedJobs", 0, "template", "spec", "template", "spec", "container"), []),
+    ]:
+        jobset = filled(launch, "--tpu=v5e:2x4")
+        at = jobset
+        for key in path[:-1]:
+            at = at[key]
+        at[path[-1]] = value
+        with pytest.raises((jsonschema.ValidationError, kubernetes_validate.ValidationError)):
+            check(jobset)
+
+
+def test_the_jobset_starts_again_on_all_codes_but_those_of_the_programs_own_refusals(launch):
+    spec = filled(launch, "--tpu=v5e:2x4")["spec"]
+    (rule,) = spec["replicatedJobs"][0]["template"]["spec"]["podFailurePolicy"]["rules"]
+    assert rule["action"] == "FailJob"
+    assert rule["onExitCodes"]["values"] == [1, 2]
+    (policy,) = spec["failurePolicy"]["rules"]
+    assert (policy["action"], policy["onJobFailureReasons"]) == ("FailJobSet", ["PodFailurePolicy"])
+    assert spec["failurePolicy"]["maxRestarts"] > 0
+
+
+def test_the_jobset_goes_to_kubectl(launch, programs, tmp_path):
+    programs("kubectl", f'cat >"{tmp_path}/applied"')
+    _, calls = launch("jobset.sh", *CALLS["jobset.sh"])
+    assert calls == ["kubectl apply -f -"]
+    check(yaml.safe_load((tmp_path / "applied").read_text()))
