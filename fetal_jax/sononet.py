@@ -83,14 +83,14 @@ def read(path: Path) -> list[Layer]:
     return layers
 
 
-def first_stage(layers: list[Layer], x: jax.Array) -> jax.Array:
+def first_stage(layers: list[Layer], x: Any) -> jax.Array:
     """What SonoNet's two first convolutions and its first pooling make of standardised frames (B, H, W, 1)."""
     for kernel, bias in layers[:2]:
         x = jax.nn.relu(_convolve(255 * x if x.shape[-1] == 1 else x, kernel, bias))
     return ops.max_pool2(x)
 
 
-def stem_stage(stem: Any, x: jax.Array) -> jax.Array:
+def stem_stage(stem: Any, x: Any) -> jax.Array:
     """What a stem's two convolutions make of them."""
     x = ops.space_to_depth(x, 2)
     for name in ("conv0", "conv1"):

@@ -124,7 +124,7 @@ def initial_state(network: Any, tx: optax.GradientTransformation, config: Any) -
     return State(jnp.zeros((), jnp.int32), params, params, tx.init(params))
 
 
-def started(state: State, abstract: State, params: Any) -> State:
+def started(state: Any, abstract: Any, params: Any) -> Any:
     """A state that starts from these parameters; those that the tree lacks stay as they are."""
     like = {name: abstract.params[name] for name in params}
     return state.replace(params=state.params | spread(params, like), ema=state.ema | spread(params, like))
