@@ -1,8 +1,10 @@
-"""One network for heads, abdomens and femurs: HC18's heads and drawn frames, half and half.
+"""One network for heads, abdomens and femurs: HC18's heads, drawn frames, the example frames of SonoNet's authors.
 
-fetal-jax prepare hc18/benchmark --manual-dir DIR
-fetal-jax prepare fetal_phantom/large
-fetal-jax train --config=configs/unified.py --workdir=runs/unified      50 minutes on two CPU cores
+make unified HC18=DIR EXAMPLES=DIR      70 minutes on two quiet CPU cores, `configs/phantom.py` before it included
+
+It starts from a network that has seen phantoms alone (`config.init.bundle`). EXAMPLES are the thirteen example frames of
+the repository baumgach/SonoNet-weights (Apache-2.0), with configs/sononet_examples.csv as their table: the only real
+frames that are no heads.
 """
 
 from fetal_jax.recipe import OTHER_MACHINES, defaults
