@@ -2,9 +2,9 @@
 
 make unified HC18=DIR EXAMPLES=DIR      70 minutes on two quiet CPU cores, `configs/phantom.py` before it included
 
-It starts from a network that has seen phantoms alone (`config.init.bundle`). EXAMPLES are the thirteen example frames of
-the repository baumgach/SonoNet-weights (Apache-2.0), with configs/sononet_examples.csv as their table: the only real
-frames that are no heads.
+It starts from a network that has seen phantoms alone (`config.init.bundle`). EXAMPLES are the thirteen example frames
+of the repository baumgach/SonoNet-weights (Apache-2.0), with configs/sononet_examples.csv as their table: the only
+real frames that are no heads.
 """
 
 from fetal_jax.recipe import OTHER_MACHINES, defaults

@@ -64,8 +64,8 @@ def defaults() -> ml_collections.ConfigDict:
             "flip_average": True,  # predictions are averaged with those of the mirrored frame
             # name: one, or a mixture by weight: "hc18/benchmark=3, fetal_phantom/large=1"
             # workers: processes; 0: threads of this one
-            # unclassed: data sets that give no class term where they are mixed in. Where all real frames are heads, a real
-            # look says "head"
+            # unclassed: data sets that give no class term where they are mixed in. Where all real frames are heads,
+            # a real look says "head"
             "data": {"dir": "runs/data", "name": "fetal_phantom", "workers": 0, "unclassed": ()},
             "augment": {
                 "rotate_degrees": 20.0,
