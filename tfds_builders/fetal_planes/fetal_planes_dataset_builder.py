@@ -91,8 +91,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 def source(dl_manager: Any, registered: bool) -> Path:
     """The folder given with `--manual-dir`, else the archive, downloaded and unpacked.
 
-    TFDS checks the archive's size and SHA-256 where `checksums.tsv` registers them, which the caller says; the
-    archive's own checksums of its members are always checked.
+    TFDS checks the archive's size and SHA-256 where `checksums.tsv` registers them (`registered`); what the archive
+    says of its members is always checked.
 
     Raises:
       UserError: it cannot be downloaded, or is damaged.

@@ -160,8 +160,7 @@ def _shape(entry: dict[str, str], at: str) -> Ellipse | Shaft | None:
         width = _number(entry["width"], "width", at) if entry.get("width") else math.nan
         if values[:2] == values[2:] or width <= 0:
             raise UserError(f"{at}: the two ends are equal or the width is {width:g}: mend the row")
-        x1, y1, x2, y2 = values
-        return Shaft(x1, y1, x2, y2, width)
+        return Shaft.from_ends([values[:2], values[2:]], width)
     cx, cy, a, b, theta = values
     if min(a, b) <= 0:
         raise UserError(f"{at}: the semi-axes are {a:g} and {b:g}; they must be above 0")
