@@ -54,7 +54,7 @@ def train_recipe(path: str, workdir: Path, overrides: list[str], profile: bool =
         jax.config.update("jax_enable_x64", True)
     if not jax.distributed.is_initialized():
         _use_all_cores(config)
-    if not jax.config.jax_compilation_cache_dir:
+    if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):  # else many short runs share one
         jax.config.update("jax_compilation_cache_dir", str(workdir.absolute() / "jax_cache"))
     try:
         train.run(config, workdir, profile)
