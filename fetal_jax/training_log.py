@@ -157,7 +157,7 @@ class Trace:
             jax.block_until_ready(state)
             jax.profiler.start_trace(str(self._folder), create_perfetto_trace=True)
             self._running = True
-        elif step == self._end:
+        elif step == self._end and self._running:
             jax.block_until_ready(state)
             self.close()
 

@@ -127,6 +127,7 @@ def test_twenty_steps_in_float64_do_not_depend_on_the_mesh():
             assert apart(due, state) < 1e-9, (data, fsdp)
 
 
+@pytest.mark.slow
 def test_twenty_losses_in_float32_do_not_depend_on_the_mesh():
     config = small("float32", 20)
     _, due = trained(alone(), config)
