@@ -109,12 +109,6 @@ def error_summary(errors: ArrayLike) -> dict[str, float | int]:
     }
 
 
-def recall(true: list[str], predicted: list[str]) -> dict[str, float]:
-    """Share of each true class that is named as such."""
-    pairs = list(zip(true, predicted, strict=True))
-    return {c: float(np.mean([p == c for t, p in pairs if t == c])) for c in sorted(set(true))}
-
-
 def accuracy(true: list[str], predicted: list[str]) -> float:
     """Share of all frames whose class is named right; NaN of none."""
     return float(np.mean([t == p for t, p in zip(true, predicted, strict=True)])) if true else float("nan")

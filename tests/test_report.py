@@ -164,7 +164,7 @@ def test_the_matrix_has_a_row_a_network_and_says_what_is_not_in_it(tmp_path):
     page = (tmp_path / "matrix.html").read_text()
     asks_for_nothing(page)
     assert page.count("failed 0 of 4") == 1
-    assert "not measured<small>trained on y/other" in page
+    assert "not measured<small class=why>trained on y/other" in page
     assert "&lt;z&gt;" in page
     assert json.loads((tmp_path / "matrix.json").read_text())["cells"]["one"]["y/heads"] == "trained on y/other"
 

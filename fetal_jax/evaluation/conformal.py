@@ -6,8 +6,6 @@ The factor is the score that 90 % of the calibration frames, with one more count
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
@@ -39,10 +37,3 @@ def coverage_range(calibrated: int, tested: int, level: float = LEVEL) -> tuple[
     outside = int(np.floor((calibrated + 1) * (1 - level) + 1e-9))
     law = stats.betabinom(tested, calibrated + 1 - outside, outside)
     return float(law.ppf(0.005) / tested), float(law.ppf(0.995) / tested)
-
-
-def coverage(low_mm: ArrayLike, high_mm: ArrayLike, true_mm: ArrayLike) -> dict[str, Any]:
-    """Share of truths (N,) inside their intervals, how many there were and the mean width in mm."""
-    low, high, true = (np.asarray(v, float) for v in (low_mm, high_mm, true_mm))
-    inside = (low <= true) & (true <= high)
-    return {"frames": len(true), "coverage": float(inside.mean()), "width_mm": float((high - low).mean())}

@@ -46,11 +46,11 @@ def write_matrix(out: Path, cells: dict[str, dict[str, Cell]], trained: dict[str
 
 def _cell(cell: Cell, measure: str) -> str:
     if isinstance(cell, str):
-        return f"not measured<small>{html.escape(cell)}</small>"
+        return f"not measured<small class=why>{html.escape(cell)}</small>"
     s = cell.get(measure)
     if s is None:
         why = cell["not_measured"].get("planes") if measure == "plane" else "no frame has it"
-        return f"not measured<small>{html.escape(str(why))}</small>"
+        return f"not measured<small class=why>{html.escape(str(why))}</small>"
     if measure == "plane":
         return with_interval(s["accuracy"], s["ci"].get("accuracy"), 3) + f"<small>{s['frames']} frames</small>"
     told = f"Dice {number(s['dice'], 3)}, failed {s['failed']} of {s['frames']}"

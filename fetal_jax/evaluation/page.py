@@ -21,7 +21,8 @@ th, td { padding: .3rem .7rem; text-align: right; border-bottom: 1px solid #ddd;
 th { white-space: normal; vertical-align: bottom; }
 th:first-child, td:first-child { text-align: left; white-space: normal; min-width: 6.5rem; }
 td.text, th.text { text-align: left; white-space: normal; }
-td small { display: block; color: #555; white-space: normal; }
+td small { display: block; color: #555; }
+td small.why { white-space: normal; min-width: 8rem; }
 .plots, .frames { display: grid; gap: 1rem; }
 .plots { grid-template-columns: repeat(auto-fill, minmax(min(100%, 21rem), 1fr)); }
 .frames { grid-template-columns: repeat(auto-fill, minmax(min(100%, 16rem), 1fr)); }

@@ -173,7 +173,7 @@ def planes(summary: Summary) -> str:
     tempered = "no temperature was fitted" if p["temperature"] == 1 else f"temperature {p['temperature']:.2f}"
     return (
         table(["", f"{p['frames']} frames"], rows)
-        + note(f"A plane that the network does not know is due as `other`.{lacking} Here {tempered}.")
+        + note(f"A plane that the network does not know is due as other.{lacking} Here {tempered}.")
         + "<h3>Confusion</h3>"
         + table(["true \\ named", *p["classes"]], counts)
     )
