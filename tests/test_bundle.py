@@ -77,6 +77,10 @@ def test_both_runtimes_measure_alike(small, folder, runtime):
         assert a.planes == pytest.approx(b.planes, abs=1e-4)
 
 
+def test_no_path_of_this_machine_is_exported(folder):
+    assert b".py" not in (folder / bundle.STABLEHLO).read_bytes()
+
+
 def test_the_half_sized_network_says_nearly_the_same(folder):
     frames = [draw("head", seed).image for seed in range(2)]
     whole, half = (Predictor.from_bundle(folder, r).predict(frames, [0.3] * 2) for r in ("onnx", "onnx-half"))
