@@ -121,8 +121,9 @@ class Log:
         finite = {name: value if np.isfinite(value) else None for name, value in row.items()}  # JSON has no NaN
         with self._path.open("a") as f:
             f.write(json.dumps({"step": step} | finite) + "\n")
-        for name, value in row.items():
-            self._board.add_scalar(name, value, step)
+        for name, value in finite.items():
+            if value is not None:
+                self._board.add_scalar(name, value, step)
 
     def close(self) -> None:
         """Write what is left."""
