@@ -124,8 +124,9 @@ class Log:
         self._unwritten += json.dumps({"step": step} | finite) + "\n"
         if not in_bucket(self._path):
             self.save()
-        for name, value in row.items():
-            self._board.add_scalar(name, value, step)
+        for name, value in finite.items():
+            if value is not None:
+                self._board.add_scalar(name, value, step)
 
     def save(self) -> None:
         """Write the rows that a bucket has not been given yet: its files cannot be appended to, they are sent whole."""
