@@ -19,7 +19,9 @@ from fetal_jax.planes import PLANES
 SCHEMA = 1
 INFO = "bundle.json"
 ONNX, HALF, STABLEHLO, CARD = "model.onnx", "model.half.onnx", "model.stablehlo", "MODEL_CARD.md"
-DEFAULT = Path(__file__).parent / "bundles" / "default"
+SHIPPED = Path(__file__).parent / "bundles"
+DEFAULT = SHIPPED / "default"
+"""Heads of HC18's machines alone; `planes` beside it names planes and measures abdomens and femurs too."""
 PREPROCESSING = (
     "grey (ITU-R BT.601); the whole frame letterboxed, isotropic in millimetres, centred, black around; "
     "shrunk by areas (Hamming window), then bilinear; bytes, which the network normalises itself"
@@ -61,6 +63,13 @@ class BundleInfo:
 def sha256(path: Path) -> str:
     """The digest of a file, in hexadecimal."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def find(name: str | Path) -> Path:
+    """A bundle's folder, or the shipped bundle of that name where there is no such folder."""
+    path = Path(name)
+    shipped = SHIPPED / path
+    return shipped if len(path.parts) == 1 and not path.exists() and shipped.is_dir() else path
 
 
 def write(folder: Path, info: BundleInfo) -> None:

@@ -256,10 +256,21 @@ def test_a_folder_that_is_no_bundle(tmp_path):
         bundle.read(tmp_path)
 
 
-def test_the_shipped_bundle_is_whole_and_small():
-    info = bundle.read(bundle.DEFAULT)
-    assert "head" in info.planes
+@pytest.mark.parametrize(("name", "planes"), [("default", {"head"}), ("planes", set(PLANES))])
+def test_a_shipped_bundle_is_whole_and_small(name, planes):
+    folder = bundle.find(name)
+    info = bundle.read(folder)
+    assert set(info.planes) == planes
     assert "CC BY 4.0" in info.licence
-    assert "CC BY 4.0" in (bundle.DEFAULT / bundle.CARD).read_text()
-    assert sum(p.stat().st_size for p in bundle.DEFAULT.iterdir()) <= 12e6
-    onnx.checker.check_model(onnx.load(bundle.DEFAULT / bundle.ONNX))
+    assert "CC BY 4.0" in (folder / bundle.CARD).read_text()
+    assert "Not for clinical use" in (folder / bundle.CARD).read_text()
+    assert sum(p.stat().st_size for p in folder.iterdir()) <= 12e6
+    onnx.checker.check_model(onnx.load(folder / bundle.ONNX))
+
+
+def test_a_folder_goes_before_a_shipped_bundle_of_its_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert bundle.find("planes") == bundle.SHIPPED / "planes"
+    (tmp_path / "planes").mkdir()
+    assert bundle.find("planes") == Path("planes")
+    assert bundle.find("none") == Path("none")

@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--workdir", type=epath.Path, action="append", help="a run: its newest checkpoint")
     parser.add_argument("--best", action="store_true", help="of a run, the checkpoint that validated best")
-    source.add_argument("--bundle", type=Path, action="append", help="several, as of the others: a table of all")
+    source.add_argument("--bundle", type=bundle.find, action="append", help="several, as of the others: a table of all")
     source.add_argument("--predictions", type=Path, help="anybody's: a CSV of geometry or a folder of masks")
     source.add_argument("--compare", type=Path, nargs=2, metavar="DIR", help="two folders that evaluate wrote")
     parser.add_argument("--runtime", default="onnx", choices=["onnx", "onnx-half", "jax"], help="what runs a bundle")

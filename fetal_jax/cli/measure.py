@@ -24,7 +24,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "paths", nargs="+", type=Path, metavar="PATH", help="image, DICOM, zip archive, folder of them, or 'pattern*'"
     )
-    parser.add_argument("--bundle", type=Path, default=bundle.DEFAULT, help="default: the one that is shipped")
+    parser.add_argument(
+        "--bundle",
+        type=bundle.find,
+        default=bundle.DEFAULT,
+        help="a folder, or one that is shipped: default (heads), planes",
+    )
     spacing = parser.add_mutually_exclusive_group()
     spacing.add_argument("--spacing-mm", type=float, help="millimetres per pixel of every frame")
     spacing.add_argument("--spacing-csv", type=Path, help="filename,spacing_mm, or HC18's own table")

@@ -79,7 +79,7 @@ class Predictor:
         """Open a bundle.
 
         Args:
-          path: its directory.
+          path: its directory, or the name of a shipped one: "default" or "planes".
           runtime: "onnx" (ONNX Runtime, the base install), "onnx-half" (its weights in half precision) or "jax"
             (StableHLO).
 
@@ -88,8 +88,9 @@ class Predictor:
         """
         from fetal_jax.inference import runtimes
 
-        info = bundle.read(Path(path))
-        return cls(info, runtimes.load(Path(path), info, runtime))
+        folder = bundle.find(path)
+        info = bundle.read(folder)
+        return cls(info, runtimes.load(folder, info, runtime))
 
     @property
     def letterbox(self) -> Letterbox:
