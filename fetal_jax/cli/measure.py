@@ -24,12 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "paths", nargs="+", type=Path, metavar="PATH", help="image, DICOM, zip archive, folder of them, or 'pattern*'"
     )
-    parser.add_argument(
-        "--bundle",
-        type=bundle.find,
-        default=bundle.DEFAULT,
-        help="a folder, or one that is shipped: default (heads), planes",
-    )
+    told = "a folder, or one that is shipped: default (heads) or planes"
+    parser.add_argument("--bundle", type=bundle.find, default=bundle.DEFAULT, help=told)
     spacing = parser.add_mutually_exclusive_group()
     spacing.add_argument("--spacing-mm", type=float, help="millimetres per pixel of every frame")
     spacing.add_argument("--spacing-csv", type=Path, help="filename,spacing_mm, or HC18's own table")
