@@ -105,16 +105,18 @@ def train_step(
 def in_parts(gradient: Any, params: Any, batch: dict[str, jax.Array], parts: int) -> Any:
     """The sum of `gradient(params, part)` over so many parts of a batch, one after the other; of the whole where one.
 
-    A part is every so manieth example, so that each device keeps its own.
+    A part is every `parts`-th example, so that each device keeps its own.
     """
     if parts == 1:
         return gradient(params, batch)
     split = jax.tree.map(lambda x: jnp.moveaxis(x.reshape(-1, parts, *x.shape[1:]), 1, 0), batch)
     shapes = jax.eval_shape(gradient, params, jax.tree.map(lambda x: x[0], split))
     zero = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
-    return jax.lax.scan(lambda total, part: (jax.tree.map(jnp.add, total, gradient(params, part)), None), zero, split)[
-        0
-    ]
+
+    def add(total: Any, part: Any) -> tuple[Any, None]:
+        return jax.tree.map(jnp.add, total, gradient(params, part)), None
+
+    return jax.lax.scan(add, zero, split)[0]
 
 
 def initial_state(network: Any, tx: optax.GradientTransformation, config: Any) -> State:
