@@ -56,11 +56,13 @@ def alternate(commands: dict[str, list[str]], rounds: int) -> dict[str, Result]:
                 results[name].seconds.append(_answer(name, running[name])["seconds"])
         for name, process in running.items():
             process.stdin.close()
+            process.stdin = None  # else communicate() would flush it
             results[name].facts |= _answer(name, process)
             process.wait()
     finally:
         for process in running.values():
             process.kill()
+            process.communicate()  # closes its pipes
     return results
 
 

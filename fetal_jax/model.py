@@ -14,11 +14,6 @@ from fetal_jax import ops
 HE = nn.initializers.he_normal()
 
 
-def wide(dtype: Any) -> Any:
-    """What parameters, moments, logits and losses are kept in where the network computes in `dtype`."""
-    return jnp.promote_types(dtype, jnp.float32)
-
-
 class Convolution(nn.Module):
     """3x3 convolution without a bias."""
 
@@ -28,7 +23,7 @@ class Convolution(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """(B, H, W, C) -> (B, H, W, features)."""
-        kernel = self.param("kernel", HE, (3, 3, x.shape[-1], self.features), wide(self.dtype))
+        kernel = self.param("kernel", HE, (3, 3, x.shape[-1], self.features), ops.wide(self.dtype))
         return ops.conv3x3(x.astype(self.dtype), kernel.astype(self.dtype))
 
 
@@ -43,7 +38,7 @@ class Conv3x3(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         """(B, H, W, C) -> (B, H, W, features)."""
         x = Convolution(self.features, self.dtype, name="conv")(x)
-        kept = wide(self.dtype)
+        kept = ops.wide(self.dtype)
         bias = self.param("bias", nn.initializers.zeros, (self.features,), kept)
         if not self.groups:
             return nn.relu(x + bias[None, None, None].astype(x.dtype))
@@ -76,7 +71,7 @@ class Upsample(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """(B, H, W, C) -> (B, 2H, 2W, features)."""
-        project = nn.Dense(4 * self.features, dtype=self.dtype, param_dtype=wide(self.dtype), name="project")
+        project = nn.Dense(4 * self.features, dtype=self.dtype, param_dtype=ops.wide(self.dtype), name="project")
         return ops.depth_to_space(project(x), 2)
 
 
@@ -126,7 +121,7 @@ class UNet(nn.Module):
 
     @nn.compact
     def _logits(self, frames: jax.Array) -> tuple[jax.Array, jax.Array]:
-        kept = wide(self.dtype)
+        kept = ops.wide(self.dtype)
         block = nn.remat(Block) if self.remat else Block
         x = frames.astype(kept)
         x = ops.standardise(x) if self.standardise else (x - self.mean) / self.std

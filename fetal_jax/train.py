@@ -17,7 +17,7 @@ import optax
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from fetal_jax import checkpoints, distributed, losses, model, plan, recipe, sononet, targets
+from fetal_jax import checkpoints, distributed, losses, model, ops, plan, recipe, sononet, targets
 from fetal_jax.bundle import BundleInfo
 from fetal_jax.data.decoded import decoded
 from fetal_jax.data.pipeline import training_batches
@@ -83,7 +83,7 @@ def train_step(
     counts = losses.label_counts(has_map(batch), batch["plane"])
 
     def loss(params: Any, part: dict[str, jax.Array]) -> tuple[jax.Array, dict[str, jax.Array]]:
-        numbers = part["numbers"].astype(model.wide(network.dtype))
+        numbers = part["numbers"].astype(ops.wide(network.dtype))
         target = targets.coverage(part["geometry"], numbers, tuple(config.input_shape))
         map_logits, plane_logits = network.apply({"params": params}, part["frames"])
         weight = config.loss.cls_weight

@@ -26,8 +26,8 @@ def test_contestants_take_turns(tmp_path):
     contestant.write_text(
         f"import sys; sys.path.insert(0, {str(ROOT / 'benchmarks')!r})\n"
         "from rounds import compete\n"
-        "diary = open(sys.argv[2], 'a', buffering=1)\n"
-        "compete({'name': sys.argv[1]}, lambda: diary.write(sys.argv[1]))\n"
+        "diary = open(sys.argv[2], 'ab', buffering=0)\n"
+        "compete({'name': sys.argv[1]}, lambda: diary.write(sys.argv[1].encode()))\n"
     )
     diary = tmp_path / "diary"
     commands = {name: [sys.executable, str(contestant), name, str(diary)] for name in "ab"}

@@ -37,11 +37,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, overrides: list[str]) -> None:
     """Build a data set and decode what is trained on. What is missing of a partial one is listed."""
     base = args.name.partition("/")[0]
+    if in_bucket(args.data_dir):
+        raise UserError(f"{args.data_dir}: prepare on disk, then copy: gcloud storage cp -r DIR/{base} {args.data_dir}")
     needed = base in ("folder", "hc18") or args.manual_dir
     if needed and not (args.manual_dir and args.manual_dir.is_dir() and any(args.manual_dir.iterdir())):
         raise UserError(f"{args.manual_dir or args.name}: give the data set's folder with --manual-dir")
-    if in_bucket(args.data_dir):
-        raise UserError(f"{args.data_dir}: prepare on disk, then copy: gcloud storage cp -r DIR/{base} {args.data_dir}")
     if args.contact_sheet and (args.contact_sheet.suffix != ".png" or not args.contact_sheet.parent.is_dir()):
         raise UserError(f"{args.contact_sheet}: give --contact-sheet a .png file in a folder that is there")
     options = {"allow_partial": args.allow_partial} if base != "fetal_phantom" else {}
