@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -17,3 +18,8 @@ def absolute(place: str | Path) -> Any:
     """The same place as Orbax and JAX want it: absolute, as one in a bucket always is."""
     path = epath.Path(place)
     return path if in_bucket(path) else path.absolute()
+
+
+def user_cache() -> Path:
+    """Where this program keeps what it can make again: `$XDG_CACHE_HOME/fetal_jax`, else in `~/.cache`."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fetal_jax"

@@ -14,7 +14,7 @@ from etils import epath
 
 from fetal_jax import cpu, distributed, recipe, train
 from fetal_jax.errors import UserError
-from fetal_jax.places import in_bucket
+from fetal_jax.places import in_bucket, user_cache
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -74,8 +74,7 @@ def keep_compiled_programs() -> None:
     JAX's own switches change it: `JAX_COMPILATION_CACHE_DIR` the folder, `JAX_ENABLE_COMPILATION_CACHE=false` ends it.
     """
     if not jax.config.jax_compilation_cache_dir:  # type: ignore[attr-defined]
-        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fetal_jax"
-        jax.config.update("jax_compilation_cache_dir", str(folder))
+        jax.config.update("jax_compilation_cache_dir", str(user_cache()))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 

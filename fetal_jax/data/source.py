@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import os
 import shutil
 import uuid
 import zlib
@@ -20,7 +19,7 @@ from numpy.typing import NDArray
 
 from fetal_jax.errors import UserError
 from fetal_jax.geometry import Ellipse, Shaft
-from fetal_jax.places import in_bucket
+from fetal_jax.places import in_bucket, user_cache
 from fetal_jax.planes import GEOMETRIES, PLANES
 
 Array = NDArray[Any]
@@ -70,7 +69,7 @@ def on_disk(name: str, data_dir: str | Path) -> str | Path:
     """
     if not in_bucket(data_dir):
         return data_dir
-    cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "fetal_jax"
+    cache = user_cache()
     place = Path(builder(name, cache).data_dir).relative_to(cache)  # name, configuration, version
     there = epath.Path(data_dir) / place
     try:
