@@ -202,6 +202,13 @@ def run(config: Any, workdir: Path, profile: bool = False) -> None:
     """
     told_to_stop = _stop_on_sigterm()
 
+    # --- the devices
+    sharding = Sharding.create(config.mesh.data, config.mesh.fsdp)
+    part = config.batch_size // config.accumulate
+    if part % jax.device_count():
+        key = "config.batch_size / config.accumulate" if config.accumulate > 1 else "config.batch_size"
+        raise UserError(f"{key} is {part}; it must be a multiple of {jax.device_count()} devices")
+
     # --- the data, and a directory that is this recipe's
     names = recipe.mixture(config)
     train_splits = [Split(name, "train", config.data.dir) for name in names]
@@ -212,11 +219,6 @@ def run(config: Any, workdir: Path, profile: bool = False) -> None:
     iterator = training_batches(sources, config)
 
     # --- the network and its state, on the mesh
-    sharding = Sharding.create(config.mesh.data, config.mesh.fsdp)
-    part = config.batch_size // config.accumulate
-    if part % jax.device_count():
-        key = "config.batch_size / config.accumulate" if config.accumulate > 1 else "config.batch_size"
-        raise UserError(f"{key} is {part}; it must be a multiple of {jax.device_count()} devices")
     network = model.from_config(config.model, len(config.planes))
     tx = optimiser(config)
     abstract = jax.eval_shape(lambda: initial_state(network, tx, config))
@@ -255,32 +257,32 @@ def run(config: Any, workdir: Path, profile: bool = False) -> None:
     trace = Trace(workdir / "profile", first=start + PROFILED_FROM, count=PROFILED if profile else 0)
     stop, quiet = False, not distributed.is_first()
     bar = tqdm(total=config.total_steps, initial=start, unit="step", dynamic_ncols=True, mininterval=1.0, disable=quiet)
-    for step in range(start + 1, config.total_steps + 1):
-        batch = next(iterator)
-        index = batch.pop("index")
-        batch["stop"] = np.full(len(index), told_to_stop.is_set())
-        state, logs = step_on_mesh(state, sharding.put(batch))
-        log.push(step, logs, index)
+    with bar:  # an error ends it too, so that its message is the last line
+        for step in range(start + 1, config.total_steps + 1):
+            batch = next(iterator)
+            index = batch.pop("index")
+            batch["stop"] = np.full(len(index), told_to_stop.is_set())
+            state, logs = step_on_mesh(state, sharding.put(batch))
+            log.push(step, logs, index)
 
-        last = step == config.total_steps
-        validated = step % config.eval_every == 0 or last
-        if validated:
-            log.flush()
-            began = time.monotonic()
-            predictor = live_predictor(config, sharding.local(state.ema))
-            report, failure = validate(predictor, validation_splits, config.eval_frames)
-            log.validation(step, report, failure, time.monotonic() - began)
-        stop = log.stopped and not last
-        if step % config.checkpoint_every == 0 or validated or stop:
-            log.flush()  # a run that goes on from here has this step's row
-            log.save()
-            checkpoints.save(manager, step, state, iterator, meta | {"progress": progress.to_meta()})
-        trace.after(step, state)
-        bar.set_postfix(log.shown, refresh=False)
-        bar.update()
-        if stop:
-            break
-    bar.close()
+            last = step == config.total_steps
+            validated = step % config.eval_every == 0 or last
+            if validated:
+                log.flush()
+                began = time.monotonic()
+                predictor = live_predictor(config, sharding.local(state.ema))
+                report, failure = validate(predictor, validation_splits, config.eval_frames)
+                log.validation(step, report, failure, time.monotonic() - began)
+            stop = log.stopped and not last
+            if step % config.checkpoint_every == 0 or validated or stop:
+                log.flush()  # a run that goes on from here has this step's row
+                log.save()
+                checkpoints.save(manager, step, state, iterator, meta | {"progress": progress.to_meta()})
+            trace.after(step, state)
+            bar.set_postfix(log.shown, refresh=False)
+            bar.update()
+            if stop:
+                break
     trace.close()
     log.close()
     iterator.close()
