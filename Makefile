@@ -63,5 +63,14 @@ unified: install
 	$(BIN)/fetal-jax export --workdir=$(UNIFIED)/train --out=$(UNIFIED)/bundle --onnx
 	$(BIN)/fetal-jax evaluate --bundle=$(UNIFIED)/bundle --calibrate --dataset=hc18/benchmark --dataset=fetal_phantom/large --out=$(UNIFIED)/report
 
+# every speed of the README against what others use, which gets an environment of its own
+bench: install .venv-bench/installed
+	$(BIN)/python benchmarks/bench.py --hc18 $(HC18) $(if $(QUICK),--quick) $(ARGS)
+
+.venv-bench/installed: pyproject.toml
+	test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
+	touch $@
+
 clean:
 	rm -rf runs

@@ -77,7 +77,7 @@ def plan(
     titles = {
         "step": "Train step and forward pass",
         "stem": "What the 2x2 stem buys",
-        "starts": "The first step of a second start",
+        "starts": "What a start costs",
         "pipeline": "Training pipeline",
         "measure": "Measuring a map, beside OpenCV's usual recipe (one core)",
         "folder": "From the file to millimetres",
@@ -87,13 +87,13 @@ def plan(
     }
     commands = {
         "step": ["step.py", *hasty],
-        "stem": ["stem.py", *hasty],
-        "starts": ["starts.py", *hasty],
+        **({} if quick else {"stem": ["stem.py"]}),
+        "starts": ["starts.py", paths[0], *hasty],
         "pipeline": ["pipeline_peer.py", *hasty, *data],
         "measure": ["measure.py"],
         "folder": ["measure_folder.py", *paths[:200], *folders],
         "runtimes": ["runtimes.py", *hasty],
-        "costs": ["costs.py", *hasty, f"--out={figure}", "--frames", *paths[:50]],
+        "costs": ["costs.py", *hasty, *data, f"--out={figure}", "--frames", *paths[:50]],
     }
     if real:
         commands["precision"] = ["precision.py", *hasty, *data]

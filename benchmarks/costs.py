@@ -1,8 +1,10 @@
 """How time and memory grow: with the batch, the frame's size, the width, the number of frames and of workers.
 
-python benchmarks/costs.py [--quick] [--out FIGURE.png] [--frames FILES...]
+python benchmarks/costs.py [--quick] [--out FIGURE.png] [--frames FILES...] [--data-dir DIR --name SET]
 
 Each point is a process of its own. A slope is that of the logarithms over the upper half of the range: 1 is linear.
+Many frames are measured by a network of width 4, since what could grow is around it. As many as one likes:
+python benchmarks/measure_folder.py FRAMES... --folder 0 --long 100000
 """
 
 from __future__ import annotations
@@ -11,10 +13,14 @@ import argparse
 import tempfile
 from pathlib import Path
 
+import cv2
+import jax
 import matplotlib
 import numpy as np
 from measure_folder import linked, watched
 from rounds import alternate, ours
+
+from fetal_jax import bundle, model, onnx_graph, recipe, train
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -28,18 +34,30 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--frames", nargs="*", type=Path, default=[])
+    parser.add_argument("--data-dir", default="runs/data")
+    parser.add_argument("--name", help="a data set whose training frames the pipeline serves")
     args = parser.parse_args()
     few = args.quick
     curves: dict[str, Points] = {}
     for name, values in {
         "batch": [2, 8] if few else [2, 4, 8, 16, 32],
-        "side": [64, 128] if few else [64, 128, 256, 512],
-        "width": [8, 16] if few else [8, 16, 32, 64],
+        "side": [64, 128, 256, 512],
+        "width": [8, 16, 32, 64],
     }.items():
+        if few and name != "batch":
+            continue
         curves[f"train step, {name}"] = {v: train_step(**{**BASE, name: v}) for v in values}
+    if args.name:
+        served = 320 if few else 1600
+        command = ["pipeline_peer.py", f"--name={args.name}", f"--data-dir={args.data_dir}", f"--frames={served}"]
+        curves[f"{served} training frames, workers"] = {n: serve([*command, f"--contestant={n}"]) for n in (1, 2, 4)}
     if args.frames:
         counts = [1, 100] if few else [1, 10, 100, 1000]
         curves["measure, frames"] = {n: measure(args.frames, n) for n in counts}
+    with tempfile.TemporaryDirectory() as folder:
+        small = small_frame(Path(folder)), f"--bundle={small_network(Path(folder))}"
+        counts = [10, 100] if few else [10, 100, 1000, 5000]
+        curves["measure, small frames"] = {n: measure([small[0]], n, small[1]) for n in counts}
     report(curves)
     if args.out:
         draw(curves, args.out)
@@ -52,12 +70,42 @@ def train_step(batch: int, side: int, width: int) -> tuple[float, float]:
     return result.least, result.facts["peak_mb"]
 
 
-def measure(frames: list[Path], count: int) -> tuple[float, float]:
+def serve(command: list[str]) -> tuple[float, float]:
+    """Least seconds in which the pipeline serves its frames, and the most memory of the process that takes them."""
+    result = alternate({"pipeline": ours(*command)}, 5)["pipeline"]
+    return result.least, result.facts["peak_mb"]
+
+
+def measure(frames: list[Path], count: int, *options: str) -> tuple[float, float]:
     """Seconds and memory of `fetal-jax measure` on a folder, its start included."""
     with tempfile.TemporaryDirectory() as folder:
         study = linked(frames, count, Path(folder) / "study")
-        _, seconds, memory = watched([study], Path(folder) / "out", [])
+        _, seconds, memory = watched([study], Path(folder) / "out", [*options])
     return seconds, max(memory)
+
+
+def small_frame(folder: Path) -> Path:
+    """A bright ellipse in noise."""
+    rng = np.random.default_rng(0)
+    frame = rng.integers(0, 60, (192, 288), dtype=np.uint8)
+    cv2.ellipse(frame, (144, 96), (90, 66), 20, 0, 360, 200, 6)
+    cv2.imwrite(str(folder / "small.png"), frame)
+    return folder / "small.png"
+
+
+def small_network(folder: Path) -> Path:
+    """A bundle of a network of width 4 and two levels, at random."""
+    config = recipe.defaults()
+    config.update({"input_shape": (32, 48), "planes": ("head",)})
+    config.model.update({"width": 4, "multipliers": (1, 2), "depths": (1, 1)})
+    network = model.from_config(config.model, 1)
+    params = network.init(jax.random.key(0), np.zeros((1, *config.input_shape, 1), np.uint8))["params"]
+    graph = onnx_graph.build(jax.tree.map(np.asarray, params), config.model, config.input_shape)
+    out = folder / "bundle"
+    out.mkdir()
+    (out / bundle.ONNX).write_bytes(graph.SerializeToString())
+    bundle.write(out, train.bundle_info(config))
+    return out
 
 
 def slope(points: Points, which: int) -> float:
@@ -75,8 +123,7 @@ def report(curves: dict[str, Points]) -> None:
         seconds = " ".join(f"{s:.2f}" for s, _ in points.values())
         memory = " ".join(f"{m:.0f}" for _, m in points.values())
         print(f"| {name} | {values} | {seconds} | {slope(points, 0):.2f} | {memory} | {slope(points, 1):.2f} |")
-    print("\nA step's time is linear in the batch and the pixels (slope 2 of the side) and quadratic in the width "
-          "where products of matrices fill it.")  # fmt: skip
+    print("\nLinear is a slope of 1 for batch and frames, 2 for the side (pixels), 2 for the width (multiply-adds).")
 
 
 def draw(curves: dict[str, Points], path: Path) -> None:
@@ -86,7 +133,7 @@ def draw(curves: dict[str, Points], path: Path) -> None:
         for name, points in curves.items():
             ys = [p[which] for p in points.values()]
             axis.loglog(list(points), ys, "o-", label=f"{name}: slope {slope(points, which):.2f}")
-        axis.set(xlabel="batch, side, width or frames", ylabel=label)
+        axis.set(xlabel="batch, side, width, workers or frames", ylabel=label)
         axis.grid(alpha=0.3)
         axis.legend(fontsize=7)
     figure.savefig(path, dpi=110)

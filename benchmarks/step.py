@@ -20,8 +20,9 @@ def main() -> None:
     parser.add_argument("--device", choices=("cpu", "gpu", "tpu"), default="cpu")
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
     args = parser.parse_args()
-    where = [f"--device={args.device}", f"--dtype={args.dtype}"]
-    print(f"Batch 8, 256x256, width 32, {args.dtype}, {args.device}. PyTorch is channels-last.\n")
+    side = "128" if args.quick else "256"
+    where = [f"--device={args.device}", f"--dtype={args.dtype}", "--size", side, side]
+    print(f"Batch 8, {side}x{side}, width 32, {args.dtype}, {args.device}. PyTorch is channels-last.\n")
     for levels in [FOUR] if args.quick else [FOUR, FIVE]:
         compare("step", levels, where, args.quick, args.device)
     compare("forward", FOUR, where, args.quick, args.device)

@@ -17,14 +17,16 @@ import numpy as np
 import pydicom
 import pytest
 from fhir.resources.R4B.bundle import Bundle
-from PIL import Image
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image, ImageFont
 
 from fetal_jax import bundle, geometry
 from fetal_jax.biometry import Measurement
 from fetal_jax.cli.measure import measure_paths
 from fetal_jax.errors import UserError
 from fetal_jax.geometry import Ellipse, Shaft
-from fetal_jax.inference import cines, contact_sheet, fhir, folder, hc18, overlay, structured_report
+from fetal_jax.inference import cines, contact_sheet, fhir, folder, hc18, lettering, overlay, structured_report
 from fetal_jax.inference.journal import NAME, Journal
 from fetal_jax.inference.predictor import Predictor
 from fetal_jax.inference.rows import SCHEMA
@@ -396,9 +398,9 @@ def test_a_folder_that_cannot_be_written(frames, tmp_path):
 
 def test_a_header_beats_nobody_and_contradiction_is_refused(study, tmp_path):
     spacing = HEADS[0].spacing_mm
-    for given, source in ((spacing * 1.005, "dicom"), (spacing * 1.1, None)):
+    for told, source in ((spacing * 1.005, "dicom"), (spacing * 1.1, None)):
         (row,) = folder.measure_files(
-            counting(), [Source(study / "same.dcm")], Spacings("flag", constant=given), "head", tmp_path / "o"
+            counting(), [Source(study / "same.dcm")], Spacings("flag", constant=told), "head", tmp_path / "o"
         )
         assert row["spacing_source"] == source
     assert row["status"] == "refused"
@@ -414,3 +416,8 @@ def test_a_structure_outside_the_calibrated_region_is_refused(tmp_path):
     assert row["status"] == "refused"
     assert "outside the region" in row["reason"]
     assert row["hc_mm"] is None
+
+
+@given(st.text(st.characters(codec="latin-1", categories=["L", "N", "P", "Z"]), max_size=60))
+def test_a_text_is_as_wide_as_pillow_says(text):
+    assert lettering.width(text, 15) == pytest.approx(ImageFont.load_default(15).getlength(text), abs=0.5)

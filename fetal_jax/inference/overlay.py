@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import functools
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
@@ -11,10 +10,11 @@ from xml.sax.saxutils import escape
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from fetal_jax.biometry import Measurement
 from fetal_jax.geometry import Ellipse, Shaft
+from fetal_jax.inference import lettering
 from fetal_jax.preprocess import to_grey
 
 Array = NDArray[Any]
@@ -115,14 +115,9 @@ def _paint(picture: Array, stroke: Stroke) -> None:
     picture[y, x] = np.round(picture[y, x] * (1 - a) + np.array(stroke.colour) * a)
 
 
-@functools.cache
-def _font(size: float = TEXT_SIZE) -> Any:
-    return ImageFont.load_default(size)
-
-
 def _size(line: str, width: int) -> float:
     """The size of type that a line fits into a picture's width with."""
-    return TEXT_SIZE * min(1.0, (width - 2 * MARGIN) / max(_font().getlength(line), 1))
+    return TEXT_SIZE * min(1.0, (width - 2 * MARGIN) / max(lettering.width(line, TEXT_SIZE), 1))
 
 
 def wrapped(lines: list[str], width: int) -> list[str]:
@@ -132,7 +127,7 @@ def wrapped(lines: list[str], width: int) -> list[str]:
         current = ""
         for word in line.split(" "):
             longer = f"{current} {word}" if current else word
-            if current and _font().getlength(longer) > room:
+            if current and lettering.width(longer, TEXT_SIZE) > room:
                 written.append(current)
                 longer = word
             current = longer
@@ -150,5 +145,5 @@ def _band(lines: list[str], width: int) -> Array:
     pen = ImageDraw.Draw(band)
     for i, line in enumerate(lines):
         size = max(1, int(_size(line, width)))
-        pen.text((MARGIN, LINE_HEIGHT * (i + 1) - 2), line, WRITING, _font(size), anchor="ls")
+        pen.text((MARGIN, LINE_HEIGHT * (i + 1) - 2), line, WRITING, lettering.font(size), anchor="ls")
     return np.asarray(band)
