@@ -73,7 +73,7 @@ def plan(
         fetal_jax = [sys.executable, "-m", "fetal_jax.cli.main"]
         subprocess.run([*fetal_jax, "prepare", name, f"--data-dir={data_dir}"], check=True)
     paths = [str(f) for f in frames]
-    folders = ["--one-by-one=20", "--folder=60", "--long=0"] if quick else ["--folder=500", "--long=0"]
+    folders = ["--one-by-one=20", "--folder=60", "--long=0"] if quick else ["--folder=300", "--long=0"]
     titles = {
         "step": "Train step and forward pass",
         "stem": "What the 2x2 stem buys",

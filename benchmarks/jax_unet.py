@@ -60,19 +60,15 @@ def main() -> None:
         compete(facts, lambda: work(frames))
         return
 
-    run = jax.jit(
-        lambda state, batch: train.train_step(state, batch, network, tx, config),
-        in_shardings=(sharding.replicated, sharding.batch),
-        out_shardings=(sharding.replicated, sharding.replicated),
-        donate_argnums=0,
-    )
-    held = [state]
+    abstract = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=a.sharding), state)
+    batch["stop"] = np.zeros(args.batch, bool)
+    began = time.perf_counter()
+    run, held = train.compiled_step(network, tx, config, sharding, abstract), [state]
 
     def step() -> None:
         held[0], logs = run(held[0], sharding.put(batch))
         float(logs["loss"])
 
-    began = time.perf_counter()
     step()
     facts["first step s"] = time.perf_counter() - began
     step()

@@ -37,7 +37,7 @@ def compare(what: str, levels: list[str], where: list[str], quick: bool, device:
     if device != "tpu":
         contestants["PyTorch"] = peer("torch_unet.py", *common)
     if not quick and device != "tpu":
-        if shutil.which("g++"):  # which it compiles with
+        if levels == FOUR and shutil.which("g++"):  # which it compiles with
             contestants["PyTorch, compiled"] = peer("torch_unet.py", *common, "--way=compile")
         if levels == FIVE:
             contestants["MONAI BasicUNet"] = peer("torch_unet.py", *common, "--way=monai")

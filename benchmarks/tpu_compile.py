@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.experimental import topologies
 from jax.sharding import Mesh
@@ -79,21 +78,7 @@ def compile_step(config: Any, mesh: Mesh) -> Any:
     shapes = jax.eval_shape(lambda: train.initial_state(network, tx, config))
     place = sharding.parameters(shapes)
     state = jax.tree.map(lambda a, s: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=s), shapes, place)
-    b = config.batch_size
-    parts = {
-        "frames": ((b, *config.input_shape, 1), jnp.uint8),
-        "geometry": ((b,), jnp.int32),
-        "numbers": ((b, 5), jnp.float32),
-        "plane": ((b,), jnp.int32),
-    }
-    batch = {k: jax.ShapeDtypeStruct(s, d, sharding=sharding.batch) for k, (s, d) in parts.items()}
-    step = jax.jit(
-        lambda state, batch: train.train_step(state, batch, network, tx, config),
-        in_shardings=(place, sharding.batch),
-        out_shardings=(place, sharding.replicated),
-        donate_argnums=0,
-    )
-    return step.lower(state, batch).compile()
+    return train.compiled_step(network, tx, config, sharding, state)
 
 
 def main() -> None:
