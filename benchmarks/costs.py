@@ -35,22 +35,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     parser.add_argument("--frames", nargs="*", type=Path, default=[])
     parser.add_argument("--data-dir", default="runs/data")
-    parser.add_argument("--name", help="a data set whose training frames the pipeline serves")
+    parser.add_argument("--name", default="", help="a data set whose training frames the pipeline serves")
     args = parser.parse_args()
     few = args.quick
     curves: dict[str, Points] = {}
-    for name, values in {
-        "batch": [2, 8] if few else [2, 4, 8, 16, 32],
-        "side": [64, 128, 256, 512],
-        "width": [8, 16, 32, 64],
-    }.items():
-        if few and name != "batch":
-            continue
-        curves[f"train step, {name}"] = {v: train_step(**{**BASE, name: v}) for v in values}
-    if args.name:
-        served = 320 if few else 1600
-        command = ["pipeline_peer.py", f"--name={args.name}", f"--data-dir={args.data_dir}", f"--frames={served}"]
-        curves[f"{served} training frames, workers"] = {n: serve([*command, f"--contestant={n}"]) for n in (1, 2, 4)}
+    if not few:
+        curves |= training(args.name, args.data_dir)
     if args.frames:
         counts = [1, 100] if few else [1, 10, 100, 300]
         curves["measure, frames"] = {n: measure(args.frames, n) for n in counts}
@@ -61,6 +51,17 @@ def main() -> None:
     report(curves)
     if args.out:
         draw(curves, args.out)
+
+
+def training(data: str, data_dir: str) -> dict[str, Points]:
+    """What a train step and the pipeline cost."""
+    curves = {}
+    for name, values in {"batch": [2, 4, 8, 16, 32], "side": [64, 128, 256, 512], "width": [8, 16, 32, 64]}.items():
+        curves[f"train step, {name}"] = {float(v): train_step(**{**BASE, name: v}) for v in values}
+    if data:
+        command = ["pipeline_peer.py", f"--name={data}", f"--data-dir={data_dir}", "--frames=1600"]
+        curves["1600 training frames, workers"] = {n: serve([*command, f"--contestant={n}"]) for n in (1, 2, 4)}
+    return curves
 
 
 def train_step(batch: int, side: int, width: int) -> tuple[float, float]:
