@@ -20,6 +20,7 @@ def get_config():
     config.model.multipliers = (1, 2, 4, 8, 16)
     config.model.stem = 1
     config.loss.cls_weight = 0.5  # ours
+    config.loss.binary = True
     config.batch_size = 16  # ours
     config.total_steps = 20_000  # ours
     config.eval_every = 1000

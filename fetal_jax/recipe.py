@@ -102,7 +102,8 @@ def defaults() -> ml_collections.ConfigDict:
                 "precision": "default",  # of its products: default, high or highest, as XLA names them
                 "remat": False,  # compute each block again in the backward pass: less memory, a third more work
             },
-            "loss": {"cls_weight": 0.3},
+            # binary: 1 where half a pixel is covered, as the paper's masks, instead of the share of it that is
+            "loss": {"cls_weight": 0.3, "binary": False},
             "optim": {
                 "lr": 2e-3,
                 "warmup_steps": 100,

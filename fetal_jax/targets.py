@@ -80,3 +80,8 @@ def coverage(kind: jax.Array, numbers: jax.Array, shape: tuple[int, int]) -> jax
         return jnp.where(kind == ELLIPSE, ellipse, jnp.where(kind == SHAFT, shaft, 0.0))
 
     return jax.vmap(draw)(kind, numbers)
+
+
+def binary(coverage: jax.Array) -> jax.Array:
+    """The mask that most of the field trains on: 1 where at least half of a pixel is covered, else 0."""
+    return (coverage >= 0.5).astype(coverage.dtype)

@@ -85,6 +85,7 @@ def train_step(
     def loss(params: Any, part: dict[str, jax.Array]) -> tuple[jax.Array, dict[str, jax.Array]]:
         numbers = part["numbers"].astype(ops.wide(network.dtype))
         target = targets.coverage(part["geometry"], numbers, tuple(config.input_shape))
+        target = targets.binary(target) if config.loss.binary else target
         map_logits, plane_logits = network.apply({"params": params}, part["frames"])
         weight = config.loss.cls_weight
         return losses.joint_loss(map_logits, plane_logits, target, has_map(part), part["plane"], weight, counts)

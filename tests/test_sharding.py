@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType
 
-from fetal_jax import model, plan, recipe, train
+from fetal_jax import model, plan, recipe, targets, train
 from fetal_jax.errors import UserError
+from fetal_jax.losses import segmentation_loss
 from fetal_jax.planes import GEOMETRIES
 from fetal_jax.sharding import Sharding
 
@@ -175,3 +176,19 @@ def test_a_loss_that_is_no_number_changes_nothing():
     assert not np.isfinite(logs["loss"])
     assert int(bad.step) == int(good.step) + 1
     assert apart(bad.replace(step=good.step), good) == 0
+
+
+def test_a_recipe_may_learn_binary_masks():
+    config = small("float32", 1)
+    net, tx = model.from_config(config.model, 2), train.optimiser(config)
+    batch = next(batches(1)) | {"geometry": np.full(BATCH, GEOMETRIES.index("ellipse"), np.int32)}
+    del batch["stop"]
+    coverage = targets.coverage(batch["geometry"], batch["numbers"], config.input_shape)
+    with jax.numpy_dtype_promotion("standard"):
+        state = train.initial_state(net, tx, config)
+        logits = net.apply({"params": state.params}, batch["frames"])[0]
+        for binary, due in [(True, targets.binary(coverage)), (False, coverage)]:
+            config.loss.binary = binary
+            _, logs = train.train_step(state, batch, net, tx, config)
+            assert float(logs["loss_seg"]) == pytest.approx(float(segmentation_loss(logits, due).mean()), rel=1e-5)
+    assert np.abs(targets.binary(coverage) - coverage).max() > 0.1
