@@ -44,9 +44,9 @@ DEPARTURES = {
 }
 COLUMNS = {
     "HC18 HC": "hc18/benchmark/hc_mm_mae",
-    "HC": "fetal_phantom/large/hc_mm_mae",
-    "AC": "fetal_phantom/large/ac_mm_mae",
-    "FL": "fetal_phantom/large/fl_mm_mae",
+    "phantoms' HC": "fetal_phantom/large/hc_mm_mae",
+    "phantoms' AC": "fetal_phantom/large/ac_mm_mae",
+    "phantoms' FL": "fetal_phantom/large/fl_mm_mae",
     "phantoms' planes right": "fetal_phantom/large/plane_accuracy",
 }
 MISSING = [f"fetal_phantom/large/{name}_mm_missing" for name in ("hc", "ac", "fl")] + ["hc18/benchmark/hc_mm_missing"]
