@@ -88,9 +88,10 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
         axis = right if key.endswith("accuracy") else left
         scale = (lambda x: 100 * (1 - x)) if axis is right else (lambda x: x)
         axis.plot(LAMBDAS, [scale(row[key]) for row in rows], marker="o", label=label)
+    left.margins(y=0.2)  # room for the legend
     left.set(xlabel="λ, the weight of the class term", ylabel="mean absolute error, mm", ylim=(0, None))
     right.set(xlabel="λ, the weight of the class term", ylabel="planes named wrong, %", ylim=(0, None))
-    left.legend()
+    left.legend(loc="upper left")
     figure.savefig(path, dpi=120)
 
 
