@@ -4,7 +4,7 @@ fetal-jax prepare fetal_phantom/large; fetal-jax prepare hc18/benchmark --manual
 python benchmarks/departures.py      half an hour on two CPU cores; runs that are done are not trained again
 
 Validation frames alone: HC18's heads and the phantoms of all planes. One seed: a difference that a second seed
-reverses is none. Prints docs/experiments.md's table and draws docs/lambda.png.
+reverses is none. Prints docs/paper.md's table and draws docs/lambda.png.
 """
 
 from __future__ import annotations
@@ -42,14 +42,13 @@ DEPARTURES = {
     "and 128x192, a frame's shape": LARGER,
     "and flip averaging": LARGER | {"flip_average": True},
 }
-COLUMNS = {
-    "HC18 HC": "hc18/benchmark/hc_mm_mae",
-    "phantoms' HC": "fetal_phantom/large/hc_mm_mae",
-    "phantoms' AC": "fetal_phantom/large/ac_mm_mae",
-    "phantoms' FL": "fetal_phantom/large/fl_mm_mae",
-    "phantoms' planes right": "fetal_phantom/large/plane_accuracy",
+ERRORS = {
+    "HC18 HC": "hc18/benchmark/hc_mm",
+    "phantoms' HC": "fetal_phantom/large/hc_mm",
+    "phantoms' AC": "fetal_phantom/large/ac_mm",
+    "phantoms' FL": "fetal_phantom/large/fl_mm",
 }
-MISSING = [f"fetal_phantom/large/{name}_mm_missing" for name in ("hc", "ac", "fl")] + ["hc18/benchmark/hc_mm_missing"]
+PLANES = "fetal_phantom/large/plane_accuracy"
 
 
 def main() -> None:
@@ -63,10 +62,12 @@ def main() -> None:
     rows = {}
     for number, (name, changes) in enumerate((sweep | DEPARTURES).items()):
         rows[name] = trained(args.runs / str(number), PAPER | changes, args.steps, args.data_dir)
-    print(f"| {args.steps} steps | {' | '.join(COLUMNS)} | without a figure |\n|---{'|---' * (len(COLUMNS) + 1)}|")
+    columns = [*ERRORS, "phantoms' planes right", "without a figure"]
+    print(f"| {args.steps} steps | {' | '.join(columns)} |\n|---{'|---' * len(columns)}|")
     for name, row in rows.items():
-        figures = [f"{row[key]:.1%}" if key.endswith("accuracy") else f"{row[key]:.2f} mm" for key in COLUMNS.values()]
-        print(f"| {name} | {' | '.join(figures)} | {sum(row[key] for key in MISSING)} |")
+        errors = " | ".join(f"{row[f'{key}_mae']:.2f} mm" for key in ERRORS.values())
+        missing = sum(row[f"{key}_missing"] for key in ERRORS.values())
+        print(f"| {name} | {errors} | {row[PLANES]:.1%} | {missing} |")
     draw([rows[name] for name in sweep], args.figure)
 
 
@@ -76,18 +77,16 @@ def trained(workdir: Path, changes: dict[str, Any], steps: int, data_dir: Path) 
     overrides = [f"--config.{key}={value}" for key, value in keys.items()]
     command = ["-m", "fetal_jax.cli.main", "train", f"--config={ROOT / 'configs' / 'paper.py'}"]
     subprocess.run([sys.executable, *command, f"--workdir={workdir}", *overrides], check=True)
-    rows = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
-    last = next(row for row in reversed(rows) if any(key.startswith("validation/") for key in row))
+    last = json.loads((workdir / "metrics.jsonl").read_text().splitlines()[-1])
     return {key.removeprefix("validation/"): value for key, value in last.items()}
 
 
 def draw(rows: list[dict[str, Any]], path: Path) -> None:
     """Errors and misnamed planes over λ."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.5), layout="constrained")
-    for label, key in COLUMNS.items():
-        axis = right if key.endswith("accuracy") else left
-        scale = (lambda x: 100 * (1 - x)) if axis is right else (lambda x: x)
-        axis.plot(LAMBDAS, [scale(row[key]) for row in rows], marker="o", label=label)
+    for label, key in ERRORS.items():
+        left.plot(LAMBDAS, [row[f"{key}_mae"] for row in rows], marker="o", label=label)
+    right.plot(LAMBDAS, [100 * (1 - row[PLANES]) for row in rows], marker="o")
     left.margins(y=0.2)  # room for the legend
     left.set(xlabel="λ, the weight of the class term", ylabel="mean absolute error, mm", ylim=(0, None))
     right.set(xlabel="λ, the weight of the class term", ylabel="planes named wrong, %", ylim=(0, None))

@@ -71,7 +71,7 @@ def trained(place) -> Path:
     planned = 1e6 * float(re.search(r"checkpoint +([\d.]+) MB", done.stdout)[1])
     parameters = int(re.search(r"parameters +([\d,]+)", done.stdout)[1].replace(",", ""))
     assert planned == pytest.approx(16 * parameters, rel=0.01)  # themselves, their mean, two moments: four bytes each
-    # The arrays, not the files: Orbax's tables weigh 0.4 to 1.9 MB here, by how its parallel writes fell.
+    # The arrays, not the files: Orbax's tables beside them weigh up to 1.8 MB here, by how its parallel writes fell.
     newest = ocp.StandardCheckpointer().metadata(place / "run" / "checkpoints" / str(STEPS) / "state")
     held = sum(math.prod(array.shape) * array.dtype.itemsize for array in jax.tree.leaves(newest.item_metadata.tree))
     assert planned == pytest.approx(held, rel=0.01)
