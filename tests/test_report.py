@@ -15,7 +15,7 @@ from fetal_jax.errors import UserError
 from fetal_jax.evaluation import bootstrap, outputs
 from fetal_jax.evaluation.frames import evaluate_frames
 from fetal_jax.evaluation.matrix import write_matrix
-from fetal_jax.evaluation.paired import compare_runs
+from fetal_jax.evaluation.paired import compare_runs, shared
 from fetal_jax.evaluation.robustness import measure_robustness
 from fetal_jax.evaluation.summary import summarise
 from tests.drawn_heads import PREDICTOR, Drawn, heads
@@ -116,10 +116,25 @@ def test_two_runs_side_by_side(two, capsys):
     assert bias["ci"] == pytest.approx([2, 2])
     assert (found["hc_mm"]["dice"]["difference"], found["hc_mm"]["dice"]["p"]) == (0, 1)
     assert found["plane"]["plane"]["means"] == [1, 1]
+    assert found["shared"]["hc_mm"]["apart"] == pytest.approx(2)
+    assert found["shared"]["hc_mm"]["correlation"] == pytest.approx(1)
     page = (two / "c" / "comparison.html").read_text()
     asks_for_nothing(page)
     assert "Only in B: 1: 11.png" in page
+    assert "A and B are 2.00 mm from each other on average; their errors correlate by 1.00" in page
     assert "Not for clinical use" in page
+
+
+def test_what_two_networks_share():
+    rng = np.random.default_rng(0)
+    label, a, b = rng.normal(0, [[3], [1], [1]], (3, 20_000))
+    found = shared(label + a, label + b)
+    assert found["apart"] == pytest.approx(2 / np.sqrt(np.pi), rel=0.02)  # a normal law of SD √2
+    assert found["correlation"] == pytest.approx(0.9, abs=0.01)
+    assert found["sd"] == pytest.approx(3, rel=0.02)
+    assert shared(a, -a)["sd"] is None
+    one = np.array([1.0, 2.0, np.nan])
+    assert shared(one, one[::-1]) == {"apart": 0, "correlation": None, "sd": None}
 
 
 def edit(path, **cells):

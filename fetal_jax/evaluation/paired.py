@@ -53,12 +53,16 @@ def compare_runs(one: Path, other: Path, out: Path) -> dict[str, Any]:
         "frames": len(names),
         "subjects": len({a[n]["subject"] for n in names}),
         "only_in": [[n for n in a if n not in b], [n for n in b if n not in a]],
+        "shared": {},
     }
     for measure in (*MEASURES, "plane"):
         there = [n for n in names if measure in ("plane", a[n]["measure"])]
-        figures = _paired([a[n]["subject"] for n in there], _columns(there, a, measure), _columns(there, b, measure))
+        columns = [_columns(there, rows, measure) for rows in (a, b)]
+        figures = _paired([a[n]["subject"] for n in there], *columns)
         if figures:
             found[measure] = figures
+        if "bias" in figures:
+            found["shared"] |= {measure: shared(*(c["bias"] for c in columns))}
     out.mkdir(parents=True, exist_ok=True)
     (out / JSON).write_text(json.dumps(found, indent=2) + "\n")
     (out / PAGE).write_text(_page(found, f"fetal-jax evaluate --compare {one} {other} --out={out}"))
@@ -129,13 +133,30 @@ def _paired(subjects: list[str], a: dict[str, Array], b: dict[str, Array]) -> di
     }
 
 
+def shared(a: Array, b: Array) -> dict[str, float | None]:
+    """What two networks' signed errors (N,) in mm have in common, over the frames where both have one.
+
+    `apart`: mean absolute difference of the two measurements. `correlation`: of the errors. `sd`: the root of their
+    covariance; where the networks are independent, what the frames and their labels do to any network. None of the
+    last two without three frames that differ, no `sd` where the errors run against each other.
+    """
+    both = ~np.isnan(a + b)
+    a, b = a[both], b[both]
+    found: dict[str, float | None] = {"apart": mean(np.abs(a - b)), "correlation": None, "sd": None}
+    if len(a) >= 3 and a.std() > 0 and b.std() > 0:
+        covariance = float(np.cov(a, b)[0, 1])
+        found["correlation"] = float(np.corrcoef(a, b)[0, 1])
+        found["sd"] = float(np.sqrt(covariance)) if covariance >= 0 else None
+    return found
+
+
 def _page(found: dict[str, Any], command: str) -> str:
     a, b = found["runs"]
     runs = [[key, html.escape(a[key]), html.escape(b[key])] for key in a]
     sections = {"The two": table(["", "A", "B"], runs, text_columns=(1, 2))}
     for measure, name in {**NAMES, "plane": "Planes"}.items():
         if measure in found:
-            sections[name] = _table(found[measure])
+            sections[name] = _table(found[measure]) + _shared_note(found["shared"].get(measure))
     sections["Frames of one alone"] = "".join(
         f"<p>Only in {label}: {_named(names)}</p>" for label, names in zip("AB", found["only_in"], strict=True)
     )
@@ -160,6 +181,17 @@ def _table(figures: dict[str, Any]) -> str:
         "Over the frames where both have the figure. Interval and two-sided p by paired bootstrap over subjects "
         f"({bootstrap.RESAMPLES} draws; no p is below {2 / bootstrap.RESAMPLES:g})."
     )
+
+
+def _shared_note(figures: dict[str, float | None] | None) -> str:
+    if not figures or figures["correlation"] is None:
+        return ""
+    told = f"A and B are {number(figures['apart'])} mm from each other on average; their errors correlate by "
+    told += number(figures["correlation"])
+    if figures["sd"] is not None:
+        told += f". An SD of {number(figures['sd'])} mm is common to both: "
+        told += "of the frames and their labels, as far as A and B are independent"
+    return note(told + ".")
 
 
 def _named(names: list[str]) -> str:
