@@ -108,11 +108,17 @@ def write_bundle(
             "recipe": recipe.portable(config),
             "fetal_jax": version("fetal_jax"),
         },
-        licence=" ".join(LICENCES[name] for name in sorted({n.split("/")[0] for n in recipe.mixture(config)})),
+        licence=licence(config, meta.get("origin", "")),
         metrics=measured,
     )
     (out / bundle.CARD).write_text(model_card(info))
     bundle.write(out, info)
+
+
+def licence(config: Any, origin: str) -> str:
+    """What the weights of a recipe's run may be used for, by the data and by the weights that it started from."""
+    data = [LICENCES[name] for name in sorted({n.split("/")[0] for n in recipe.mixture(config)})]
+    return " ".join([*data, *([f"Started from: {origin}"] if origin else [])])
 
 
 def read_metrics(path: Path) -> dict[str, Any]:
@@ -160,8 +166,8 @@ def check_start(folder: Path, config: Any) -> None:
         print(f"{folder} tells apart {told[0]}; this recipe {told[1]}: the class head starts anew", flush=True)
 
 
-def bundle_parameters(folder: Path, config: Any, like: Any) -> Any:
-    """The parameters that a bundle's `model.onnx` holds, as a tree like the given one.
+def bundle_parameters(folder: Path, config: Any, like: Any) -> tuple[Any, str]:
+    """The parameters that a bundle's `model.onnx` holds, as a tree like the given one, and their licence.
 
     Args:
       folder: a bundle that `check_start` lets pass.
@@ -176,7 +182,8 @@ def bundle_parameters(folder: Path, config: Any, like: Any) -> Any:
     onnx_graph = _onnx_graph()
     import onnx
 
-    return onnx_graph.parameters(onnx.load(folder / bundle.ONNX), {k: v for k, v in like.items() if k not in kept})
+    wanted = {k: v for k, v in like.items() if k not in kept}
+    return onnx_graph.parameters(onnx.load(folder / bundle.ONNX), wanted), info.licence
 
 
 def _onnx_graph() -> Any:

@@ -26,6 +26,7 @@ from fetal_jax.preprocess import Letterbox
 Array = NDArray[Any]
 Layer = tuple[Array, Array]  # kernel (k, k, in, out), bias (out,)
 
+LICENCE = "SonoNet16 (C. F. Baumgartner et al., doi 10.1109/TMI.2017.2712367), Apache-2.0."
 PLANES = ("other", "other", "abdomen", "other", "head", "head", "femur", *["other"] * 7)
 """What SonoNet's fourteen classes are to us."""
 SHAPE = {"width": 32, "multipliers": (1, 2, 4, 4), "depths": (4, 3, 3, 3), "stem": 2, "encoder_norm": False,
@@ -50,7 +51,7 @@ def start(path: Path, params: Any, config: Any, sources: Sequence[Sequence[Frame
     wrong = [key for key, value in SHAPE.items() if config.model[key] != value]
     if wrong:
         needed = ", ".join(f"config.model.{key}={SHAPE[key]}" for key in wrong)
-        raise UserError(f"config.init.sononet needs {needed}: see configs/sononet.py")
+        raise UserError(f"config.init.sononet needs {needed}: see configs/unified.py")
     layers = read(path)
     frames = letterboxed(sources, tuple(config.input_shape), np.random.default_rng(config.seed))
     stem, scale = fit_stem(layers, params["down0"], frames, config.seed)

@@ -231,12 +231,13 @@ def run(config: Any, workdir: Path, profile: bool = False) -> None:
     _say(f"{plan.describe(step_on_mesh, abstract, sharding, config)}\ntrain       {meta['fingerprint']}")
 
     # --- where it starts from
-    progress = Progress()
+    progress, origin = Progress(), ""  # the licence of the weights that it starts from
     manager = checkpoints.manager(workdir, config.keep_checkpoints, progress.failures)
     found = checkpoints.restore_newest(manager, abstract, iterator)
     if found:
         start, state, saved = found
         progress.take(saved)
+        origin = saved.pop("origin", origin)
         if saved != meta:
             raise UserError(f"{workdir} was trained on {saved['fingerprint']}, here is {meta['fingerprint']}")
         _say(f"resumed at step {start} of {config.total_steps}, lr {learning_rate(config)(start):.2e}")
@@ -246,10 +247,11 @@ def run(config: Any, workdir: Path, profile: bool = False) -> None:
         if config.init.bundle:
             from fetal_jax.export import bundle_parameters
 
-            params = bundle_parameters(Path(config.init.bundle), config, abstract.params)
+            params, origin = bundle_parameters(Path(config.init.bundle), config, abstract.params)
             state = started(state, abstract, params)
         elif config.init.sononet:
             params = sononet.start(Path(config.init.sononet), sharding.local(state.params), config, sources)
+            origin = sononet.LICENCE
             state = started(state, abstract, params)
 
     # --- the loop
@@ -278,7 +280,8 @@ def run(config: Any, workdir: Path, profile: bool = False) -> None:
             if step % config.checkpoint_every == 0 or validated or stop:
                 log.flush()  # a run that goes on from here has this step's row
                 log.save()
-                checkpoints.save(manager, step, state, iterator, meta | {"progress": progress.to_meta()})
+                told = meta | {"origin": origin, "progress": progress.to_meta()}
+                checkpoints.save(manager, step, state, iterator, told)
             trace.after(step, state)
             bar.set_postfix(log.shown, refresh=False)
             bar.update()
