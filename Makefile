@@ -5,6 +5,7 @@ TFDS := .venv-tfds
 HC18 ?= ../shared/data/hc18
 RUN := runs/hc18
 EXAMPLES ?= ../shared/data/sononet_examples
+SONONET ?= ../shared/weights/sononet16.npz
 ARGS ?=
 
 # the benchmark's split where its file is given, else our own
@@ -46,21 +47,20 @@ hc18: install
 	$(BIN)/fetal-jax export --workdir=$(RUN)/train --out=$(RUN)/bundle --onnx
 	$(BIN)/fetal-jax evaluate --workdir=$(RUN)/train --out=$(RUN)/report
 
-# one network for all planes: phantoms first, then HC18, phantoms and the thirteen frames of EXAMPLES, which is a folder
-# with the example frames of the repository baumgach/SonoNet-weights
+# one network for all planes, the checkpoint that validates best: from SonoNet16's weights, on HC18, phantoms and the
+# thirteen frames of EXAMPLES, a folder with the example frames of SonoNet's repository, baumgach/SonoNet-weights
 UNIFIED := runs/unified
 unified: install
 	test -f $(EXAMPLES)/FEMUR.png || { echo "give EXAMPLES=DIR, the thirteen frames of baumgach/SonoNet-weights"; exit 2; }
+	test -f $(SONONET) || { echo "give SONONET=FILE, SonoNet16.npz of baumgach/SonoNet-weights"; exit 2; }
 	mkdir -p $(UNIFIED)/examples
 	cp $(EXAMPLES)/*.png $(UNIFIED)/examples
 	cp configs/sononet_examples.csv $(UNIFIED)/examples/frames.csv
 	$(BIN)/fetal-jax prepare hc18/benchmark --manual-dir $(HC18)
 	$(BIN)/fetal-jax prepare fetal_phantom/large
 	$(BIN)/fetal-jax prepare folder/sononet --allow-partial --manual-dir $(UNIFIED)/examples
-	$(BIN)/fetal-jax train --config=configs/phantom.py --workdir=$(UNIFIED)/phantom
-	$(BIN)/fetal-jax export --workdir=$(UNIFIED)/phantom --out=$(UNIFIED)/phantom_bundle --onnx
-	$(BIN)/fetal-jax train --config=configs/unified.py --workdir=$(UNIFIED)/train --config.init.bundle=$(UNIFIED)/phantom_bundle $(ARGS)
-	$(BIN)/fetal-jax export --workdir=$(UNIFIED)/train --out=$(UNIFIED)/bundle --onnx
+	$(BIN)/fetal-jax train --config=configs/unified.py --workdir=$(UNIFIED)/train --config.init.sononet=$(SONONET) $(ARGS)
+	$(BIN)/fetal-jax export --workdir=$(UNIFIED)/train --best --out=$(UNIFIED)/bundle --onnx
 	$(BIN)/fetal-jax evaluate --bundle=$(UNIFIED)/bundle --calibrate --dataset=hc18/benchmark --dataset=fetal_phantom/large --out=$(UNIFIED)/report
 
 # every speed of the README against what others use, which gets an environment of its own

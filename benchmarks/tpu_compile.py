@@ -83,13 +83,13 @@ def compile_step(config: Any, mesh: Mesh) -> Any:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--recipe", help=f"default: all of {', '.join(RECIPES)}; with --slices unified")
+    parser.add_argument("--recipe", help=f"default: all of {', '.join(RECIPES)}; with --slices hc18")
     parser.add_argument("--frames", type=int, default=32, help="a chip")
     parser.add_argument("--fsdp", type=int, default=1)
     parser.add_argument("--slices", action="store_true", help=f"{', '.join(SLICES)} in place of {SLICES[0]} alone")
     args = parser.parse_args()
     os.environ.update(NO_TPU_AT_HAND)  # before the compiler is loaded
-    names = [args.recipe] if args.recipe else ["unified"] if args.slices else RECIPES
+    names = [args.recipe] if args.recipe else ["hc18"] if args.slices else RECIPES
     print(
         "| recipe | slice | GFLOP | GB moved | compute bound | bandwidth bound | frames/s a chip, at most "
         "| memory | sent | largest sent | efficiency 8 to 256 |"

@@ -1,4 +1,4 @@
-"""Drawn frames alone: what `configs/unified.py` starts from, and what phantoms teach of real frames.
+"""Drawn frames alone: what phantoms teach of real frames.
 
 fetal-jax prepare fetal_phantom/large
 fetal-jax train --config=configs/phantom.py --workdir=runs/phantom      15 minutes on two CPU cores

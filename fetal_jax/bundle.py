@@ -21,7 +21,7 @@ INFO = "bundle.json"
 ONNX, HALF, STABLEHLO, CARD = "model.onnx", "model.half.onnx", "model.stablehlo", "MODEL_CARD.md"
 SHIPPED = Path(__file__).parent / "bundles"
 DEFAULT = SHIPPED / "default"
-"""Heads of HC18's machines alone; `planes` beside it names planes and measures abdomens and femurs too."""
+"""Names planes and measures all three structures; `heads` beside it measures heads of HC18's kind alone."""
 PREPROCESSING = (
     "grey (ITU-R BT.601); the whole frame letterboxed, isotropic in millimetres, centred, black around; "
     "shrunk by areas (Hamming window), then bilinear; bytes, which the network normalises itself"

@@ -101,7 +101,8 @@ def test_the_mirrored_frame_gives_the_mirrored_map(folder):
 def test_parameters_come_back_from_the_graph(small, folder):
     config, params = small
     export.check_start(folder, config)
-    back = export.bundle_parameters(folder, config, params)
+    back, licence = export.bundle_parameters(folder, config, params)
+    assert licence == bundle.read(folder).licence
     jax.tree.map(np.testing.assert_array_equal, back, params)
 
 
@@ -124,7 +125,7 @@ def test_other_planes_start_the_class_head_anew(small, folder, capsys):
     fresh = model.from_config(other.model, 2).init(jax.random.key(1), np.zeros((1, 64, 96, 1), np.uint8))["params"]
     export.check_start(folder, other)
     assert "the class head starts anew" in capsys.readouterr().out
-    started = export.bundle_parameters(folder, other, fresh)
+    started, _ = export.bundle_parameters(folder, other, fresh)
     assert set(fresh) - set(started) == {"plane"}
     np.testing.assert_array_equal(started["map"]["kernel"], params["map"]["kernel"])
 
@@ -256,13 +257,16 @@ def test_a_folder_that_is_no_bundle(tmp_path):
         bundle.read(tmp_path)
 
 
-@pytest.mark.parametrize(("name", "planes"), [("default", {"head"}), ("planes", set(PLANES))])
-def test_a_shipped_bundle_is_whole_and_small(name, planes):
+@pytest.mark.parametrize(
+    ("name", "planes", "origins"),
+    [("default", set(PLANES), ["CC BY 4.0", "SonoNet16"]), ("heads", {"head"}, ["CC BY 4.0"])],
+)
+def test_a_shipped_bundle_is_whole_and_small(name, planes, origins):
     folder = bundle.find(name)
     info = bundle.read(folder)
     assert set(info.planes) == planes
-    assert "CC BY 4.0" in info.licence
-    assert "CC BY 4.0" in (folder / bundle.CARD).read_text()
+    for text in (info.licence, (folder / bundle.CARD).read_text()):
+        assert all(origin in text for origin in origins)
     assert "Not for clinical use" in (folder / bundle.CARD).read_text()
     assert sum(p.stat().st_size for p in folder.iterdir()) <= 12e6
     onnx.checker.check_model(onnx.load(folder / bundle.ONNX))
@@ -270,7 +274,7 @@ def test_a_shipped_bundle_is_whole_and_small(name, planes):
 
 def test_a_folder_goes_before_a_shipped_bundle_of_its_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert bundle.find("planes") == bundle.SHIPPED / "planes"
-    (tmp_path / "planes").mkdir()
-    assert bundle.find("planes") == Path("planes")
+    assert bundle.find("heads") == bundle.SHIPPED / "heads"
+    (tmp_path / "heads").mkdir()
+    assert bundle.find("heads") == Path("heads")
     assert bundle.find("none") == Path("none")

@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "paths", nargs="+", type=Path, metavar="PATH", help="image, DICOM, zip archive, folder of them, or 'pattern*'"
     )
-    told = "a folder, or one that is shipped: default (heads) or planes"
+    told = "a folder, or one that is shipped: default, or heads"
     parser.add_argument("--bundle", type=bundle.find, default=bundle.DEFAULT, help=told)
     spacing = parser.add_mutually_exclusive_group()
     spacing.add_argument("--spacing-mm", type=float, help="millimetres per pixel of every frame")

@@ -79,7 +79,7 @@ class Predictor:
         """Open a bundle.
 
         Args:
-          path: its directory, or the name of a shipped one: "default" or "planes".
+          path: its directory, or the name of a shipped one: "default" or "heads".
           runtime: "onnx" (ONNX Runtime, the base install), "onnx-half" (its weights in half precision) or "jax"
             (StableHLO).
 
