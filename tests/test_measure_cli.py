@@ -132,9 +132,8 @@ def test_a_bundle_of_heads_asks_for_the_plane(frames, tmp_path):
 def test_the_shipped_bundle_measures_real_heads(data_dir, tmp_path):
     table = data_dir / "hc18" / "training_set_pixel_size_and_HC.csv"
     with table.open() as f:
-        entries = [r for r in csv.DictReader(f) if (data_dir / "hc18" / "training_set" / r["filename"]).is_file()][
-            :200:20
-        ]
+        there = [r for r in csv.DictReader(f) if (data_dir / "hc18" / "training_set" / r["filename"]).is_file()]
+    entries = there[::90]  # by size: all trimesters
     files = [data_dir / "hc18" / "training_set" / r["filename"] for r in entries]
     done = fetal_jax("measure", *files, "--plane=head", f"--spacing-csv={table}", f"--out={tmp_path}")
     assert done.returncode == 0, done.stderr
