@@ -9,7 +9,7 @@ of the repository baumgach/SonoNet-weights (Apache-2.0), with configs/sononet_ex
 frames that are no heads.
 """
 
-from fetal_jax.recipe import OTHER_MACHINES, defaults
+from fetal_jax.recipe import OTHER_MACHINES, SONONET16, defaults
 
 
 def get_config():
@@ -25,18 +25,6 @@ def get_config():
     config.optim.lr = 2e-3
     config.optim.encoder_lr = 0.25  # SonoNet has seen more than we can show it
     config.optim.ema = 0.999
-    # SonoNet16 behind a 2x2 stem
-    config.model.update(
-        {
-            "width": 32,
-            "multipliers": (1, 2, 4, 4),
-            "depths": (4, 3, 3, 3),
-            "decoder": (0.5, 1, 2),
-            "encoder_norm": False,
-            "standardise": True,
-            "head": 64,
-            "looks": 10,
-        }
-    )
+    config.model.update(SONONET16 | {"decoder": (0.5, 1, 2)})
     config.augment.update(OTHER_MACHINES)
     return config

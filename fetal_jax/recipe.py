@@ -44,6 +44,18 @@ OTHER_MACHINES = {
 """`augment` for frames of hospitals that were not trained on: other gains and depths, tighter crops, shadows, what
 others measured left in the frame."""
 
+SONONET16 = {
+    "width": 32,
+    "multipliers": (1, 2, 4, 4),
+    "depths": (4, 3, 3, 3),
+    "stem": 2,
+    "encoder_norm": False,
+    "standardise": True,
+    "head": 64,
+    "looks": 10,
+}
+"""The part of `model` that a start from SonoNet16 (`init.sononet`) needs: its encoder behind a 2x2 stem."""
+
 
 def defaults() -> ml_collections.ConfigDict:
     """Every key that a recipe has. The files in `configs/` set what differs."""

@@ -22,6 +22,7 @@ from fetal_jax import ops
 from fetal_jax.data.source import Frame
 from fetal_jax.errors import UserError
 from fetal_jax.preprocess import Letterbox
+from fetal_jax.recipe import SONONET16
 
 Array = NDArray[Any]
 Layer = tuple[Array, Array]  # kernel (k, k, in, out), bias (out,)
@@ -29,9 +30,6 @@ Layer = tuple[Array, Array]  # kernel (k, k, in, out), bias (out,)
 LICENCE = "SonoNet16 (C. F. Baumgartner et al., doi 10.1109/TMI.2017.2712367), Apache-2.0."
 PLANES = ("other", "other", "abdomen", "other", "head", "head", "femur", *["other"] * 7)
 """What SonoNet's fourteen classes are to us."""
-SHAPE = {"width": 32, "multipliers": (1, 2, 4, 4), "depths": (4, 3, 3, 3), "stem": 2, "encoder_norm": False,
-         "standardise": True, "head": 64, "looks": 10}  # fmt: skip
-"""The `model` part of a recipe that holds SonoNet16."""
 FRAMES, CROPS, CROP, STEPS = 400, 32, 48, 2500
 """The stem is fitted on crops of so many frames."""
 
@@ -48,9 +46,9 @@ def start(path: Path, params: Any, config: Any, sources: Sequence[Sequence[Frame
     Raises:
       UserError: the file is another one, or the recipe's network cannot hold it.
     """
-    wrong = [key for key, value in SHAPE.items() if config.model[key] != value]
+    wrong = [key for key, value in SONONET16.items() if config.model[key] != value]
     if wrong:
-        needed = ", ".join(f"config.model.{key}={SHAPE[key]}" for key in wrong)
+        needed = ", ".join(f"config.model.{key}={SONONET16[key]}" for key in wrong)
         raise UserError(f"config.init.sononet needs {needed}: see configs/unified.py")
     layers = read(path)
     frames = letterboxed(sources, tuple(config.input_shape), np.random.default_rng(config.seed))

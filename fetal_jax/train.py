@@ -237,7 +237,7 @@ def run(config: Any, workdir: Path, profile: bool = False) -> None:
     if found:
         start, state, saved = found
         progress.take(saved)
-        origin = saved.pop("origin", origin)
+        origin = saved.pop("origin", "")
         if saved != meta:
             raise UserError(f"{workdir} was trained on {saved['fingerprint']}, here is {meta['fingerprint']}")
         _say(f"resumed at step {start} of {config.total_steps}, lr {learning_rate(config)(start):.2e}")

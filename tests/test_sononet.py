@@ -39,7 +39,7 @@ def frames():
 def config():
     made = recipe.defaults()
     made.input_shape = SHAPE
-    made.model.update(sononet.SHAPE | {"decoder": (0.5, 1, 2)})
+    made.model.update(recipe.SONONET16 | {"decoder": (0.5, 1, 2)})
     return made
 
 

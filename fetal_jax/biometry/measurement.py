@@ -204,7 +204,7 @@ def _edge_flags(seen: float) -> tuple[str, ...]:
 
 def _fit_flags(fitted: Ellipse, points: Array) -> tuple[str, ...]:
     off = float(np.sqrt(np.mean(residuals(fitted, points) ** 2)))
-    # 1.5 % took 27 % of the training heads under 100 mm, none of them wrong by over 5 %
+    # 1.5 % took 11 of HC18's 40 training and validation heads under 100 mm, none of them wrong by over 5 %
     return ("poor fit",) if off > 0.02 * (fitted.a + fitted.b) else ()
 
 
