@@ -52,12 +52,6 @@ def hausdorff(one: Array, other: Array, spacing_mm: float, percent: float = 100)
     return max(float(np.percentile(way, percent)) for way in ways) if len(ways[0]) else float("nan")
 
 
-def mean_surface_distance(one: Array, other: Array, spacing_mm: float) -> float:
-    """Mean distance in mm of all border pixels of both masks from the other's border; NaN where one is empty."""
-    both = np.concatenate(surface_distances(one, other, spacing_mm))
-    return float(both.mean()) if len(both) else float("nan")
-
-
 def overlap(
     fitted: Ellipse | Shaft | None, true: Ellipse | Shaft, shape: tuple[int, int], spacing_mm: float
 ) -> Overlap:

@@ -151,11 +151,6 @@ class UNet(nn.Module):
         return x[..., 0], plane_logits
 
 
-def downscale(config: Any) -> int:
-    """What height and width of the input must be divisible by, for a recipe's `model` part."""
-    return int(config.stem * 2 ** (len(config.multipliers) - 1))
-
-
 def from_config(config: Any, planes: int) -> UNet:
     """The network of a recipe's `model` part, for `planes` classes."""
     return UNet(

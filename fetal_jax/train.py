@@ -17,7 +17,7 @@ import optax
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from fetal_jax import checkpoints, distributed, losses, model, ops, plan, recipe, sononet, targets
+from fetal_jax import bundle, checkpoints, distributed, losses, model, ops, plan, recipe, sononet, targets
 from fetal_jax.bundle import BundleInfo
 from fetal_jax.data.decoded import decoded
 from fetal_jax.data.pipeline import training_batches
@@ -247,7 +247,7 @@ def run(config: Any, workdir: Path, profile: bool = False) -> None:
         if config.init.bundle:
             from fetal_jax.export import bundle_parameters
 
-            params, origin = bundle_parameters(Path(config.init.bundle), config, abstract.params)
+            params, origin = bundle_parameters(bundle.find(config.init.bundle), config, abstract.params)
             state = started(state, abstract, params)
         elif config.init.sononet:
             params = sononet.start(Path(config.init.sononet), sharding.local(state.params), config, sources)
@@ -324,7 +324,7 @@ def claim(workdir: Path, config: Any) -> None:
     elif config.init.bundle:
         from fetal_jax.export import check_start
 
-        check_start(Path(config.init.bundle), config)
+        check_start(bundle.find(config.init.bundle), config)
     distributed.all_agree(True)  # every process has looked, before the first one writes
     if distributed.is_first():
         workdir.mkdir(parents=True, exist_ok=True)

@@ -278,3 +278,19 @@ def test_a_cut_head_says_how_much_of_it_is_seen():
     assert whole.seen == 1
     assert half.seen == pytest.approx(0.5, abs=0.03)
     assert not half.accepted
+
+
+@pytest.mark.parametrize("angle", [0.0, 0.35, -0.6])
+def test_a_femur_that_the_frame_cuts_off_has_no_length(angle):
+    """What is seen of it is sharp at the edge, and too short."""
+    along = np.array([np.cos(angle), np.sin(angle)])
+    whole = Shaft.from_ends([[40, 60], [40, 60] + 70 * along], 7)
+    assert measure(drawn(whole, (120, 160)), "femur", 0.6).accepted
+    cut = drawn(whole.transform(geometry.affine(shift=(75, 0))), (120, 160))
+    assert "cut off" in measure(cut, "femur", 0.6).flags
+    left = np.ascontiguousarray(cut[:, ::-1])
+    assert "cut off" in measure(left, "femur", 0.6).flags
+    padded = np.pad(cut, ((20, 20), (30, 30)))  # the frame's edge, not the map's
+    found = measure(padded, "femur", 0.6, frame=(30, 20, 190, 140))
+    assert not found.accepted
+    assert found.fl_mm < 0.6 * 65

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from fetal_jax.biometry import Measurement
+from fetal_jax.cli import evaluate
 from fetal_jax.cli.evaluate import refuse_other_split
 from fetal_jax.data.source import Frame
 from fetal_jax.errors import UserError
@@ -15,6 +17,7 @@ from fetal_jax.evaluation import bootstrap
 from fetal_jax.evaluation.calibration import interval_tables, plane_temperature
 from fetal_jax.evaluation.frames import Row, diameters
 from fetal_jax.evaluation.summary import due_plane, summarise
+from tests.drawn_heads import PREDICTOR, heads
 
 
 @pytest.fixture(autouse=True)
@@ -186,4 +189,19 @@ def test_the_range_of_coverage_counts_subjects():
 def test_the_temperature_of_overconfident_planes_is_above_one():
     sure = replace(row(), planes={"head": 0.99, "abdomen": 0.01})
     assert plane_temperature([sure] * 30 + [replace(sure, plane="abdomen")] * 10) > 2
-    assert plane_temperature([row(named=None)] * 40) == 1.0
+    assert plane_temperature([row(named=None)] * 40) is None
+    assert plane_temperature([sure] * 40) is None  # of one class: the surer the better, which is no answer
+
+
+def test_calibrating_on_one_data_set_keeps_what_others_gave(monkeypatch, tmp_path):
+    """Heads alone say nothing of abdomens' intervals, nor how sure the network is of planes."""
+    abdomens = {"level": 0.9, "factor": 1.1, "frames": 99, "subjects": 99, "data": "drawn abdomens"}
+    info = replace(PREDICTOR.info, temperature=1.7, intervals={"ac_mm": abdomens}, training={"dataset": "heads/1.0.0"})
+    written = {}
+    monkeypatch.setattr(evaluate.Predictor, "from_bundle", lambda *_: replace(PREDICTOR, info=info))
+    monkeypatch.setattr(evaluate, "Split", lambda *_: heads(40))
+    monkeypatch.setattr(evaluate.bundle, "write", written.__setitem__)
+    evaluate._calibrate(Namespace(bundle=[tmp_path], runtime="onnx", dataset=["heads"], data_dir=None))
+    assert written[tmp_path].temperature == 1.7
+    assert written[tmp_path].intervals["ac_mm"] == abdomens
+    assert written[tmp_path].intervals["hc_mm"]["frames"] == 40

@@ -12,7 +12,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 from fetal_jax import recipe
-from fetal_jax.cli.evaluate import refuse_other_split
+from fetal_jax.cli.evaluate import changed_training, refuse_other_split
 from fetal_jax.data.decoded import decoded
 from fetal_jax.data.pipeline import training_batches
 from fetal_jax.data.source import Split, builder
@@ -55,6 +55,26 @@ def prepare(home, data_dir, name="folder/mine", **options):
     made = builder(name, data_dir, **options)
     made.download_and_prepare(download_config=tfds.download.DownloadConfig(manual_dir=home))
     return made
+
+
+def test_mended_labels_are_another_training_set(home, tmp_path):
+    """Else a finished run would not train them, and an old network would be tested on what it was trained on."""
+    prepare(home, tmp_path / "one")
+    text = (home / TABLE).read_text()
+    before = Split("folder/mine", "train", tmp_path / "one").fingerprint
+    training = {"fingerprint": f"hc18/benchmark/1.1.0 9 frames x, {before}"}
+    assert changed_training(training, "folder/mine", str(tmp_path / "one")) == ""
+    for old, new in (("50,40,0.3", "50,41,0.3"), ("0.5,s0", "0.4,s0")):
+        (home / TABLE).write_text(text.replace(old, new))
+        prepare(home, tmp_path / new)
+        now = Split("folder/mine", "train", tmp_path / new).fingerprint
+        assert now != before
+        told = changed_training(training, "folder/mine", str(tmp_path / new))
+        assert before in told
+        assert now in told
+    (home / TABLE).write_text(text)
+    prepare(home, tmp_path / "again")
+    assert Split("folder/mine", "train", tmp_path / "again").fingerprint == before
 
 
 def planned(home, data_dir, **options):

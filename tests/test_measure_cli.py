@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -127,6 +128,22 @@ def test_wrong_calls(frames, tmp_path):
 def test_a_bundle_of_heads_asks_for_the_plane(frames, tmp_path):
     out = f"--out={tmp_path / 'out'}"
     refused(fetal_jax("measure", frames, "--bundle=heads", "--spacing-mm=0.3", out), "give --plane=head")
+    other = fetal_jax("measure", frames, "--bundle=heads", "--plane=abdomen", "--spacing-mm=0.3", out)
+    refused(other, "not trained on it, only on head")
+
+
+def test_a_name_that_is_no_text(frames, tmp_path):
+    bad = os.fsencode(frames) + b"/t\xeate.png"
+    with open(bad, "wb") as f:
+        f.write(b"\x89PNG no more")
+    whole = os.fsencode(frames) + b"/z\xea.png"
+    os.rename(frames / "h2.png", whole)
+    out = tmp_path / "out"
+    done = fetal_jax("measure", frames, "--plane=head", "--spacing-mm=0.3", "--also=svg", f"--out={out}")
+    assert done.returncode == 3, done.stderr
+    assert "Traceback" not in done.stderr
+    assert sum(r["status"] != "error" for r in rows(out)) == 3
+    assert len(list((out / "overlays").glob("*.svg"))) == 3
 
 
 def test_the_shipped_bundle_measures_real_heads(data_dir, tmp_path):

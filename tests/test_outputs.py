@@ -27,7 +27,7 @@ from fetal_jax.cli.measure import measure_paths
 from fetal_jax.errors import UserError
 from fetal_jax.geometry import Ellipse, Shaft
 from fetal_jax.inference import cines, contact_sheet, fhir, folder, hc18, lettering, overlay, structured_report
-from fetal_jax.inference.journal import NAME, Journal
+from fetal_jax.inference.journal import CALL, NAME, Journal
 from fetal_jax.inference.predictor import Predictor
 from fetal_jax.inference.rows import SCHEMA
 from fetal_jax.inference.spacing import Spacings
@@ -388,6 +388,40 @@ def test_another_calls_interrupted_run_is_not_gone_on_with(frames, tmp_path):
     (out / NAME).write_text("{broken\n{}\n")
     with pytest.raises(UserError, match=r"damaged: remove it"):
         Journal.open(out, {})
+    (out / CALL).write_text("{broken")
+    (out / NAME).unlink()
+    with pytest.raises(UserError, match=r"damaged: give another --out"):
+        Journal.open(out, {})
+
+
+def test_a_folder_holds_one_calls_results(frames, tmp_path):
+    """Finished results of other paths would leave their overlays behind; two processes would mix their rows."""
+    out, spacings = tmp_path / "out", Spacings("flag", constant=0.3)
+    asked = [tmp_path / "d0"]
+
+    def measured(paths, sources):
+        return list(folder.measure_files(counting(), sources, spacings, "head", out, asked=paths))
+
+    assert measured(asked, frames[:1]) == measured(asked, frames[:1])
+    with pytest.raises(UserError, match="another paths"):
+        measured([tmp_path / "d1"], frames[1:2])
+    running = Journal.open(out, json.loads((out / CALL).read_text()))
+    with pytest.raises(UserError, match="another process"):
+        measured(asked, frames[:1])
+    running.close(finished=True)
+    measured(asked, frames[:1])
+
+
+def test_a_table_tells_examinations_apart_by_folder(frames, tmp_path):
+    """All three files are named head.png: a row without its folder would give them one spacing."""
+    (tmp_path / "bare.csv").write_text("filename,spacing_mm\nhead.png,0.3\n")
+    with pytest.raises(UserError, match=r"one row head\.png for .*d0/head\.png and .*d1/head\.png"):
+        list(folder.measure_files(counting(), frames, Spacings.read(tmp_path / "bare.csv"), "head", tmp_path / "o"))
+    rows = "d0/head.png,0.3\nd1/head.png,0.4\nhead.png,0.5\n"
+    (tmp_path / "told.csv").write_text("filename,spacing_mm\n" + rows)
+    spacings = Spacings.read(tmp_path / "told.csv")
+    found = list(folder.measure_files(counting(), frames, spacings, "head", tmp_path / "o"))
+    assert [r["spacing_mm"] for r in found] == [0.3, 0.4, 0.5]
 
 
 def test_a_folder_that_cannot_be_written(frames, tmp_path):
@@ -400,7 +434,7 @@ def test_a_header_beats_nobody_and_contradiction_is_refused(study, tmp_path):
     spacing = HEADS[0].spacing_mm
     for told, source in ((spacing * 1.005, "dicom"), (spacing * 1.1, None)):
         (row,) = folder.measure_files(
-            counting(), [Source(study / "same.dcm")], Spacings("flag", constant=told), "head", tmp_path / "o"
+            counting(), [Source(study / "same.dcm")], Spacings("flag", constant=told), "head", tmp_path / f"{source}"
         )
         assert row["spacing_source"] == source
     assert row["status"] == "refused"

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -72,6 +76,31 @@ def test_landmarks_and_masks_are_measured_too(tmp_path, heads):
     found = summary(folder, heads)
     assert found["mae"] < 0.4
     assert found["dice"] > 0.99
+
+
+def test_masks_are_found_by_folder_and_stem_and_cut_at_half(tmp_path, heads):
+    """Frames `s0/0.jpg`; masks `s0/0.PNG`, with a soft edge that must not widen the head."""
+    frames = Heads(replace(f, filename=f"{f.subject}/{Path(f.filename).stem}.jpg") for f in heads)
+    for frame in frames:
+        soft = cv2.blur(geometry.mask(frame.shape, 100, 120).astype(np.uint8) * 255, (5, 5))
+        place = (tmp_path / frame.filename).with_suffix(".PNG")
+        place.parent.mkdir(exist_ok=True)
+        Image.fromarray(soft).save(place)
+    found = summary(tmp_path, frames)
+    assert found["missing"] == 0
+    assert found["dice"] > 0.98
+    Image.fromarray(soft).save(place.with_suffix(".bmp"))
+    with pytest.raises(UserError, match="both of"):
+        summary(tmp_path, frames)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="no image"):
+        summary(tmp_path / "empty", frames)
+
+
+def test_a_spreadsheets_byte_order_mark(tmp_path, heads):
+    path = tmp_path / "p.csv"
+    path.write_text("\n".join(["filename,cx,cy,a,b,theta", *perfect()]), encoding="utf-8-sig")
+    assert summary(path, heads)["missing"] == 0
 
 
 @pytest.mark.parametrize(

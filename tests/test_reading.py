@@ -10,6 +10,7 @@ import threading
 import time
 import zipfile
 import zlib
+from copy import deepcopy
 from io import BytesIO
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from fetal_jax.images import MAX_PIXELS
 from fetal_jax.reading.dicom import pixel_size
 from fetal_jax.reading.frame import Failure, Frame
 from fetal_jax.reading.process import read, read_ahead
-from fetal_jax.reading.sources import Source, find
+from fetal_jax.reading.sources import EARLIER, Source, find
 from tests.conftest import ROOT
 from tests.dicom_files import GDCM_SYNTAXES, region, save, ultrasound
 
@@ -92,7 +93,10 @@ def test_monochrome1_ybr_and_sixteen_bits_show_the_same(tmp_path):
     windowed = ultrasound(GREY.astype(np.uint16) * 16)
     windowed.BitsStored, windowed.HighBit = 12, 11
     windowed.WindowCenter, windowed.WindowWidth = 2040.5, 4081
-    for ds in [*cases, windowed]:
+    rescaled = deepcopy(windowed)  # a rescale moves the window's ends with it
+    rescaled.RescaleSlope, rescaled.RescaleIntercept = 0.5, -20
+    rescaled.WindowCenter, rescaled.WindowWidth = 2040 / 2 - 20 + 0.5, 4080 / 2 + 1
+    for ds in [*cases, windowed, rescaled]:
         frame = only(save(ds, tmp_path / "a.dcm"))
         assert np.abs(frame.pixels.astype(int) - GREY).max() <= 1
 
@@ -249,12 +253,28 @@ def test_folders_patterns_and_what_is_left_out(tmp_path):
     (tmp_path / "deep" / "loop").symlink_to(tmp_path)
     found = find([tmp_path], leave_out=tmp_path / "out")
     assert [s.filename for s in found.sources] == ["a.JPG", "b.png", "c.bmp"]
-    assert set(found.left_out) == {".txt", ".png"}
+    assert set(found.left_out) == {".txt", ".png", EARLIER}
     assert [s.filename for s in find([tmp_path / "*.png"]).sources] == ["b.png"]
     with pytest.raises(UserError, match="does not exist"):
         find([tmp_path / "none.png"])
+    (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="holds no PNG"):
-        find([tmp_path / "out" / "overlays" / ".."], leave_out=tmp_path / "out" / "overlays")
+        find([tmp_path / "empty"])
+
+
+def test_an_earlier_calls_results_are_no_frames(tmp_path):
+    for name in ("a.png", "first/overlays/a.png", "first/contact_sheet_01.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(GREY).save(tmp_path / name)
+    (tmp_path / "first" / "measurements.csv").touch()
+    for path in (tmp_path, tmp_path / "**" / "*.png"):
+        found = find([path], leave_out=tmp_path / "second")
+        assert [s.path for s in found.sources] == [tmp_path / "a.png"]
+        assert found.left_out[EARLIER]
+    with pytest.raises(UserError, match="nothing but results"):
+        find([tmp_path / "first"])
+    with pytest.raises(UserError, match="or is --out"):
+        find([tmp_path], leave_out=tmp_path)
 
 
 def test_what_kills_or_hangs_the_reader_costs_one_file(tmp_path, monkeypatch):

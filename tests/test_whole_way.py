@@ -253,6 +253,8 @@ def test_wrong_calls(place, trained):
     wild = ["--config.optim.lr=1e30", "--config.optim.warmup_steps=1", "--config.max_bad_steps=3"]
     refused(fetal_jax(*train_command(place, place / "wild", *wild)), "3 steps in a row", "_HC.png", "optim.lr")
     refused(fetal_jax("evaluate", f"--bundle={place}", "--best", out), "--workdir")
+    refused(fetal_jax("evaluate", f"--workdir={trained}", data, "--out=/sys/fetal_jax"), "/sys/fetal_jax")
+    refused(fetal_jax("evaluate", "--compare", place, place, "--split=validation", out), "--split")
     damaged = place / "damaged"
     damaged.mkdir()
     (damaged / "config.json").write_text("{")

@@ -14,7 +14,6 @@ from fetal_jax import geometry, planes
 
 Array = NDArray[Any]
 
-MILLIMETRES = ("hc_mm", "ac_mm", "fl_mm", "bpd_mm", "ofd_mm", "apad_mm", "tad_mm")
 NO_SHAPE = np.full(5, np.nan, np.float32)
 
 
@@ -31,7 +30,7 @@ def features() -> tfds.features.FeaturesDict:
             "ellipse": shape,
             "shaft": shape,
             "spacing_mm": scalar,
-            **dict.fromkeys(MILLIMETRES, scalar),
+            **dict.fromkeys(planes.MILLIMETRES, scalar),
             "subject": tfds.features.Text(),
             "device": tfds.features.Text(),
             "filename": tfds.features.Text(),
@@ -65,7 +64,7 @@ def example(
       subject: what a split must not cross.
       device: the machine, "" where unknown.
       filename: where it comes from.
-      millimetres: any of `MILLIMETRES`, where the source states it.
+      millimetres: any of `planes.MILLIMETRES`, where the source states it.
     """
     inside = np.zeros(image.shape, np.uint8) if shape is None else geometry.mask(shape, *image.shape).astype(np.uint8)
     without = "unknown" if plane in planes.SHAPE_OF_PLANE else "none"
@@ -78,7 +77,7 @@ def example(
         "ellipse": np.asarray(shape, np.float32) if kind == "ellipse" else NO_SHAPE,
         "shaft": np.asarray(shape, np.float32) if kind == "shaft" else NO_SHAPE,
         "spacing_mm": np.float32(spacing_mm),
-        **{name: np.float32(millimetres.get(name, np.nan)) for name in MILLIMETRES},
+        **{name: np.float32(millimetres.get(name, np.nan)) for name in planes.MILLIMETRES},
         "subject": subject,
         "device": device,
         "filename": filename,

@@ -25,9 +25,10 @@ FLAGS = {
     "several structures": "the largest region holds less than 90 % of what is above 0.5; it is the one measured",
     "leaves the frame": "over 5 % of the fitted outline lies outside the frame",
     "little is seen": "over 40 % of the fitted outline lies outside the frame",
+    "cut off": "an end of the femur lies at the frame's edge, where it may go on",
     "poor fit": "the outline is off the fitted ellipse by over 2 % of its mean diameter (root mean square)",
     "ragged outline": "the region is not the fitted shape: over 10 % of it is holes, or the areas differ by over 15 %",
-    "low confidence": "the map takes over 6 % of the mean diameter (a femur: of its length) to go from 0 to 1",
+    "low confidence": "the map takes over 6 % of the mean diameter to go from 0 to 1 (femur: of its length; 3 pixels)",
     "implausible shape": "short over long axis under 0.6 (head), under 0.7 (abdomen); a femur not 3 to 30 widths long",
     "implausible size": "outside what 12 to 42 weeks can be: HC 50-400, AC 40-450, FL 5-90 mm",
     "no spacing": "pixels have no known size: nothing is given in millimetres",
@@ -106,7 +107,7 @@ def measure(
     # shapes are fitted where distances are true: in millimetres where spacing is known, else in pixels
     to_mm = geometry.stretch(column_mm, row_mm)
     if SHAPE_OF_PLANE[plane] == "shaft":
-        found = _measure_shaft(region, to_mm, known)
+        found = _measure_shaft(region, to_mm, known, box)
     else:
         found = _measure_ellipse(region, plane, to_mm, known, box)
     flags = several + found.pop("flags", ("nothing found",)) + missing
@@ -152,13 +153,14 @@ def _measure_ellipse(region: Region, plane: str, to_mm: Array, known: bool, box:
     }
 
 
-def _measure_shaft(region: Region, to_mm: Array, known: bool) -> dict[str, Any]:
+def _measure_shaft(region: Region, to_mm: Array, known: bool, box: Box) -> dict[str, Any]:
     found = fit_shaft(region.map)
     if found is None:
         return {}
     shaft = found.shaft.transform(geometry.affine(shift=region.origin))
     in_mm = shaft.transform(to_mm)
-    flags: tuple[str, ...] = () if 3 <= shaft.length / shaft.width <= 30 else ("implausible shape",)
+    flags: tuple[str, ...] = ("cut off",) if _at_the_edge(shaft, box) else ()
+    flags += () if 3 <= shaft.length / shaft.width <= 30 else ("implausible shape",)
     flags += ("ragged outline",) if region.solid < 0.9 else ()
     flags += ("low confidence",) if found.end_width > max(0.06 * shaft.length, 3.0) else ()
     if not known:
@@ -196,6 +198,13 @@ def _checked_spacing(spacing_mm: float | tuple[float, float] | None) -> tuple[fl
 def _share_inside(ellipse: Ellipse, box: Box) -> float:
     x, y = ellipse.points(256).T
     return float(((x >= box[0]) & (x <= box[2]) & (y >= box[1]) & (y <= box[3])).mean())
+
+
+def _at_the_edge(shaft: Shaft, box: Box) -> bool:
+    """Whether an end is as near the edge as an oblique bone's middle is where the edge cuts its corner off."""
+    x, y = np.asarray(shaft.ends).T
+    nearest = min((x - box[0]).min(), (y - box[1]).min(), (box[2] - x).min(), (box[3] - y).min())
+    return bool(nearest < shaft.width / 2 + 1)
 
 
 def _edge_flags(seen: float) -> tuple[str, ...]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
+import signal
 from pathlib import Path
 
 import tensorflow_datasets  # noqa: F401  (the error that names the extra comes before any work)
@@ -12,6 +14,7 @@ from fetal_jax.cli import evaluate, export, measure, prepare
 from fetal_jax.cli.train import train_recipe
 from fetal_jax.images import write_png
 from fetal_jax.inference.spacing import Spacings
+from fetal_jax.train import Preempted
 from tfds_builders.fetal_phantom.fetal_phantom_dataset_builder import MACHINES, PLANES
 from tfds_builders.fetal_phantom.phantom import draw
 
@@ -31,7 +34,12 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     _say("prepare the phantom")
     call(prepare, ["fetal_phantom/small", "--data-dir", data_dir])
     _say("train")
-    train_recipe(args.config, workdir, [f"--config.data.dir={data_dir}", *overrides])
+    try:
+        train_recipe(args.config, workdir, [f"--config.data.dir={data_dir}", *overrides])
+    except Preempted as e:
+        print(f"fetal-jax demo: {e}")
+        return os.EX_TEMPFAIL
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # training's own only asks its loop to stop
     _say("evaluate on held-out phantoms")
     call(evaluate, ["--workdir", str(workdir), "--out", str(args.out / "report")])
     _say("export")

@@ -12,7 +12,7 @@ from etils import epath
 from tqdm import tqdm
 
 from fetal_jax import bundle, export, recipe, train
-from fetal_jax.data.source import Split
+from fetal_jax.data.source import Split, splits
 from fetal_jax.errors import UserError
 from fetal_jax.evaluation import outputs
 from fetal_jax.evaluation.calibration import interval_tables, plane_temperature
@@ -65,8 +65,11 @@ def run(args: argparse.Namespace, overrides: list[str]) -> None:
     """Measure a split, write metrics.json, frames.csv and report.html, print the table."""
     if args.calibrate and not (args.bundle and len(args.bundle) == 1):
         raise UserError("--calibrate writes into a bundle: give one --bundle")
+    if args.compare and (args.dataset or args.robustness or args.split != "test"):
+        raise UserError("--compare reads two folders as they are: leave out --dataset, --split and --robustness")
     if args.best and not args.workdir:
         raise UserError("--best is of a run: give --workdir")
+    args.out.mkdir(parents=True, exist_ok=True)  # a place that cannot be written is told before the work
     if args.compare:
         found = compare_runs(args.compare[0], args.compare[1], args.out)
         print(f"{found['frames']} frames in both. See {args.out / 'comparison.html'}")
@@ -117,6 +120,9 @@ def _open(path: Path, args: argparse.Namespace) -> Network:
 
 def _evaluate(network: Network, dataset: str, split: str, out: Path, with_robustness: bool) -> dict[str, Any]:
     frames, info = Split(dataset, split, network.data_dir), network.predictor.info
+    changed = changed_training(network.training, dataset, network.data_dir)
+    if changed:
+        print(changed)
     rows = list(tqdm(evaluate_frames(network.predictor, frames), total=len(frames), unit="frame"))
     summary = summarise(rows, info.temperature, info.intervals)
     if with_robustness:
@@ -124,7 +130,7 @@ def _evaluate(network: Network, dataset: str, split: str, out: Path, with_robust
     command = f"fetal-jax evaluate {network.flags} --dataset={dataset} --split={split} --out={out}"
     command += " --robustness" * with_robustness
     title = f"{network.name} on {frames.dataset}, {split}"
-    outputs.write(out, title, summary, rows, frames, command, network.training)
+    outputs.write(out, title, summary, rows, frames, command, network.training | {"changed": changed})
     print_table(summary)
     print(f"See {out / outputs.REPORT}")
     return summary
@@ -153,6 +159,19 @@ def refuse_other_split(trained: str, dataset: str, split: str) -> None:
             )
 
 
+def changed_training(training: dict[str, Any], dataset: str, data_dir: str) -> str:
+    """That a data set's training split is no more what the network was trained on; empty where it is, or is not told.
+
+    Then frames that are tested on may have been trained on: a subject more or less moves others to another split.
+    """
+    told = str(training.get("fingerprint", ""))
+    was = next((one for one in told.split(", ") if one.rpartition("/")[0] == dataset), "")
+    if not was or "train" not in splits(dataset, data_dir):
+        return ""
+    now = Split(dataset, "train", data_dir).fingerprint
+    return "" if now == was else f"trained on {was}, but in {data_dir} is {now}: frames may have changed splits"
+
+
 def _calibrate(args: argparse.Namespace) -> None:
     """Interval tables and the plane's temperature, from frames neither trained on nor chosen with, into the bundle.
 
@@ -161,9 +180,9 @@ def _calibrate(args: argparse.Namespace) -> None:
     """
     (path,) = args.bundle
     predictor = Predictor.from_bundle(path, args.runtime)
-    if predictor.info.temperature != 1:  # what it was before
-        predictor = replace(predictor, info=replace(predictor.info, temperature=1.0))
-    trained = str(predictor.info.training["dataset"])
+    before = predictor.info
+    predictor = replace(predictor, info=replace(before, temperature=1.0))
+    trained = str(before.training["dataset"])
     rows: list[Row] = []
     tables: dict[str, dict[str, Any]] = {}
     for dataset in args.dataset or trained_on(trained):
@@ -172,11 +191,13 @@ def _calibrate(args: argparse.Namespace) -> None:
         own = list(tqdm(evaluate_frames(predictor, frames), total=len(frames), unit="frame"))
         tables = interval_tables(own, frames.fingerprint) | tables
         rows += own
-    bundle.write(path, replace(predictor.info, intervals=tables, temperature=plane_temperature(rows)))
+    temperature, tables = plane_temperature(rows) or before.temperature, before.intervals | tables
+    bundle.write(path, replace(before, intervals=tables, temperature=temperature))
     for measure, name in NAMES.items():
         table = tables.get(measure)
         told = f"± {table['factor']:.2f} sd, 90 %, {table['data']}" if table else "no interval: too few frames"
         print(f"{name}  {told}")
+    print(f"planes' temperature {temperature:.2f}")
 
 
 def _run_predictions(args: argparse.Namespace) -> None:

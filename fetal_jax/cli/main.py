@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import os
 import signal
 import sys
@@ -28,6 +29,8 @@ def main(argv: list[str] | None = None) -> int:
       The exit code: 0, 2 (the call is wrong), 3 (some file was not read) or 75 (stopped by SIGTERM: start me again).
     """
     argv = sys.argv[1:] if argv is None else argv
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a file name may hold bytes that are no text
     parser = argparse.ArgumentParser(
         prog="fetal-jax", description="Fetal biometry from ultrasound. Not for clinical use."
     )
@@ -58,6 +61,9 @@ def main(argv: list[str] | None = None) -> int:
     ):  # `fetal-jax growth ... | head`: who reads has had enough; Python's own last flush must pass
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
+    except OSError as e:  # a place that cannot be written, a full disk
+        print(f"fetal-jax {args.command}: {e.filename or 'file'}: {e.strerror or e}", file=sys.stderr)
+        return 2
 
 
 if __name__ == "__main__":

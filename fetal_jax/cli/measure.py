@@ -15,7 +15,7 @@ from fetal_jax.inference.folder import measure_files
 from fetal_jax.inference.rows import Row
 from fetal_jax.inference.spacing import Spacings
 from fetal_jax.notice import NOT_CLINICAL
-from fetal_jax.reading.sources import find
+from fetal_jax.reading.sources import OVERLAYS, RESULTS, find
 
 ALSO = ("svg", *reports.KINDS)
 
@@ -83,7 +83,7 @@ def measure_paths(
     found = find(paths, leave_out=out)
     counts: dict[str, int] = {}
     with tqdm(total=len(found.sources), unit="frame") as bar:
-        for row in measure_files(predictor, found.sources, spacings, plane, out, also, note=tqdm.write):
+        for row in measure_files(predictor, found.sources, spacings, plane, out, also, tqdm.write, paths):
             counts[row["status"]] = counts.get(row["status"], 0) + 1
             if row["status"] == "error":
                 tqdm.write(f"error: {row['reason']}")
@@ -94,6 +94,6 @@ def measure_paths(
     told = ", ".join(f"{n} {status}" for status, n in sorted(counts.items()))
     if found.left_out:
         others = ", ".join(f"{n} {suffix}" for suffix, n in found.left_out.most_common(5))
-        print(f"left out, no images by their names: {others}")
-    print(f"{told}. See {out / 'measurements.csv'} and {out / 'overlays'}. {NOT_CLINICAL}")
+        print(f"left out, no frames by their names: {others}")
+    print(f"{told}. See {out / RESULTS} and {out / OVERLAYS}. {NOT_CLINICAL}")
     return counts

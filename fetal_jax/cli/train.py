@@ -79,7 +79,8 @@ def keep_compiled_programs() -> None:
 
 
 def _use_all_cores(config: Any) -> None:
-    """Where the processor is all there is, make it one device a core, as many as divide the batch.
+    """Where the processor is all there is, make it one device a core, as many as divide the batch,
+    or the part of it that is taken at a time.
 
     XLA runs the operations of one CPU device one after the other, and the small ones on one core: two devices on two
     cores train the demo 1.3 times as fast as one (101 frames/s against 78). A layout that asks for a number of devices,
@@ -87,6 +88,7 @@ def _use_all_cores(config: Any) -> None:
     """
     asked = (config.mesh.data, config.mesh.fsdp) != (-1, 1) or "device_count" in os.environ.get("XLA_FLAGS", "")
     if not asked:
+        part = config.batch_size // config.accumulate
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        devices = max(n for n in range(1, cores + 1) if config.batch_size % n == 0)
+        devices = max(n for n in range(1, cores + 1) if part % n == 0)
         jax.config.update("jax_num_cpu_devices", devices)

@@ -20,11 +20,10 @@ from numpy.typing import NDArray
 from fetal_jax.errors import UserError
 from fetal_jax.geometry import Ellipse, Shaft
 from fetal_jax.places import in_bucket, user_cache
-from fetal_jax.planes import GEOMETRIES, PLANES
+from fetal_jax.planes import GEOMETRIES, MILLIMETRES, PLANES
 
 Array = NDArray[Any]
 BUILDERS = ("fetal_phantom", "fetal_planes", "folder", "hc18")
-TRUTHS = ("hc_mm", "ac_mm", "fl_mm", "bpd_mm", "ofd_mm", "apad_mm", "tad_mm")
 SHAPES: dict[str, type[Ellipse | Shaft]] = {"ellipse": Ellipse, "shaft": Shaft}
 
 
@@ -37,7 +36,7 @@ class Frame:
     geometry: str  # one of planes.GEOMETRIES
     shape: Ellipse | Shaft | None  # in the frame's pixels
     spacing_mm: float | None
-    truth_mm: dict[str, float]  # those of TRUTHS that are known
+    truth_mm: dict[str, float]  # those of planes.MILLIMETRES that are known
     subject: str
     filename: str
 
@@ -115,36 +114,48 @@ class Split:
         if split not in splits:
             raise UserError(f"{name} has no split {split}; it has {', '.join(splits)}")
         self.dataset, self.name, self.folder = str(made.info.full_name), split, Path(made.data_dir)
-        self._records = made.as_data_source(split, decoders={"segmentation_mask": tfds.decode.SkipDecoding()})
+        skip = tfds.decode.SkipDecoding()
+        self._records = made.as_data_source(split, decoders={"segmentation_mask": skip})
+        self._labels = made.as_data_source(split, decoders={"segmentation_mask": skip, "image": skip})
 
     def __len__(self) -> int:
         return len(self._records)
 
     def __getitem__(self, i: int) -> Frame:
         record = self._records[i]
-        geometry = GEOMETRIES[int(record["geometry"])]
-        shape = SHAPES.get(geometry)
-        return Frame(
-            image=record["image"][..., 0],
-            plane=PLANES[int(record["plane"])] if record["plane"] >= 0 else None,
-            geometry=geometry,
-            shape=shape(*map(float, record[geometry])) if shape else None,
-            spacing_mm=None if np.isnan(record["spacing_mm"]) else float(record["spacing_mm"]),
-            truth_mm={k: float(record[k]) for k in TRUTHS if not np.isnan(record[k])},
-            subject=record["subject"].decode(),
-            filename=record["filename"].decode(),
-        )
+        return Frame(image=record["image"][..., 0], **_label(record))
 
     @cached_property
     def digest(self) -> str:
-        """Changes with the data set's version, its number of frames and what the first and last of them are."""
-        ends = [self[i] for i in {0, len(self) - 1}] if len(self) else []
+        """Changes with the data set's version and with what is known of any of its frames, to four digits.
+
+        Pixels and further digits differ by processor where frames are drawn and ellipses fitted: of the same phantom
+        a dozen pixels by one grey level.
+        """
         digest = hashlib.sha256(f"{self.dataset} {len(self)}".encode())
-        for frame in ends:
-            digest.update(frame.filename.encode() + frame.image.tobytes())
+        for label in map(_label, self._labels):
+            shape, spacing, truth = label.pop("shape"), label.pop("spacing_mm"), label.pop("truth_mm")
+            numbers = [*(np.asarray(shape) if shape else ()), spacing or 0, *truth.values()]
+            told = [*label.values(), *truth, *(f"{round(x, 4) + 0.0:.4g}" for x in numbers)]  # + 0.0: no "-0"
+            digest.update(repr(told).encode())
         return digest.hexdigest()[:12]
 
     @property
     def fingerprint(self) -> str:
         """The data set, the number of its frames and their digest."""
         return f"{self.dataset} {len(self)} frames {self.digest}"
+
+
+def _label(record: dict[str, Any]) -> dict[str, Any]:
+    """What is known of a frame beside its pixels."""
+    geometry = GEOMETRIES[int(record["geometry"])]
+    shape = SHAPES.get(geometry)
+    return {
+        "plane": PLANES[int(record["plane"])] if record["plane"] >= 0 else None,
+        "geometry": geometry,
+        "shape": shape(*map(float, record[geometry])) if shape else None,
+        "spacing_mm": None if np.isnan(record["spacing_mm"]) else float(record["spacing_mm"]),
+        "truth_mm": {k: float(record[k]) for k in MILLIMETRES if not np.isnan(record[k])},
+        "subject": record["subject"].decode(),
+        "filename": record["filename"].decode(),
+    }

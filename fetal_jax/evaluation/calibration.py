@@ -41,13 +41,14 @@ def interval_tables(rows: list[Row], data: str) -> dict[str, dict[str, Any]]:
     return tables
 
 
-def plane_temperature(rows: list[Row]) -> float:
-    """The temperature that fits the planes of calibration frames best; 1 where the network knows only one.
+def plane_temperature(rows: list[Row]) -> float | None:
+    """The temperature that fits the planes of calibration frames best (Guo et al., ICML 2017).
 
-    Guo et al., ICML 2017. A frame whose class is not among the network's takes no part.
+    A frame whose class is not among the network's takes no part. None where there are too few frames, or all of them
+    are of one class, which the lowest temperature fits best.
     """
     seen = [(r.planes, due) for r in rows if r.planes and (due := due_plane(r.plane, tuple(r.planes)))]
-    if len(seen) < conformal.FEWEST:
-        return 1.0
+    if len(seen) < conformal.FEWEST or len({due for _, due in seen}) < 2:
+        return None
     names = list(seen[0][0])
     return metrics.best_temperature([list(p.values()) for p, _ in seen], [names.index(t) for _, t in seen])

@@ -2,7 +2,8 @@
 
 The CSV has `filename` and, in pixels of the frame with centres at (column + 0.5, row + 0.5), `cx,cy,a,b,theta` or
 `x1,y1,x2,y2`; or the end points as arXiv 2512.16710 names them (`ofd_1_x` ... `bpd_2_y`, `tad_`, `apad_`, `fl_`),
-which are pixel indices. Cells are empty where nothing was found. A mask is a grey PNG named as its frame.
+which are pixel indices. Cells are empty where nothing was found. A mask is an image named as its frame, in the same
+folder below the one given where the frame's name has one; it may have another suffix, such as PNG for a JPEG.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from fetal_jax.data.source import Frame, Split
 from fetal_jax.errors import UserError
 from fetal_jax.evaluation.frames import Row, compare
 from fetal_jax.geometry import HALF_PIXEL, Ellipse, Shaft
-from fetal_jax.images import read_image
+from fetal_jax.images import SUFFIXES, read_image
 from fetal_jax.planes import SHAPE_OF_PLANE
 from fetal_jax.preprocess import to_grey
 from tfds_builders.fetal_planes.calipers import ellipse_of_diameters
@@ -50,8 +51,7 @@ def evaluate_predictions(path: Path, frames: Split) -> Iterator[Row]:
     if not path.exists():
         raise UserError(f"{path} is not there: give a CSV of geometry or a folder of masks")
     if path.is_dir():
-        masks = {p.name: p for p in sorted(path.glob("*.png"))}
-        _of_this_split(path, list(masks), names)
+        masks = _masks(path, names)
     else:
         shapes = read_csv(path)
         _of_this_split(path, list(shapes), names)
@@ -69,7 +69,7 @@ def read_csv(path: Path) -> Shapes:
       UserError: a column is missing, a frame stands twice, or a cell is no number.
     """
     shapes: Shapes = {}
-    with path.open(newline="") as f:
+    with path.open(newline="", encoding="utf-8-sig") as f:  # spreadsheets write a byte order mark
         reader = csv.DictReader(f)
         there = set(reader.fieldnames or ())
         name = next((n for n in ("filename", "image_name") if n in there), None)
@@ -101,6 +101,24 @@ def _shape(columns: list[str], cells: list[str], at: str) -> Ellipse | Shaft | N
         return Shaft.from_ends(np.reshape(values, (2, 2)), math.nan)
     ends = np.reshape(values, (-1, 2, 2)) + HALF_PIXEL
     return Shaft.from_ends(ends[0], math.nan) if len(ends) == 1 else ellipse_of_diameters(ends)
+
+
+def _masks(folder: Path, names: list[str]) -> dict[str, Path]:
+    """The mask of each frame that has one, by the frame's name."""
+    files = [p for p in sorted(folder.rglob("*")) if p.suffix.lower() in SUFFIXES]
+    if not files:
+        raise UserError(f"{folder} holds no image: give the folder of the masks, named as their frames")
+    stems = Counter(str(Path(name).with_suffix("")) for name in names)
+    by_stem = {stem: name for name in names if stems[stem := str(Path(name).with_suffix(""))] == 1}
+    known, masks = set(names), dict[str, Path]()
+    for file in files:
+        own = file.relative_to(folder).as_posix()
+        name = own if own in known else by_stem.get(str(Path(own).with_suffix("")), own)
+        if name in masks:
+            raise UserError(f"{folder}: {masks[name].name} and {file.name} are both of {name}: keep one")
+        masks[name] = file
+    _of_this_split(folder, list(masks), names)
+    return masks
 
 
 def _of_this_split(path: Path, predicted: list[str], names: list[str]) -> None:
@@ -147,4 +165,4 @@ def _from_mask(path: Path | None, frame: Frame) -> Measurement | None:
     if mask.shape != frame.image.shape:
         sizes = [f"{s[1]}x{s[0]}" for s in (mask.shape, frame.image.shape)]
         raise UserError(f"{path} is {sizes[0]}, its frame {sizes[1]}: give masks of the frame's own size")
-    return measure((mask > 0).astype(np.float32), plane, frame.spacing_mm)
+    return measure((mask > mask.max() // 2).astype(np.float32), plane, frame.spacing_mm)

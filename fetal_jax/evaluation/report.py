@@ -119,10 +119,12 @@ def _picture(row: Row, frames: Split) -> str:
 
 def _made_from(frames: Split, training: dict[str, Any]) -> str:
     """The data's fingerprint, the network's training and the versions of what measured."""
+    changed = training.get("changed")
     recipe = json.dumps(training.get("recipe", {}), sort_keys=True)
     lines = {
         "data": frames.fingerprint,
         "trained on": training.get("fingerprint") or training.get("dataset") or "not known",
+        **({"but": changed} if changed else {}),
         "steps": str(training.get("steps", "not known")),
         "versions": ", ".join([f"Python {platform.python_version()}", *_versions()]),
         "recipe": recipe if training.get("recipe") else "not known",

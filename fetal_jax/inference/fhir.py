@@ -48,9 +48,7 @@ def _observation(row: Row, key: str, value: float, code: tuple[str, str], unit: 
     return {
         "resourceType": "Observation",
         "status": "preliminary",
-        "category": [
-            {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/observation-category", "code": "imaging"}]}
-        ],
+        "category": [{"coding": [{"system": CATEGORY, "code": "imaging"}]}],
         "code": {"coding": [{"system": LOINC_SYSTEM, "code": code[0]}], "text": f"Fetal {code[1]}"},
         "bodySite": {"coding": [{"system": SNOMED, "code": "55460000"}], "text": "Fetus"},
         "method": {"text": method},

@@ -9,7 +9,7 @@ import csv
 import json
 import re
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
@@ -26,7 +26,7 @@ from fetal_jax.inference.rows import COLUMNS, Row, caption, cells, failure_row, 
 from fetal_jax.inference.spacing import Spacings
 from fetal_jax.reading.frame import Failure, Frame
 from fetal_jax.reading.process import read_ahead
-from fetal_jax.reading.sources import Source
+from fetal_jax.reading.sources import OVERLAYS, RESULTS, Source
 
 BEHIND = 4
 """Frames that the writing thread may be behind."""
@@ -40,6 +40,7 @@ def measure_files(
     out: Path,
     also: tuple[str, ...] = (),
     note: Callable[[str], None] = print,
+    asked: Sequence[Path] = (),
 ) -> Iterator[Row]:
     """Measure each file; its rows are written as they come, and given back. A file that cannot be read is a row too.
 
@@ -48,22 +49,27 @@ def measure_files(
       sources: what `reading.sources.find` found.
       spacings: what the caller says of millimetres per pixel.
       plane: "head", "abdomen", "femur" or "auto".
-      out: the folder of the results. One that holds an interrupted run of the same call is gone on with.
+      out: the folder of the results. One that holds an interrupted run of the same call is gone on with; results of
+        the same call are written anew.
       also: of "svg" and `reports.KINDS`.
       note: is told what could not be written of a file that was measured.
+      asked: the paths that the caller gave, which tell one call from another.
 
     Raises:
-      UserError: the plane cannot be told, `out` cannot be written, or holds an interrupted run of another call.
+      UserError: the plane cannot be told, the spacing table has one row for several files, `out` cannot be written,
+        holds another call's results, or another process writes there.
     """
     predictor.check_plane(plane)
+    spacings.check(sources)
     call = {
+        "paths": [str(path.absolute()) for path in asked],
         "bundle": predictor.info.files,
         "plane": plane,
         "spacing": [spacings.source, spacings.constant, spacings.table],
         "also": sorted(also),
     }
     try:
-        (out / "overlays").mkdir(parents=True, exist_ok=True)
+        (out / OVERLAYS).mkdir(parents=True, exist_ok=True)
         journal = Journal.open(out, call)
         saved = {source: rows for source in sources if (rows := journal.rows(source)) is not None}
         ahead = read_ahead([s for s in sources if s not in saved], with_ruler=spacings.source == "ruler")
@@ -121,7 +127,7 @@ class Results:
         self._taken = {name.lower() for name in journal.overlays}
         self._rows: list[Row] = []
         self._sheet = ContactSheet(out)
-        self._table = Table(out / "measurements.csv", COLUMNS)
+        self._table = Table(out / RESULTS, COLUMNS)
         self._cines: Table | None = None
         (out / "cines.csv").unlink(missing_ok=True)
         self._pending: deque[Future[None]] = deque()
@@ -149,7 +155,7 @@ class Results:
         safe = re.sub(r"[^\w.+-]", "_", frame.source.stem)[:100] or "frame"
         suffix, n, name = f"_{frame.index:04d}" if frame.cine else "", 1, ""
         while not name or name.lower() in self._taken:
-            name = f"overlays/{safe}{f'_{n}' if n > 1 else ''}{suffix}.png"
+            name = f"{OVERLAYS}/{safe}{f'_{n}' if n > 1 else ''}{suffix}.png"
             n += 1
         self._taken.add(name.lower())
         return name
@@ -181,7 +187,8 @@ class Results:
             path = self.out / row["overlay"]
             write_png(path, picture)
             if "svg" in self._also:
-                path.with_suffix(".svg").write_text(overlay.svg(frame.pixels, result.measurement, lines))
+                text = overlay.svg(frame.pixels, result.measurement, lines)
+                path.with_suffix(".svg").write_text(text, encoding="utf-8", errors="backslashreplace")
             picture = picture[: len(frame.pixels)]
         self._add_row(row)
         self._sheet.add(row, picture)

@@ -1,7 +1,8 @@
-"""What is already measured: a line a file, so that an interrupted folder goes on where it stopped."""
+"""Which call a folder of results is of, and what is already measured, so that what was interrupted goes on."""
 
 from __future__ import annotations
 
+import fcntl
 import json
 from pathlib import Path
 from typing import Any, Self
@@ -10,34 +11,52 @@ from fetal_jax.errors import UserError
 from fetal_jax.inference.rows import Row
 from fetal_jax.reading.sources import Source
 
+CALL = "call.json"
+"""What was asked for. It stays, so that a folder never holds two calls' results."""
 NAME = "measuring.jsonl"
-"""In the folder of the results while they are being made; removed when they are whole."""
+"""A line a measured file, while there are others left; removed when the results are whole."""
 
 
 class Journal:
     """A file's rows are saved once all that is said of it is written; a line cut short by the interruption is not."""
 
-    def __init__(self, path: Path, saved: dict[str, dict[str, Any]]) -> None:
-        self._path, self._saved = path, saved
+    def __init__(self, path: Path) -> None:
+        self._path = path
         self._file = path.open("a", encoding="ascii")
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system drops it with the process
+        except OSError:
+            self._file.close()
+            raise UserError(f"another process writes into {path.parent}: wait for it, or give another --out") from None
+        try:
+            lines = _whole_lines(path)
+        except UserError:
+            self._file.close()
+            raise
+        self._saved = {line["file"]: line for line in lines}
+        self._file.truncate(0)  # without the line that was cut short
+        self._write(*lines)
 
     @classmethod
     def open(cls, folder: Path, call: dict[str, Any]) -> Self:
         """Go on with what was interrupted in `folder`, or begin.
 
         Raises:
-          UserError: what was interrupted there was another call: other bundle, plane, spacing or results.
+          UserError: another process writes there, or what is there is of another call: other paths, bundle, plane,
+            spacing or kinds of results.
         """
-        path = folder / NAME
-        lines = _whole_lines(path)
-        if lines:
-            differ = [key for key in call if lines[0].get(key) != call[key]]
-            if differ:
-                told = ", ".join(differ)
-                raise UserError(f"{folder} holds an interrupted run with another {told}: finish it, or remove {path}")
-        text = "".join(json.dumps(line) + "\n" for line in (lines or [call]))
-        path.write_text(text, encoding="ascii")  # without the line that was cut short
-        return cls(path, {line["file"]: line for line in lines[1:]})
+        path, text = folder / CALL, json.dumps(call, indent=1) + "\n"
+        try:
+            before = json.loads(path.read_text(encoding="ascii")) if path.exists() else {}
+        except ValueError:
+            raise UserError(f"{path} is damaged: give another --out, or remove {folder}") from None
+        differ = [key for key, value in json.loads(text).items() if before and before.get(key) != value]
+        if differ:
+            told = ", ".join(differ)
+            raise UserError(f"{folder} holds results with another {told}: give another --out, or remove {folder}")
+        journal = cls(folder / NAME)
+        path.write_text(text, encoding="ascii")
+        return journal
 
     def rows(self, source: Source) -> list[Row] | None:
         """The rows of a file that was done and has not changed since; None where it is to be measured."""
@@ -51,25 +70,22 @@ class Journal:
 
     def save(self, source: Source, rows: list[Row]) -> None:
         """All of a file's rows."""
-        line = {"file": str(source), "fingerprint": source.fingerprint(), "rows": rows}
-        self._file.write(json.dumps(line) + "\n")
+        self._write({"file": str(source), "fingerprint": source.fingerprint(), "rows": rows})
+
+    def _write(self, *lines: dict[str, Any]) -> None:
+        self._file.writelines(json.dumps(line) + "\n" for line in lines)
         self._file.flush()
 
     def close(self, finished: bool) -> None:
         """Remove it where the run is finished."""
-        self._file.close()
         if finished:
             self._path.unlink()
+        self._file.close()
 
 
 def _whole_lines(path: Path) -> list[dict[str, Any]]:
     try:
         text = path.read_text(encoding="ascii")
-    except FileNotFoundError:
-        return []
-    except (OSError, UnicodeDecodeError):
-        raise UserError(f"{path} is damaged: remove it to begin again") from None
-    try:
         return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
-    except ValueError:
+    except (OSError, ValueError):
         raise UserError(f"{path} is damaged: remove it to begin again") from None

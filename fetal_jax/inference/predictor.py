@@ -120,7 +120,7 @@ class Predictor:
           plane: "head", "abdomen" or "femur"; "auto" lets the network say.
 
         Raises:
-          UserError: "auto" for a network that cannot tell planes apart.
+          UserError: a plane that the network was not trained on, "auto" for one that cannot tell planes apart.
           ValueError: what is not a frame, a plane or a spacing.
         """
         return self.measure_batch([frame], [spacing_mm], plane)[0]
@@ -135,9 +135,14 @@ class Predictor:
         return [self._result(p, (f.shape[0], f.shape[1]), s, plane) for p, f, s in triples]
 
     def check_plane(self, plane: str) -> None:
-        """Refuse a plane that is not measured, and "auto" for a network that knows fewer than two."""
+        """Refuse a plane that is not measured or not the network's, and "auto" where it knows fewer than two."""
         if plane != "auto" and plane not in SHAPE_OF_PLANE:
             raise UserError(f"--plane={plane} is not measured; one of auto, {', '.join(SHAPE_OF_PLANE)} is")
+        if plane != "auto" and plane not in self.info.planes:
+            raise UserError(
+                f"--plane={plane}: this bundle was not trained on it, only on {', '.join(self.info.planes)}: "
+                "give another --bundle"
+            )
         if plane == "auto" and len(self.info.planes) < 2:
             only = self.info.planes[0]
             raise UserError(

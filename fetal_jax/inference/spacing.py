@@ -11,13 +11,17 @@ import numpy as np
 from fetal_jax.errors import UserError
 from fetal_jax.reading.dicom import agree
 from fetal_jax.reading.frame import Frame, PixelSize
+from fetal_jax.reading.sources import Source
 
 ASK = "give --spacing-mm or --spacing-csv for millimetres"
 
 
 @dataclass(frozen=True)
 class Spacings:
-    """What the caller says of millimetres per pixel: one number for all, a table by file name, a ruler, or nothing."""
+    """What the caller says of millimetres per pixel: one number for all, a table by file name, a ruler, or nothing.
+
+    A table's name may have folders before it; the row with the most of a file's path is the file's.
+    """
 
     source: str  # "flag", "csv", "ruler" or "none"
     constant: float | None = None
@@ -28,7 +32,8 @@ class Spacings:
 
         A header's own spacing stands; a caller who says otherwise is contradicted, not followed.
         """
-        own, given = frame.size, (self.table or {}).get(frame.source.filename, self.constant)
+        row = self._row(frame.source)
+        own, given = frame.size, self.constant if row is None else (self.table or {})[row]
         if given is None:
             return own if own.mm else PixelSize(reason=f"no spacing: {own.reason or self._remedy(frame)}")
         if own.mm is None:
@@ -38,12 +43,32 @@ class Spacings:
             return PixelSize(reason=f"no spacing: {told}: leave out the wrong one")
         return own
 
+    def check(self, sources: list[Source]) -> None:
+        """Refuse a table that has one row for several files: two examinations name their frames alike.
+
+        Raises:
+          UserError: which row, and two of its files.
+        """
+        taken: dict[str, Source] = {}
+        for source in sources:
+            row = self._row(source)
+            if row is not None and str(taken.setdefault(row, source)) != str(source):
+                raise UserError(
+                    f"the spacing table has one row {row} for {taken[row]} and {source}: "
+                    "give each a row with its folder, such as exam1/frame.png"
+                )
+
+    def _row(self, source: Source) -> str | None:
+        parts = Path(str(source)).as_posix().split("/")
+        names = ("/".join(parts[i:]) for i in range(len(parts)))
+        return next((name for name in names if name in (self.table or {})), None)
+
     def _remedy(self, frame: Frame) -> str:
         return f"the table has no row for {frame.source.filename}" if self.source == "csv" else ASK
 
     @classmethod
     def read(cls, path: Path) -> Spacings:
-        """A CSV with the columns `filename,spacing_mm`, or HC18's own.
+        """A CSV with the columns `filename,spacing_mm`, or HC18's own. Folders may stand before a file's name.
 
         Raises:
           UserError: no such file or columns, a row without a positive number, a file name twice.

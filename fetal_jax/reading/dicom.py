@@ -131,7 +131,10 @@ def _windowed(pixels: Array, header: Any) -> Array:
     values, high = pixels.astype(float), low + 2**bits - 1
     if "WindowCenter" in header and header.get("WindowWidth"):
         modality = _pydicom().pixels.apply_modality_lut(pixels, header)
-        values = _pydicom().pixels.apply_voi_lut(modality, header).astype(float)
+        values = _pydicom().pixels.apply_windowing(modality, header).astype(float)
+        # the window's two ends, whatever rescale or table came before: what lies far under it, and far over it
+        with np.errstate(over="ignore"):
+            low, high = _pydicom().pixels.apply_windowing(np.array([-1e30, 1e30]), header)
     return np.clip((values - low) * 255 / (high - low), 0, 255).round().astype(np.uint8)
 
 

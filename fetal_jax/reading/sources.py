@@ -20,6 +20,9 @@ DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 ARCHIVE = ".zip"
 MAX_MEMBER_BYTES = 512 * 2**20
 MAX_MEMBERS = 100_000
+RESULTS, OVERLAYS = "measurements.csv", "overlays"
+"""What a folder of results holds."""
+EARLIER = "results of fetal-jax measure"
 
 
 @dataclass(frozen=True)
@@ -134,7 +137,7 @@ def find(paths: list[Path], leave_out: Path | None = None) -> Found:
     """The files given, those in the folders and archives given, and what patterns such as `*.png` stand for, by name.
 
     A file that was named is read whatever it is called; in a folder the suffix decides, or DICOM's preamble.
-    `leave_out`, where the results go, is not walked.
+    `leave_out`, where the results go, is not walked, nor is a folder that holds an earlier call's results.
 
     Raises:
       UserError: a path that does not exist, or nothing to read.
@@ -147,26 +150,42 @@ def find(paths: list[Path], leave_out: Path | None = None) -> Found:
             _add(path, found)
         elif matches := sorted(glob.glob(str(path), recursive=True)):
             for match in map(Path, matches):
-                _walk(match, leave_out, found) if match.is_dir() else _add(match, found)
+                if match.is_dir():
+                    _walk(match, leave_out, found)
+                elif _holds_results(match.parent.parent if match.parent.name == OVERLAYS else match.parent, leave_out):
+                    found.left_out[EARLIER] += 1
+                else:
+                    _add(match, found)
         else:
             raise UserError(f"{path} does not exist")
     if not found.sources:
         where = ", ".join(map(str, paths))
+        if found.left_out[EARLIER]:
+            raise UserError(f"{where} holds nothing but {EARLIER}, or is --out: give the folder of the frames")
         raise UserError(f"{where} holds no PNG, JPEG, TIFF, BMP or DICOM: give the folder of the frames")
     return found
 
 
 def _walk(folder: Path, leave_out: Path | None, found: Found) -> None:
-    avoid = leave_out.resolve() if leave_out else None
     for here, folders, files in os.walk(folder):
         # linked folders are not followed: they may lead back
-        folders[:] = sorted(d for d in folders if not d.startswith(".") and (Path(here) / d).resolve() != avoid)
+        if _holds_results(Path(here), leave_out):
+            found.left_out[EARLIER] += 1
+            folders.clear()
+            continue
+        folders[:] = sorted(d for d in folders if not d.startswith("."))
         for name in sorted(files):
             path = Path(here) / name
             if _is_wanted(name, functools.partial(_head, path)):
                 _add(path, found)
             else:
                 found.left_out[path.suffix.lower() or name] += 1
+
+
+def _holds_results(folder: Path, out: Path | None) -> bool:
+    """Whether `fetal-jax measure` writes there, or has written: its overlays are no frames."""
+    here = out is not None and folder.resolve() == out.resolve()
+    return here or ((folder / RESULTS).is_file() and (folder / OVERLAYS).is_dir())
 
 
 def _is_wanted(name: str, head: Callable[[], bytes]) -> bool:

@@ -23,7 +23,7 @@ from tfds_builders.fetal_planes import calipers
 from tfds_builders.folder import table
 
 LEAST_POINTS = 20  # pixels of a mask: fewer hold no shape
-TOLERATED = {"no spacing", "leaves the frame", "low confidence"}
+TOLERATED = {"no spacing", "leaves the frame", "cut off", "low confidence"}
 """What `measure` says of a good mask: it is cut at the frame, and as sharp as a binary map is."""
 
 

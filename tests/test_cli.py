@@ -1,0 +1,53 @@
+"""What the commands do around the work: devices, signals."""
+
+from __future__ import annotations
+
+import os
+import signal
+from argparse import Namespace
+from pathlib import Path
+
+import jax
+import pytest
+
+from fetal_jax import recipe
+from fetal_jax.cli import demo, train
+from fetal_jax.train import Preempted
+
+
+@pytest.mark.parametrize(("cores", "accumulate", "devices"), [(8, 1, 8), (8, 2, 4), (4, 4, 2), (3, 1, 2), (2, 8, 1)])
+def test_as_many_devices_as_divide_what_is_taken_at_a_time(monkeypatch, cores, accumulate, devices):
+    config = recipe.defaults()
+    config.batch_size, config.accumulate = 8, accumulate
+    told = {}
+    monkeypatch.delenv("XLA_FLAGS", raising=False)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)), raising=False)
+    monkeypatch.setattr(jax.config, "update", told.__setitem__)
+    train._use_all_cores(config)
+    assert told == {"jax_num_cpu_devices": devices}
+
+
+def test_a_demo_that_is_told_to_stop_says_start_me_again(monkeypatch, tmp_path, capsys):
+    def stopped(*_):
+        raise Preempted("stopped at step 3 of 9: a checkpoint is saved")
+
+    monkeypatch.setattr(demo, "call", lambda *_: None)
+    monkeypatch.setattr(demo, "train_recipe", stopped)
+    args = Namespace(config="configs/demo.py", out=tmp_path, data_dir=Path("none"))
+    assert demo.run(args, []) == os.EX_TEMPFAIL
+    assert "stopped at step 3" in capsys.readouterr().out
+
+
+def test_a_demo_ends_at_once_when_told_after_training(monkeypatch, tmp_path):
+    """Training asks its loop to stop; where no loop runs any more, nobody would listen."""
+    before = signal.signal(signal.SIGTERM, lambda *_: None)
+    handlers = []
+    monkeypatch.setattr(demo, "call", lambda *_: handlers.append(signal.getsignal(signal.SIGTERM)))
+    monkeypatch.setattr(demo, "train_recipe", lambda *_: None)
+    monkeypatch.setattr(demo, "draw_folder", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            demo.run(Namespace(config="c", out=tmp_path, data_dir=Path("none")), [])
+        assert handlers[-1] == signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGTERM, before)
