@@ -81,8 +81,8 @@ def plan(
         "pipeline": "Training pipeline",
         "measure": "Measuring a map, beside OpenCV's usual recipe (one core)",
         "folder": "From the file to millimetres",
-        "runtimes": "The shipped network: ONNX Runtime and XLA",
-        "precision": "The shipped network in fewer bits",
+        "runtimes": "The network of heads: ONNX Runtime and XLA",
+        "precision": "The network of heads in fewer bits",
         "costs": "How costs grow",
     }
     commands = {

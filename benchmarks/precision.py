@@ -1,4 +1,4 @@
-"""The shipped network in fewer bits: milliseconds a frame, bytes, and how far HC moves on validation frames.
+"""The network of heads in fewer bits: milliseconds a frame, bytes, and how far HC moves on validation frames.
 
 python benchmarks/precision.py [--quick]     (needs onnx, and `fetal-jax prepare hc18/...`)
 
@@ -33,15 +33,16 @@ def main() -> None:
     parser.add_argument("--name", default="hc18/benchmark")
     parser.add_argument("--quick", action="store_true")
     args = parser.parse_args()
-    info, whole = bundle.read(bundle.DEFAULT), bundle.DEFAULT / bundle.ONNX
+    folder = bundle.find("heads")
+    info, whole = bundle.read(folder), folder / bundle.ONNX
     split = Split(args.name, "validation", args.data_dir)
     frames = [split[i] for i in range(min(len(split), 12 if args.quick else len(split)))]
-    letterbox = Predictor.from_bundle().letterbox
+    letterbox = Predictor.from_bundle("heads").letterbox
     training = Split(args.name, "train", args.data_dir)
     shown = [letterbox(to_grey(training[i].image), training[i].spacing_mm)[None, ..., None] for i in range(0, 64, 2)]
 
-    with tempfile.TemporaryDirectory() as folder:
-        half, small = Path(folder, "half.onnx"), Path(folder, "int8.onnx")
+    with tempfile.TemporaryDirectory() as made:
+        half, small = Path(made, "half.onnx"), Path(made, "int8.onnx")
         half.write_bytes(onnx_graph.half(onnx.load(whole)).SerializeToString())
         quantise(whole, small, shown)
         ways = {"float32": session(whole), "float16 weights": session(half), "int8": session(small)}

@@ -60,8 +60,13 @@ def print_rows(rows: list[Row]) -> None:
         if part:
             dice = np.array([r.dice for r in part])
             relative = np.abs([r.error_mm / r.true_mm for r in part if r.error_mm is not None and r.true_mm])
+            known = relative[~np.isnan(relative)]
             print(f"{plane}: {len(part)} with calipers, Dice mean {dice.mean():.3f}, least {dice.min():.3f};")
-            print(f"  millimetres off by {np.median(relative):.1%} at the median, {relative.max():.1%} at most")
+            if len(known):
+                told = f"{np.median(known):.1%} at the median, {known.max():.1%} at most"
+                print(f"  millimetres off by {told}, {len(relative) - len(known)} not found")
+            else:
+                print("  none with a spacing and a figure")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The peer's side of `starts.py`: one frame through a PyTorch U-Net of the shipped one's shape, its outline by OpenCV.
+"""The peer's side of `starts.py`: one frame through a PyTorch U-Net of the shape of `heads`, its outline by OpenCV.
 
 Its weights are random: what is measured is then any outline, by the same amount of work.
 """

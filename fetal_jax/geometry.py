@@ -157,6 +157,15 @@ class Shaft:
         scale = np.sqrt(abs(np.linalg.det(m[:, :2])))
         return Shaft.from_ends(apply(m, self.ends), self.width * scale)
 
+    def is_cut_by(self, box: tuple[float, float, float, float]) -> bool:
+        """Whether an end lies at the edge of (x0, y0, x1, y1), where the bone may go on.
+
+        Nearer than half its width and a pixel: there the edge cuts a corner off an oblique bone.
+        """
+        x, y = self.ends.T
+        nearest = min((x - box[0]).min(), (y - box[1]).min(), (box[2] - x).min(), (box[3] - y).min())
+        return bool(nearest < self.drawn_width / 2 + 1)
+
     def corners(self) -> Array:
         """(4, 2): the rectangle's corners, in order around it."""
         along = (self.ends[1] - self.ends[0]) / max(self.length, 1e-12)

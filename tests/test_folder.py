@@ -266,6 +266,20 @@ def test_a_mask_of_a_femur(tmp_path):
     np.testing.assert_allclose(np.asarray(shape_of_mask(path, "femur", SIZE)), np.asarray(shaft), atol=0.7)
 
 
+def test_a_mask_that_the_frame_cuts_says_nothing_of_the_length(home, tmp_path):
+    """80 of 110 pixels are seen: taken for the bone's length, a right answer would count as wrong."""
+    text = (home / TABLE).read_text()
+    (home / TABLE).write_text(
+        text.replace("f0.png,femur,0.5,s0,train,,,,,,40,60,120,60", "f0.png,femur,0.5,s0,train" + "," * 9)
+    )
+    write_mask(home / "f0_mask.png", 255 * mask(Shaft(80.0, 50.0, 190.0, 60.0, 10.0), *SIZE).astype(np.uint8))
+    prepare(home, tmp_path / "data")
+    split = Split("folder/mine", "train", tmp_path / "data")
+    (frame,) = (f for f in map(split.__getitem__, range(len(split))) if f.filename == "f0.png")
+    assert frame.geometry == "shaft"
+    assert "fl_mm" not in frame.truth_mm
+
+
 def test_masks_that_are_none(tmp_path):
     good = 255 * mask(ELLIPSE, *SIZE).astype(np.uint8)
     two = good.copy()

@@ -12,7 +12,7 @@ import pytest
 from tests.conftest import ROOT
 
 FLOORS = [
-    {"errors", "notice", "places", "geometry", "planes"},
+    {"errors", "lock", "notice", "places", "geometry", "planes"},
     {"preprocess", "images", "biometry", "growth", "metrics", "bundle", "recipe"},
     {"reading"},
     {"inference"},
@@ -81,6 +81,16 @@ def test_the_first_four_floors_load_without_jax():
         "import sys\n"
         f"for name in {sorted(HEAVY)}: sys.modules[name] = None\n"
         f"for room in {rooms}: __import__('fetal_jax.' + room)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_measuring_loads_with_what_pip_install_brings():
+    """Neither what the extras bring, nor what that brings."""
+    code = (
+        "import sys\n"
+        f"for name in {sorted(HEAVY | {'etils', 'ml_collections', 'pydicom', 'fcntl'})}: sys.modules[name] = None\n"
         "import fetal_jax.cli.measure, fetal_jax.cli.growth\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -388,10 +388,44 @@ def test_another_calls_interrupted_run_is_not_gone_on_with(frames, tmp_path):
     (out / NAME).write_text("{broken\n{}\n")
     with pytest.raises(UserError, match=r"damaged: remove it"):
         Journal.open(out, {})
+    (out / NAME).write_text('{"plane": "head"}\n')  # a line of an older version
+    with pytest.raises(UserError, match=r"damaged: remove it"):
+        Journal.open(out, {})
     (out / CALL).write_text("{broken")
     (out / NAME).unlink()
     with pytest.raises(UserError, match=r"damaged: give another --out"):
         Journal.open(out, {})
+
+
+def test_nothing_is_left_of_what_is_gone_or_changed(frames, tmp_path):
+    """An inbox: one file is taken away, another becomes an empty frame. Reports of the first run would be a lie."""
+    out, spacings, also = tmp_path / "out", Spacings("flag", constant=0.3), ("svg", "fhir")
+    (out / "overlays").mkdir(parents=True)
+    (out / "overlays" / "mine.txt").touch()
+    list(folder.measure_files(counting(), frames[:2], spacings, "head", out, also))
+    assert (out / "overlays" / "mine.txt").exists()  # of a folder that was not ours nothing is removed
+    assert (out / "fhir" / "head.json").exists()
+    Image.fromarray(np.zeros_like(HEADS[0].image)).save(frames[0].path)
+    list(folder.measure_files(counting(), frames[:1], spacings, "head", out, also))
+    assert not list((out / "fhir").iterdir())
+    assert {p.name for p in (out / "overlays").iterdir()} == {"head.png", "head.svg"}
+
+    with pytest.raises(KeyboardInterrupt):
+        list(folder.measure_files(counting(fail_at=3), frames, spacings, "head", out, also))
+    Image.fromarray(HEADS[2].image).save(frames[0].path)
+    rows = list(folder.measure_files(counting(), frames, spacings, "head", out, also))
+    assert {f"overlays/{p.name}" for p in (out / "overlays").glob("*.png")} == {r["overlay"] for r in rows}
+
+
+def test_what_cannot_be_finished_can_be_gone_on_with(frames, tmp_path):
+    out, spacings = tmp_path / "out", Spacings("flag", constant=0.3)
+    (out / "measurements.json").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"measurements\.json cannot be written"):
+        list(folder.measure_files(counting(), frames, spacings, "head", out))
+    (out / "measurements.json").rmdir()
+    second = counting()
+    assert len(list(folder.measure_files(second, frames, spacings, "head", out))) == 3
+    assert second.seen == ([],)
 
 
 def test_a_folder_holds_one_calls_results(frames, tmp_path):
@@ -412,7 +446,7 @@ def test_a_folder_holds_one_calls_results(frames, tmp_path):
     measured(asked, frames[:1])
 
 
-def test_a_table_tells_examinations_apart_by_folder(frames, tmp_path):
+def test_a_table_tells_examinations_apart_by_folder(frames, tmp_path, monkeypatch):
     """All three files are named head.png: a row without its folder would give them one spacing."""
     (tmp_path / "bare.csv").write_text("filename,spacing_mm\nhead.png,0.3\n")
     with pytest.raises(UserError, match=r"one row head\.png for .*d0/head\.png and .*d1/head\.png"):
@@ -422,6 +456,9 @@ def test_a_table_tells_examinations_apart_by_folder(frames, tmp_path):
     spacings = Spacings.read(tmp_path / "told.csv")
     found = list(folder.measure_files(counting(), frames, spacings, "head", tmp_path / "o"))
     assert [r["spacing_mm"] for r in found] == [0.3, 0.4, 0.5]
+    monkeypatch.chdir(tmp_path / "d0")  # from there it is the same file
+    (row,) = folder.measure_files(counting(), [Source(Path("head.png"))], spacings, "head", tmp_path / "p")
+    assert row["spacing_mm"] == 0.3
 
 
 def test_a_folder_that_cannot_be_written(frames, tmp_path):

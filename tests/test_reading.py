@@ -263,16 +263,17 @@ def test_folders_patterns_and_what_is_left_out(tmp_path):
 
 
 def test_an_earlier_calls_results_are_no_frames(tmp_path):
-    for name in ("a.png", "first/overlays/a.png", "first/contact_sheet_01.png"):
+    for name in ("a.png", "first/overlays/a.png", "first/seg/a.png", "first/contact_sheet_01.png"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(GREY).save(tmp_path / name)
     (tmp_path / "first" / "measurements.csv").touch()
-    for path in (tmp_path, tmp_path / "**" / "*.png"):
+    for path in (tmp_path, tmp_path / "**" / "*.png", tmp_path / "**", tmp_path / "*"):
         found = find([path], leave_out=tmp_path / "second")
         assert [s.path for s in found.sources] == [tmp_path / "a.png"]
         assert found.left_out[EARLIER]
-    with pytest.raises(UserError, match="nothing but results"):
-        find([tmp_path / "first"])
+    for pattern in ("", "*", "*/*", "seg/*"):
+        with pytest.raises(UserError, match="nothing but results"):
+            find([tmp_path / "first" / pattern])
     with pytest.raises(UserError, match="or is --out"):
         find([tmp_path], leave_out=tmp_path)
 

@@ -155,6 +155,12 @@ def test_a_figure_that_one_lacks_is_in_no_pair_and_counted(two):
     assert (found["failed"]["pairs"], found["failed"]["means"]) == (10, [0.1, 0])
 
 
+def test_a_plane_that_the_network_has_no_class_for_is_not_misnamed(two):
+    before = compare_runs(two / "a", two / "b", two / "c")["plane"]["plane"]["pairs"]
+    edit(two / "a" / "frames.csv", plane_right="")
+    assert compare_runs(two / "a", two / "b", two / "c")["plane"]["plane"]["pairs"] == before - 1
+
+
 def test_what_cannot_be_compared_is_refused(two):
     with pytest.raises(UserError, match="holds no evaluation"):
         compare_runs(two / "a", two / "none", two / "c")

@@ -159,7 +159,7 @@ def _measure_shaft(region: Region, to_mm: Array, known: bool, box: Box) -> dict[
         return {}
     shaft = found.shaft.transform(geometry.affine(shift=region.origin))
     in_mm = shaft.transform(to_mm)
-    flags: tuple[str, ...] = ("cut off",) if _at_the_edge(shaft, box) else ()
+    flags: tuple[str, ...] = ("cut off",) if shaft.is_cut_by(box) else ()
     flags += () if 3 <= shaft.length / shaft.width <= 30 else ("implausible shape",)
     flags += ("ragged outline",) if region.solid < 0.9 else ()
     flags += ("low confidence",) if found.end_width > max(0.06 * shaft.length, 3.0) else ()
@@ -198,13 +198,6 @@ def _checked_spacing(spacing_mm: float | tuple[float, float] | None) -> tuple[fl
 def _share_inside(ellipse: Ellipse, box: Box) -> float:
     x, y = ellipse.points(256).T
     return float(((x >= box[0]) & (x <= box[2]) & (y >= box[1]) & (y <= box[3])).mean())
-
-
-def _at_the_edge(shaft: Shaft, box: Box) -> bool:
-    """Whether an end is as near the edge as an oblique bone's middle is where the edge cuts its corner off."""
-    x, y = np.asarray(shaft.ends).T
-    nearest = min((x - box[0]).min(), (y - box[1]).min(), (box[2] - x).min(), (box[3] - y).min())
-    return bool(nearest < shaft.width / 2 + 1)
 
 
 def _edge_flags(seen: float) -> tuple[str, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import fcntl
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import tensorflow_datasets as tfds
 
-from fetal_jax import recipe
+from fetal_jax import lock, recipe
 from fetal_jax.data.contact_sheet import contact_sheet
 from fetal_jax.data.decoded import decoded
 from fetal_jax.data.source import Split, builder
@@ -83,10 +82,10 @@ def alone(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as e:
         raise UserError(f"{folder} cannot be written ({e.strerror}): give another --data-dir") from None
-    with (folder / ".preparing").open("w") as lock:
+    with (folder / ".preparing").open("w") as file:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system drops it with the process, however that ends
-        except OSError:
+            lock.hold(file)
+        except BlockingIOError:
             raise UserError(f"{folder} is being prepared by another process: wait for it, or end it") from None
         for left in folder.glob("incomplete.*"):
             shutil.rmtree(left)

@@ -88,7 +88,7 @@ def _number(cell: str) -> float:
 def _columns(names: list[str], rows: Rows, measure: str) -> dict[str, Array]:
     """Figures of frames (N,), NaN where there is none; a frame without a figure is not within 5 %."""
     if measure == "plane":
-        named = np.array([bool(rows[n]["predicted_plane"]) for n in names], bool)
+        named = np.array([rows[n]["plane_right"] != "" for n in names], bool)  # the network knows the frame's class
         right = np.array([rows[n]["plane_right"] == "True" for n in names], float)
         return {"plane": np.where(named, right, np.nan)}
     error, true, dice, hausdorff = (

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
 
@@ -26,7 +27,7 @@ from fetal_jax.inference.rows import COLUMNS, Row, caption, cells, failure_row, 
 from fetal_jax.inference.spacing import Spacings
 from fetal_jax.reading.frame import Failure, Frame
 from fetal_jax.reading.process import read_ahead
-from fetal_jax.reading.sources import OVERLAYS, RESULTS, Source
+from fetal_jax.reading.sources import OVERLAYS, PARTS, RESULTS, Source
 
 BEHIND = 4
 """Frames that the writing thread may be behind."""
@@ -63,7 +64,8 @@ def measure_files(
     spacings.check(sources)
     call = {
         "paths": [str(path.absolute()) for path in asked],
-        "bundle": predictor.info.files,
+        "bundle": [predictor.info.files, predictor.info.intervals, predictor.info.temperature],
+        "version": version("fetal_jax"),
         "plane": plane,
         "spacing": [spacings.source, spacings.constant, spacings.table],
         "also": sorted(also),
@@ -72,8 +74,11 @@ def measure_files(
         (out / OVERLAYS).mkdir(parents=True, exist_ok=True)
         journal = Journal.open(out, call)
         saved = {source: rows for source in sources if (rows := journal.rows(source)) is not None}
+        taken = {row["overlay"] for rows in saved.values() for row in rows if row["overlay"]}
+        if journal.begun:
+            _clear(out, keep={Path(name).stem for name in taken})
         ahead = read_ahead([s for s in sources if s not in saved], with_ruler=spacings.source == "ruler")
-        with closing(ahead) as frames, Results(out, journal, also, note) as results:
+        with closing(ahead) as frames, Results(out, journal, taken, also, note) as results:
             for source in sources:
                 if source in saved:
                     results.add_saved(saved[source])
@@ -87,6 +92,14 @@ def measure_files(
                 results.finish(source, rows)
     except OSError as e:
         raise UserError(f"{e.filename or out} cannot be written ({e.strerror}): give another --out") from None
+
+
+def _clear(out: Path, keep: set[str]) -> None:
+    """Remove what an earlier run of the call made of files that are to be measured again, or are gone."""
+    for part in PARTS:
+        for path in (out / part).glob("*"):
+            if path.stem not in keep and path.is_file():
+                path.unlink()
 
 
 def _measure(predictor: Predictor, item: Frame | Failure, spacings: Spacings, plane: str, results: Results) -> Row:
@@ -122,9 +135,11 @@ def _lies_in(region: tuple[float, float, float, float], result: FrameResult) -> 
 class Results:
     """The folder of the results, written in order by a thread of its own."""
 
-    def __init__(self, out: Path, journal: Journal, also: tuple[str, ...], note: Callable[[str], None]) -> None:
+    def __init__(
+        self, out: Path, journal: Journal, taken: set[str], also: tuple[str, ...], note: Callable[[str], None]
+    ) -> None:
         self.out, self.journal, self._also, self._note = out, journal, also, note
-        self._taken = {name.lower() for name in journal.overlays}
+        self._taken = {name.lower() for name in taken}
         self._rows: list[Row] = []
         self._sheet = ContactSheet(out)
         self._table = Table(out / RESULTS, COLUMNS)
@@ -137,15 +152,17 @@ class Results:
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:
+        whole = False
         try:
             while self._pending:
                 self._pending.popleft().result()
             if kind is None:
                 self._sheet.close()
                 (self.out / "measurements.json").write_text(json.dumps(self._rows, indent=1) + "\n")
+                whole = True
         finally:
             self._thread.shutdown(cancel_futures=True)
-            self.journal.close(finished=kind is None)
+            self.journal.close(finished=whole)
             self._table.close()
             if self._cines:
                 self._cines.close()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 from pathlib import Path
 from typing import Any, Self
 
+from fetal_jax import lock
 from fetal_jax.errors import UserError
 from fetal_jax.inference.rows import Row
 from fetal_jax.reading.sources import Source
@@ -20,16 +20,18 @@ NAME = "measuring.jsonl"
 class Journal:
     """A file's rows are saved once all that is said of it is written; a line cut short by the interruption is not."""
 
+    begun = False
+    """Whether the folder held results of this call."""
+
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file = path.open("a", encoding="ascii")
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system drops it with the process
-        except OSError:
+            lock.hold(self._file)
+            lines = _whole_lines(path)
+        except BlockingIOError:
             self._file.close()
             raise UserError(f"another process writes into {path.parent}: wait for it, or give another --out") from None
-        try:
-            lines = _whole_lines(path)
         except UserError:
             self._file.close()
             raise
@@ -55,6 +57,7 @@ class Journal:
             told = ", ".join(differ)
             raise UserError(f"{folder} holds results with another {told}: give another --out, or remove {folder}")
         journal = cls(folder / NAME)
+        journal.begun = bool(before)
         path.write_text(text, encoding="ascii")
         return journal
 
@@ -62,11 +65,6 @@ class Journal:
         """The rows of a file that was done and has not changed since; None where it is to be measured."""
         line = self._saved.get(str(source))
         return line["rows"] if line and line["fingerprint"] == source.fingerprint() else None
-
-    @property
-    def overlays(self) -> set[str]:
-        """Pictures that are taken."""
-        return {row["overlay"] for line in self._saved.values() for row in line["rows"] if row["overlay"]}
 
     def save(self, source: Source, rows: list[Row]) -> None:
         """All of a file's rows."""
@@ -86,6 +84,9 @@ class Journal:
 def _whole_lines(path: Path) -> list[dict[str, Any]]:
     try:
         text = path.read_text(encoding="ascii")
-        return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
-    except (OSError, ValueError):
+        lines = [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+        if all({"file", "fingerprint", "rows"} <= set(line) for line in lines):
+            return lines
+        raise ValueError
+    except (OSError, TypeError, ValueError):
         raise UserError(f"{path} is damaged: remove it to begin again") from None

@@ -59,7 +59,7 @@ class Spacings:
                 )
 
     def _row(self, source: Source) -> str | None:
-        parts = Path(str(source)).as_posix().split("/")
+        parts = f"{source.path.absolute().as_posix()}/{source.member or ''}".rstrip("/").split("/")
         names = ("/".join(parts[i:]) for i in range(len(parts)))
         return next((name for name in names if name in (self.table or {})), None)
 

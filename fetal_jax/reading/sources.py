@@ -21,7 +21,8 @@ ARCHIVE = ".zip"
 MAX_MEMBER_BYTES = 512 * 2**20
 MAX_MEMBERS = 100_000
 RESULTS, OVERLAYS = "measurements.csv", "overlays"
-"""What a folder of results holds."""
+PARTS = (OVERLAYS, "sr", "seg", "fhir")
+"""What a folder of results holds, and its own folders."""
 EARLIER = "results of fetal-jax measure"
 
 
@@ -150,14 +151,18 @@ def find(paths: list[Path], leave_out: Path | None = None) -> Found:
             _add(path, found)
         elif matches := sorted(glob.glob(str(path), recursive=True)):
             for match in map(Path, matches):
-                if match.is_dir():
-                    _walk(match, leave_out, found)
-                elif _holds_results(match.parent.parent if match.parent.name == OVERLAYS else match.parent, leave_out):
+                folder = match if match.is_dir() else match.parent
+                if folder.name in PARTS and _holds_results(folder.parent, leave_out):
+                    folder = folder.parent
+                if _holds_results(folder, leave_out):
                     found.left_out[EARLIER] += 1
+                elif match.is_dir():
+                    _walk(match, leave_out, found)
                 else:
                     _add(match, found)
         else:
             raise UserError(f"{path} does not exist")
+    found.sources = list(dict.fromkeys(found.sources))
     if not found.sources:
         where = ", ".join(map(str, paths))
         if found.left_out[EARLIER]:

@@ -133,15 +133,19 @@ def shape_of_mask(path: Path, plane: str, size: tuple[int, ...]) -> Ellipse | Sh
 
 def example(row: table.Row, shape: Ellipse | Shaft | None) -> dict[str, Any]:
     """The frame of a row, its shape and the millimetres that follow from them."""
+    image = to_grey(read_image(row.frame))
+    height, width = image.shape
+    # a mask ends with the frame, and says nothing of how long the bone is
+    cut = bool(row.mask) and isinstance(shape, Shaft) and shape.is_cut_by((0, 0, width, height))
     return features.example(
-        to_grey(read_image(row.frame)),
+        image,
         row.plane,
         shape,
         row.spacing_mm,
         subject=row.subject,
         device=row.device,
         filename=row.filename,
-        millimetres=millimetres(row.plane, shape, row.spacing_mm),
+        millimetres={} if cut else millimetres(row.plane, shape, row.spacing_mm),
     )
 
 
