@@ -7,7 +7,6 @@ import struct
 import subprocess
 import sys
 import threading
-import time
 import zipfile
 import zlib
 from copy import deepcopy
@@ -26,6 +25,7 @@ from fetal_jax.reading.dicom import pixel_size
 from fetal_jax.reading.frame import Failure, Frame
 from fetal_jax.reading.process import read, read_ahead
 from fetal_jax.reading.sources import EARLIER, Source, find
+from tests.bad_sources import Killer, Sleeper
 from tests.conftest import ROOT
 from tests.dicom_files import GDCM_SYNTAXES, region, save, ultrasound
 
@@ -291,14 +291,14 @@ def test_what_kills_or_hangs_the_reader_costs_one_file(tmp_path, monkeypatch):
     assert "sleeper.png takes over 4 s" in reasons[1]
 
 
-class Killer(Source):
-    def open(self):
-        os.abort()
-
-
-class Sleeper(Source):
-    def open(self):
-        time.sleep(60)
+def test_a_busy_machines_slow_start_is_no_files_fault(tmp_path, monkeypatch):
+    (tmp_path / "sitecustomize.py").write_text("import time\ntime.sleep(4)\n")
+    Image.fromarray(GREY).save(tmp_path / "good.png")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("fetal_jax.reading.process.SECONDS", 3.0)
+    frame, end = read_ahead([Source(tmp_path / "good.png")])
+    assert isinstance(frame, Frame)
+    assert end is None
 
 
 def test_a_script_without_a_main_guard_reads_too(tmp_path):

@@ -27,6 +27,8 @@ from fetal_jax.reading.sources import DICOM_SUFFIXES, Source, head_of, is_dicom,
 
 SECONDS = 7.0
 """For one frame. A frame takes milliseconds; a mutated file can take for ever."""
+START_SECONDS = 60.0
+"""For the reading process to start, which is no file's fault: half a second, and ten on a machine that is busy."""
 MEMORY = 1200 * 2**20
 """Bytes that the reading process may take beyond what it starts with."""
 AHEAD = 4
@@ -80,6 +82,8 @@ def serve(with_ruler: bool) -> None:
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # where a decoder might print
     _limit_memory()
+    pickle.dump(None, answers)  # ready
+    answers.flush()
     with suppress(EOFError):
         while True:
             for item in read(pickle.load(sys.stdin.buffer), with_ruler):
@@ -103,7 +107,7 @@ class _Child:
     """The reading process and the lines to it. A process of `multiprocessing` would run the caller's script again."""
 
     def __init__(self, with_ruler: bool) -> None:
-        self._late = False
+        self._late = self._ready = False
         self._process = subprocess.Popen(
             [sys.executable, "-c", f"from fetal_jax.reading.process import serve; serve({with_ruler})"],
             stdin=subprocess.PIPE,
@@ -119,15 +123,18 @@ class _Child:
           TimeoutError: nothing came within `SECONDS`.
           EOFError, OSError: the process died.
         """
+        if not self._ready:
+            self._answer(START_SECONDS)
+            self._ready = True
         assert self._process.stdin
         pickle.dump(source, self._process.stdin)
         self._process.stdin.flush()
-        while (item := self._answer()) is not None:
+        while (item := self._answer(SECONDS)) is not None:
             yield item
 
-    def _answer(self) -> Any:
+    def _answer(self, within: float) -> Any:
         assert self._process.stdout
-        watch = threading.Timer(SECONDS, self._give_up)
+        watch = threading.Timer(within, self._give_up)
         watch.start()
         try:
             return pickle.load(self._process.stdout)

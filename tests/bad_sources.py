@@ -1,0 +1,18 @@
+"""Files that end or stall whoever reads them; the reading process imports this module, and little with it."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from fetal_jax.reading.sources import Source
+
+
+class Killer(Source):
+    def open(self):
+        os.abort()
+
+
+class Sleeper(Source):
+    def open(self):
+        time.sleep(60)
