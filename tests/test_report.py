@@ -197,6 +197,7 @@ def test_the_matrix_has_a_row_a_network_and_says_what_is_not_in_it(tmp_path):
         (["--predictions=p.csv", "--dataset=a", "--robustness"], "--bundle or --workdir"),
         (["--predictions=p.csv", "--dataset=a", "--calibrate"], "one --bundle"),
         (["--bundle=a", "--bundle=b", "--calibrate"], "one --bundle"),
+        (["--workdir=a", "--runtime=jax"], "--runtime is of a bundle"),
     ],
 )
 def test_calls_that_make_no_sense(tmp_path, capsys, call, told):

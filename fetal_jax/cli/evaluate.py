@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     source.add_argument("--bundle", type=bundle.find, action="append", help="several, as of the others: a table of all")
     source.add_argument("--predictions", type=Path, help="anybody's: a CSV of geometry or a folder of masks")
     source.add_argument("--compare", type=Path, nargs=2, metavar="DIR", help="two folders that evaluate wrote")
-    parser.add_argument("--runtime", default="onnx", choices=["onnx", "onnx-half", "jax"], help="what runs a bundle")
+    parser.add_argument("--runtime", choices=["onnx", "onnx-half", "jax"], help="what runs a bundle; default: onnx")
     parser.add_argument("--dataset", action="append", help="default: the ones that it was trained on")
     parser.add_argument("--data-dir", help="default: the run's own, or runs/data")
     parser.add_argument("--split", default="test")
@@ -67,6 +67,9 @@ def run(args: argparse.Namespace, overrides: list[str]) -> None:
         raise UserError("--calibrate writes into a bundle: give one --bundle")
     if args.compare and (args.dataset or args.robustness or args.split != "test"):
         raise UserError("--compare reads two folders as they are: leave out --dataset, --split and --robustness")
+    if args.runtime and not args.bundle:
+        raise UserError("--runtime is of a bundle: give --bundle")
+    args.runtime = args.runtime or "onnx"
     if args.best and not args.workdir:
         raise UserError("--best is of a run: give --workdir")
     args.out.mkdir(parents=True, exist_ok=True)  # a place that cannot be written is told before the work
