@@ -168,7 +168,7 @@ def changed_training(training: dict[str, Any], dataset: str, data_dir: str) -> s
     Then frames that are tested on may have been trained on: a subject more or less moves others to another split.
     """
     told = str(training.get("fingerprint", ""))
-    was = next((one for one in told.split(", ") if one.rpartition("/")[0] == dataset), "")
+    was = dict(zip(trained_on(told), told.split(", "), strict=True)).get(dataset)
     if not was or "train" not in splits(dataset, data_dir):
         return ""
     now = Split(dataset, "train", data_dir).fingerprint

@@ -114,9 +114,11 @@ class Split:
         if split not in splits:
             raise UserError(f"{name} has no split {split}; it has {', '.join(splits)}")
         self.dataset, self.name, self.folder = str(made.info.full_name), split, Path(made.data_dir)
-        skip = tfds.decode.SkipDecoding()
-        self._records = made.as_data_source(split, decoders={"segmentation_mask": skip})
-        self._labels = made.as_data_source(split, decoders={"segmentation_mask": skip, "image": skip})
+        self._made = made
+        self._records = self._open("segmentation_mask")
+
+    def _open(self, *undecoded: str) -> Any:
+        return self._made.as_data_source(self.name, decoders=dict.fromkeys(undecoded, tfds.decode.SkipDecoding()))
 
     def __len__(self) -> int:
         return len(self._records)
@@ -133,7 +135,7 @@ class Split:
         a dozen pixels by one grey level.
         """
         digest = hashlib.sha256(f"{self.dataset} {len(self)}".encode())
-        for label in map(_label, self._labels):
+        for label in map(_label, self._open("segmentation_mask", "image")):
             shape, spacing, truth = label.pop("shape"), label.pop("spacing_mm"), label.pop("truth_mm")
             numbers = [*(np.asarray(shape) if shape else ()), spacing or 0, *truth.values()]
             told = [*label.values(), *truth, *(f"{round(x, 4) + 0.0:.4g}" for x in numbers)]  # + 0.0: no "-0"

@@ -22,9 +22,9 @@ from fetal_jax.data.source import Frame, Split
 from fetal_jax.errors import UserError
 from fetal_jax.evaluation.frames import Row, compare
 from fetal_jax.geometry import HALF_PIXEL, Ellipse, Shaft
-from fetal_jax.images import SUFFIXES, read_image
+from fetal_jax.images import SUFFIXES
 from fetal_jax.planes import SHAPE_OF_PLANE
-from fetal_jax.preprocess import to_grey
+from fetal_jax.preprocess import read_mask
 from tfds_builders.fetal_planes.calipers import ellipse_of_diameters
 
 Shapes = dict[str, Ellipse | Shaft | None]
@@ -110,7 +110,8 @@ def _masks(folder: Path, names: list[str]) -> dict[str, Path]:
         raise UserError(f"{folder} holds no image: give the folder of the masks, named as their frames")
     stems = Counter(str(Path(name).with_suffix("")) for name in names)
     by_stem = {stem: name for name in names if stems[stem := str(Path(name).with_suffix(""))] == 1}
-    known, masks = set(names), dict[str, Path]()
+    known = set(names)
+    masks: dict[str, Path] = {}
     for file in files:
         own = file.relative_to(folder).as_posix()
         name = own if own in known else by_stem.get(str(Path(own).with_suffix("")), own)
@@ -161,8 +162,4 @@ def _from_mask(path: Path | None, frame: Frame) -> Measurement | None:
         return None
     if path is None:
         return Measurement(plane, flags=("nothing found",))
-    mask = to_grey(read_image(path))
-    if mask.shape != frame.image.shape:
-        sizes = [f"{s[1]}x{s[0]}" for s in (mask.shape, frame.image.shape)]
-        raise UserError(f"{path} is {sizes[0]}, its frame {sizes[1]}: give masks of the frame's own size")
-    return measure((mask > mask.max() // 2).astype(np.float32), plane, frame.spacing_mm)
+    return measure(read_mask(path, frame.image.shape).astype(np.float32), plane, frame.spacing_mm)

@@ -20,11 +20,9 @@ NAME = "measuring.jsonl"
 class Journal:
     """A file's rows are saved once all that is said of it is written; a line cut short by the interruption is not."""
 
-    begun = False
-    """Whether the folder held results of this call."""
-
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, begun: bool) -> None:
         self._path = path
+        self.begun = begun  # whether the folder holds results of this call
         self._file = path.open("a", encoding="ascii")
         try:
             lock.hold(self._file)
@@ -56,8 +54,7 @@ class Journal:
         if differ:
             told = ", ".join(differ)
             raise UserError(f"{folder} holds results with another {told}: give another --out, or remove {folder}")
-        journal = cls(folder / NAME)
-        journal.begun = bool(before)
+        journal = cls(folder / NAME, begun=bool(before))
         path.write_text(text, encoding="ascii")
         return journal
 

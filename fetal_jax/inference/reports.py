@@ -7,9 +7,9 @@ from importlib import import_module
 from pathlib import Path
 
 from fetal_jax.inference.rows import Row
-from fetal_jax.reading.sources import PARTS, Source
+from fetal_jax.reading.sources import REPORTS, Source
 
-KINDS = PARTS[1:]
+KINDS = REPORTS
 _MODULES = {"sr": "structured_report", "seg": "segmentation", "fhir": "fhir"}
 
 

@@ -21,7 +21,8 @@ ARCHIVE = ".zip"
 MAX_MEMBER_BYTES = 512 * 2**20
 MAX_MEMBERS = 100_000
 RESULTS, OVERLAYS = "measurements.csv", "overlays"
-PARTS = (OVERLAYS, "sr", "seg", "fhir")
+REPORTS = ("sr", "seg", "fhir")
+PARTS = (OVERLAYS, *REPORTS)
 """What a folder of results holds, and its own folders."""
 EARLIER = "results of fetal-jax measure"
 

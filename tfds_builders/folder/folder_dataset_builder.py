@@ -17,7 +17,7 @@ from fetal_jax.errors import UserError
 from fetal_jax.geometry import Ellipse, Shaft
 from fetal_jax.images import read_image
 from fetal_jax.planes import SHAPE_OF_PLANE
-from fetal_jax.preprocess import to_grey
+from fetal_jax.preprocess import read_mask, to_grey
 from tfds_builders import features
 from tfds_builders.fetal_planes import calipers
 from tfds_builders.folder import table
@@ -113,11 +113,7 @@ def shape_of_mask(path: Path, plane: str, size: tuple[int, ...]) -> Ellipse | Sh
     Raises:
       UserError: a mask of another size, an empty or a filled one where it must not be, or one of another shape.
     """
-    mask = to_grey(read_image(path))
-    if mask.shape != size:
-        sizes = [f"{s[1]}x{s[0]}" for s in (mask.shape, size)]
-        raise UserError(f"{path} is {sizes[0]}, its frame {sizes[1]}: give masks of the frame's own size")
-    inside = mask > mask.max() // 2
+    inside = read_mask(path, size)
     if plane not in SHAPE_OF_PLANE:
         if inside.any():
             raise UserError(f"{path} is not empty, but the plane {plane} is not measured: mend one")
