@@ -39,7 +39,7 @@ tfds: $(TFDS)/installed
 	$(TFDS)/bin/python -m pytest -W default tfds_builders
 
 test: lint tfds
-	$(BIN)/python -m pytest -m ''
+	$(BIN)/python -m pytest -m 'not soak'
 
 hc18: install
 	$(BIN)/fetal-jax prepare hc18/$(HC18_CONFIG) --manual-dir $(HC18)

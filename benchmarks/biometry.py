@@ -22,7 +22,7 @@ from fetal_jax.errors import UserError
 from fetal_jax.geometry import Ellipse, Shaft
 from fetal_jax.planes import GEOMETRIES
 from fetal_jax.preprocess import Letterbox
-from fetal_jax.targets import coverage
+from fetal_jax.training.targets import coverage
 
 Array = Any
 

@@ -20,7 +20,10 @@ import numpy as np
 from measure_folder import linked, watched
 from rounds import alternate, ours
 
-from fetal_jax import bundle, model, onnx_graph, recipe, train
+from fetal_jax import bundle
+from fetal_jax import config as recipe
+from fetal_jax.model import onnx_graph, unet
+from fetal_jax.training.live import bundle_info
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -99,13 +102,13 @@ def small_network(folder: Path) -> Path:
     config = recipe.defaults()
     config.update({"input_shape": (32, 48), "planes": ("head",)})
     config.model.update({"width": 4, "multipliers": (1, 2), "depths": (1, 1)})
-    network = model.from_config(config.model, 1)
+    network = unet.from_config(config.model, 1)
     params = network.init(jax.random.key(0), np.zeros((1, *config.input_shape, 1), np.uint8))["params"]
     graph = onnx_graph.build(jax.tree.map(np.asarray, params), config.model, config.input_shape)
     out = folder / "bundle"
     out.mkdir()
     (out / bundle.ONNX).write_bytes(graph.SerializeToString())
-    bundle.write(out, train.bundle_info(config))
+    bundle.write(out, bundle_info(config))
     return out
 
 

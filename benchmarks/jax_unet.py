@@ -12,10 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 from rounds import compete
 
-from fetal_jax import cpu, model, recipe, train
+from fetal_jax import config as recipe
 from fetal_jax.cli.train import keep_compiled_programs
+from fetal_jax.model import cpu, unet
 from fetal_jax.planes import GEOMETRIES
-from fetal_jax.sharding import Sharding
+from fetal_jax.training.sharding import Sharding
+from fetal_jax.training.step import compiled_step, initial_state, optimiser
 
 
 def main() -> None:
@@ -43,9 +45,9 @@ def main() -> None:
     config.planes = ("abdomen", "head", "femur", "other")[: args.planes]
     shape = {"width": args.width, "multipliers": tuple(args.multipliers), "depths": (2,) * len(args.multipliers)}
     config.model.update({**shape, "stem": args.stem, "dtype": args.dtype})
-    network, tx = model.from_config(config.model, args.planes), train.optimiser(config)
+    network, tx = unet.from_config(config.model, args.planes), optimiser(config)
     sharding = Sharding.create(-1, 1)
-    state = jax.jit(lambda: train.initial_state(network, tx, config), out_shardings=sharding.replicated)()
+    state = jax.jit(lambda: initial_state(network, tx, config), out_shardings=sharding.replicated)()
     facts = {
         "parameters": sum(p.size for p in jax.tree.leaves(state.params)),
         "GFLOP a frame": flops(network, state.params, args.size) / 1e9,
@@ -63,7 +65,7 @@ def main() -> None:
     abstract = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=a.sharding), state)
     batch["stop"] = np.zeros(args.batch, bool)
     began = time.perf_counter()
-    run, held = train.compiled_step(network, tx, config, sharding, abstract), [state]
+    run, held = compiled_step(network, tx, config, sharding, abstract), [state]
 
     def step() -> None:
         held[0], logs = run(held[0], sharding.put(batch))
@@ -101,7 +103,7 @@ def xla_forward(network: Any, params: Any, sharding: Sharding) -> Any:
 def onnx_forward(config: Any, params: Any) -> Any:
     import onnxruntime
 
-    from fetal_jax import onnx_graph
+    from fetal_jax.model import onnx_graph
 
     graph = onnx_graph.build(jax.tree.map(np.asarray, params), config.model, tuple(config.input_shape))
     session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])

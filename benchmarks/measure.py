@@ -21,7 +21,7 @@ import numpy as np
 from fetal_jax.biometry import measure
 from fetal_jax.geometry import Ellipse, Shaft, perimeter
 from fetal_jax.planes import GEOMETRIES
-from fetal_jax.targets import coverage
+from fetal_jax.training.targets import coverage
 
 Array = Any
 SIZE = (256, 256)

@@ -44,9 +44,10 @@ def main() -> None:
 def one_by_one(frames: list[Path], bundle: Path | None) -> None:
     """From the file to millimetres in a warm process, and where the time goes."""
     from fetal_jax import bundle as bundles
-    from fetal_jax.images import read_image
-    from fetal_jax.inference import Predictor, overlay
+    from fetal_jax.inference import Predictor
+    from fetal_jax.outputs import overlay
     from fetal_jax.preprocess import to_grey
+    from fetal_jax.reading.images import read_image
 
     predictor = Predictor.from_bundle(bundle or bundles.DEFAULT)
     frame = to_grey(read_image(frames[0]))

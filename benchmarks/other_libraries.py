@@ -17,8 +17,9 @@ import torch
 from scipy import stats
 from sklearn import metrics as sk
 
-from fetal_jax import geometry, metrics
-from fetal_jax.evaluation.agreement import bland_altman, concordance, icc
+from fetal_jax import geometry
+from fetal_jax.evaluation import metrics
+from fetal_jax.evaluation.statistics.agreement import bland_altman, concordance, icc
 from fetal_jax.geometry import Ellipse
 
 CASES = 50

@@ -14,10 +14,11 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from fetal_jax import bundle, export, train
-from fetal_jax.images import read_image
+from fetal_jax import bundle, export
 from fetal_jax.inference import Predictor
 from fetal_jax.planes import SHAPE_OF_PLANE
+from fetal_jax.reading.images import read_image
+from fetal_jax.training.live import live_predictor
 from tfds_builders.fetal_phantom.phantom import draw
 
 VALUES = ("hc_mm", "ac_mm", "fl_mm")
@@ -33,7 +34,7 @@ def main() -> None:
     args = parser.parse_args()
     config, params, _, _ = export.load_run(args.workdir)
     ways = {
-        "checkpoint": train.live_predictor(config, params),
+        "checkpoint": live_predictor(config, params),
         "StableHLO": Predictor.from_bundle(args.bundle, "jax"),
         "ONNX": Predictor.from_bundle(args.bundle, "onnx"),
     }

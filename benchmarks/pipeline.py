@@ -18,7 +18,7 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
-from fetal_jax import recipe
+from fetal_jax import config as recipe
 from fetal_jax.data.decoded import decoded
 from fetal_jax.data.pipeline import training_batches
 from fetal_jax.data.source import Split

@@ -49,7 +49,7 @@ def serve(frames: Any, workers: int, count: int) -> None:
     """Our side: batches of the recipe's defaults."""
     import grain
 
-    from fetal_jax import recipe
+    from fetal_jax import config as recipe
     from fetal_jax.data.pipeline import training_batches
 
     config: Any = recipe.defaults()

@@ -21,9 +21,11 @@ import onnx
 import onnxruntime
 from onnxruntime import quantization
 
-from fetal_jax import bundle, model, onnx_graph, recipe
+from fetal_jax import bundle
+from fetal_jax import config as recipe
 from fetal_jax.data.source import Split
 from fetal_jax.inference import Predictor
+from fetal_jax.model import onnx_graph, unet
 from fetal_jax.preprocess import to_grey
 
 
@@ -99,7 +101,7 @@ def bfloat16(whole: Path, info: Any) -> Any:
     stored = info.training["recipe"]
     config.update({k.removeprefix("model."): v for k, v in stored.items() if k.startswith("model.")})
     config.dtype = "bfloat16"
-    network = model.from_config(config, len(info.planes))
+    network = unet.from_config(config, len(info.planes))
     like = jax.eval_shape(network.init, jax.random.key(0), jnp.zeros((1, *info.input_shape, 1), jnp.uint8))["params"]
     params = onnx_graph.parameters(onnx.load(whole), like)
     run = jax.jit(lambda frames: network.apply({"params": params}, frames))

@@ -16,8 +16,8 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from fetal_jax.preprocess import to_grey
-from fetal_jax.reading import ruler
-from tests.test_ruler import BY_HAND, OTHER_VOLUSON, by_hand_mm
+from fetal_jax.reading import depth_ruler
+from tests.support.ruler_readings import BY_HAND, OTHER_VOLUSON, by_hand_mm
 
 
 def main() -> None:
@@ -43,8 +43,8 @@ def main() -> None:
     print(f"other machines and HC18: {sum(read(p).mm is not None for p in others)} of {len(others)} accepted")
 
 
-def read(path: Path) -> ruler.PixelSize:
-    return ruler.pixel_size(to_grey(np.asarray(Image.open(path).convert("RGB"))))
+def read(path: Path) -> depth_ruler.PixelSize:
+    return depth_ruler.pixel_size(to_grey(np.asarray(Image.open(path).convert("RGB"))))
 
 
 def read_rates(folder: Path) -> dict[str, float]:

@@ -30,7 +30,7 @@ class Block(nn.Sequential):
 
 
 class UNet(nn.Module):
-    """`fetal_jax.model.UNet`, layer by layer, with a transposed convolution where that has depth-to-space."""
+    """`fetal_jax.model.unet.UNet`, layer by layer, with a transposed convolution where that has depth-to-space."""
 
     def __init__(self, width: int, multipliers: Sequence[int], stem: int, planes: int, groups: int = 8):
         super().__init__()
@@ -73,7 +73,7 @@ class Monai(nn.Module):
 
 
 def loss_of(logits: torch.Tensor, planes: torch.Tensor | None, target: torch.Tensor, plane: torch.Tensor) -> Any:
-    """The joint loss of `fetal_jax.losses`."""
+    """The joint loss of `fetal_jax.training.losses`."""
     p = torch.sigmoid(logits)
     overlap, size = (p * target).sum((1, 2)), (p.square() + target.square()).sum((1, 2))
     entropy = F.binary_cross_entropy_with_logits(logits, target, reduction="none").mean((1, 2))

@@ -12,19 +12,19 @@ with the collectives behind it, none of them overlapped, at half of the intercon
 from __future__ import annotations
 
 import argparse
-import math
 import os
-import re
+import sys
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import jax
 import numpy as np
 from jax.experimental import topologies
 from jax.sharding import Mesh
 
-from fetal_jax import model, recipe, train
-from fetal_jax.sharding import Sharding
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from fetal_jax import config as recipe
+from tests.support.collectives import collectives, compile_step
 
 RECIPES = ("paper", "hc18", "unified", "demo")
 NO_TPU_AT_HAND = {
@@ -46,39 +46,6 @@ class Chip(NamedTuple):
 
 CHIPS = {"v5e": Chip(197e12, 819e9, 16e9, 1600e9 / 8), "v6e": Chip(918e12, 1640e9, 32e9, 3584e9 / 8)}
 """cloud.google.com/tpu/docs/v5e and /v6e."""
-
-COLLECTIVE = re.compile(
-    r"= (.*?) (all-reduce|all-gather|reduce-scatter|all-to-all|collective-permute|collective-broadcast)(?:-start)?\("
-)
-ARRAY = re.compile(r"(pred|[a-z]+(\d+))\[([\d,]*)\]")
-
-
-class Collective(NamedTuple):
-    """One array that an instruction sends: the kind of the instruction and the array's elements and bytes."""
-
-    kind: str
-    size: int
-    bytes: int
-
-
-def collectives(program: str) -> list[Collective]:
-    """Every array that a compiled program (`Compiled.as_text()`) sends between devices."""
-    found = []
-    for result, kind in COLLECTIVE.findall(program):
-        for _, bits, shape in ARRAY.findall(result):
-            size = math.prod(int(n) for n in shape.split(",") if n)
-            found.append(Collective(kind, size, size * int(bits or 8) // 8))
-    return found
-
-
-def compile_step(config: Any, mesh: Mesh) -> Any:
-    """The training step of a recipe on a mesh with the axes `data` and `fsdp`, compiled from shapes alone."""
-    sharding = Sharding(mesh)
-    network, tx = model.from_config(config.model, len(config.planes)), train.optimiser(config)
-    shapes = jax.eval_shape(lambda: train.initial_state(network, tx, config))
-    place = sharding.parameters(shapes)
-    state = jax.tree.map(lambda a, s: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=s), shapes, place)
-    return train.compiled_step(network, tx, config, sharding, state)
 
 
 def main() -> None:

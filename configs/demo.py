@@ -3,7 +3,7 @@
 Expected on held-out phantoms: HC MAE <= 2, AC <= 2.5, FL <= 2 mm, recall of each plane >= 95 %.
 """
 
-from fetal_jax.recipe import defaults
+from fetal_jax.config import defaults
 
 
 def get_config():

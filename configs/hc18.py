@@ -4,7 +4,7 @@ fetal-jax prepare hc18/benchmark --manual-dir DIR
 fetal-jax train --config=configs/hc18.py --workdir=runs/hc18
 """
 
-from fetal_jax.recipe import defaults
+from fetal_jax.config import defaults
 
 
 def get_config():

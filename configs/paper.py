@@ -7,7 +7,7 @@ augmentation, the split and the amount of data are not published: ours are marke
     fetal-jax train --config=configs/paper.py --workdir=runs/paper      about 20 h on two CPU cores
 """
 
-from fetal_jax.recipe import defaults
+from fetal_jax.config import defaults
 
 
 def get_config():

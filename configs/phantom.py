@@ -6,7 +6,7 @@ fetal-jax train --config=configs/phantom.py --workdir=runs/phantom      15 minut
 Expected on HC18's validation heads, no real frame seen: Dice 0.92, HC MAE 3.9 mm, 4 of 62 failed.
 """
 
-from fetal_jax.recipe import OTHER_MACHINES, defaults
+from fetal_jax.config import OTHER_MACHINES, defaults
 
 
 def get_config():

@@ -9,7 +9,7 @@ of the repository baumgach/SonoNet-weights (Apache-2.0), with configs/sononet_ex
 frames that are no heads.
 """
 
-from fetal_jax.recipe import OTHER_MACHINES, SONONET16, defaults
+from fetal_jax.config import OTHER_MACHINES, SONONET16, defaults
 
 
 def get_config():

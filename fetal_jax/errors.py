@@ -1,4 +1,6 @@
-"""The one error that is the caller's to mend: shown as a single line, never as a traceback."""
+"""An error the user can fix, and the disclaimer shown wherever results are."""
+
+NOT_CLINICAL = "Research software. Not for clinical use."
 
 
 class UserError(Exception):

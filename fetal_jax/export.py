@@ -13,10 +13,16 @@ import jax.export
 import jax.numpy as jnp
 import numpy as np
 
-from fetal_jax import bundle, checkpoints, model, recipe, train
+from fetal_jax import bundle
+from fetal_jax import config as recipe
 from fetal_jax.errors import UserError
-from fetal_jax.sharding import Sharding
-from fetal_jax.training_log import Progress
+from fetal_jax.model import unet
+from fetal_jax.training import checkpoints
+from fetal_jax.training.live import bundle_info
+from fetal_jax.training.log import Progress
+from fetal_jax.training.sharding import Sharding
+from fetal_jax.training.start import _onnx_graph
+from fetal_jax.training.step import initial_state, optimiser
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 
@@ -44,8 +50,8 @@ def load_run(workdir: Path, best: bool = False) -> tuple[Any, Any, int, dict[str
     step = manager.latest_step()
     if step is None:
         raise UserError(f"{workdir} has no checkpoint yet: run fetal-jax train first")
-    network, tx = model.from_config(config.model, len(config.planes)), train.optimiser(config)
-    abstract = jax.eval_shape(lambda: train.initial_state(network, tx, config))
+    network, tx = unet.from_config(config.model, len(config.planes)), optimiser(config)
+    abstract = jax.eval_shape(lambda: initial_state(network, tx, config))
     one = Sharding.create(-1, 1).replicated
     abstract = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=one), abstract)
     state, meta = checkpoints.restore(manager, step, abstract)
@@ -100,7 +106,7 @@ def write_bundle(
             (out / bundle.HALF).write_bytes(onnx_graph.half(graph).SerializeToString())
 
     info = replace(
-        train.bundle_info(config),
+        bundle_info(config),
         training={
             "dataset": meta["dataset"],
             "fingerprint": meta["fingerprint"],
@@ -139,59 +145,11 @@ def read_metrics(path: Path) -> dict[str, Any]:
 def stablehlo(config: Any, params: Any) -> bytes:
     """The network as serialised StableHLO, for any batch size, on `PLATFORMS`. It names no file of this machine."""
     jax.config.update("jax_hlo_source_file_canonicalization_regex", ".*")  # what it matches is left out of a path
-    network = model.from_config(config.model, len(config.planes))
+    network = unet.from_config(config.model, len(config.planes))
     (batch,) = jax.export.symbolic_shape("b")
     frames = jax.ShapeDtypeStruct((batch, *config.input_shape, 1), jnp.uint8)
     exported = jax.export.export(jax.jit(lambda x: network.apply({"params": params}, x)), platforms=PLATFORMS)(frames)
     return bytes(exported.serialize())
-
-
-def check_start(folder: Path, config: Any) -> None:
-    """Whether a recipe may start from a bundle; says so where its class head cannot be taken over.
-
-    Raises:
-      UserError: no bundle, one without ONNX, or one of another network; names the keys to give.
-    """
-    info = bundle.read(folder)
-    if bundle.ONNX not in info.files:
-        raise UserError(f"{folder} has no {bundle.ONNX}, which holds the parameters: export it with --onnx")
-    ours = json.loads(json.dumps(recipe.portable(config)))
-    theirs = {k: v for k, v in info.training.get("recipe", {}).items() if k.startswith("model.") and k != "model.dtype"}
-    differ = [f"--config.{k}={tuple(v) if isinstance(v, list) else v}" for k, v in theirs.items() if ours.get(k) != v]
-    if differ:
-        given = " ".join(f"'{key}'" if "(" in key else key for key in differ)
-        raise UserError(f"config.init.bundle is {folder}, of another network: give {given}")
-    if info.planes != tuple(config.planes):
-        told = [", ".join(planes) for planes in (info.planes, config.planes)]
-        print(f"{folder} tells apart {told[0]}; this recipe {told[1]}: the class head starts anew", flush=True)
-
-
-def bundle_parameters(folder: Path, config: Any, like: Any) -> tuple[Any, str]:
-    """The parameters that a bundle's `model.onnx` holds, as a tree like the given one, and their licence.
-
-    Args:
-      folder: a bundle that `check_start` lets pass.
-      config: a recipe. With other planes than the bundle's, the class head is left out.
-      like: parameters, or their shapes.
-
-    Raises:
-      UserError: no bundle, or one of another network.
-    """
-    info = bundle.read(folder)
-    kept = () if info.planes == tuple(config.planes) else ("plane",)
-    onnx_graph = _onnx_graph()
-    import onnx
-
-    wanted = {k: v for k, v in like.items() if k not in kept}
-    return onnx_graph.parameters(onnx.load(folder / bundle.ONNX), wanted), info.licence
-
-
-def _onnx_graph() -> Any:
-    try:
-        from fetal_jax import onnx_graph
-    except ImportError:
-        raise UserError("onnx is not installed: pip install 'fetal_jax[export]'") from None
-    return onnx_graph
 
 
 def model_card(info: bundle.BundleInfo) -> str:

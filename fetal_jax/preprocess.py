@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,8 +10,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fetal_jax import geometry
-from fetal_jax.errors import UserError
-from fetal_jax.images import read_image
 
 Array = NDArray[Any]
 Spacing = float | tuple[float, float]
@@ -34,19 +31,6 @@ def to_grey(frame: Array) -> Array:
     if frame.ndim == 2 or frame.shape[2] == 1:
         return np.ascontiguousarray(frame.reshape(frame.shape[:2]))
     return np.asarray(Image.fromarray(np.ascontiguousarray(frame[..., :3])).convert("L"))
-
-
-def read_mask(path: Path, shape: tuple[int, ...]) -> Array:
-    """The mask (H, W) bool of a frame of `shape` in an image file: what is brighter than half of its brightest pixel.
-
-    Raises:
-      UserError: it is not the frame's size, or cannot be read.
-    """
-    mask = to_grey(read_image(path))
-    if mask.shape != shape:
-        sizes = [f"{s[1]}x{s[0]}" for s in (mask.shape, shape)]
-        raise UserError(f"{path} is {sizes[0]}, its frame {sizes[1]}: give masks of the frame's own size")
-    return mask > mask.max() // 2
 
 
 def warp(frame: Array, to_output: Array, shape: tuple[int, int]) -> Array:

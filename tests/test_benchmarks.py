@@ -9,8 +9,9 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from fetal_jax import model, recipe
-from tests.conftest import ROOT
+from fetal_jax import config as recipe
+from fetal_jax.model import unet
+from tests.support import ROOT
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ def test_flops_are_those_of_a_hand_count():
 
     config = recipe.defaults()
     config.model.update({"width": 4, "multipliers": (1, 2), "depths": (1, 1), "stem": 1})
-    network = model.from_config(config.model, 3)
+    network = unet.from_config(config.model, 3)
     shapes = jax.eval_shape(network.init, jax.random.key(0), jnp.zeros((1, 8, 16, 1), jnp.uint8))["params"]
     params = jax.tree.map(lambda p: jnp.zeros(p.shape, p.dtype), shapes)
     whole, quarter = 8 * 16, 4 * 8

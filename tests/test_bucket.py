@@ -7,7 +7,7 @@ import pytest
 from fetal_jax.cli import prepare
 from fetal_jax.cli.demo import call
 from fetal_jax.errors import UserError
-from fetal_jax.places import absolute, in_bucket
+from fetal_jax.files import absolute, in_bucket
 
 
 def test_prepare_refuses_a_bucket_and_says_how_to_fill_it(tmp_path):

@@ -13,9 +13,14 @@ import numpy as np
 import onnx
 import pytest
 
-from fetal_jax import bundle, export, model, onnx_graph, recipe, train
+from fetal_jax import bundle, export
+from fetal_jax import config as recipe
 from fetal_jax.errors import UserError
 from fetal_jax.inference import Predictor
+from fetal_jax.model import onnx_graph, unet
+from fetal_jax.training import run
+from fetal_jax.training.live import bundle_info, live_predictor
+from fetal_jax.training.start import bundle_parameters, check_start
 from tfds_builders.fetal_phantom.phantom import draw
 
 PLANES = ("other", "abdomen", "head", "femur")
@@ -34,7 +39,7 @@ def small(request):
     config = recipe.defaults()
     config.update({"input_shape": (64, 96), "planes": PLANES})
     config.model.update({"width": 8, "multipliers": (1, 2, 2), "depths": (1, 2, 1), "groups": 4, **request.param})
-    net = model.from_config(config.model, len(PLANES))
+    net = unet.from_config(config.model, len(PLANES))
     params = net.init(jax.random.key(3), np.zeros((1, 64, 96, 1), np.uint8))["params"]
     return config, jax.tree.map(np.asarray, params)
 
@@ -47,7 +52,7 @@ def folder(small, tmp_path_factory) -> Path:
     graph = onnx_graph.build(params, config.model, (64, 96))
     (out / bundle.ONNX).write_bytes(graph.SerializeToString())
     (out / bundle.HALF).write_bytes(onnx_graph.half(graph).SerializeToString())
-    info = replace(train.bundle_info(config), training={"dataset": "x", "steps": 1, "fingerprint": "y"}, licence="z")
+    info = replace(bundle_info(config), training={"dataset": "x", "steps": 1, "fingerprint": "y"}, licence="z")
     info.training["recipe"] = recipe.portable(config)
     (out / bundle.CARD).write_text(export.model_card(info))
     bundle.write(out, info)
@@ -59,7 +64,7 @@ def folder(small, tmp_path_factory) -> Path:
 def test_both_runtimes_give_the_networks_logits(small, folder, runtime, batch):
     config, params = small
     frames = np.random.default_rng(0).integers(0, 255, (batch, 64, 96, 1)).astype(np.uint8)
-    expected = train.live_predictor(config, params).forward(frames)
+    expected = live_predictor(config, params).forward(frames)
     got = Predictor.from_bundle(folder, runtime).forward(frames)
     for one, other in zip(got, expected, strict=True):
         assert one.shape == other.shape
@@ -70,7 +75,7 @@ def test_both_runtimes_give_the_networks_logits(small, folder, runtime, batch):
 @pytest.mark.parametrize("runtime", ["onnx", "jax"])
 def test_both_runtimes_measure_alike(small, folder, runtime):
     config, params = small
-    live, shipped = train.live_predictor(config, params), Predictor.from_bundle(folder, runtime)
+    live, shipped = live_predictor(config, params), Predictor.from_bundle(folder, runtime)
     frames = [draw("head", seed).image for seed in range(3)]
     for a, b in zip(live.predict(frames, [0.3] * 3), shipped.predict(frames, [0.3] * 3), strict=True):
         np.testing.assert_allclose(a.probability, b.probability, atol=1e-4)
@@ -100,8 +105,8 @@ def test_the_mirrored_frame_gives_the_mirrored_map(folder):
 
 def test_parameters_come_back_from_the_graph(small, folder):
     config, params = small
-    export.check_start(folder, config)
-    back, licence = export.bundle_parameters(folder, config, params)
+    check_start(folder, config)
+    back, licence = bundle_parameters(folder, config, params)
     assert licence == bundle.read(folder).licence
     jax.tree.map(np.testing.assert_array_equal, back, params)
 
@@ -111,21 +116,21 @@ def test_another_networks_parameters_are_refused(small, folder, tmp_path):
     other = config.copy_and_resolve_references()
     other.model.width, other.model.multipliers, other.init.bundle = 16, (1, 2, 4), str(folder)
     with pytest.raises(UserError, match=r"give '--config.model.multipliers=\(1, 2, 2\)' --config.model.width=8$"):
-        train.claim(tmp_path / "run", other)
+        run.claim(tmp_path / "run", other)
     assert not (tmp_path / "run").exists()  # the mended call is not refused for what this one left
-    like = model.from_config(other.model, 4).init(jax.random.key(0), np.zeros((1, 64, 96, 1), np.uint8))["params"]
+    like = unet.from_config(other.model, 4).init(jax.random.key(0), np.zeros((1, 64, 96, 1), np.uint8))["params"]
     with pytest.raises(UserError, match="another network"):
-        export.bundle_parameters(folder, other, jax.tree.map(np.asarray, like))
+        bundle_parameters(folder, other, jax.tree.map(np.asarray, like))
 
 
 def test_other_planes_start_the_class_head_anew(small, folder, capsys):
     config, params = small
     other = config.copy_and_resolve_references()
     other.planes = ("head", "femur")
-    fresh = model.from_config(other.model, 2).init(jax.random.key(1), np.zeros((1, 64, 96, 1), np.uint8))["params"]
-    export.check_start(folder, other)
+    fresh = unet.from_config(other.model, 2).init(jax.random.key(1), np.zeros((1, 64, 96, 1), np.uint8))["params"]
+    check_start(folder, other)
     assert "the class head starts anew" in capsys.readouterr().out
-    started, _ = export.bundle_parameters(folder, other, fresh)
+    started, _ = bundle_parameters(folder, other, fresh)
     assert set(fresh) - set(started) == {"plane"}
     np.testing.assert_array_equal(started["map"]["kernel"], params["map"]["kernel"])
 

@@ -12,7 +12,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from tests.conftest import ROOT
+from tests.support import ROOT
 
 LAUNCH = ROOT / "launch"
 RUN = ["--config=configs/unified.py", "--workdir=gs://bucket/run", "--config.data.name=a=1, b=1"]

@@ -12,9 +12,9 @@ import tensorflow_datasets  # noqa: F401  (the error that names the extra comes 
 
 from fetal_jax.cli import evaluate, export, measure, prepare
 from fetal_jax.cli.train import train_recipe
-from fetal_jax.images import write_png
 from fetal_jax.inference.spacing import Spacings
-from fetal_jax.train import Preempted
+from fetal_jax.reading.images import write_png
+from fetal_jax.training.run import Preempted
 from tfds_builders.fetal_phantom.fetal_phantom_dataset_builder import MACHINES, PLANES
 from tfds_builders.fetal_phantom.phantom import draw
 

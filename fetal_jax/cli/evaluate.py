@@ -11,18 +11,20 @@ from typing import Any
 from etils import epath
 from tqdm import tqdm
 
-from fetal_jax import bundle, export, recipe, train
+from fetal_jax import bundle, export
+from fetal_jax import config as recipe
 from fetal_jax.data.source import Split, splits
 from fetal_jax.errors import UserError
 from fetal_jax.evaluation import outputs
-from fetal_jax.evaluation.calibration import interval_tables, plane_temperature
 from fetal_jax.evaluation.frames import Row, evaluate_frames
-from fetal_jax.evaluation.matrix import PAGE, Cell, write_matrix
-from fetal_jax.evaluation.paired import compare_runs
 from fetal_jax.evaluation.predictions import evaluate_predictions
+from fetal_jax.evaluation.report.compare import compare_runs
+from fetal_jax.evaluation.report.cross_dataset import PAGE, Cell, write_matrix
 from fetal_jax.evaluation.robustness import measure_robustness
+from fetal_jax.evaluation.statistics.calibration import interval_tables, plane_temperature
 from fetal_jax.evaluation.summary import MEASURES, NAMES, summarise
 from fetal_jax.inference import Predictor
+from fetal_jax.training.live import live_predictor
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -115,7 +117,7 @@ def _open(path: Path, args: argparse.Namespace) -> Network:
         training = {**meta, "steps": step, "recipe": recipe.portable(config)}
         data_dir = args.data_dir or config.data.dir
         flags = f"--workdir={path}" + " --best" * args.best
-        return Network(f"{path}", train.live_predictor(config, params), training, data_dir, flags)
+        return Network(f"{path}", live_predictor(config, params), training, data_dir, flags)
     predictor = Predictor.from_bundle(path, args.runtime)
     flags = f"--bundle={path} --runtime={args.runtime}"
     return Network(f"{path}", predictor, predictor.info.training, args.data_dir or "runs/data", flags)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from fetal_jax.errors import UserError
+from fetal_jax.errors import NOT_CLINICAL, UserError
 from fetal_jax.growth import (
     STANDARDS,
     WEIGHT_FORMULAS,
@@ -19,7 +19,6 @@ from fetal_jax.growth import (
     parse_age,
 )
 from fetal_jax.growth.measures import CONVENTIONS, LABELS, UNITS, GrowthError, given
-from fetal_jax.notice import NOT_CLINICAL
 
 SIZES = {
     "hc": "head circumference",

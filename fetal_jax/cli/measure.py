@@ -9,12 +9,12 @@ from pathlib import Path
 from tqdm import tqdm
 
 from fetal_jax import bundle
-from fetal_jax.errors import UserError
-from fetal_jax.inference import Predictor, reports
+from fetal_jax.errors import NOT_CLINICAL, UserError
+from fetal_jax.inference import Predictor
 from fetal_jax.inference.folder import measure_files
-from fetal_jax.inference.rows import Row
 from fetal_jax.inference.spacing import Spacings
-from fetal_jax.notice import NOT_CLINICAL
+from fetal_jax.outputs import reports
+from fetal_jax.outputs.results import Row
 from fetal_jax.reading.sources import OVERLAYS, RESULTS, find
 
 ALSO = ("svg", *reports.KINDS)
@@ -49,9 +49,9 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     keep = ellipses.append if args.hc18_submission else None
     counts = measure_paths(args.paths, args.bundle, _spacings(args), args.plane, args.out, args.also, keep)
     if args.hc18_submission:
-        from fetal_jax.inference import hc18
+        from fetal_jax.outputs import hc18_submission
 
-        print(hc18.write_submission(ellipses, args.hc18_submission))
+        print(hc18_submission.write_submission(ellipses, args.hc18_submission))
     return 3 if counts.get("error") else 0
 
 

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import tensorflow_datasets as tfds
 
-from fetal_jax import lock, recipe
+from fetal_jax import config as recipe
+from fetal_jax import files
 from fetal_jax.data.contact_sheet import contact_sheet
 from fetal_jax.data.decoded import decoded
 from fetal_jax.data.source import Split, builder
 from fetal_jax.errors import UserError
-from fetal_jax.images import write_png
-from fetal_jax.places import in_bucket
+from fetal_jax.files import in_bucket
+from fetal_jax.reading.images import write_png
 
 LISTED = 50  # of what is missing; 12,358 of 12,400 frames may be
 
@@ -84,7 +85,7 @@ def alone(folder: Path) -> Iterator[None]:
         raise UserError(f"{folder} cannot be written ({e.strerror}): give another --data-dir") from None
     with (folder / ".preparing").open("w") as file:
         try:
-            lock.hold(file)
+            files.hold(file)
         except BlockingIOError:
             raise UserError(f"{folder} is being prepared by another process: wait for it, or end it") from None
         for left in folder.glob("incomplete.*"):

@@ -12,9 +12,12 @@ from typing import Any
 import jax
 from etils import epath
 
-from fetal_jax import cpu, distributed, recipe, train
+from fetal_jax import config as recipe
 from fetal_jax.errors import UserError
-from fetal_jax.places import in_bucket, user_cache
+from fetal_jax.files import in_bucket, user_cache
+from fetal_jax.model import cpu
+from fetal_jax.training import distributed
+from fetal_jax.training.run import Preempted, train
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,7 +39,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     distributed.start(args.coordinator, args.processes, args.process_id)
     try:
         train_recipe(args.config, args.workdir, overrides, args.profile)
-    except train.Preempted as e:
+    except Preempted as e:
         if distributed.is_first():
             print(f"fetal-jax train: {e}", flush=True)
         return os.EX_TEMPFAIL
@@ -61,7 +64,7 @@ def train_recipe(path: str, workdir: Path, overrides: list[str], profile: bool =
     cpu.keep_freed_memory()
     keep_compiled_programs()
     try:
-        train.run(config, workdir, profile)
+        train(config, workdir, profile)
     except FloatingPointError as e:
         raise UserError(f"{e}; lower optim.lr, or look at the frames") from None
     except OSError as e:

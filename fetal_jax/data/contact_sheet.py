@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from fetal_jax.data.pipeline import augmented
 from fetal_jax.data.source import SHAPES, Frame, Split
-from fetal_jax.inference import overlay
+from fetal_jax.outputs import overlay
 from fetal_jax.planes import CIRCUMFERENCE_OF_PLANE, GEOMETRIES
 from fetal_jax.preprocess import Letterbox
 

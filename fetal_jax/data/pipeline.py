@@ -17,7 +17,8 @@ import numpy as np
 from absl import flags
 from numpy.typing import NDArray
 
-from fetal_jax import geometry, recipe
+from fetal_jax import config as recipe
+from fetal_jax import geometry
 from fetal_jax.data.augment import fast_warp, random_intensity, random_similarity
 from fetal_jax.data.source import Frame
 from fetal_jax.planes import GEOMETRIES

@@ -18,8 +18,8 @@ from etils import epath
 from numpy.typing import NDArray
 
 from fetal_jax.errors import UserError
+from fetal_jax.files import in_bucket, user_cache
 from fetal_jax.geometry import Ellipse, Shaft
-from fetal_jax.places import in_bucket, user_cache
 from fetal_jax.planes import GEOMETRIES, MILLIMETRES, PLANES
 
 Array = NDArray[Any]

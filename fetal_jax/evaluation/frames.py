@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from fetal_jax import metrics
 from fetal_jax.biometry import Measurement
 from fetal_jax.data.source import Frame, Split
+from fetal_jax.evaluation import metrics
 from fetal_jax.inference import Predictor
 from fetal_jax.planes import CIRCUMFERENCE_OF_PLANE, SHAPE_OF_PLANE
 

@@ -12,7 +12,7 @@ from typing import Any
 from fetal_jax.data.source import Split
 from fetal_jax.errors import UserError
 from fetal_jax.evaluation.frames import Row
-from fetal_jax.evaluation.report import render
+from fetal_jax.evaluation.report.report import render
 from fetal_jax.evaluation.summary import due_plane
 
 METRICS, FRAMES, REPORT = "metrics.json", "frames.csv", "report.html"

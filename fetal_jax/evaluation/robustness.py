@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from fetal_jax import geometry
 from fetal_jax.data import augment
 from fetal_jax.data.source import Frame, Split
-from fetal_jax.evaluation import bootstrap
 from fetal_jax.evaluation.frames import Row, evaluate_frames
+from fetal_jax.evaluation.statistics import bootstrap
 from fetal_jax.evaluation.summary import mean
 from fetal_jax.inference import Predictor
 

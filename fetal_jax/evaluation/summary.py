@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fetal_jax import metrics
-from fetal_jax.evaluation import bootstrap, conformal
-from fetal_jax.evaluation.agreement import agreement, concordance, icc
+from fetal_jax.evaluation import metrics
 from fetal_jax.evaluation.frames import Row
+from fetal_jax.evaluation.statistics import bootstrap, conformal
+from fetal_jax.evaluation.statistics.agreement import agreement, concordance, icc
 from fetal_jax.growth import GrowthError, gestational_age
 from fetal_jax.planes import SHAPE_OF_PLANE
 

@@ -12,10 +12,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator
 
+from fetal_jax.errors import NOT_CLINICAL
 from fetal_jax.growth.centiles import STANDARDS, centile, reference
 from fetal_jax.growth.estimates import format_age
 from fetal_jax.growth.measures import LABELS, UNITS, GrowthError, Source, bpd_as
-from fetal_jax.notice import NOT_CLINICAL
 
 CURVES = {3: ":", 10: "--", 50: "-", 90: "--", 97: ":"}
 """Centiles that are drawn, and how."""

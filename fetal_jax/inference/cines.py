@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fetal_jax.inference.rows import LENGTHS, Row
+from fetal_jax.outputs.results import LENGTHS, Row
 from fetal_jax.planes import CIRCUMFERENCE_OF_PLANE
 
 COLUMNS = [

@@ -18,15 +18,16 @@ from pathlib import Path
 from typing import Any, Self
 
 from fetal_jax.errors import UserError
-from fetal_jax.images import read_image, write_png
-from fetal_jax.inference import cines, overlay, reports
-from fetal_jax.inference.contact_sheet import ContactSheet
-from fetal_jax.inference.journal import Journal
+from fetal_jax.inference import cines
 from fetal_jax.inference.predictor import FrameResult, Predictor
-from fetal_jax.inference.rows import COLUMNS, Row, caption, cells, failure_row, result_row
+from fetal_jax.inference.resume_log import Journal
 from fetal_jax.inference.spacing import Spacings
+from fetal_jax.outputs import overlay, reports
+from fetal_jax.outputs.contact_sheet import ContactSheet
+from fetal_jax.outputs.results import COLUMNS, Row, caption, cells, failure_row, result_row
 from fetal_jax.reading.frame import Failure, Frame
-from fetal_jax.reading.process import read_ahead
+from fetal_jax.reading.images import read_image, write_png
+from fetal_jax.reading.isolated import read_ahead
 from fetal_jax.reading.sources import OVERLAYS, PARTS, RESULTS, Source
 
 BEHIND = 4

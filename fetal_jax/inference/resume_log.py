@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import Any, Self
 
-from fetal_jax import lock
+from fetal_jax import files
 from fetal_jax.errors import UserError
-from fetal_jax.inference.rows import Row
+from fetal_jax.outputs.results import Row
 from fetal_jax.reading.sources import Source
 
 CALL = "call.json"
@@ -25,7 +25,7 @@ class Journal:
         self.begun = begun  # whether the folder holds results of this call
         self._file = path.open("a", encoding="ascii")
         try:
-            lock.hold(self._file)
+            files.hold(self._file)
             lines = _whole_lines(path)
         except BlockingIOError:
             self._file.close()

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from fetal_jax import cpu
+from fetal_jax.model import cpu
 
 
 def wide(dtype: Any) -> Any:

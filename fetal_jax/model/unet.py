@@ -9,7 +9,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from fetal_jax import ops
+from fetal_jax.model import ops
 
 HE = nn.initializers.he_normal()
 

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from fetal_jax.images import write_png
-from fetal_jax.inference import lettering
-from fetal_jax.inference.rows import LABELS, Row
+from fetal_jax.outputs import fonts
+from fetal_jax.outputs.results import LABELS, Row
+from fetal_jax.reading.images import write_png
 
 COLUMNS, ROWS = 6, 6
 TILE, LINE, EDGE, TYPE = (260, 190), 18, 3, 12
@@ -58,12 +58,12 @@ def _tile(row: Row, picture: NDArray[Any] | None) -> Image.Image:
     name = Path(row["file"]).name + (f" {row['frame']}" if row["frame"] else "")
     values = [f"{label} {row[key]:.1f} mm" for key, label in LABELS.items() if row[key] is not None]
     for i, text in enumerate((_cut(name), _cut("  ".join(values) or f"{row['status']}: {row['reason']}"))):
-        pen.text((EDGE + 4, TILE[1] - EDGE - 1 - LINE * (1 - i) - 4), text, "white", lettering.font(TYPE), anchor="ls")
+        pen.text((EDGE + 4, TILE[1] - EDGE - 1 - LINE * (1 - i) - 4), text, "white", fonts.font(TYPE), anchor="ls")
     return tile
 
 
 def _cut(text: str) -> str:
     """As much of a text as a tile has room for."""
-    while lettering.width(text, TYPE) > TILE[0] - 2 * EDGE - 8:
+    while fonts.width(text, TYPE) > TILE[0] - 2 * EDGE - 8:
         text = text[:-4].rstrip(".") + "..."
     return text

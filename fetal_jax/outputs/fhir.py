@@ -7,11 +7,10 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from fetal_jax.errors import UserError
-from fetal_jax.inference.codes import GESTATIONAL_AGE, LOINC, METHOD
-from fetal_jax.inference.dicom_source import MANUFACTURER, header_of, software
-from fetal_jax.inference.rows import Row
-from fetal_jax.notice import NOT_CLINICAL
+from fetal_jax.errors import NOT_CLINICAL, UserError
+from fetal_jax.outputs.codes import GESTATIONAL_AGE, LOINC, METHOD
+from fetal_jax.outputs.dicom_source import MANUFACTURER, header_of, software
+from fetal_jax.outputs.results import Row
 from fetal_jax.reading.sources import Source
 
 UCUM, LOINC_SYSTEM, SNOMED = "http://unitsofmeasure.org", "http://loinc.org", "http://snomed.info/sct"

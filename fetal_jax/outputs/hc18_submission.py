@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fetal_jax.errors import UserError
 from fetal_jax.geometry import HALF_PIXEL
-from fetal_jax.inference.rows import Row
+from fetal_jax.outputs.results import Row
 
 COLUMNS = ["filename", "center_x_mm", "center_y_mm", "semi_axes_a_mm", "semi_axes_b_mm", "angle_rad"]
 

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 
 from fetal_jax.biometry import Measurement
 from fetal_jax.geometry import Ellipse, Shaft
-from fetal_jax.inference import lettering
+from fetal_jax.outputs import fonts
 from fetal_jax.preprocess import to_grey
 
 Array = NDArray[Any]
@@ -117,7 +117,7 @@ def _paint(picture: Array, stroke: Stroke) -> None:
 
 def _size(line: str, width: int) -> float:
     """The size of type that a line fits into a picture's width with."""
-    return TEXT_SIZE * min(1.0, (width - 2 * MARGIN) / max(lettering.width(line, TEXT_SIZE), 1))
+    return TEXT_SIZE * min(1.0, (width - 2 * MARGIN) / max(fonts.width(line, TEXT_SIZE), 1))
 
 
 def wrapped(lines: list[str], width: int) -> list[str]:
@@ -127,7 +127,7 @@ def wrapped(lines: list[str], width: int) -> list[str]:
         current = ""
         for word in line.split(" "):
             longer = f"{current} {word}" if current else word
-            if current and lettering.width(longer, TEXT_SIZE) > room:
+            if current and fonts.width(longer, TEXT_SIZE) > room:
                 written.append(current)
                 longer = word
             current = longer
@@ -145,5 +145,5 @@ def _band(lines: list[str], width: int) -> Array:
     pen = ImageDraw.Draw(band)
     for i, line in enumerate(lines):
         size = max(1, int(_size(line, width)))
-        pen.text((MARGIN, LINE_HEIGHT * (i + 1) - 2), line, WRITING, lettering.font(size), anchor="ls")
+        pen.text((MARGIN, LINE_HEIGHT * (i + 1) - 2), line, WRITING, fonts.font(size), anchor="ls")
     return np.asarray(band)

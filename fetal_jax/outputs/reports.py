@@ -6,7 +6,7 @@ from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
-from fetal_jax.inference.rows import Row
+from fetal_jax.outputs.results import Row
 from fetal_jax.reading.sources import REPORTS, Source
 
 KINDS = REPORTS

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from fetal_jax.errors import NOT_CLINICAL
 from fetal_jax.growth import GrowthError, gestational_age
 from fetal_jax.inference.predictor import FrameResult
-from fetal_jax.notice import NOT_CLINICAL
 from fetal_jax.planes import CIRCUMFERENCE_OF_PLANE
 from fetal_jax.reading.frame import Failure, Frame, PixelSize
 from fetal_jax.reading.sources import Source

@@ -11,12 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from fetal_jax.errors import UserError
+from fetal_jax.errors import NOT_CLINICAL, UserError
 from fetal_jax.geometry import Ellipse, Shaft
-from fetal_jax.inference.codes import GESTATIONAL_AGE, LOINC, METHOD
-from fetal_jax.inference.dicom_source import MANUFACTURER, MODEL, header_of, software
-from fetal_jax.inference.rows import Row
-from fetal_jax.notice import NOT_CLINICAL
+from fetal_jax.outputs.codes import GESTATIONAL_AGE, LOINC, METHOD
+from fetal_jax.outputs.dicom_source import MANUFACTURER, MODEL, header_of, software
+from fetal_jax.outputs.results import Row
 from fetal_jax.reading.sources import Source
 
 

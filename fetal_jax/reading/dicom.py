@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fetal_jax.errors import UserError
-from fetal_jax.images import MAX_PIXELS
 from fetal_jax.preprocess import to_grey
 from fetal_jax.reading.frame import PixelSize
+from fetal_jax.reading.images import MAX_PIXELS
 
 Array = NDArray[Any]
 

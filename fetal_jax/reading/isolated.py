@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from fetal_jax.errors import UserError
-from fetal_jax.images import read_pages
 from fetal_jax.preprocess import to_grey
 from fetal_jax.reading import dicom
 from fetal_jax.reading.frame import Failure, Frame, PixelSize
+from fetal_jax.reading.images import read_pages
 from fetal_jax.reading.sources import DICOM_SUFFIXES, Source, head_of, is_dicom, is_image
 
 SECONDS = 7.0
@@ -68,9 +68,9 @@ def _frames(source: Source) -> Iterator[tuple[Any, PixelSize, int]]:
 
 
 def _from_ruler(pixels: Any) -> PixelSize:
-    from fetal_jax.reading import ruler  # SciPy, which nothing else here needs
+    from fetal_jax.reading import depth_ruler  # SciPy, which nothing else here needs
 
-    return ruler.pixel_size(pixels)
+    return depth_ruler.pixel_size(pixels)
 
 
 # ------------------------------------------------------------------------------------------------ the process
@@ -109,7 +109,7 @@ class _Child:
     def __init__(self, with_ruler: bool) -> None:
         self._late = self._ready = False
         self._process = subprocess.Popen(
-            [sys.executable, "-c", f"from fetal_jax.reading.process import serve; serve({with_ruler})"],
+            [sys.executable, "-c", f"from fetal_jax.reading.isolated import serve; serve({with_ruler})"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,  # GDCM and libtiff write their complaints there

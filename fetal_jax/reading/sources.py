@@ -14,7 +14,7 @@ from io import BytesIO
 from pathlib import Path, PurePosixPath
 
 from fetal_jax.errors import UserError
-from fetal_jax.images import SUFFIXES
+from fetal_jax.reading.images import SUFFIXES
 
 DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 ARCHIVE = ".zip"

@@ -25,9 +25,9 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
-from fetal_jax import distributed, sharding
 from fetal_jax.errors import UserError
-from fetal_jax.places import absolute, in_bucket
+from fetal_jax.files import absolute, in_bucket
+from fetal_jax.training import distributed, sharding
 
 FOLDER = "checkpoints"
 DAMAGED = "damaged"

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from fetal_jax.sharding import Sharding
+from fetal_jax.training.sharding import Sharding
 
 
 def bytes_of(tree: Any) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tensorboardX import SummaryWriter
 
-from fetal_jax import distributed
-from fetal_jax.places import in_bucket
+from fetal_jax.files import in_bucket, write_whole
+from fetal_jax.training import distributed
 
 Array = NDArray[Any]
 
@@ -170,13 +169,3 @@ class Trace:
             if distributed.is_first():
                 found = max(self._folder.rglob("perfetto_trace.json.gz"), key=lambda p: p.stat().st_mtime)
                 print(f"trace for https://ui.perfetto.dev: {found}", flush=True)
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Replace a file so that a kill at any moment leaves the old one or the new one."""
-    if in_bucket(path):  # which takes a file whole or not at all
-        path.write_text(text)
-        return
-    draft = path.with_name(path.name + ".draft")
-    draft.write_text(text)
-    os.replace(draft, path)

@@ -18,11 +18,11 @@ import optax
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from fetal_jax import ops
+from fetal_jax.config import SONONET16
 from fetal_jax.data.source import Frame
 from fetal_jax.errors import UserError
+from fetal_jax.model import ops
 from fetal_jax.preprocess import Letterbox
-from fetal_jax.recipe import SONONET16
 
 Array = NDArray[Any]
 Layer = tuple[Array, Array]  # kernel (k, k, in, out), bias (out,)

@@ -8,10 +8,11 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
-from fetal_jax import distributed, metrics
 from fetal_jax.data.source import Split
+from fetal_jax.evaluation import metrics
 from fetal_jax.inference import Predictor
 from fetal_jax.planes import CIRCUMFERENCE_OF_PLANE, PLANES
+from fetal_jax.training import distributed
 
 Array = NDArray[Any]
 BATCH = 16

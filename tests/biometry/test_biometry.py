@@ -13,7 +13,7 @@ from fetal_jax import geometry
 from fetal_jax.biometry import FLAGS, direct_fit, fit_ellipse, measure, measure_batch, residuals
 from fetal_jax.geometry import Ellipse, Shaft
 from fetal_jax.planes import GEOMETRIES
-from fetal_jax.targets import coverage
+from fetal_jax.training.targets import coverage
 
 SHAPE = (176, 256)
 

@@ -8,10 +8,8 @@ import http.server
 import math
 import shutil
 import threading
-from collections.abc import Iterable
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
@@ -22,37 +20,8 @@ from tensorflow_datasets.core.download.checksums import UrlInfo
 from fetal_jax.data.source import Split, builder
 from fetal_jax.errors import UserError
 from fetal_jax.geometry import Ellipse
+from tests.support.folders import FP, TABLE, draw_fetal_planes
 from tfds_builders.fetal_planes import calipers, fetal_planes_dataset_builder, folder
-
-PLANES = ("Other", "Fetal abdomen", "Fetal brain", "Maternal cervix", "Fetal femur", "Fetal thorax")
-TABLE = "FETAL_PLANES_DB_data.csv"
-FP = Path("landmarks", "annotations", "FP")
-COMMON = "image_name,center_w,center_h,px_to_mm_rate,Split"
-HEADERS = {s: f"{COMMON}," + ",".join(f"{d}_{i}_{a}" for d in ds for i in "12" for a in "xy")
-           for s, ds in calipers.DIAMETERS.items()}  # fmt: skip
-
-
-def draw_fetal_planes(home: Path, women: Iterable[int] = range(1, 31)) -> None:
-    """A folder in the data set's layout, drawn by us: each woman has a frame of every plane; calipers in pixels."""
-    (home / "Images").mkdir(parents=True)
-    (home / FP).mkdir(parents=True)
-    rng = np.random.default_rng(3)
-    table = ["Image_name;Patient_num;Plane;Brain_plane;Operator;US_Machine;Train "]
-    marks = {structure: [header] for structure, header in HEADERS.items()}
-    for woman in women:
-        for k, plane in enumerate(PLANES, start=1):
-            name = f"Patient{woman:05d}_Plane{k}_1_of_1"
-            grey = np.kron(rng.integers(0, 90, (9, 12), dtype=np.uint8), np.ones((10, 10), np.uint8))
-            cv2.imwrite(str(home / "Images" / f"{name}.png"), grey)
-            table.append(f"{name};{woman};{plane};Not A Brain;Other;Aloka;{int(woman % 3 > 0)} ")
-            common = f"{name}.png,60.0,45.0,1.0,{'Test' if woman % 4 == 0 and k == 3 else 'Train'}"
-            if k in (2, 3):
-                marks["Abdomen" if k == 2 else "Head"].append(f"{common},20,45,100,45,60,15,60,75")
-            if k == 5:
-                marks["Femur"].append(f"{common},30,45,80,45")
-    (home / TABLE).write_text("\n".join(table) + "\n")
-    for structure, lines in marks.items():
-        (home / FP / f"{structure}.csv").write_text("\n".join(lines) + "\n")
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from fetal_jax import recipe
+from fetal_jax import config as recipe
 from fetal_jax.cli.evaluate import changed_training, refuse_other_split
 from fetal_jax.data.decoded import decoded
 from fetal_jax.data.pipeline import training_batches
@@ -19,9 +19,7 @@ from fetal_jax.data.source import Split, builder
 from fetal_jax.errors import UserError
 from fetal_jax.geometry import Ellipse, Shaft, mask
 from fetal_jax.planes import GEOMETRIES
-from tests.conftest import draw_folder
-from tests.test_fetal_planes import draw_fetal_planes
-from tests.test_hc18 import spoil
+from tests.support.folders import draw_fetal_planes, draw_folder, spoil
 from tfds_builders.folder import table
 from tfds_builders.folder.folder_dataset_builder import shape_of_mask
 

@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import cv2
 import numpy as np
 import pytest
 
 from fetal_jax.errors import UserError
 from fetal_jax.geometry import Ellipse
-from tests.conftest import draw_hc18
+from tests.support.folders import draw_hc18, spoil
 from tfds_builders.hc18 import folder
 from tfds_builders.hc18.hc18_dataset_builder import example, outline_ellipse
 
 TABLE = "training_set_pixel_size_and_HC.csv"
-
-
-def spoil(path: Path, old: str, new: str) -> None:
-    text = path.read_text()
-    assert old in text
-    path.write_text(text.replace(old, new, 1))
 
 
 def test_geometry_of_drawn_outlines(tmp_path):

@@ -10,9 +10,9 @@ from pathlib import Path
 import jax
 import pytest
 
-from fetal_jax import recipe
+from fetal_jax import config as recipe
 from fetal_jax.cli import demo, train
-from fetal_jax.train import Preempted
+from fetal_jax.training.run import Preempted
 
 
 @pytest.mark.parametrize(("cores", "accumulate", "devices"), [(8, 1, 8), (8, 2, 4), (4, 4, 2), (3, 1, 2), (2, 8, 1)])

@@ -12,7 +12,7 @@ import pytest
 from fetal_jax.cli.main import main
 from fetal_jax.growth import GrowthError
 from fetal_jax.growth.chart import draw
-from tests.test_measure_cli import fetal_jax, refused
+from tests.support.command import fetal_jax, refused
 
 PATIENT = ("--hc=290", "--ac=260", "--fl=56")
 

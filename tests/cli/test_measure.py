@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import cv2
@@ -14,21 +12,9 @@ import numpy as np
 import pytest
 
 from fetal_jax.growth import gestational_age
-from fetal_jax.inference.rows import COLUMNS
+from fetal_jax.outputs.results import COLUMNS
+from tests.support.command import fetal_jax, refused
 from tfds_builders.fetal_phantom.phantom import draw
-
-
-def fetal_jax(*argv: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "fetal_jax.cli.main", *map(str, argv)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
-
-
-def refused(done: subprocess.CompletedProcess[str], *words: str) -> None:
-    """Exit code 2, one line that names what is wrong, no traceback."""
-    assert done.returncode == 2, done.stderr
-    assert "Traceback" not in done.stderr
-    for word in words:
-        assert word in done.stderr.strip().splitlines()[-1]
 
 
 @pytest.fixture

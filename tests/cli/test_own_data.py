@@ -19,9 +19,10 @@ import pytest
 from fetal_jax import bundle
 from fetal_jax.data.source import Split
 from fetal_jax.errors import UserError
-from fetal_jax.images import read_image
-from tests.conftest import ROOT, SMALL, draw_folder
-from tests.test_measure_cli import refused
+from fetal_jax.reading.images import read_image
+from tests.support import ROOT
+from tests.support.command import refused
+from tests.support.folders import SMALL, draw_folder
 from tfds_builders.fetal_phantom.phantom import draw
 from tfds_builders.folder import table
 

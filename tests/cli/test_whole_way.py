@@ -19,9 +19,10 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
-from fetal_jax.images import read_image
-from tests.conftest import ROOT, draw_hc18
-from tests.test_measure_cli import fetal_jax, refused
+from fetal_jax.reading.images import read_image
+from tests.support import ROOT
+from tests.support.command import fetal_jax, refused
+from tests.support.folders import draw_hc18
 from tfds_builders.fetal_phantom.fetal_phantom_dataset_builder import Builder as Phantoms
 
 pytestmark = pytest.mark.slow

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fetal_jax import recipe
+from fetal_jax import config as recipe
 from fetal_jax.data import augment
 
 SHAPE = (120, 160)

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fetal_jax import biometry, geometry, recipe
+from fetal_jax import biometry, geometry
+from fetal_jax import config as recipe
 from fetal_jax.data import pipeline
 from fetal_jax.data.augment import fast_warp, random_similarity
 from fetal_jax.data.contact_sheet import COLUMNS, contact_sheet
@@ -17,7 +18,7 @@ from fetal_jax.errors import UserError
 from fetal_jax.geometry import Ellipse, Shaft
 from fetal_jax.planes import GEOMETRIES
 from fetal_jax.preprocess import Letterbox
-from fetal_jax.targets import coverage
+from fetal_jax.training.targets import coverage
 from tfds_builders.fetal_phantom.phantom import draw
 
 KINDS = {Ellipse: "ellipse", Shaft: "shaft", type(None): "none"}

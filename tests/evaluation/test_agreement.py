@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fetal_jax.evaluation import bootstrap, conformal
-from fetal_jax.evaluation.agreement import agreement, bland_altman, concordance, icc
+from fetal_jax.evaluation.statistics import bootstrap, conformal
+from fetal_jax.evaluation.statistics.agreement import agreement, bland_altman, concordance, icc
 
 # Bland & Altman 1986, table 1: peak flow in l/min of 17 people, Wright's large meter and the mini one, first readings
 LARGE = [494, 395, 516, 434, 476, 557, 413, 442, 650, 433, 417, 656, 267, 478, 178, 423, 427]

@@ -13,11 +13,11 @@ from fetal_jax.cli import evaluate
 from fetal_jax.cli.evaluate import refuse_other_split
 from fetal_jax.data.source import Frame
 from fetal_jax.errors import UserError
-from fetal_jax.evaluation import bootstrap
-from fetal_jax.evaluation.calibration import interval_tables, plane_temperature
 from fetal_jax.evaluation.frames import Row, diameters
+from fetal_jax.evaluation.statistics import bootstrap
+from fetal_jax.evaluation.statistics.calibration import interval_tables, plane_temperature
 from fetal_jax.evaluation.summary import due_plane, summarise
-from tests.drawn_heads import PREDICTOR, heads
+from tests.support.drawn_heads import PREDICTOR, heads
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fetal_jax import geometry, metrics
+from fetal_jax import geometry
+from fetal_jax.evaluation import metrics
 from fetal_jax.geometry import Ellipse, Shaft
 
 

@@ -12,13 +12,14 @@ import pytest
 
 from fetal_jax.cli.main import main
 from fetal_jax.errors import UserError
-from fetal_jax.evaluation import bootstrap, outputs
+from fetal_jax.evaluation import outputs
 from fetal_jax.evaluation.frames import evaluate_frames
-from fetal_jax.evaluation.matrix import write_matrix
-from fetal_jax.evaluation.paired import compare_runs, shared
+from fetal_jax.evaluation.report.compare import compare_runs, shared
+from fetal_jax.evaluation.report.cross_dataset import write_matrix
 from fetal_jax.evaluation.robustness import measure_robustness
+from fetal_jax.evaluation.statistics import bootstrap
 from fetal_jax.evaluation.summary import summarise
-from tests.drawn_heads import PREDICTOR, Drawn, heads
+from tests.support.drawn_heads import PREDICTOR, Drawn, heads
 
 
 @pytest.fixture(autouse=True)

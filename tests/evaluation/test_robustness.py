@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fetal_jax.evaluation import bootstrap
 from fetal_jax.evaluation.frames import evaluate_frames
 from fetal_jax.evaluation.robustness import CHANGES, changed, measure_robustness
-from tests.drawn_heads import PREDICTOR, head, heads
+from fetal_jax.evaluation.statistics import bootstrap
+from tests.support.drawn_heads import PREDICTOR, head, heads
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fetal_jax import model, ops, recipe
+from fetal_jax import config as recipe
+from fetal_jax.model import ops, unet
 
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}
 
@@ -20,7 +21,7 @@ def changed(**changes):
 
 
 def network(**changes):
-    return model.from_config(changed(**changes), 3)
+    return unet.from_config(changed(**changes), 3)
 
 
 def pull(f, *inputs):
@@ -143,7 +144,7 @@ def test_a_plane_is_the_sum_of_its_looks():
     frames = jax.random.randint(jax.random.key(0), (2, 32, 48, 1), 0, 255).astype(jnp.uint8)
     params = network(looks=2).init(jax.random.key(0), frames)
     _, planes = network(looks=2).apply(params, frames)
-    _, looks = model.from_config(changed(), 6).apply(params, frames)  # the six looks as six planes
+    _, looks = unet.from_config(changed(), 6).apply(params, frames)  # the six looks as six planes
     expected = jax.nn.softmax(looks).reshape(2, 3, 2).sum(-1)
     np.testing.assert_allclose(jax.nn.softmax(planes), expected, **CLOSE)
 

@@ -26,15 +26,16 @@ from fetal_jax.biometry import Measurement
 from fetal_jax.cli.measure import measure_paths
 from fetal_jax.errors import UserError
 from fetal_jax.geometry import Ellipse, Shaft
-from fetal_jax.inference import cines, contact_sheet, fhir, folder, hc18, lettering, overlay, structured_report
-from fetal_jax.inference.journal import CALL, NAME, Journal
+from fetal_jax.inference import cines, folder
 from fetal_jax.inference.predictor import Predictor
-from fetal_jax.inference.rows import SCHEMA
+from fetal_jax.inference.resume_log import CALL, NAME, Journal
 from fetal_jax.inference.spacing import Spacings
-from fetal_jax.reading.process import read
+from fetal_jax.outputs import contact_sheet, fhir, fonts, hc18_submission, overlay, structured_report
+from fetal_jax.outputs.results import SCHEMA
+from fetal_jax.reading.isolated import read
 from fetal_jax.reading.sources import Source, find
-from tests.conftest import ROOT
-from tests.dicom_files import region, save, ultrasound
+from tests.support import ROOT
+from tests.support.dicom_files import region, save, ultrasound
 from tfds_builders.fetal_phantom.phantom import draw
 
 HEADS = [draw("head", seed) for seed in (1, 0, 2)]
@@ -299,7 +300,7 @@ def test_the_contact_sheet_shows_every_row(out, rows):
 
 
 def test_the_hc18_submission(tmp_path, rows):
-    told = hc18.write_submission(rows, tmp_path / "s.csv")
+    told = hc18_submission.write_submission(rows, tmp_path / "s.csv")
     with (tmp_path / "s.csv").open() as f:
         lines = list(csv.DictReader(f))
     row = next(r for r in rows if r["file"].endswith("plain.png"))
@@ -491,4 +492,4 @@ def test_a_structure_outside_the_calibrated_region_is_refused(tmp_path):
 
 @given(st.text(st.characters(codec="latin-1", categories=["L", "N", "P", "Z"]), max_size=60))
 def test_a_text_is_as_wide_as_pillow_says(text):
-    assert lettering.width(text, 15) == pytest.approx(ImageFont.load_default(15).getlength(text), abs=0.5)
+    assert fonts.width(text, 15) == pytest.approx(ImageFont.load_default(15).getlength(text), abs=0.5)

@@ -12,52 +12,12 @@ from PIL import Image
 
 from fetal_jax.inference.spacing import Spacings
 from fetal_jax.preprocess import to_grey
-from fetal_jax.reading import ruler
+from fetal_jax.reading import depth_ruler
 from fetal_jax.reading.frame import Frame
-from fetal_jax.reading.process import read
+from fetal_jax.reading.isolated import read
 from fetal_jax.reading.sources import Source
-from tests.dicom_files import region, save, ultrasound
-
-BY_HAND = {
-    "Patient00881_Plane3_1_of_2": (32, 618, 14),
-    "Patient00881_Plane3_2_of_2": (32, 618, 14),
-    "Patient01377_Plane3_2_of_2": (4, 626, 15),
-    "Patient01623_Plane4_1_of_3": (134, 628, 11),
-    "Patient01623_Plane4_3_of_3": (134, 628, 11),
-    "Patient01648_Plane6_1_of_2": (48, 406, 6),
-    "Patient01648_Plane6_2_of_2": (32, 591, 12),
-    "Patient01651_Plane3_1_of_2": (17, 628, 14),
-    "Patient01691_Plane3_3_of_3": (12.5, 766.4, 25),
-    "Patient01695_Plane2_1_of_1": (14.4, 726.5, 25),
-    "Patient01695_Plane3_4_of_5": (12.5, 766.4, 25),
-    "Patient01707_Plane5_3_of_3": (6, 643, 14),
-    "Patient01761_Plane5_1_of_2": (23.5, 772.4, 12),
-    "Patient01792_Plane5_1_of_1": (31, 645, 16),
-    "3VV": (135, 666, 6),
-    "4CH": (85, 722, 8),
-    "ABDOMINAL": (74, 701, 17),
-    "BRAIN-CB": (83, 732, 19),
-    "BRAIN-TV": (111, 599, 14),
-    "FEMUR": (77, 685, 16),
-    "KIDNEYS": (94, 693, 14),
-    "LIPS": (109, 722, 15),
-    "LVOT": (115, 450, 7),
-    "PROFILE": (88, 703, 30),  # dashes alone, 10 mm apart: 15 of them
-    "RVOT": (85, 690, 13),
-    "SPINE-CORONAL": (86, 708, 20),
-    "SPINE-SAGITTAL": (106, 718, 21),
-}
-"""Rows of the first and the last clear mark, read by eye from crops enlarged five times, and how many 5 mm lie between.
-
-In all frames a long dash was seen every 50 mm, or the frame was too short to hold two.
-"""
-OTHER_VOLUSON = {"Patient00366_Plane4_1_of_1": (86, 528, 8)}
-"""The table of the data set calls it Aloka; its ruler is a Voluson's."""
-
-
-def by_hand_mm(marks: tuple[float, float, int]) -> float:
-    first, last, steps = marks
-    return 5 * steps / (last - first)
+from tests.support.dicom_files import region, save, ultrasound
+from tests.support.ruler_readings import BY_HAND, OTHER_VOLUSON, by_hand_mm
 
 
 def draw(
@@ -77,26 +37,26 @@ def draw(
 @settings(deadline=None, max_examples=25)
 @given(st.floats(25, 90), st.sampled_from([(1, 3, 9), (2, 4, 10), (3, 5, 11)]), st.floats(3, 60))
 def test_a_drawn_ruler(period, sizes, start):
-    size = ruler.pixel_size(draw(period, sizes, start=start))
+    size = depth_ruler.pixel_size(draw(period, sizes, start=start))
     assert size.source == "ruler"
     assert size.mm == pytest.approx((5 / period,) * 2, rel=0.004)
     assert 0.5 <= size.confidence <= 1
 
 
 def test_a_deep_rulers_dashes_are_ten_millimetres_apart():
-    assert ruler.pixel_size(draw(20.5, (1, 3, 9), dots=False)).mm[0] == pytest.approx(5 / 20.5, rel=0.004)
+    assert depth_ruler.pixel_size(draw(20.5, (1, 3, 9), dots=False)).mm[0] == pytest.approx(5 / 20.5, rel=0.004)
 
 
 def test_on_the_right_edge_too():
     frame = draw(38, (1, 3, 9))[:, ::-1]
-    assert ruler.pixel_size(frame).mm[0] == pytest.approx(5 / 38, rel=0.004)
+    assert depth_ruler.pixel_size(frame).mm[0] == pytest.approx(5 / 38, rel=0.004)
 
 
 def test_marks_that_are_alike_are_refused():
     frame = np.zeros((600, 300), np.uint8)
     for row in range(10, 590, 38):
         frame[row : row + 2, 30:33] = 255
-    assert "alike" in ruler.pixel_size(frame).reason
+    assert "alike" in depth_ruler.pixel_size(frame).reason
 
 
 @pytest.mark.parametrize("wrong", [7, 15])
@@ -104,13 +64,13 @@ def test_a_long_mark_out_of_place_is_refused(wrong):
     frame = draw(38, (1, 3, 9))
     row = round(20 + wrong * 38)
     frame[row : row + 3, 30:39] = 255
-    assert ruler.pixel_size(frame).mm is None
+    assert depth_ruler.pixel_size(frame).mm is None
 
 
 def test_noise_text_and_nothing_are_refused():
     rng = np.random.default_rng(0)
     for frame in (np.zeros((400, 500)), rng.uniform(0, 255, (400, 500)), np.full((400, 500), 255), np.eye(300) * 255):
-        assert ruler.pixel_size(frame.astype(np.uint8)).mm is None
+        assert depth_ruler.pixel_size(frame.astype(np.uint8)).mm is None
 
 
 def test_a_header_is_believed_before_a_ruler(tmp_path):
@@ -137,7 +97,7 @@ def frame_of(data_dir, name: str) -> np.ndarray:
 
 
 def test_voluson_frames_are_read_as_a_person_reads_them(data_dir):
-    found = {name: ruler.pixel_size(frame_of(data_dir, name)) for name in BY_HAND | OTHER_VOLUSON}
+    found = {name: depth_ruler.pixel_size(frame_of(data_dir, name)) for name in BY_HAND | OTHER_VOLUSON}
     accepted = {name: size for name, size in found.items() if size.mm}
     assert len(accepted) >= 0.8 * len(found)
     for name, size in accepted.items():
@@ -153,7 +113,7 @@ def test_spoilt_voluson_frames_are_right_or_refused(data_dir):
         small = frame.resize((round(frame.width * scale), round(frame.height * scale)), Image.Resampling.BILINEAR)
         jpeg = BytesIO()
         small.save(jpeg, "JPEG", quality=quality)
-        size = ruler.pixel_size(np.asarray(Image.open(jpeg)))
+        size = depth_ruler.pixel_size(np.asarray(Image.open(jpeg)))
         if size.mm:
             accepted += 1
             assert size.mm[0] * small.height / frame.height == pytest.approx(by_hand_mm(marks), rel=0.01), name
@@ -166,4 +126,4 @@ def test_other_machines_are_refused(data_dir):
     hc18 = sorted((data_dir / "hc18" / "training_set").glob("*HC.png"))[::60]
     frames = [frame_of(data_dir, n) for n in aloka] + [to_grey(np.asarray(Image.open(p))) for p in hc18]
     assert len(frames) >= 20
-    assert all(ruler.pixel_size(frame).mm is None for frame in frames)
+    assert all(depth_ruler.pixel_size(frame).mm is None for frame in frames)

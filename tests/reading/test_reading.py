@@ -20,14 +20,14 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import ImplicitVRLittleEndian, JPEGBaseline8Bit
 
 from fetal_jax.errors import UserError
-from fetal_jax.images import MAX_PIXELS
 from fetal_jax.reading.dicom import pixel_size
 from fetal_jax.reading.frame import Failure, Frame
-from fetal_jax.reading.process import read, read_ahead
+from fetal_jax.reading.images import MAX_PIXELS
+from fetal_jax.reading.isolated import read, read_ahead
 from fetal_jax.reading.sources import EARLIER, Source, find
-from tests.bad_sources import Killer, Sleeper
-from tests.conftest import ROOT
-from tests.dicom_files import GDCM_SYNTAXES, region, save, ultrasound
+from tests.support import ROOT
+from tests.support.bad_sources import Killer, Sleeper
+from tests.support.dicom_files import GDCM_SYNTAXES, region, save, ultrasound
 
 GREY = np.random.default_rng(0).integers(0, 255, (40, 60)).astype(np.uint8)
 RGB = np.repeat(GREY[..., None], 3, 2)
@@ -282,7 +282,7 @@ def test_what_kills_or_hangs_the_reader_costs_one_file(tmp_path, monkeypatch):
     Image.fromarray(GREY).save(tmp_path / "good.png")
     good = Source(tmp_path / "good.png")
     killer, sleeper = Killer(tmp_path / "killer.png"), Sleeper(tmp_path / "sleeper.png")
-    monkeypatch.setattr("fetal_jax.reading.process.SECONDS", 4.0)
+    monkeypatch.setattr("fetal_jax.reading.isolated.SECONDS", 4.0)
     items = list(read_ahead([good, killer, good, sleeper, good]))
     assert [type(i) for i in items if i] == [Frame, Failure, Frame, Failure, Frame]
     assert sum(i is None for i in items) == 5
@@ -295,7 +295,7 @@ def test_a_busy_machines_slow_start_is_no_files_fault(tmp_path, monkeypatch):
     (tmp_path / "sitecustomize.py").write_text("import time\ntime.sleep(4)\n")
     Image.fromarray(GREY).save(tmp_path / "good.png")
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr("fetal_jax.reading.process.SECONDS", 3.0)
+    monkeypatch.setattr("fetal_jax.reading.isolated.SECONDS", 3.0)
     frame, end = read_ahead([Source(tmp_path / "good.png")])
     assert isinstance(frame, Frame)
     assert end is None
@@ -305,7 +305,7 @@ def test_a_script_without_a_main_guard_reads_too(tmp_path):
     Image.fromarray(GREY).save(tmp_path / "a.png")
     (tmp_path / "script.py").write_text(
         "from pathlib import Path\n"
-        "from fetal_jax.reading.process import read_ahead\n"
+        "from fetal_jax.reading.isolated import read_ahead\n"
         "from fetal_jax.reading.sources import Source\n"
         "print([type(i).__name__ for i in read_ahead([Source(Path('a.png'))])])\n"
     )

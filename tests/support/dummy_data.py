@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 
 from fetal_jax.geometry import Ellipse, Shaft, mask
-from tests.conftest import ROOT, draw_hc18
-from tests.test_fetal_planes import draw_fetal_planes
+from tests.support import ROOT
+from tests.support.folders import draw_fetal_planes, draw_hc18
 
 BUILDERS = ROOT / "tfds_builders"
 

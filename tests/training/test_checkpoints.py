@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fetal_jax import checkpoints
 from fetal_jax.errors import UserError
-from fetal_jax.sharding import Sharding
+from fetal_jax.training import checkpoints
+from fetal_jax.training.sharding import Sharding
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 

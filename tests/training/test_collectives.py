@@ -8,9 +8,11 @@ from collections import Counter
 import jax
 import pytest
 
-from benchmarks.tpu_compile import Collective, collectives, compile_step
-from fetal_jax import model, recipe, train
-from fetal_jax.sharding import Sharding
+from fetal_jax import config as recipe
+from fetal_jax.model import unet
+from fetal_jax.training.sharding import Sharding
+from fetal_jax.training.step import initial_state, optimiser
+from tests.support.collectives import Collective, collectives, compile_step
 
 FEW = 64  # elements: counts, norms, means of the loss
 
@@ -25,8 +27,8 @@ def config():
 
 @pytest.fixture(scope="module")
 def parameters(config):
-    network = model.from_config(config.model, len(config.planes))
-    state = jax.eval_shape(lambda: train.initial_state(network, train.optimiser(config), config))
+    network = unet.from_config(config.model, len(config.planes))
+    state = jax.eval_shape(lambda: initial_state(network, optimiser(config), config))
     return [leaf.size for leaf in jax.tree.leaves(state.params)]
 
 

@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fetal_jax import distributed
 from fetal_jax.errors import UserError
-from tests.conftest import ROOT
+from fetal_jax.training import distributed
+from tests.support import ROOT
 from tfds_builders.fetal_phantom.fetal_phantom_dataset_builder import Builder as Phantoms
 
 STEPS, STOPPED = 20, 7

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fetal_jax import recipe
-from fetal_jax.training_log import Log, Progress, Trace
+from fetal_jax import config as recipe
+from fetal_jax.training.log import Log, Progress, Trace
 
 NAMES = ["a.png", "b.png", "c.png", "d.png"]
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fetal_jax.losses import joint_loss, label_counts, segmentation_loss
+from fetal_jax.training.losses import joint_loss, label_counts, segmentation_loss
 
 
 def test_segmentation_loss_by_hand():

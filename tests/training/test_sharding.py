@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType
 
-from fetal_jax import model, plan, recipe, targets, train
+from fetal_jax import config as recipe
 from fetal_jax.errors import UserError
-from fetal_jax.losses import segmentation_loss
+from fetal_jax.model import unet
 from fetal_jax.planes import GEOMETRIES
-from fetal_jax.sharding import Sharding
+from fetal_jax.training import cost, targets
+from fetal_jax.training.losses import segmentation_loss
+from fetal_jax.training.sharding import Sharding
+from fetal_jax.training.step import compiled_step, initial_state, optimiser, train_step
 
 
 def test_a_batch_is_split_over_all_devices():
@@ -43,12 +46,12 @@ def test_each_leaf_is_placed_by_the_table():
 @pytest.mark.parametrize("fsdp", [2, 8])
 def test_bytes_a_device_fall_by_the_fsdp_factor(fsdp):  # 1.98 and 7.54: what is small is whole everywhere
     config = recipe.defaults()
-    net, tx = model.from_config(config.model, 4), train.optimiser(config)
-    shapes = jax.eval_shape(lambda: train.initial_state(net, tx, config))
+    net, tx = unet.from_config(config.model, 4), optimiser(config)
+    shapes = jax.eval_shape(lambda: initial_state(net, tx, config))
     place = Sharding.create(-1, fsdp).parameters(shapes)
     state = jax.tree.map(lambda a, s: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=s), shapes, place)
     for tree in (state.params, state):
-        assert 0.94 * fsdp < plan.bytes_of(tree) / plan.bytes_a_device(tree) <= fsdp
+        assert 0.94 * fsdp < cost.bytes_of(tree) / cost.bytes_a_device(tree) <= fsdp
 
 
 @pytest.mark.parametrize(("data", "fsdp", "shape"), [(-1, 1, (8, 1)), (-1, 4, (2, 4)), (2, -1, (2, 4)), (8, 1, (8, 1))])
@@ -94,12 +97,12 @@ def batches(steps: int):
 def trained(sharding: Sharding, config):
     """(state, losses) after all steps of a recipe."""
     with jax.numpy_dtype_promotion("standard"):  # Adam's bias correction in optax raises a float to an int
-        net, tx = model.from_config(config.model, 2), train.optimiser(config)
-        shapes = jax.eval_shape(lambda: train.initial_state(net, tx, config))
+        net, tx = unet.from_config(config.model, 2), optimiser(config)
+        shapes = jax.eval_shape(lambda: initial_state(net, tx, config))
         place = sharding.parameters(shapes)
         abstract = jax.tree.map(lambda a, s: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=s), shapes, place)
-        state = jax.jit(lambda: train.initial_state(net, tx, config), out_shardings=place)()
-        step = train.compiled_step(net, tx, config, sharding, abstract)
+        state = jax.jit(lambda: initial_state(net, tx, config), out_shardings=place)()
+        step = compiled_step(net, tx, config, sharding, abstract)
         losses = []
         for batch in batches(config.total_steps):
             state, logs = step(state, sharding.put(batch))
@@ -161,12 +164,12 @@ def test_in_bfloat16_what_is_kept_is_float32():
 
 def test_a_loss_that_is_no_number_changes_nothing():
     config = small("float32", 2)
-    net, tx = model.from_config(config.model, 2), train.optimiser(config)
+    net, tx = unet.from_config(config.model, 2), optimiser(config)
     with jax.numpy_dtype_promotion("standard"):
-        before = train.initial_state(net, tx, config)
+        before = initial_state(net, tx, config)
         batch = next(batches(1)) | {"geometry": np.full(BATCH, GEOMETRIES.index("ellipse"), np.int32)}
         del batch["stop"]
-        step = jax.jit(lambda s, b: train.train_step(s, b, net, tx, config))
+        step = jax.jit(lambda s, b: train_step(s, b, net, tx, config))
         good, logs = step(before, batch)
         assert int(logs["skipped"]) == 0
         assert apart(good.opt_state, before.opt_state) > 0  # the rate of the first step is 0
@@ -180,15 +183,15 @@ def test_a_loss_that_is_no_number_changes_nothing():
 
 def test_a_recipe_may_learn_binary_masks():
     config = small("float32", 1)
-    net, tx = model.from_config(config.model, 2), train.optimiser(config)
+    net, tx = unet.from_config(config.model, 2), optimiser(config)
     batch = next(batches(1)) | {"geometry": np.full(BATCH, GEOMETRIES.index("ellipse"), np.int32)}
     del batch["stop"]
     coverage = targets.coverage(batch["geometry"], batch["numbers"], config.input_shape)
     with jax.numpy_dtype_promotion("standard"):
-        state = train.initial_state(net, tx, config)
+        state = initial_state(net, tx, config)
         logits = net.apply({"params": state.params}, batch["frames"])[0]
         for binary, due in [(True, targets.binary(coverage)), (False, coverage)]:
             config.loss.binary = binary
-            _, logs = train.train_step(state, batch, net, tx, config)
+            _, logs = train_step(state, batch, net, tx, config)
             assert float(logs["loss_seg"]) == pytest.approx(float(segmentation_loss(logits, due).mean()), rel=1e-5)
     assert np.abs(targets.binary(coverage) - coverage).max() > 0.1

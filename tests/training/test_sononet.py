@@ -7,9 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fetal_jax import model, ops, recipe, sononet
+from fetal_jax import config as recipe
 from fetal_jax.data.source import Frame
 from fetal_jax.errors import UserError
+from fetal_jax.model import ops, unet
+from fetal_jax.training import sononet
 
 SIZES = [(3, 1, 16), (3, 16, 16), (3, 16, 32), (3, 32, 32), (3, 32, 64), (3, 64, 64), (3, 64, 64), (3, 64, 128),
          *[(3, 128, 128)] * 5, (1, 128, 64), (1, 64, 14)]  # fmt: skip
@@ -69,7 +71,7 @@ def test_folded_layers_give_what_the_published_ones_give(file, frames):
 def test_behind_its_stem_the_network_is_sononet(file, frames, monkeypatch):
     monkeypatch.setattr(sononet, "STEPS", 2)
     made = config()
-    network = model.from_config(made.model, len(made.planes))
+    network = unet.from_config(made.model, len(made.planes))
     params = network.init(jax.random.key(0), frames)["params"]
     source = [Frame(f[..., 0], None, "unknown", None, None, {}, "", "") for f in frames]
     with jax.numpy_dtype_promotion("standard"):  # optax needs it
@@ -95,7 +97,7 @@ def test_behind_its_stem_the_network_is_sononet(file, frames, monkeypatch):
 def test_the_fit_comes_closer_to_the_first_stage(file, frames, monkeypatch):
     monkeypatch.setattr(sononet, "STEPS", 150)
     made = config()
-    block = model.from_config(made.model, 4).init(jax.random.key(0), frames)["params"]["down0"]
+    block = unet.from_config(made.model, 4).init(jax.random.key(0), frames)["params"]["down0"]
     layers, x = sononet.read(file), ops.standardise(frames.astype(np.float32))
     with jax.numpy_dtype_promotion("standard"):  # optax needs it
         stem, scale = sononet.fit_stem(layers, block, frames, seed=0)

@@ -9,7 +9,7 @@ import pytest
 from fetal_jax import geometry
 from fetal_jax.geometry import Ellipse, Shaft
 from fetal_jax.planes import GEOMETRIES
-from fetal_jax.targets import binary, coverage
+from fetal_jax.training.targets import binary, coverage
 
 SHAPE = (96, 128)
 

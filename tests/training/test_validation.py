@@ -8,8 +8,8 @@ import jax
 import numpy as np
 import pytest
 
-from fetal_jax import distributed, validation
 from fetal_jax.planes import PLANES
+from fetal_jax.training import distributed, validation
 
 HEAD, FEMUR, OTHER = (PLANES.index(p) for p in ("head", "femur", "other"))
 NAN = np.nan

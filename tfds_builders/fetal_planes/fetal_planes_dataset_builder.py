@@ -16,8 +16,8 @@ from tensorflow_datasets.core.download.download_manager import NonMatchingChecks
 from tensorflow_datasets.core.download.util import DownloadError
 
 from fetal_jax.errors import UserError
-from fetal_jax.images import read_image
 from fetal_jax.preprocess import to_grey
+from fetal_jax.reading.images import read_image
 from tfds_builders import features
 from tfds_builders.fetal_planes import calipers, folder
 

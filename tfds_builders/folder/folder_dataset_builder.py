@@ -15,9 +15,10 @@ from tqdm import tqdm
 from fetal_jax.biometry import measure
 from fetal_jax.errors import UserError
 from fetal_jax.geometry import Ellipse, Shaft
-from fetal_jax.images import read_image
 from fetal_jax.planes import SHAPE_OF_PLANE
-from fetal_jax.preprocess import read_mask, to_grey
+from fetal_jax.preprocess import to_grey
+from fetal_jax.reading.images import read_image
+from fetal_jax.reading.masks import read_mask
 from tfds_builders import features
 from tfds_builders.fetal_planes import calipers
 from tfds_builders.folder import table

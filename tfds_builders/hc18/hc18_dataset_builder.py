@@ -12,8 +12,8 @@ import tensorflow_datasets as tfds
 from fetal_jax.biometry import direct_fit, residuals
 from fetal_jax.errors import UserError
 from fetal_jax.geometry import HALF_PIXEL, Ellipse
-from fetal_jax.images import read_image
 from fetal_jax.preprocess import to_grey
+from fetal_jax.reading.images import read_image
 from tfds_builders import features
 from tfds_builders.hc18 import folder
 

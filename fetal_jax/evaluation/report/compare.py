@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fetal_jax.errors import UserError
-from fetal_jax.evaluation import bootstrap, outputs
-from fetal_jax.evaluation.page import note, number, page, table
+from fetal_jax.evaluation import outputs
+from fetal_jax.evaluation.report.page import note, number, page, table
+from fetal_jax.evaluation.statistics import bootstrap
 from fetal_jax.evaluation.summary import MEASURES, NAMES, mean
 
 Array = NDArray[Any]

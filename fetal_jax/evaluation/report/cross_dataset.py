@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from fetal_jax.evaluation.page import note, number, page, table, with_interval
+from fetal_jax.evaluation.report.page import note, number, page, table, with_interval
 from fetal_jax.evaluation.summary import MEASURES, NAMES
 
 JSON, PAGE = "matrix.json", "matrix.html"

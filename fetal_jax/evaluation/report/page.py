@@ -6,7 +6,7 @@ import base64
 import html
 from typing import Any
 
-from fetal_jax.notice import NOT_CLINICAL
+from fetal_jax.errors import NOT_CLINICAL
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 72rem; padding: 1rem; color: #1a1a1a; }

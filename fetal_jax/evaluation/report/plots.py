@@ -9,9 +9,9 @@ import matplotlib
 import numpy as np
 from numpy.typing import NDArray
 
-from fetal_jax import metrics
+from fetal_jax.evaluation import metrics
 from fetal_jax.evaluation.frames import Row
-from fetal_jax.evaluation.page import figure, image
+from fetal_jax.evaluation.report.page import figure, image
 from fetal_jax.evaluation.summary import NAMES
 
 matplotlib.use("Agg")

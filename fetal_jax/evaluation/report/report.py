@@ -13,11 +13,12 @@ import numpy as np
 from PIL import Image
 
 from fetal_jax.data.source import Split
-from fetal_jax.evaluation import plots, robustness, tables
+from fetal_jax.evaluation import robustness
 from fetal_jax.evaluation.frames import Row
-from fetal_jax.evaluation.page import figure, image, note, page, table
+from fetal_jax.evaluation.report import plots, tables
+from fetal_jax.evaluation.report.page import figure, image, note, page, table
 from fetal_jax.evaluation.summary import MEASURES, NAMES
-from fetal_jax.inference import overlay
+from fetal_jax.outputs import overlay
 
 WORST, PICTURE_WIDTH = 12, 480
 PACKAGES = ("fetal_jax", "numpy", "scipy", "pillow", "onnxruntime", "jax", "flax", "tensorflow-datasets", "matplotlib")

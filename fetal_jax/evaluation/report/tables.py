@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fetal_jax.evaluation.page import not_measured, note, number, table, with_interval
+from fetal_jax.evaluation.report.page import not_measured, note, number, table, with_interval
 from fetal_jax.evaluation.summary import MEASURES, NAMES
 
 Summary = dict[str, Any]

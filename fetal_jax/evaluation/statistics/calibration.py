@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from fetal_jax import metrics
-from fetal_jax.evaluation import conformal
+from fetal_jax.evaluation import metrics
 from fetal_jax.evaluation.frames import Row
+from fetal_jax.evaluation.statistics import conformal
 from fetal_jax.evaluation.summary import MEASURES, due_plane
 
 

@@ -1,0 +1,48 @@
+"""Collectives of a compiled training step."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any, NamedTuple
+
+import jax
+from jax.sharding import Mesh
+
+from fetal_jax.model import unet
+from fetal_jax.training.sharding import Sharding
+from fetal_jax.training.step import compiled_step, initial_state, optimiser
+
+COLLECTIVE = re.compile(
+    r"= (.*?) (all-reduce|all-gather|reduce-scatter|all-to-all|collective-permute|collective-broadcast)(?:-start)?\("
+)
+
+ARRAY = re.compile(r"(pred|[a-z]+(\d+))\[([\d,]*)\]")
+
+
+class Collective(NamedTuple):
+    """One array that an instruction sends: the kind of the instruction and the array's elements and bytes."""
+
+    kind: str
+    size: int
+    bytes: int
+
+
+def collectives(program: str) -> list[Collective]:
+    """Every array that a compiled program (`Compiled.as_text()`) sends between devices."""
+    found = []
+    for result, kind in COLLECTIVE.findall(program):
+        for _, bits, shape in ARRAY.findall(result):
+            size = math.prod(int(n) for n in shape.split(",") if n)
+            found.append(Collective(kind, size, size * int(bits or 8) // 8))
+    return found
+
+
+def compile_step(config: Any, mesh: Mesh) -> Any:
+    """The training step of a recipe on a mesh with the axes `data` and `fsdp`, compiled from shapes alone."""
+    sharding = Sharding(mesh)
+    network, tx = unet.from_config(config.model, len(config.planes)), optimiser(config)
+    shapes = jax.eval_shape(lambda: initial_state(network, tx, config))
+    place = sharding.parameters(shapes)
+    state = jax.tree.map(lambda a, s: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=s), shapes, place)
+    return compiled_step(network, tx, config, sharding, state)
