@@ -17,7 +17,7 @@ import numpy as np
 from fetal_jax.data.source import Split, builder
 from fetal_jax.evaluation.frames import Row, evaluate_frames
 from fetal_jax.inference import Predictor
-from fetal_jax.planes import CIRCUMFERENCE_OF_PLANE
+from fetal_jax.planes import PRIMARY
 
 DATASET = "fetal_planes/official"
 HALVES = ["dev", "last"]
@@ -45,7 +45,7 @@ def print_rows(rows: list[Row]) -> None:
     """A line a frame, then the table."""
     right = 0
     for row in sorted(rows, key=lambda r: (r.plane, r.filename)):
-        due = row.plane if row.plane in CIRCUMFERENCE_OF_PLANE else "other"
+        due = row.plane if row.plane in PRIMARY else "other"
         right += row.predicted_plane == due
         line = f"{row.filename:36} {row.plane:8} named {row.predicted_plane}" + (row.predicted_plane != due) * " (!)"
         if row.dice is not None:
@@ -55,7 +55,7 @@ def print_rows(rows: list[Row]) -> None:
             line += f"  {row.measure[:2].upper()} {row.true_mm:.1f} {error}"
         print(line)
     print(f"planes: {right} of {len(rows)} right")
-    for plane, measure in CIRCUMFERENCE_OF_PLANE.items():
+    for plane, measure in PRIMARY.items():
         part = [r for r in rows if r.measure == measure and r.dice is not None]
         if part:
             dice = np.array([r.dice for r in part])

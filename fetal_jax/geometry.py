@@ -185,6 +185,34 @@ class Shaft:
         return inside & (np.abs(offset @ np.array([-along[1], along[0]])) <= self.drawn_width / 2)
 
 
+_MAX_DEGREES_OFF_SQUARE = 15
+_MAX_APART = 0.10  # of the longer diameter, between the two midpoints
+
+
+def ellipse_of_diameters(ends: Array) -> Ellipse | None:
+    """Ellipse of two diameters, or None where they are over 15 degrees off square or 10 % apart.
+
+    Centre: the mean of the four ends. Axes: the nearest orthogonal pair of directions, each diameter turned by half
+    of what they are off square, with the two lengths kept.
+
+    Args:
+      ends: (2, 2, 2): of each diameter its two ends (x, y) in pixels.
+    """
+    first, second = ends[:, 1] - ends[:, 0]
+    lengths = np.hypot(*first), np.hypot(*second)
+    angles = np.arctan2(first[1], first[0]), np.arctan2(second[1], second[0])
+    # from first to second, in (0, pi): their ends have no order
+    between = (angles[1] - angles[0]) % np.pi
+    excess = between - np.pi / 2
+    apart = np.hypot(*(ends[0].mean(0) - ends[1].mean(0)))
+    if abs(excess) > np.radians(_MAX_DEGREES_OFF_SQUARE) or apart > _MAX_APART * max(lengths):
+        return None
+    direction = angles[0] + excess / 2
+    c, s = np.cos(direction), np.sin(direction)
+    matrix = np.array([[c * lengths[0], -s * lengths[1]], [s * lengths[0], c * lengths[1]]]) / 2
+    return Ellipse.from_matrix(ends.mean((0, 1)), matrix)
+
+
 def wrap(theta: float) -> float:
     """An axis' angle in [-pi/2, pi/2)."""
     return float((theta + np.pi / 2) % np.pi - np.pi / 2)

@@ -1,18 +1,79 @@
-"""The six planes of FETAL_PLANES_DB and what each of them is measured for."""
+"""The six planes of FETAL_PLANES_DB, and the one table of what is measured."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 PLANES = ("other", "abdomen", "head", "cervix", "femur", "thorax")
 """Class labels, in the order of the data set's file names (`Plane1` … `Plane6`)."""
 
 GEOMETRIES = ("unknown", "none", "ellipse", "shaft")
-"""What an example knows of its structure. `none` is a frame without it; `unknown` was never annotated."""
+"""Annotation of an example: `none` is a frame without the structure; `unknown` was never annotated."""
 
 SHAPE_OF_PLANE = {"head": "ellipse", "abdomen": "ellipse", "femur": "shaft"}
-"""The planes that are measured, and the shape that is fitted in each."""
+"""Planes that are measured, and the shape that is fitted in each."""
 
 MILLIMETRES = ("hc_mm", "ac_mm", "fl_mm", "bpd_mm", "ofd_mm", "apad_mm", "tad_mm")
-"""Lengths that a source may state of a frame."""
+"""Lengths that a data set may state of a frame."""
 
-CIRCUMFERENCE_OF_PLANE = {"head": "hc_mm", "abdomen": "ac_mm", "femur": "fl_mm"}
-"""The value, in millimetres, that each measured plane is taken for."""
+
+@dataclass(frozen=True)
+class Quantity:
+    """A measured or derived quantity: how it is named, where it is measured, what a fetus can have."""
+
+    key: str
+    label: str
+    name: str
+    """Meaning of the LOINC code, as DICOM PS3.16 CID 12005 gives it."""
+    limits: tuple[float, float]
+    """Accepted range in `unit`: from 4 SD below INTERGROWTH-21st's mean at 14 weeks to well over 4 SD above it at 40.
+    It catches centimetres and kilograms; it does not judge growth. CRL: the range of INTERGROWTH-21st's equation."""
+    unit: str = "mm"
+    plane: str | None = None
+    """Plane it is measured in; None where it is not measured in frames."""
+    loinc: str = ""
+    method: str = ""
+
+    @property
+    def column(self) -> str:
+        """Name in tables and in `Measurement`, such as "hc_mm"."""
+        return f"{self.key}_{self.unit}"
+
+
+QUANTITIES = {
+    q.key: q
+    for q in (
+        Quantity(
+            *("hc", "HC", "Head Circumference", (75, 420)),
+            *("mm", "head", "11984-2", "perimeter of an ellipse on the outer skull"),
+        ),
+        Quantity(
+            *("bpd", "BPD", "Biparietal Diameter", (22, 125)),
+            *("mm", "head", "11820-8", "short axis of the ellipse, outer to outer"),
+        ),
+        Quantity(
+            *("ofd", "OFD", "Occipital-Frontal Diameter", (26, 150)),
+            *("mm", "head", "11851-3", "long axis of the ellipse, outer to outer"),
+        ),
+        Quantity(
+            *("ac", "AC", "Abdominal Circumference", (64, 460)),
+            *("mm", "abdomen", "11979-2", "perimeter of an ellipse on the outer skin"),
+        ),
+        Quantity(
+            *("fl", "FL", "Femur Length", (7, 95)),
+            *("mm", "femur", "11963-6", "chord between the ends of the shaft"),
+        ),
+        Quantity("crl", "CRL", "Crown Rump Length", (15, 95)),
+        Quantity("efw", "EFW", "Estimated Fetal Weight", (20, 7000), "g"),
+    )
+}
+
+MEASURED = {q.column: q for q in QUANTITIES.values() if q.plane}
+"""Quantities that are measured in frames, by column."""
+
+PRIMARY = {"head": "hc_mm", "abdomen": "ac_mm", "femur": "fl_mm"}
+"""Column of the main quantity of each measured plane."""
+
+AXIS_LIMITS_MM = {"head": (10, 145), "abdomen": (10, 150), "femur": (5, 90)}
+"""Plausible diameter or femur length of an annotation, 11 to 42 weeks: public sets hold heads under 1 mm and femurs of
+138 mm."""

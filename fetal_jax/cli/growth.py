@@ -18,7 +18,8 @@ from fetal_jax.growth import (
     gestational_age,
     parse_age,
 )
-from fetal_jax.growth.measures import CONVENTIONS, LABELS, UNITS, GrowthError, given
+from fetal_jax.growth.measures import CONVENTIONS, GrowthError, given
+from fetal_jax.planes import QUANTITIES
 
 SIZES = {
     "hc": "head circumference",
@@ -122,7 +123,8 @@ def _print_centiles(values: dict[str, float], weeks: float, standard: str, conve
     """The centile of each value in a standard."""
     centiles = []
     for measure, value in values.items():
-        told = f"  {LABELS[measure]:4} {value:6.{0 if measure == 'efw' else 1}f} {UNITS[measure]:2}"
+        q = QUANTITIES[measure]
+        told = f"  {q.label:4} {value:6.{0 if measure == 'efw' else 1}f} {q.unit:2}"
         try:
             found = centile(measure, value, weeks, standard, convention)
         except GrowthError as e:

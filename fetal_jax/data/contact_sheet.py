@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from fetal_jax.data.pipeline import augmented
 from fetal_jax.data.source import SHAPES, Frame, Split
 from fetal_jax.outputs import overlay
-from fetal_jax.planes import CIRCUMFERENCE_OF_PLANE, GEOMETRIES
+from fetal_jax.planes import GEOMETRIES, PRIMARY
 from fetal_jax.preprocess import Letterbox
 
 EXAMPLES, COLUMNS = 48, 4
@@ -35,7 +35,7 @@ def contact_sheet(splits: list[Split], config: Any) -> NDArray[np.uint8]:
 def _cell(split: str, frame: Frame, rng: np.random.Generator, config: Any) -> NDArray[np.uint8]:
     letterbox = Letterbox(*config.input_shape)
     shape = frame.shape and frame.shape.transform(letterbox.to_network(frame.image.shape))
-    measure = CIRCUMFERENCE_OF_PLANE.get(frame.plane or "", "")
+    measure = PRIMARY.get(frame.plane or "", "")
     known = frame.truth_mm.get(measure)
     facts = [
         f"{frame.plane or 'plane unknown'}, {frame.geometry}",

@@ -12,7 +12,7 @@ from fetal_jax.biometry import Measurement
 from fetal_jax.data.source import Frame, Split
 from fetal_jax.evaluation import metrics
 from fetal_jax.inference import Predictor
-from fetal_jax.planes import CIRCUMFERENCE_OF_PLANE, SHAPE_OF_PLANE
+from fetal_jax.planes import PRIMARY, SHAPE_OF_PLANE
 
 BATCH = 16
 FAILED_BELOW = 0.90  # Dice
@@ -66,7 +66,7 @@ def compare(
 ) -> Row:
     """The row of a frame and what was found in it, in its own pixels."""
     plane = frame.plane or "unknown"
-    measure = CIRCUMFERENCE_OF_PLANE.get(plane)
+    measure = PRIMARY.get(plane)
     base: dict[str, Any] = {
         "index": index,
         "filename": frame.filename,

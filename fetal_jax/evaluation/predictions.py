@@ -21,11 +21,10 @@ from fetal_jax.biometry import Measurement, measure
 from fetal_jax.data.source import Frame, Split
 from fetal_jax.errors import UserError
 from fetal_jax.evaluation.frames import Row, compare
-from fetal_jax.geometry import HALF_PIXEL, Ellipse, Shaft
+from fetal_jax.geometry import HALF_PIXEL, Ellipse, Shaft, ellipse_of_diameters
 from fetal_jax.planes import SHAPE_OF_PLANE
 from fetal_jax.reading.images import SUFFIXES
 from fetal_jax.reading.masks import read_mask
-from tfds_builders.fetal_planes.calipers import ellipse_of_diameters
 
 Shapes = dict[str, Ellipse | Shaft | None]
 

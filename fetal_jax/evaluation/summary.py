@@ -12,14 +12,14 @@ from fetal_jax.evaluation.frames import Row
 from fetal_jax.evaluation.statistics import bootstrap, conformal
 from fetal_jax.evaluation.statistics.agreement import agreement, concordance, icc
 from fetal_jax.growth import GrowthError, gestational_age
-from fetal_jax.planes import SHAPE_OF_PLANE
+from fetal_jax.planes import MEASURED, PRIMARY, SHAPE_OF_PLANE
 
 Array = NDArray[Any]
 Columns = dict[str, Array]
 """Figures of frames (N,), NaN where there is none."""
 
-MEASURES = ("hc_mm", "ac_mm", "fl_mm")
-NAMES = {"hc_mm": "HC", "ac_mm": "AC", "fl_mm": "FL"}
+MEASURES = tuple(PRIMARY.values())
+NAMES = {column: MEASURED[column].label for column in MEASURES}
 TRIMESTERS = {"first": (0.0, 14.0), "second": (14.0, 28.0), "third": (28.0, 99.0)}  # weeks
 DISTANCES = ("hausdorff_mm", "hausdorff95_mm", "surface_mm")
 

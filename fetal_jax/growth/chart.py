@@ -15,7 +15,8 @@ from matplotlib.ticker import MultipleLocator
 from fetal_jax.errors import NOT_CLINICAL
 from fetal_jax.growth.centiles import STANDARDS, centile, reference
 from fetal_jax.growth.estimates import format_age
-from fetal_jax.growth.measures import LABELS, UNITS, GrowthError, Source, bpd_as
+from fetal_jax.growth.measures import GrowthError, Source, bpd_as
+from fetal_jax.planes import QUANTITIES
 
 CURVES = {3: ":", 10: "--", 50: "-", 90: "--", 97: ":"}
 """Centiles that are drawn, and how."""
@@ -65,7 +66,8 @@ def _draw_curves(axes: Axes, measure: str, standard: str) -> Source:
         shift = (14 if percent in (10, 90) else 3, 0)  # neighbours' labels would touch
         axes.annotate(f"{percent}", (high, curve[-1]), shift, textcoords="offset points", fontsize=7, va="center")
     convention = f", {STANDARDS[standard].bpd_convention}" if measure == "bpd" else ""
-    axes.set_ylabel(f"{LABELS[measure]} ({UNITS[measure]}{convention})")
+    quantity = QUANTITIES[measure]
+    axes.set_ylabel(f"{quantity.label} ({quantity.unit}{convention})")
     axes.set_xlabel("gestational age (weeks)")
     axes.xaxis.set_major_locator(MultipleLocator(4))
     axes.grid(alpha=0.25)
@@ -80,10 +82,9 @@ def _draw_point(axes: Axes, measure: str, value: float, weeks: float, standard: 
     except GrowthError as e:
         stands = f"no centile\n{textwrap.fill(str(e), 50)}"
     axes.plot([weeks], [value], "o", color="crimson", markersize=5)
-    axes.set_title(
-        f"{LABELS[measure]} {value:.{0 if measure == 'efw' else 1}f} {UNITS[measure]} at {format_age(weeks)}: {stands}",
-        fontsize=9,
-    )
+    quantity, digits = QUANTITIES[measure], 0 if measure == "efw" else 1
+    size = f"{quantity.label} {value:.{digits}f} {quantity.unit}"
+    axes.set_title(f"{size} at {format_age(weeks)}: {stands}", fontsize=9)
 
 
 def write(path: Path, figure: Figure) -> None:

@@ -6,24 +6,10 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from fetal_jax.errors import UserError
-
-LABELS = {"hc": "HC", "bpd": "BPD", "ofd": "OFD", "ac": "AC", "fl": "FL", "crl": "CRL", "efw": "EFW"}
-UNITS = {measure: "g" if measure == "efw" else "mm" for measure in LABELS}
+from fetal_jax.planes import QUANTITIES
 
 CONVENTIONS = ("outer-inner", "outer-outer")
 """Where the calipers of a BPD stand: on the outer skull, and on the inner or the outer one opposite."""
-
-LIMITS = {
-    "hc": (75, 420),
-    "bpd": (22, 125),
-    "ofd": (26, 150),
-    "ac": (64, 460),
-    "fl": (7, 95),
-    "crl": (15, 95),
-    "efw": (20, 7000),
-}
-"""What is taken for a measure at all: from 4 SD below INTERGROWTH-21st's mean at 14 weeks to well over 4 SD above it at
-40. Made to catch centimetres and kilograms, not to judge growth. CRL: the range of INTERGROWTH-21st's equation."""
 
 
 class GrowthError(UserError, ValueError):
@@ -39,20 +25,20 @@ class Source(NamedTuple):
 
 def labels(measures: tuple[str, ...]) -> str:
     """`("hc", "fl")` -> "HC, FL"."""
-    return ", ".join(LABELS[m] for m in measures)
+    return ", ".join(QUANTITIES[m].label for m in measures)
 
 
 def check_size(measure: str, value: float) -> None:
     """Refuse what no fetus measures, NaN included.
 
     Raises:
-      GrowthError: the value is outside `LIMITS`.
+      GrowthError: the value is outside its `limits` in `planes.QUANTITIES`.
     """
-    low, high = LIMITS[measure]
+    quantity = QUANTITIES[measure]
+    (low, high), unit = quantity.limits, quantity.unit
     if not low <= value <= high:
-        unit = UNITS[measure]
         raise GrowthError(
-            f"{LABELS[measure]} {value:g} {unit} is outside {low} to {high} {unit}: check it, and that it is in {unit}"
+            f"{quantity.label} {value:g} {unit} is outside {low} to {high} {unit}: check it, and that it is in {unit}"
         )
 
 
@@ -66,14 +52,16 @@ def check_age(measure: str, weeks: float, covered: Mapping[str, tuple[float, flo
         raise GrowthError(f"{standard} has no curve for {measure!r}; it has {', '.join(covered)}")
     low, high = covered[measure]
     if not low <= weeks <= high:
-        raise GrowthError(f"{standard} covers {low:g} to {high:g} weeks of {LABELS[measure]}, not {weeks:.4g}")
+        raise GrowthError(
+            f"{standard} covers {low:g} to {high:g} weeks of {QUANTITIES[measure].label}, not {weeks:.4g}"
+        )
 
 
 def given(bpd_convention: str | None, **sizes_mm: float | None) -> dict[str, float]:
     """The sizes that are there, checked; a BPD needs its convention.
 
     Raises:
-      GrowthError: a size outside `LIMITS`, none at all, or a BPD of no or an unknown convention.
+      GrowthError: a size outside its `planes.QUANTITIES` limits, no size at all, or a BPD without a known convention.
     """
     there = {measure: float(value) for measure, value in sizes_mm.items() if value is not None}
     if not there:

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fetal_jax.outputs.results import LENGTHS, Row
-from fetal_jax.planes import CIRCUMFERENCE_OF_PLANE
+from fetal_jax.outputs.results import Row
+from fetal_jax.planes import MEASURED, PRIMARY
 
 COLUMNS = [
     *("file", "plane", "frames", "measured", "best_frame"),
-    *(f"best_{name}" for name in LENGTHS),
-    *(f"median_{name}" for name in LENGTHS),
-    *(f"spread_{name}" for name in LENGTHS),
+    *(f"best_{name}" for name in MEASURED),
+    *(f"median_{name}" for name in MEASURED),
+    *(f"spread_{name}" for name in MEASURED),
 ]
 """Of `cines.csv`; the spread is 1.4826 times the median absolute deviation, the SD of a normal distribution."""
 
@@ -36,8 +36,8 @@ class Summary:
 
     def cells(self) -> dict[str, Any]:
         """Its row of `cines.csv`."""
-        numbers = {f"best_{n}": self.best[n] for n in LENGTHS}
-        numbers |= {f"median_{n}": self.median[n] for n in LENGTHS} | {f"spread_{n}": self.spread[n] for n in LENGTHS}
+        numbers = {f"best_{n}": self.best[n] for n in MEASURED}
+        numbers |= {f"median_{n}": self.median[n] for n in MEASURED} | {f"spread_{n}": self.spread[n] for n in MEASURED}
         row = {"file": self.best["file"], "plane": self.plane, "frames": self.frames, "measured": self.measured}
         told = {name: "" if value is None else f"{value:.6g}" for name, value in numbers.items()}
         return row | {"best_frame": self.best["frame"]} | told
@@ -49,9 +49,9 @@ def summarise(rows: list[Row]) -> list[Summary]:
     for plane in sorted({row["plane"] for row in rows if row["status"] == "measured"}):
         named = [row for row in rows if row["plane"] == plane]
         measured = [row for row in named if row["status"] == "measured"]
-        median = {name: _median(measured, name) for name in LENGTHS}
-        spread = {name: _spread(measured, name) for name in LENGTHS}
-        primary = CIRCUMFERENCE_OF_PLANE[plane]
+        median = {name: _median(measured, name) for name in MEASURED}
+        spread = {name: _spread(measured, name) for name in MEASURED}
+        primary = PRIMARY[plane]
         middle = median[primary] or 0.0
 
         def doubt(row: Row, primary: str = primary, middle: float = middle) -> tuple[int, float, float]:

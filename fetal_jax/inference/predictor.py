@@ -15,7 +15,7 @@ from fetal_jax import bundle, geometry
 from fetal_jax.biometry import Measurement, measure
 from fetal_jax.bundle import BundleInfo
 from fetal_jax.errors import UserError
-from fetal_jax.planes import CIRCUMFERENCE_OF_PLANE, SHAPE_OF_PLANE
+from fetal_jax.planes import PRIMARY, SHAPE_OF_PLANE
 from fetal_jax.preprocess import Letterbox, Spacing, to_grey
 
 Array = NDArray[Any]
@@ -166,7 +166,7 @@ class Predictor:
 
     def interval(self, found: Measurement) -> tuple[float, float] | None:
         """Where HC, AC or FL lies in mm, by the bundle's table; None without a table, a figure or its estimate."""
-        table = self.info.intervals.get(CIRCUMFERENCE_OF_PLANE[found.plane])
+        table = self.info.intervals.get(PRIMARY[found.plane])
         if table is None or found.primary_mm is None or found.sd_mm is None:
             return None
         half = table["factor"] * found.sd_mm

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from fetal_jax.outputs import fonts
-from fetal_jax.outputs.results import LABELS, Row
+from fetal_jax.outputs.results import Row
+from fetal_jax.planes import MEASURED
 from fetal_jax.reading.images import write_png
 
 COLUMNS, ROWS = 6, 6
@@ -56,7 +57,7 @@ def _tile(row: Row, picture: NDArray[Any] | None) -> Image.Image:
         small.thumbnail(room, reducing_gap=2.0)
         tile.paste(small, ((TILE[0] - small.width) // 2, EDGE + 1))
     name = Path(row["file"]).name + (f" {row['frame']}" if row["frame"] else "")
-    values = [f"{label} {row[key]:.1f} mm" for key, label in LABELS.items() if row[key] is not None]
+    values = [f"{q.label} {row[key]:.1f} mm" for key, q in MEASURED.items() if row[key] is not None]
     for i, text in enumerate((_cut(name), _cut("  ".join(values) or f"{row['status']}: {row['reason']}"))):
         pen.text((EDGE + 4, TILE[1] - EDGE - 1 - LINE * (1 - i) - 4), text, "white", fonts.font(TYPE), anchor="ls")
     return tile

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from fetal_jax.errors import NOT_CLINICAL, UserError
-from fetal_jax.outputs.codes import GESTATIONAL_AGE, LOINC, METHOD
 from fetal_jax.outputs.dicom_source import MANUFACTURER, header_of, software
-from fetal_jax.outputs.results import Row
+from fetal_jax.outputs.results import GESTATIONAL_AGE, Row
+from fetal_jax.planes import MEASURED
 from fetal_jax.reading.sources import Source
 
 UCUM, LOINC_SYSTEM, SNOMED = "http://unitsofmeasure.org", "http://loinc.org", "http://snomed.info/sct"
@@ -28,7 +28,7 @@ def write(source: Source, row: Row, picture: Path) -> None:
 
 def bundle(row: Row, context: dict[str, Any]) -> dict[str, Any]:
     """The Bundle of a row's values; `context` goes into every Observation."""
-    values = [(key, row[key], LOINC[key], "mm") for key in LOINC if row[key] is not None]
+    values = [(key, row[key], (q.loinc, q.name), q.unit) for key, q in MEASURED.items() if row[key] is not None]
     if row["ga_weeks"] is not None:
         values.append(("ga_weeks", row["ga_weeks"], GESTATIONAL_AGE, "wk"))
     entries = [_observation(row, *value) | context for value in values]
@@ -40,7 +40,7 @@ def bundle(row: Row, context: dict[str, Any]) -> dict[str, Any]:
 
 
 def _observation(row: Row, key: str, value: float, code: tuple[str, str], unit: str) -> dict[str, Any]:
-    method = METHOD.get(key) or f"{row['ga_standard']}, from this frame"
+    method = MEASURED[key].method if key in MEASURED else f"{row['ga_standard']}, from this frame"
     told = [NOT_CLINICAL, *row["flags"]]
     if row["spacing_source"]:
         told.append(f"spacing from the {row['spacing_source']}: {row['spacing_mm']:.5g} mm per pixel")

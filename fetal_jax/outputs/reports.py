@@ -19,7 +19,7 @@ def write(kind: str, source: Source, row: Row, out: Path) -> None:
     Raises:
       UserError: the file is no DICOM, where the kind needs one, or lacks what the kind must say.
     """
-    module = import_module(f"fetal_jax.inference.{_MODULES[kind]}")  # highdicom takes a second: only where asked for
+    module = import_module(f"fetal_jax.outputs.{_MODULES[kind]}")  # highdicom takes a second: only where asked for
     (out / kind).mkdir(exist_ok=True)
     writer: Callable[[Source, Row, Path], None] = module.write
     writer(source, row, out / kind / Path(row["overlay"]).name)

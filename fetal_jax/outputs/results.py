@@ -10,7 +10,7 @@ import numpy as np
 from fetal_jax.errors import NOT_CLINICAL
 from fetal_jax.growth import GrowthError, gestational_age
 from fetal_jax.inference.predictor import FrameResult
-from fetal_jax.planes import CIRCUMFERENCE_OF_PLANE
+from fetal_jax.planes import MEASURED, PRIMARY
 from fetal_jax.reading.frame import Failure, Frame, PixelSize
 from fetal_jax.reading.sources import Source
 
@@ -26,8 +26,7 @@ COLUMNS = [
 interval from `low_mm` to `high_mm`, which the bundle's table gives, are of HC, AC or FL."""
 GEOMETRY = ("ellipse_px", "shaft_px")
 """Keys of the JSON alone."""
-LENGTHS = ("hc_mm", "bpd_mm", "ofd_mm", "ac_mm", "fl_mm")
-LABELS = {"hc_mm": "HC", "bpd_mm": "BPD", "ofd_mm": "OFD", "ac_mm": "AC", "fl_mm": "FL"}
+GESTATIONAL_AGE = ("18185-9", "Gestational Age")  # LOINC
 SCHEMA = Path(__file__).parent / "measurements.schema.json"
 """The JSON schema (draft 2020-12) of `measurements.json`."""
 
@@ -58,7 +57,7 @@ def result_row(frame: Frame, size: PixelSize, result: FrameResult) -> Row:
         "ellipse_px": found.ellipse and np.asarray(found.ellipse).tolist(),
         "shaft_px": found.shaft and np.asarray(found.shaft).tolist(),
     }
-    row |= {name: result.value(name) for name in LENGTHS}
+    row |= {name: result.value(name) for name in MEASURED}
     row["long_mm"], row["short_mm"] = result.value("diameters_mm") or (None, None)
     row["sd_mm"] = result.value("sd_mm")
     row["low_mm"], row["high_mm"] = result.interval_mm or (None, None)
@@ -86,7 +85,7 @@ def _empty(source: Source, index: int) -> Row:
 
 def caption(row: Row) -> list[str]:
     """What is written below an overlay."""
-    values = [_with_interval(row, name, label) for name, label in LABELS.items() if row[name] is not None]
+    values = [_with_interval(row, name, q.label) for name, q in MEASURED.items() if row[name] is not None]
     probability = "" if row["plane_probability"] is None else f" ({100 * row['plane_probability']:.0f} %)"
     lines = [f"{row['plane']}{probability}   " + ("   ".join(values) or f"{row['status']}: {row['reason']}")]
     if values and row["flags"]:
@@ -98,7 +97,7 @@ def caption(row: Row) -> list[str]:
 
 def _with_interval(row: Row, name: str, label: str) -> str:
     told = f"{label} {row[name]:.1f} mm"
-    if name not in CIRCUMFERENCE_OF_PLANE.values() or row["low_mm"] is None:
+    if name not in PRIMARY.values() or row["low_mm"] is None:
         return told
     return f"{told} ({row['low_mm']:.1f} to {row['high_mm']:.1f})"
 

@@ -13,9 +13,9 @@ import numpy as np
 
 from fetal_jax.errors import NOT_CLINICAL, UserError
 from fetal_jax.geometry import Ellipse, Shaft
-from fetal_jax.outputs.codes import GESTATIONAL_AGE, LOINC, METHOD
 from fetal_jax.outputs.dicom_source import MANUFACTURER, MODEL, header_of, software
-from fetal_jax.outputs.results import Row
+from fetal_jax.outputs.results import GESTATIONAL_AGE, Row
+from fetal_jax.planes import MEASURED
 from fetal_jax.reading.sources import Source
 
 
@@ -66,11 +66,11 @@ def content(header: Any, row: Row) -> Any:
         return sr.NumContentItem(code, round(value, digits), unit, relationship_type=contains)
 
     values, source = [], dcm("121112", "Source of Measurement")
-    for key in LOINC:
+    for key, quantity in MEASURED.items():
         if row[key] is None:
             continue
-        item = number(LOINC[key], row[key], codes.UCUM.Millimeter, 2)
-        comment = sr.TextContentItem(dcm("121050", "Equivalent Meaning of Concept Name"), METHOD[key])
+        item = number((quantity.loinc, quantity.name), row[key], codes.UCUM.Millimeter, 2)
+        comment = sr.TextContentItem(dcm("121050", "Equivalent Meaning of Concept Name"), quantity.method)
         comment.RelationshipType = sr.RelationshipTypeValues.HAS_CONCEPT_MOD.value
         item.ContentSequence = sr.ContentSequence([comment, _where(header, row, key, source)])
         values.append(item)

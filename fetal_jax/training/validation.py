@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fetal_jax.data.source import Split
 from fetal_jax.evaluation import metrics
 from fetal_jax.inference import Predictor
-from fetal_jax.planes import CIRCUMFERENCE_OF_PLANE, PLANES
+from fetal_jax.planes import PLANES, PRIMARY
 from fetal_jax.training import distributed
 
 Array = NDArray[Any]
@@ -36,7 +36,7 @@ def measured(predictor: Predictor, frames: Split, count: int) -> Array:
                 continue
             rows[i, PLANE] = PLANES.index(frame.plane)
             rows[i, NAMED] = PLANES.index(max(prediction.planes, key=lambda p: prediction.planes[p]))
-            name = CIRCUMFERENCE_OF_PLANE.get(frame.plane)
+            name = PRIMARY.get(frame.plane)
             if name and name in frame.truth_mm and frame.spacing_mm:
                 shape = (frame.image.shape[0], frame.image.shape[1])
                 found = predictor.measure_map(prediction.probability, frame.plane, shape, frame.spacing_mm).primary_mm
@@ -52,7 +52,7 @@ def summary(rows: Array, planes: tuple[str, ...]) -> dict[str, float]:
     Where planes are told apart, also the share that is named right, of the frames of those planes.
     """
     report: dict[str, float] = {}
-    for plane, name in CIRCUMFERENCE_OF_PLANE.items():
+    for plane, name in PRIMARY.items():
         of_plane = rows[(rows[:, PLANE] == PLANES.index(plane)) & ~np.isnan(rows[:, TRUTH])]
         if len(of_plane):
             s = metrics.error_summary(of_plane[:, ERROR])

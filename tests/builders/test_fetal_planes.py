@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tensorflow_datasets.core.download.checksums import UrlInfo
 
+from fetal_jax import geometry
 from fetal_jax.data.source import Split, builder
 from fetal_jax.errors import UserError
 from fetal_jax.geometry import Ellipse
@@ -47,7 +48,7 @@ def test_two_diameters_keep_their_lengths(a, ratio, theta, skew, turned, swapped
     ends = np.stack([(e - (60, 45)) @ t.T + (60, 45) for e, t in zip(ends, turn, strict=True)])
     if turned:
         ends[0] = ends[0, ::-1]
-    found = calipers.ellipse_of_diameters(ends[::-1] if swapped else ends)
+    found = geometry.ellipse_of_diameters(ends[::-1] if swapped else ends)
     assert found is not None
     np.testing.assert_allclose(np.asarray(found)[:4], np.asarray(ellipse)[:4], rtol=1e-9)
     assert abs(math.sin(found.theta - theta)) < 1e-9
@@ -55,8 +56,8 @@ def test_two_diameters_keep_their_lengths(a, ratio, theta, skew, turned, swapped
 
 def test_diameters_that_are_none():
     square = Ellipse(60, 45, 40, 30, 0.3).ends.reshape(2, 2, 2)
-    assert calipers.ellipse_of_diameters(square + np.array([[[8.1, 0.0]], [[0.0, 0.0]]])) is None
-    assert calipers.ellipse_of_diameters(np.array([[[0.0, 0], [80, 0]], [[40 - 12, -30], [40 + 12, 30]]])) is None
+    assert geometry.ellipse_of_diameters(square + np.array([[[8.1, 0.0]], [[0.0, 0.0]]])) is None
+    assert geometry.ellipse_of_diameters(np.array([[[0.0, 0], [80, 0]], [[40 - 12, -30], [40 + 12, 30]]])) is None
 
 
 def test_a_whole_set(home, tmp_path):

@@ -13,16 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fetal_jax.errors import UserError
-from fetal_jax.geometry import HALF_PIXEL, Ellipse, Shaft
+from fetal_jax.geometry import HALF_PIXEL, Ellipse, Shaft, ellipse_of_diameters
+from fetal_jax.planes import AXIS_LIMITS_MM
 
 Array = NDArray[Any]
 
 ANNOTATIONS = Path("landmarks", "annotations", "FP")
+PLANE = {"Head": "head", "Abdomen": "abdomen", "Femur": "femur"}
+"""Plane of each structure, as the benchmark's files are named."""
 DIAMETERS = {"Head": ("ofd", "bpd"), "Abdomen": ("tad", "apad"), "Femur": ("fl",)}
-PLAUSIBLE_MM = {"Head": (10, 145), "Abdomen": (10, 150), "Femur": (5, 90)}
-"""What a diameter or a femur of 11 to 42 weeks can be: the set holds heads under 1 mm and femurs of 138 mm."""
-MOST_DEGREES_OFF_SQUARE = 15
-MOST_APART = 0.10  # of the longer diameter, between the two midpoints
 MOST_OUTSIDE = 0.25  # of the length; 35 real heads reach out of their frame by less
 ALOKA = (640, 392)
 """Frames whose femur scale is not to be trusted: FL of one patient spreads by 43 %, elsewhere by 2 %."""
@@ -145,7 +144,7 @@ def fault(structure: str, ends: Array, size: tuple[int, ...], spacing_mm: float)
     lengths = np.hypot(*np.moveaxis(ends[:, 1] - ends[:, 0], -1, 0))
     if not np.isfinite(ends).all() or (lengths == 0).any():
         return "end points equal or not finite"
-    low, high = PLAUSIBLE_MM[structure]
+    low, high = AXIS_LIMITS_MM[PLANE[structure]]
     if spacing_mm > 0 and not ((low <= lengths * spacing_mm) & (lengths * spacing_mm <= high)).all():
         return f"not within {low} to {high} mm"
     if _outside(ends, size) > MOST_OUTSIDE * lengths.max():
@@ -156,27 +155,6 @@ def fault(structure: str, ends: Array, size: tuple[int, ...], spacing_mm: float)
 def _outside(ends: Array, size: tuple[int, ...]) -> float:
     """By how many pixels the farthest end lies outside the frame; negative where all lie inside."""
     return float(np.maximum(-ends, ends - np.array(size)).max())
-
-
-def ellipse_of_diameters(ends: Array) -> Ellipse | None:
-    """The ellipse of two diameters, (2, 2, 2): each two ends (x, y) in pixels.
-
-    Centre: the mean of the four ends. Axes: the nearest orthogonal pair of directions, each diameter turned by half
-    of what they are off square, with the two lengths kept. None where they are too far off square or apart.
-    """
-    first, second = ends[:, 1] - ends[:, 0]
-    lengths = np.hypot(*first), np.hypot(*second)
-    angles = np.arctan2(first[1], first[0]), np.arctan2(second[1], second[0])
-    # from first to second, in (0, pi): their ends have no order
-    between = (angles[1] - angles[0]) % np.pi
-    excess = between - np.pi / 2
-    apart = np.hypot(*(ends[0].mean(0) - ends[1].mean(0)))
-    if abs(excess) > np.radians(MOST_DEGREES_OFF_SQUARE) or apart > MOST_APART * max(lengths):
-        return None
-    direction = angles[0] + excess / 2
-    c, s = np.cos(direction), np.sin(direction)
-    matrix = np.array([[c * lengths[0], -s * lengths[1]], [s * lengths[0], c * lengths[1]]]) / 2
-    return Ellipse.from_matrix(ends.mean((0, 1)), matrix)
 
 
 def _millimetres(structure: str, ends: Array, shape: Ellipse | Shaft, spacing_mm: float) -> dict[str, float]:
