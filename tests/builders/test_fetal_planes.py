@@ -22,7 +22,7 @@ from fetal_jax.data.source import Split, builder
 from fetal_jax.errors import UserError
 from fetal_jax.geometry import Ellipse
 from tests.support.folders import FP, TABLE, draw_fetal_planes
-from tfds_builders.fetal_planes import calipers, fetal_planes_dataset_builder, folder
+from tfds_builders.fetal_planes import calipers, fetal_planes_dataset_builder, folder, outlines
 
 
 @pytest.fixture
@@ -210,3 +210,23 @@ def test_real_frames(data_dir, tmp_path):
     assert made.faults["Head: not within 10 to 145 mm, dropped"] == 3
     assert made.faults["Head: a little outside the frame, kept"] == 35
     assert made.faults["Femur: not within 5 to 90 mm, dropped"] == 5
+
+
+def test_outlines_of_ours_replace_calipers_on_all_but_test_frames(home, tmp_path, monkeypatch):
+    name = "Patient{:05d}_Plane{}_1_of_1.png".format
+    (tmp_path / "women.csv").write_text("patient,split\n00001,train\n00002,validation\n00003,calibration\n00004,test\n")
+    (tmp_path / "outlines.csv").write_text(
+        "filename,plane,cx,cy,a,b,theta,x1,y1,x2,y2,reader,how\n"
+        f"{name(1, 2)},abdomen,60,40,30,25,0.5,,,,,reader1,drawn\n"
+        f"{name(1, 5)},femur,,,,,,20,30,90,50,reader1,proposed\n"
+        f"{name(4, 2)},abdomen,60,40,30,25,0.5,,,,,reader1,drawn\n"
+    )
+    monkeypatch.setattr(outlines, "HERE", tmp_path)
+    prepare(home, tmp_path, "outlines")
+    parts = [Split("fetal_planes/outlines", part, tmp_path) for part in ("train", "test")]
+    train, test = ({split[i].filename: split[i] for i in range(len(split))} for split in parts)
+    assert len(train) == len(test) == 6
+    assert np.asarray(train[name(1, 2)].shape).tolist() == pytest.approx([60, 40, 30, 25, 0.5])
+    assert train[name(1, 5)].shape.ends.tolist() == [[20, 30], [90, 50]]
+    assert (train[name(1, 3)].shape, train[name(1, 3)].geometry) == (None, "unknown")
+    assert np.asarray(test[name(4, 2)].shape)[2:4] == pytest.approx([40, 30])

@@ -16,10 +16,13 @@ from tensorflow_datasets.core.download.download_manager import NonMatchingChecks
 from tensorflow_datasets.core.download.util import DownloadError
 
 from fetal_jax.errors import UserError
+from fetal_jax.geometry import Ellipse, Shaft
+from fetal_jax.planes import PRIMARY
 from fetal_jax.preprocess import to_grey
+from fetal_jax.reading import depth_ruler
 from fetal_jax.reading.images import read_image
 from tfds_builders import features
-from tfds_builders.fetal_planes import calipers, folder
+from tfds_builders.fetal_planes import calipers, folder, outlines
 
 ARCHIVE = "https://zenodo.org/records/3904280/files/FETAL_PLANES_ZENODO.zip"
 
@@ -28,7 +31,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     """FETAL_PLANES_DB's frames, with the geometry and scale of the benchmark's calipers where those are there.
 
     Configs: `official` takes the data set's own test flag; `biometry` only frames with calipers, and as test every
-    woman whom any file of the benchmark (arXiv 2512.16710) tests on. Both cut a validation split by woman.
+    woman whom any file of the benchmark (arXiv 2512.16710) tests on. Both cut a validation split by woman. `outlines`
+    takes the women of `women.csv` and the outlines that readers of ours drew; only its test frames have the calipers'.
     """
 
     VERSION = tfds.core.Version("1.0.0")
@@ -36,6 +40,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     BUILDER_CONFIGS: ClassVar[list[tfds.core.BuilderConfig]] = [
         tfds.core.BuilderConfig(name="official", description="all frames, the data set's train and test flag"),
         tfds.core.BuilderConfig(name="biometry", description="frames with calipers, the split of arXiv 2512.16710"),
+        tfds.core.BuilderConfig(name="outlines", description="the women of women.csv, outlines of our own"),
     ]
 
     MANUAL_DOWNLOAD_INSTRUCTIONS = (  # not needed: without a folder the archive is downloaded
@@ -68,19 +73,33 @@ class Builder(tfds.core.GeneratorBasedBuilder):
                 raise UserError(f"{home} has no {calipers.ANNOTATIONS} in it or beside it: add it, or build official")
             tests = found.test_patients
             rows = [row for row in rows if row.name in found.calipers and found.calipers[row.name].shape]
-        splits = folder.split(rows, tests)
+        if self.builder_config.name == "outlines":
+            of = outlines.women()
+            splits = {name: [row for row in rows if of.get(row.patient) == name] for name in outlines.SPLITS}
+            seen = {row.name for row in splits["test"]}  # test frames keep the calipers, which no reader saw
+            found.calipers = {name: marks for name, marks in found.calipers.items() if name in seen}
+        else:
+            splits = folder.split(rows, tests)
         empty = [name for name, part in splits.items() if not part]
         if empty and not self.allow_partial:
             raise UserError(f"{home}: of {len(rows)} frames none falls into {', '.join(empty)}; copy the whole set")
         self.missing += [f"the split {name}: none of its frames is here" for name in empty]
-        return {name: self._generate_examples(part, found.calipers) for name, part in splits.items() if part}
+        drawn = outlines.shapes() if self.builder_config.name == "outlines" else {}
+        return {name: self._generate_examples(part, found.calipers, drawn) for name, part in splits.items() if part}
 
     def _generate_examples(
-        self, rows: list[folder.Row], marks: dict[str, calipers.Calipers]
+        self,
+        rows: list[folder.Row],
+        marks: dict[str, calipers.Calipers],
+        drawn: dict[str, Ellipse | Shaft],
     ) -> Iterator[tuple[str, dict[str, Any]]]:
         for row in rows:
             try:
-                yield row.name, example(row, marks.get(row.name))
+                outlined = row.name in drawn and row.name not in marks
+                yield (
+                    row.name,
+                    outlined_example(row, drawn[row.name]) if outlined else example(row, marks.get(row.name)),
+                )
             except UserError as e:  # one bad frame does not cost 12,399 good ones
                 self.missing.append(str(e))
                 logging.warning("left out: %s", e)
@@ -142,4 +161,25 @@ def example(row: folder.Row, marks: calipers.Calipers | None) -> dict[str, Any]:
         device=row.device,
         filename=row.name,
         millimetres=marks.millimetres if marks else {},
+    )
+
+
+def outlined_example(row: folder.Row, shape: Ellipse | Shaft) -> dict[str, Any]:
+    """Example of one row with an outline of ours, in millimetres where the frame's depth ruler can be read.
+
+    Raises:
+      UserError: the frame does not decode.
+    """
+    image = to_grey(read_image(row.frame))
+    spacing_mm = (depth_ruler.pixel_size(image).mm or (math.nan,))[0]
+    own = {PRIMARY[row.plane]: (shape.perimeter if isinstance(shape, Ellipse) else shape.length) * spacing_mm}
+    return features.example(
+        image,
+        row.plane,
+        shape,
+        spacing_mm,
+        subject=f"{row.patient:05d}",
+        device=row.device,
+        filename=row.name,
+        millimetres=own,
     )

@@ -1,0 +1,38 @@
+"""Outlines of our own on frames of FETAL_PLANES_DB, and the split by woman that goes with them.
+
+`women.csv` (patient, split) and `outlines.csv` (a row a frame) are facts of our own, CC BY 4.0. Readers drew the
+outlines on the frames without seeing the benchmark's calipers; README.md says how.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from pathlib import Path
+
+from fetal_jax.geometry import Ellipse, Shaft
+
+HERE = Path(__file__).parent
+SPLITS = ("train", "validation", "calibration", "test")
+
+
+def women() -> dict[int, str]:
+    """Split of each woman by her number. Women who are not listed are in no split."""
+    with (HERE / "women.csv").open(newline="") as f:
+        return {int(row["patient"]): row["split"] for row in csv.DictReader(f)}
+
+
+def shapes() -> dict[str, Ellipse | Shaft]:
+    """Outline of each frame by its file name, in the frame's pixels; pixel (i, j) has its centre at (j + 0.5, i + 0.5).
+
+    A shaft's width is NaN: readers set its two ends.
+    """
+    found: dict[str, Ellipse | Shaft] = {}
+    with (HERE / "outlines.csv").open(newline="") as f:
+        for row in csv.DictReader(f):
+            if row["cx"]:
+                found[row["filename"]] = Ellipse(*(float(row[key]) for key in ("cx", "cy", "a", "b", "theta")))
+            else:
+                ends = [[float(row["x1"]), float(row["y1"])], [float(row["x2"]), float(row["y2"])]]
+                found[row["filename"]] = Shaft.from_ends(ends, math.nan)
+    return found
