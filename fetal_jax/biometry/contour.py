@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import skimage.measure
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -18,7 +19,7 @@ BORDER = 3  # pixels kept around a region: its soft edge
 
 @dataclass(frozen=True)
 class Region:
-    """The biggest connected region above 0.5, cut out of its map."""
+    """Largest connected region above 0.5, cut out of its map."""
 
     map: Array  # (h, w) the map around the region, other regions zero, holes filled with one
     origin: tuple[int, int]  # (x, y) of its upper left pixel in the whole map
@@ -27,47 +28,40 @@ class Region:
 
 
 def largest_region(probability: Array) -> Region | None:
-    """The biggest connected region above 0.5 of a map (H, W), or None where nothing is."""
-    window = _window(probability > LEVEL)
-    if window is None:
+    """Largest connected region above 0.5 of a map (H, W), or None where nothing is above."""
+    above = probability > LEVEL
+    if not above.any():
         return None
-    labels, count = ndimage.label(probability[window] > LEVEL)
-    share, region = 1.0, labels > 0
-    if count > 1:
-        sizes = np.bincount(labels.ravel())[1:]
-        share, region = float(sizes.max() / sizes.sum()), labels == 1 + sizes.argmax()
-        inner = _window(region) or window
-        labels, region = labels[inner], region[inner]
-        window = (_within(window[0], inner[0]), _within(window[1], inner[1]))
-    left, top = window[1].start, window[0].start
-    _, outsides = ndimage.label(~np.pad(region, 1))  # one and no more where nothing is a hole
-    filled = region if outsides == 1 else ndimage.binary_fill_holes(region)
+    window = _window(above)
+    labels = skimage.measure.label(above[window], connectivity=1)
+    areas = np.bincount(labels.ravel())[1:]
+    region = labels == 1 + areas.argmax()
+    holes = skimage.measure.label(~np.pad(region, 1), connectivity=1).max() > 1
+    filled = ndimage.binary_fill_holes(region) if holes else region  # filling takes as long as all the rest
     cut = np.where(filled & ~region, np.float32(1), probability[window])
-    if count > 1:  # a neighbour's pixels, and what is soft around them, are not this one's
+    if len(areas) > 1:  # other regions and their soft edges are not part of this one
         others = ndimage.binary_dilation((labels > 0) & ~filled)
         cut[others & ~filled] = 0
-    return Region(cut, (left, top), share, float(region.sum() / filled.sum()))
+    share, solid = areas.max() / areas.sum(), region.sum() / filled.sum()
+    return Region(cut, (window[1].start, window[0].start), float(share), float(solid))
 
 
-def _window(above: Array) -> tuple[slice, slice] | None:
-    """The rows and columns that hold anything, and a border where the map has one."""
-    rows, columns = np.flatnonzero(above.any(1)), np.flatnonzero(above.any(0))
-    if not len(rows):
-        return None
-    y, x = ((max(int(k[0]) - BORDER, 0), int(k[-1]) + 1 + BORDER) for k in (rows, columns))
-    return slice(y[0], min(y[1], above.shape[0])), slice(x[0], min(x[1], above.shape[1]))
-
-
-def _within(outer: slice, inner: slice) -> slice:
-    return slice(outer.start + inner.start, outer.start + inner.stop)
+def _window(region: Array) -> tuple[slice, slice]:
+    """Rows and columns that hold a region, and a border where the map has one."""
+    rows, columns = np.flatnonzero(region.any(1)), np.flatnonzero(region.any(0))
+    y, x = (slice(max(int(k[0]) - BORDER, 0), int(k[-1]) + 1 + BORDER) for k in (rows, columns))
+    return y, x
 
 
 def outline(region: Region) -> Array:
     """Points (N, 2) of the smoothed map's 0.5 iso-contour in the whole map's pixels, in no order.
 
-    They are where the map, linear between neighbouring pixels' centres, passes 0.5: marching squares' own points.
-    Where those lie between the pixels biases them by a few hundredths of one; (1, 2, 1) / 4 each way takes that away
-    (HC at 128x96: max error 0.12 -> 0.04 mm). What it moves inwards, `unblurred` moves back.
+    The points are those of marching squares. The fit needs no order, and `skimage.measure.find_contours`, which gives
+    one, takes 0.60 ms for a head where this takes 0.13 ms.
+
+    Linear interpolation between pixel centres biases the points by a few hundredths of a pixel. Smoothing by
+    (1, 2, 1) / 4 in both directions removes that (HC at 128x96: max error 0.12 -> 0.04 mm). It also shrinks the
+    outline; `unblurred` reverses the shrinkage.
     """
     p = np.pad(region.map, 1, mode="edge")
     p = p[:-2] + 2 * p[1:-1] + p[2:]
@@ -98,11 +92,11 @@ def within(points: Array, box: tuple[float, float, float, float]) -> Array:
 
 
 def transition_width(region: Region, points: Array) -> float:
-    """Mean width in pixels of the step from 0 to 1 across the outline: one over the map's slope at its points.
+    """Mean width in pixels of the step from 0 to 1 across the outline: the reciprocal of the map's slope there.
 
-    A coverage map's is about 1; a network's grows with its doubt about where the outline is.
+    It is about 1 for a coverage map; a network's grows with its uncertainty about the outline.
     """
-    dy, dx = np.gradient(region.map, axis=0), np.gradient(region.map, axis=1)
-    x, y = np.floor(points - region.origin).astype(int).T
-    slope = np.hypot(dx[y, x], dy[y, x])
+    p = np.pad(region.map, 1, mode="edge")
+    x, y = np.floor(points - region.origin).astype(int).T + 1
+    slope = np.hypot(p[y, x + 1] - p[y, x - 1], p[y + 1, x] - p[y - 1, x]) / 2
     return float(np.mean(1 / np.maximum(slope, 0.02)))

@@ -6,55 +6,29 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import eig
+from skimage.measure import EllipseModel
 
 from fetal_jax.geometry import Ellipse
 
 Array = NDArray[Any]
 
-_CONSTRAINT = np.array([[0.0, 0.0, 2.0], [0.0, -1.0, 0.0], [2.0, 0.0, 0.0]])
 
-
-def direct_fit(points: Array, weights: Array | None = None) -> Ellipse | None:
+def direct_fit(points: Array) -> Ellipse | None:
     """Direct least-squares ellipse (Fitzgibbon 1999, in the stable form of Halíř & Flusser 1998).
 
     Args:
       points: (N, 2), N >= 6.
-      weights: (N,) of the squared algebraic residuals.
 
     Returns:
       The ellipse, or None where the points do not determine one.
     """
     if len(points) < 6:
         return None
-    centre, scale = points.mean(0), points.std() + 1e-12
-    x, y = ((points - centre) / scale).T
-    w = np.ones(len(x)) if weights is None else weights
-    quadratic, linear = np.stack([x * x, x * y, y * y], 1), np.stack([x, y, np.ones_like(x)], 1)
-    s1, s2 = quadratic.T @ (w[:, None] * quadratic), quadratic.T @ (w[:, None] * linear)
-    s3 = linear.T @ (w[:, None] * linear)
-    if np.linalg.cond(s3) > 1e12:
+    found = EllipseModel.from_estimate(points)
+    if not found or not np.isfinite([*found.center, *found.axis_lengths, found.theta]).all():
         return None
-    back = -np.linalg.solve(s3, s2.T)
-    values, vectors = eig(np.linalg.solve(_CONSTRAINT, s1 + s2 @ back))
-    vectors = vectors.real
-    valid = (4 * vectors[0] * vectors[2] - vectors[1] ** 2 > 0) & np.isfinite(values.real)
-    if not valid.any():
-        return None
-    first = vectors[:, np.flatnonzero(valid)[np.abs(values.real[valid]).argmin()]]
-    return _from_conic(np.concatenate([first, back @ first]), centre, scale)
-
-
-def _from_conic(conic: Array, centre: Array, scale: float) -> Ellipse | None:
-    """The ellipse A x² + B xy + C y² + D x + E y + F = 0, taken back from centred and scaled coordinates."""
-    a, b, c, d, e, f = conic
-    form = np.array([[a, b / 2], [b / 2, c]])
-    middle = -np.linalg.solve(form, [d / 2, e / 2])
-    form = form / -(f + middle @ [d / 2, e / 2])  # now (p - middle)' form (p - middle) = 1
-    sizes, axes = np.linalg.eigh(form)
-    if not (sizes > 0).all():
-        return None
-    return Ellipse.from_matrix(centre + scale * middle, axes * (scale / np.sqrt(sizes)))
+    c, s = np.cos(found.theta), np.sin(found.theta)
+    return Ellipse.from_matrix(found.center, np.array([[c, -s], [s, c]]) * found.axis_lengths)
 
 
 def residuals(ellipse: Ellipse, points: Array) -> Array:
