@@ -24,7 +24,8 @@ def direct_fit(points: Array) -> Ellipse | None:
     """
     if len(points) < 6:
         return None
-    found = EllipseModel.from_estimate(points)
+    with np.errstate(divide="ignore", invalid="ignore"):  # points on a line give values that are not finite
+        found = EllipseModel.from_estimate(points)
     if not found or not np.isfinite([*found.center, *found.axis_lengths, found.theta]).all():
         return None
     c, s = np.cos(found.theta), np.sin(found.theta)
