@@ -24,9 +24,11 @@ def direct_fit(points: Array) -> Ellipse | None:
     """
     if len(points) < 6:
         return None
-    with np.errstate(divide="ignore", invalid="ignore"):  # points on a line give values that are not finite
+    with np.errstate(divide="ignore", invalid="ignore"):  # points on a line give no finite ellipse, or a flat one
         found = EllipseModel.from_estimate(points)
     if not found or not np.isfinite([*found.center, *found.axis_lengths, found.theta]).all():
+        return None
+    if min(found.axis_lengths) < 1e-6 * max(found.axis_lengths):
         return None
     c, s = np.cos(found.theta), np.sin(found.theta)
     return Ellipse.from_matrix(found.center, np.array([[c, -s], [s, c]]) * found.axis_lengths)
