@@ -1,7 +1,7 @@
 """Outlines of our own on frames of FETAL_PLANES_DB, and the split by woman that goes with them.
 
-`women.csv` (patient, split) and `outlines.csv` (a row a frame) are facts of our own, CC BY 4.0. Readers drew the
-outlines on the frames without seeing the benchmark's calipers; README.md says how.
+`women.csv` (patient, split), `outlines.csv` (a row a frame) and `second_reader.csv` (59 frames drawn again) are facts
+of our own, CC BY 4.0. The readers drew on the frames without seeing the benchmark's calipers; README.md says how.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ def women() -> dict[int, str]:
         return {int(row["patient"]): row["split"] for row in csv.DictReader(f)}
 
 
-def shapes() -> dict[str, Ellipse | Shaft]:
+def shapes(file: str = "outlines.csv") -> dict[str, Ellipse | Shaft]:
     """Outline of each frame by its file name, in the frame's pixels; pixel (i, j) has its centre at (j + 0.5, i + 0.5).
 
     A shaft's width is NaN: readers set its two ends.
     """
     found: dict[str, Ellipse | Shaft] = {}
-    with (HERE / "outlines.csv").open(newline="") as f:
+    with (HERE / file).open(newline="") as f:
         for row in csv.DictReader(f):
             if row["cx"]:
                 found[row["filename"]] = Ellipse(*(float(row[key]) for key in ("cx", "cy", "a", "b", "theta")))
