@@ -46,7 +46,7 @@ def start(path: Path, params: Any, config: Any, sources: Sequence[Sequence[Frame
     Raises:
       UserError: the file is another one, or the recipe's network cannot hold it.
     """
-    wrong = [key for key, value in SONONET16.items() if config.model[key] != value]
+    wrong = [key for key, value in SONONET16.items() if getattr(config.model, key) != value]
     if wrong:
         needed = ", ".join(f"config.model.{key}={SONONET16[key]}" for key in wrong)
         raise UserError(f"config.init.sononet needs {needed}: see configs/unified.py")

@@ -1,0 +1,176 @@
+"""Every configuration key: name, type, default, meaning, unit and range. This is the only list."""
+
+from __future__ import annotations
+
+import os
+import typing
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any
+
+from fetal_jax.config.keys import Key, Rule, above, at_least, below, between, each, key, one_of
+from fetal_jax.planes import PLANES
+
+_SIDES = Rule("each at least 1", lambda v: min(v) >= 1)
+_ZOOM = Rule("above 0, the smaller one first", lambda v: 0 < v[0] <= v[1])
+_PLANES = Rule(
+    f"some of {', '.join(PLANES)}, each once", lambda v: v and len(set(v)) == len(v) and set(v) <= set(PLANES)
+)
+_AXIS = Rule("at least 1, or -1", lambda v: v == -1 or v >= 1)
+# float64 is for tests that compare meshes bit by bit: JAX itself must be in its 64-bit mode
+_DTYPE = Rule(
+    "float32 or bfloat16", lambda v: v in ("float32", "bfloat16") or (v == "float64" and "JAX_ENABLE_X64" in os.environ)
+)
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Which data sets are trained on."""
+
+    dir: str = key("runs/data", "folder or bucket of the prepared data sets", may_change=True)
+    name: Mapping[str, float] = key(
+        {"fetal_phantom": 1.0}, "data sets and the weight of each in the mixture; as text: A, or A=3, B=1"
+    )
+    workers: int = key(
+        0, "worker processes that make batches; 0: threads of this process", at_least(0), may_change=True
+    )
+    unclassed: tuple[str, ...] = key(
+        (), "data sets without a classification loss; where all real frames are heads, a real texture means head"
+    )
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """Random changes of a training frame. From `speckle` on they are off by default, and fall on half of the frames."""
+
+    rotate_degrees: float = key(20.0, "largest rotation, either way", between(0, 180), "degrees")
+    zoom: tuple[float, float] = key((0.8, 1.25), "smallest and largest scale", _ZOOM)
+    shift: float = key(0.08, "largest shift along each axis", between(0, 1), "of the canvas")
+    flip: bool = key(True, "mirror half of the frames left to right")
+    gain: float = key(0.25, "largest relative change of the gain", between(0, 1))
+    offset: float = key(0.08, "largest change of brightness", between(0, 1), "of full scale")
+    gamma: float = key(0.3, "largest change of the logarithm of gamma", at_least(0))
+    noise: float = key(0.04, "largest standard deviation of additive noise", between(0, 1), "of full scale")
+    blur: float = key(0.8, "largest standard deviation of the blur, above 0.2", at_least(0), "pixels")
+    speckle: float = key(0.0, "largest contrast of multiplicative noise", at_least(0))
+    bands: float = key(0.0, "largest relative gain of a depth", between(0, 1))
+    shadow: float = key(0.0, "largest share of the echoes that a shadowed sector loses", between(0, 1))
+    border: float = key(0.0, "largest black margin on each side", below(0, 0.5), "of the canvas")
+    calipers: bool = key(False, "draw dotted ellipses and lines at random places")
+    jpeg: float = key(0.0, "largest loss of JPEG quality", between(0, 100), "of 100")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The U-Net and its classification head."""
+
+    width: int = key(16, "channels of the first level", at_least(1))
+    multipliers: tuple[int, ...] = key(
+        (1, 2, 4, 8, 8), "channels of each level on the way down", each(at_least(1)), "width"
+    )
+    depths: tuple[int, ...] = key((2, 2, 2, 2, 2), "3x3 convolutions of each level on the way down", each(at_least(1)))
+    decoder: tuple[float, ...] = key(
+        (), "channels of each level on the way up, but the lowest; (): as on the way down", each(above(0)), "width"
+    )
+    stem: int = key(2, "2: the first level works at half the resolution; 1: at full", one_of(1, 2))
+    groups: int = key(8, "groups of the group norm", at_least(1))
+    encoder_norm: bool = key(True, "normalise on the way down as well as on the way up")
+    standardise: bool = key(False, "normalise a frame by its own mean and standard deviation, not by mean and std")
+    mean: float = key(64.0, "subtracted from the grey values", unit="grey levels")
+    std: float = key(64.0, "divides the grey values", above(0), "grey levels")
+    head: int = key(0, "channels of a 1x1 convolution before the classification head's pooling; 0: none", at_least(0))
+    looks: int = key(1, "subclasses: kinds of frame that make up a plane, each with its own logit", at_least(1))
+    dtype: str = key("float32", "type of the computation; parameters stay float32", _DTYPE)
+    precision: str = key(
+        "default", "precision of matrix products, as XLA names it", one_of("default", "high", "highest")
+    )
+    remat: bool = key(
+        False, "recompute each block in the backward pass: less memory, a third more work", may_change=True
+    )
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """The joint loss λ·L_cls + (1-λ)·L_seg."""
+
+    cls_weight: float = key(0.3, "λ (lambda) of λ·L_cls + (1-λ)·L_seg", between(0, 1))
+    binary: bool = key(False, "binary target masks, as in the paper, not the covered share of each pixel")
+
+
+@dataclass(frozen=True)
+class OptimConfig:
+    """AdamW with a linear warm-up and a cosine decay to zero."""
+
+    lr: float = key(2e-3, "peak learning rate", above(0))
+    warmup_steps: int = key(100, "steps of linear warm-up, at most half of the run", at_least(0), "steps")
+    weight_decay: float = key(1e-4, "weight decay of the kernels; biases and norms do not decay", at_least(0))
+    clip: float = key(1.0, "largest global norm of the gradient", above(0))
+    ema: float = key(0.995, "decay of the running mean of the parameters, which is evaluated and exported", below(0, 1))
+    encoder_lr: float = key(1.0, "learning rate of the encoder and the classification head", above(0), "optim.lr")
+
+
+@dataclass(frozen=True)
+class MeshConfig:
+    """How the devices are laid out. At most one axis may be -1: all devices that the other one leaves."""
+
+    data: int = key(-1, "devices along the data axis; -1: the rest", _AXIS, may_change=True)
+    fsdp: int = key(1, "devices that share parameters and optimiser state; -1: the rest", _AXIS, may_change=True)
+
+
+@dataclass(frozen=True)
+class InitConfig:
+    """Where the parameters come from at the first step; a random start by default."""
+
+    bundle: str = key("", "fine-tune this bundle: its folder, or the name of a shipped one", may_change=True)
+    sononet: str = key("", "start from SonoNet16: the path of SonoNet16.npz", may_change=True)
+
+
+@dataclass(frozen=True)
+class Config:
+    """A training configuration."""
+
+    seed: int = key(0, "seed of the parameters, the order of the frames and the augmentation", between(0, 2**31 - 1))
+    total_steps: int = key(1000, "length of the run", at_least(1), "steps")
+    batch_size: int = key(16, "frames of one step, over all devices", at_least(1), "frames")
+    accumulate: int = key(
+        1,
+        "parts of a batch computed one after the other: the same gradient in less memory",
+        at_least(1),
+        may_change=True,
+    )
+    checkpoint_every: int = key(250, "steps between checkpoints", at_least(1), "steps", may_change=True)
+    keep_checkpoints: int = key(
+        2, "newest checkpoints to keep; the best one stays as well", at_least(1), may_change=True
+    )
+    max_bad_steps: int = key(
+        10, "stop after so many steps in a row whose loss or gradient is not finite", at_least(1), "steps", True
+    )
+    log_every: int = key(10, "steps between rows of metrics.jsonl", at_least(1), "steps", may_change=True)
+    eval_every: int = key(500, "steps between validations", at_least(1), "steps", may_change=True)
+    eval_frames: int = key(64, "frames of each validation split, at most", at_least(1), "frames")
+    input_shape: tuple[int, int] = key((192, 288), "height and width of the network's input", _SIDES, "pixels")
+    planes: tuple[str, ...] = key(("other", "abdomen", "head", "femur"), "classes of the classification head", _PLANES)
+    flip_average: bool = key(True, "average each prediction with that of the mirrored frame")
+    data: DataConfig = field(default_factory=DataConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    mesh: MeshConfig = field(default_factory=MeshConfig)
+    init: InitConfig = field(default_factory=InitConfig)
+
+
+def _keys(default: Any, prefix: str = "") -> Iterator[Key]:
+    hints = typing.get_type_hints(type(default))
+    for f in fields(default):
+        value = getattr(default, f.name)
+        if is_dataclass(value):
+            yield from _keys(value, f"{prefix}{f.name}.")
+        else:
+            yield Key(f"{prefix}{f.name}", hints[f.name], value, **f.metadata)
+
+
+KEYS = {k.name: k for k in _keys(Config())}
+"""Every key by its dotted name, such as `model.width`."""
+GROUPS = {f.name: type(getattr(Config(), f.name)) for f in fields(Config) if not f.metadata}
+"""The groups of keys: `data`, `augment`, …"""
