@@ -14,8 +14,8 @@ from fetal_jax.config import OTHER_MACHINES, SONONET16, defaults
 
 def get_config():
     config = defaults()
-    config.data.name = "hc18/benchmark=12, fetal_phantom/large=8, folder/sononet=2"
-    config.data.unclassed = ("hc18",)  # else a real look says head: every thorax of another hospital was called one
+    config.data.name = {"hc18/benchmark": 12, "fetal_phantom/large": 8, "folder/sononet": 2}
+    config.data.no_class_loss = ("hc18",)  # else a real look says head: every thorax of another hospital was called one
     config.loss.cls_weight = 0.2
     config.input_shape = (192, 288)
     config.batch_size = 8

@@ -29,7 +29,14 @@ PLANES = ("other", "abdomen", "head", "femur")
 FORMS = {
     "stem1": {"stem": 1},
     "stem2": {"stem": 2},
-    "sononet": {"stem": 2, "encoder_norm": False, "standardise": True, "decoder": (0.5, 1), "head": 12, "looks": 3},
+    "sononet": {
+        "stem": 2,
+        "encoder_norm": False,
+        "standardise": True,
+        "decoder": (0.5, 1),
+        "classifier_width": 12,
+        "subclasses": 3,
+    },
 }
 
 

@@ -12,7 +12,7 @@ from fetal_jax.config.schema import (
     ModelConfig,
     OptimConfig,
 )
-from fetal_jax.config.values import check, data_set, differences, from_values, mixture, portable
+from fetal_jax.config.values import check, data_set, differences, from_values, mixture, portable, renamed
 
 __all__ = [
     "OTHER_MACHINES",
@@ -34,5 +34,6 @@ __all__ = [
     "load",
     "mixture",
     "portable",
+    "renamed",
     "to_json",
 ]

@@ -12,8 +12,8 @@ from typing import Any
 import ml_collections
 from ml_collections import config_dict
 
-from fetal_jax.config.schema import KEYS, Config
-from fetal_jax.config.values import check, flat, from_values
+from fetal_jax.config.schema import KEYS, RENAMED, Config
+from fetal_jax.config.values import check, flat, from_values, renamed
 from fetal_jax.errors import UserError
 
 _PACKAGE = Path(__file__).parents[1]
@@ -43,7 +43,7 @@ def load(path: str, overrides: list[str]) -> Config:
     """
     file = find(path)
     try:
-        values = flat(runpy.run_path(str(file))["get_config"]())
+        values = renamed(flat(runpy.run_path(str(file))["get_config"]()))
     except Exception as e:  # the file is Python: whatever it raises is about that file
         raise UserError(f"{file} is no configuration: {type(e).__name__}: {' '.join(str(e).split())}") from None
     try:
@@ -58,6 +58,7 @@ def load(path: str, overrides: list[str]) -> Config:
 def _override(argument: str) -> tuple[str, Any]:
     """The key and the value of `--config.key=value`; the value as the key's type wants it read."""
     name, _, text = argument.removeprefix("--config.").partition("=")
+    name = RENAMED.get(name, name)
     if name not in KEYS or isinstance(KEYS[name].default, str | dict):
         return name, text
     if text in ("true", "false"):

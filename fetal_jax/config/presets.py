@@ -25,7 +25,7 @@ SONONET16: dict[str, Any] = {
     "stem": 2,
     "encoder_norm": False,
     "standardise": True,
-    "head": 64,
-    "looks": 10,
+    "classifier_width": 64,
+    "subclasses": 10,
 }
 """The part of `model` that a start from SonoNet16 (`init.sononet`) needs: its encoder behind a 2x2 stem."""

@@ -34,7 +34,7 @@ class DataConfig:
     workers: int = key(
         0, "worker processes that make batches; 0: threads of this process", at_least(0), may_change=True
     )
-    unclassed: tuple[str, ...] = key(
+    no_class_loss: tuple[str, ...] = key(
         (), "data sets without a classification loss; where all real frames are heads, a real texture means head"
     )
 
@@ -78,8 +78,10 @@ class ModelConfig:
     standardise: bool = key(False, "normalise a frame by its own mean and standard deviation, not by mean and std")
     mean: float = key(64.0, "subtracted from the grey values", unit="grey levels")
     std: float = key(64.0, "divides the grey values", above(0), "grey levels")
-    head: int = key(0, "channels of a 1x1 convolution before the classification head's pooling; 0: none", at_least(0))
-    looks: int = key(1, "subclasses: kinds of frame that make up a plane, each with its own logit", at_least(1))
+    classifier_width: int = key(
+        0, "channels of a 1x1 convolution before the classification head's pooling; 0: none", at_least(0)
+    )
+    subclasses: int = key(1, "kinds of frame that make up a plane, each with a logit of its own", at_least(1))
     dtype: str = key("float32", "type of the computation; parameters stay float32", _DTYPE)
     precision: str = key(
         "default", "precision of matrix products, as XLA names it", one_of("default", "high", "highest")
@@ -174,3 +176,9 @@ KEYS = {k.name: k for k in _keys(Config())}
 """Every key by its dotted name, such as `model.width`."""
 GROUPS = {f.name: type(getattr(Config(), f.name)) for f in fields(Config) if not f.metadata}
 """The groups of keys: `data`, `augment`, …"""
+RENAMED = {
+    "data.unclassed": "data.no_class_loss",
+    "model.head": "model.classifier_width",
+    "model.looks": "model.subclasses",
+}
+"""Former names, still read from files, overrides, `config.json` and bundles."""

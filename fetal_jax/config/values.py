@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields, is_dataclass
 from typing import Any
 
-from fetal_jax.config.schema import KEYS, Config
+from fetal_jax.config.schema import KEYS, RENAMED, Config
 from fetal_jax.errors import UserError
 
 
@@ -21,7 +21,7 @@ def from_values(values: Mapping[str, Any]) -> Config:
     Raises:
       UserError: an unknown key, or a value of the wrong type. Ranges are checked by `check`.
     """
-    typed = {name: _typed(name, value) for name, value in flat(values).items()}
+    typed = {name: _typed(name, value) for name, value in renamed(flat(values)).items()}
 
     def build(default: Any, prefix: str = "") -> Any:
         parts = {f.name: getattr(default, f.name) for f in fields(default)}
@@ -146,6 +146,12 @@ def flat(tree: Any, prefix: str = "") -> dict[str, Any]:
         path = f"{prefix}{name}"
         found |= flat(value, f"{path}.") if isinstance(value, Mapping) and path not in KEYS else {path: value}
     return found
+
+
+def renamed(values: dict[str, Any]) -> dict[str, Any]:
+    """Values by dotted names, with the present name for each former one; a former name wins where both are given."""
+    kept = {name: value for name, value in values.items() if name not in RENAMED}
+    return kept | {RENAMED[name]: value for name, value in values.items() if name in RENAMED}
 
 
 def portable(config: Config) -> dict[str, Any]:

@@ -64,7 +64,7 @@ def training_batches(sources: Sequence[Sequence[Frame]], config: Any) -> Batches
       config: a recipe.
     """
     starts = [0, *accumulate(map(len, sources))]
-    classed = [recipe.data_set(name) not in config.data.unclassed for name in recipe.mixture(config)]
+    classed = [recipe.data_set(name) not in config.data.no_class_loss for name in recipe.mixture(config)]
 
     def example(i: int, rng: np.random.Generator) -> Batch:
         source = bisect_right(starts, i) - 1

@@ -103,10 +103,10 @@ def build(params: Any, config: Any, input_shape: tuple[int, int]) -> onnx.ModelP
         x = block(x, f"down{i}", depth, shapes[i])
         skips.append(x)
 
-    looks = g.add("Relu", [dense(x, "head", params["head"])]) if config.head else x
+    looks = g.add("Relu", [dense(x, "head", params["head"])]) if config.classifier_width else x
     looks = dense(g.add("GlobalAveragePool", [looks]), "plane", params["plane"])
-    planes = params["plane"]["kernel"].shape[1] // config.looks
-    looks = g.add("Reshape", [looks, g.constant("shape/looks", [0, planes, config.looks], np.int64)])
+    planes = params["plane"]["kernel"].shape[1] // config.subclasses
+    looks = g.add("Reshape", [looks, g.constant("shape/looks", [0, planes, config.subclasses], np.int64)])
     g.add("ReduceLogSumExp", [looks, g.constant("axis2", [2], np.int64)], "plane_logits", keepdims=0)
 
     for i in reversed(range(len(skips) - 1)):

@@ -146,7 +146,7 @@ def plane_head(layer: Layer, config: Any) -> Any:
             raise UserError(
                 f"config.planes has {plane}, of which SonoNet knows nothing: take from {sorted(set(PLANES))}"
             )
-        which = np.resize(classes, config.model.looks)
+        which = np.resize(classes, config.model.subclasses)
         columns.append(kernel[:, which])
         biases.append(bias[which] - np.log([np.sum(which == i) for i in which]))
     return {"kernel": np.concatenate(columns, axis=1), "bias": np.concatenate(biases)}

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fetal_jax import bundle
-from fetal_jax import config as recipe
+from fetal_jax.config import portable, renamed
 from fetal_jax.errors import UserError
 
 
@@ -20,8 +20,9 @@ def check_start(folder: Path, config: Any) -> None:
     info = bundle.read(folder)
     if bundle.ONNX not in info.files:
         raise UserError(f"{folder} has no {bundle.ONNX}, which holds the parameters: export it with --onnx")
-    ours = json.loads(json.dumps(recipe.portable(config)))
-    theirs = {k: v for k, v in info.training.get("recipe", {}).items() if k.startswith("model.") and k != "model.dtype"}
+    ours = json.loads(json.dumps(portable(config)))
+    stored = renamed(info.training.get("recipe", {}))
+    theirs = {k: v for k, v in stored.items() if k.startswith("model.") and k != "model.dtype"}
     differ = [f"--config.{k}={tuple(v) if isinstance(v, list) else v}" for k, v in theirs.items() if ours.get(k) != v]
     if differ:
         given = " ".join(f"'{key}'" if "(" in key else key for key in differ)

@@ -142,8 +142,8 @@ def test_standardised_frames_do_not_depend_on_gain_and_offset():
 
 def test_a_plane_is_the_sum_of_its_looks():
     frames = jax.random.randint(jax.random.key(0), (2, 32, 48, 1), 0, 255).astype(jnp.uint8)
-    params = network(looks=2).init(jax.random.key(0), frames)
-    _, planes = network(looks=2).apply(params, frames)
+    params = network(subclasses=2).init(jax.random.key(0), frames)
+    _, planes = network(subclasses=2).apply(params, frames)
     _, looks = unet.from_config(changed(), 6).apply(params, frames)  # the six looks as six planes
     expected = jax.nn.softmax(looks).reshape(2, 3, 2).sum(-1)
     np.testing.assert_allclose(jax.nn.softmax(planes), expected, **CLOSE)
