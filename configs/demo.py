@@ -1,6 +1,6 @@
-"""The whole way on drawn frames, on two CPU cores: `make demo`, under 6 minutes.
+"""Synthetic frames on two CPU cores, from drawing to measuring: `make demo`, under 6 minutes.
 
-Expected on held-out phantoms: HC MAE <= 2, AC <= 2.5, FL <= 2 mm, recall of each plane >= 95 %.
+Expected on held-out synthetic frames: HC MAE <= 2, AC <= 2.5, FL <= 2 mm, recall of each plane >= 95 %.
 """
 
 from fetal_jax.config import defaults

@@ -1,9 +1,9 @@
-"""Drawn frames alone: what phantoms teach of real frames.
+"""Synthetic frames alone: how well a network trained on them measures real frames.
 
 fetal-jax prepare fetal_phantom/large
 fetal-jax train --config=configs/phantom.py --workdir=runs/phantom      15 minutes on two CPU cores
 
-Expected on HC18's validation heads, no real frame seen: Dice 0.92, HC MAE 3.9 mm, 4 of 62 failed.
+Expected on HC18's validation heads, without a real frame in training: Dice 0.92, HC MAE 3.9 mm, 4 of 62 failed.
 """
 
 from fetal_jax.config import OTHER_MACHINES, defaults

@@ -1,4 +1,4 @@
-"""`fetal-jax demo`: prepare, train, evaluate, export and measure, on drawn frames."""
+"""`fetal-jax demo`: prepare, train, evaluate, export and measure, on synthetic frames."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import shutil
 import signal
 from pathlib import Path
 
-import tensorflow_datasets  # noqa: F401  (the error that names the extra comes before any work)
+import tensorflow_datasets  # noqa: F401  (a missing extra is reported before any work)
 
 from fetal_jax.cli import evaluate, export, measure, prepare
-from fetal_jax.cli.train import train_recipe
+from fetal_jax.cli.train import CONFIG_KEYS, train_config
 from fetal_jax.inference.spacing import Spacings
 from fetal_jax.reading.images import write_png
 from fetal_jax.training.run import Preempted
@@ -22,29 +22,38 @@ UNSEEN_SEED, UNSEEN_FRAMES = 300_000, 24
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--config", default="configs/demo.py")
-    parser.add_argument("--out", type=Path, default=Path("runs/demo"))
-    parser.add_argument("--data-dir", type=Path, default=Path("runs/data"))
+    parser.usage = "%(prog)s [--out=DIR] [--data-dir=DIR] [--config=FILE] [--config.KEY=VALUE ...]"
+    out, data_dir = Path("runs/demo"), Path("runs/data")
+    parser.add_argument("--config", default="demo", metavar="FILE", help="configuration to train; default: %(default)s")
+    parser.add_argument("--out", type=Path, default=out, metavar="DIR", help="results; default: %(default)s")
+    parser.add_argument(
+        "--data-dir", type=Path, default=data_dir, metavar="DIR", help="data sets; default: %(default)s"
+    )
+    parser.add_argument_group("configuration keys", CONFIG_KEYS.replace("--help", "fetal-jax train --help"))
 
 
 def run(args: argparse.Namespace, overrides: list[str]) -> int:
-    """The whole way; an interrupted one goes on."""
+    """Run all steps. An interrupted training resumes where it stopped.
+
+    Returns:
+      0; 3 if a frame could not be read; 75 (`EX_TEMPFAIL`: start the command again) if SIGTERM stopped the training.
+    """
     workdir, bundle, frames = args.out / "train", args.out / "bundle", args.out / "frames"
     data_dir = str(args.data_dir)
-    _say("prepare the phantom")
+    _say("prepare the synthetic frames")
     call(prepare, ["fetal_phantom/small", "--data-dir", data_dir])
     _say("train")
     try:
-        train_recipe(args.config, workdir, [f"--config.data.dir={data_dir}", *overrides])
+        train_config(args.config, workdir, [f"--config.data.dir={data_dir}", *overrides])
     except Preempted as e:
         print(f"fetal-jax demo: {e}")
         return os.EX_TEMPFAIL
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # training's own only asks its loop to stop
-    _say("evaluate on held-out phantoms")
+    _say("evaluate on held-out synthetic frames")
     call(evaluate, ["--workdir", str(workdir), "--out", str(args.out / "report")])
     _say("export")
     call(export, ["--workdir", str(workdir), "--out", str(bundle), "--onnx"])
-    _say("measure frames never seen")
+    _say("measure new frames")
     spacings = draw_folder(frames)
     counts = measure.measure_paths([frames], bundle, Spacings.read(spacings), "auto", args.out / "measured")
     print(f"Overlays: {args.out / 'measured' / 'overlays'}   Report: {args.out / 'report' / 'report.html'}")
@@ -56,14 +65,18 @@ def _say(text: str) -> None:
 
 
 def call(command: object, argv: list[str]) -> None:
-    """Run one of the other commands as its own command line would."""
+    """Run another command with the arguments of its command line."""
     parser = argparse.ArgumentParser()
     command.add_arguments(parser)  # type: ignore[attr-defined]
     command.run(parser.parse_args(argv), [])  # type: ignore[attr-defined]
 
 
 def draw_folder(folder: Path) -> Path:
-    """Draw frames of seeds that no split holds, and the CSV of their spacing."""
+    """Draw frames of seeds that no split holds, and write the CSV of their spacing.
+
+    Returns:
+      The path of the CSV.
+    """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     lines = ["filename,spacing_mm"]

@@ -1,4 +1,7 @@
-"""`fetal-jax train --config=FILE --workdir=DIR [--config.key=value ...] [--profile]`, and of several processes each"""
+"""`fetal-jax train`: train a configuration in a work directory, or resume it.
+
+Loads JAX only when it trains, so that `--help` and `--help-config` answer at once and in every installation.
+"""
 
 from __future__ import annotations
 
@@ -9,36 +12,67 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-import jax
-from etils import epath
-
-from fetal_jax import config as recipe
+from fetal_jax.config import Config, load
+from fetal_jax.config.help import help_text
 from fetal_jax.errors import UserError
 from fetal_jax.files import in_bucket, user_cache
-from fetal_jax.model import cpu
-from fetal_jax.training import distributed
-from fetal_jax.training.run import Preempted, train
+
+CONFIG_KEYS = "--config.KEY=VALUE sets one key, for example --config.optim.lr=1e-3; --help-config lists all keys"
+
+
+class _HelpConfig(argparse.Action):
+    """Print every configuration key and exit, as `--help` does."""
+
+    def __init__(self, **options: Any):
+        super().__init__(nargs=0, **options)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        print(help_text(), end="")
+        parser.exit()
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--config", required=True, help="a recipe, such as configs/hc18.py")
-    parser.add_argument("--workdir", type=epath.Path, required=True, help="on disk or in a bucket (gs://)")
-    parser.add_argument("--profile", action="store_true", help="also write a trace of a few steps, for Perfetto")
-    several = parser.add_argument_group("several processes", "found by themselves on Cloud TPU, GKE and SLURM")
-    several.add_argument("--coordinator", metavar="HOST:PORT", help="of process 0; or FETAL_COORDINATOR")
-    several.add_argument("--processes", type=int, metavar="N", help="how many; or FETAL_PROCESSES")
-    several.add_argument("--process-id", type=int, metavar="K", help="which one this is, from 0; or FETAL_PROCESS_ID")
+    parser.usage = "%(prog)s --config=FILE --workdir=DIR [--config.KEY=VALUE ...] [options]"
+    parser.add_argument(
+        "--config",
+        required=True,
+        metavar="FILE",
+        help="configuration file, or the name of a shipped one such as hc18",
+    )
+    parser.add_argument(
+        "--workdir", required=True, metavar="DIR", help="folder or bucket (gs://) of the run; a run in it is resumed"
+    )
+    parser.add_argument("--profile", action="store_true", help="also write a trace of a few steps for Perfetto")
+    keys = parser.add_argument_group("configuration keys", CONFIG_KEYS)
+    keys.add_argument("--help-config", action=_HelpConfig, help="list every key with its type, default and meaning")
+    several = parser.add_argument_group(
+        "several processes", "Start the same command once per process. Cloud TPU, GKE and SLURM need none of these."
+    )
+    several.add_argument("--coordinator", metavar="HOST:PORT", help="address of process 0 (or FETAL_COORDINATOR)")
+    several.add_argument("--processes", type=int, metavar="N", help="number of processes (or FETAL_PROCESSES)")
+    several.add_argument(
+        "--process-id", type=int, metavar="K", help="which process this is, from 0 (or FETAL_PROCESS_ID)"
+    )
 
 
 def run(args: argparse.Namespace, overrides: list[str]) -> int:
-    """Train; goes on by itself where the work directory holds a checkpoint of the same recipe.
+    """Train; resume if the work directory holds a checkpoint of the same configuration.
 
     Returns:
-      0, or 75 (`EX_TEMPFAIL`: start me again) where SIGTERM stopped the run with a checkpoint.
+      0, or 75 (`EX_TEMPFAIL`: start the command again) if SIGTERM stopped the run and a checkpoint is saved.
     """
+    try:
+        import jax
+        from etils import epath
+
+        from fetal_jax.training import distributed
+        from fetal_jax.training.run import Preempted
+    except ImportError as e:
+        raise UserError(f"{e}: pip install 'fetal_jax[train]'") from None
+
     distributed.start(args.coordinator, args.processes, args.process_id)
     try:
-        train_recipe(args.config, args.workdir, overrides, args.profile)
+        train_config(args.config, epath.Path(args.workdir), overrides, args.profile)
     except Preempted as e:
         if distributed.is_first():
             print(f"fetal-jax train: {e}", flush=True)
@@ -52,13 +86,21 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     return 0
 
 
-def train_recipe(path: str, workdir: Path, overrides: list[str], profile: bool = False) -> None:
-    """Train the recipe of a file with overrides."""
-    config = recipe.load(path, overrides)
+def train_config(path: str, workdir: Path, overrides: list[str], profile: bool = False) -> None:
+    """Train the configuration of a file with overrides.
+
+    Raises:
+      UserError: the configuration, the data or the work directory is wrong, or the loss stays not finite.
+      Preempted: SIGTERM stopped the run; a checkpoint is saved.
+    """
+    import jax
+
+    from fetal_jax.model import cpu
+    from fetal_jax.training.run import train
+
+    config = load(path, overrides)
     if profile and in_bucket(workdir):
-        raise UserError(f"--profile writes to a disk: give it a --workdir other than {workdir}")
-    if config.model.dtype == "float64":
-        jax.config.update("jax_enable_x64", True)
+        raise UserError(f"--profile writes to a disk: give a --workdir other than {workdir}")
     if not jax.distributed.is_initialized():
         _use_all_cores(config)
     cpu.keep_freed_memory()
@@ -72,23 +114,26 @@ def train_recipe(path: str, workdir: Path, overrides: list[str], profile: bool =
 
 
 def keep_compiled_programs() -> None:
-    """Keep what XLA compiles in the user's cache folder, so that the next start of the recipe takes a moment.
+    """Cache compiled programs in the user's cache folder, so that the next start of a configuration takes seconds.
 
-    JAX's own switches change it: `JAX_COMPILATION_CACHE_DIR` the folder, `JAX_ENABLE_COMPILATION_CACHE=false` ends it.
+    JAX's own variables change it: `JAX_COMPILATION_CACHE_DIR` the folder, `JAX_ENABLE_COMPILATION_CACHE=false` ends it.
     """
+    import jax
+
     if not jax.config.jax_compilation_cache_dir:  # type: ignore[attr-defined]
         jax.config.update("jax_compilation_cache_dir", str(user_cache()))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 
-def _use_all_cores(config: Any) -> None:
-    """Where the processor is all there is, make it one device a core, as many as divide the batch,
-    or the part of it that is taken at a time.
+def _use_all_cores(config: Config) -> None:
+    """Without an accelerator, make one CPU device per core: as many as divide the batch, or its accumulated part.
 
     XLA runs the operations of one CPU device one after the other, and the small ones on one core: two devices on two
-    cores train the demo 1.3 times as fast as one (101 frames/s against 78). A layout that asks for a number of devices,
-    or `XLA_FLAGS` that set it, are left as they are.
+    cores train the demo 1.3 times as fast as one (101 frames/s against 78). A mesh that asks for a number of devices,
+    or `XLA_FLAGS` that set it, stay as they are.
     """
+    import jax
+
     asked = (config.mesh.data, config.mesh.fsdp) != (-1, 1) or "device_count" in os.environ.get("XLA_FLAGS", "")
     if not asked:
         part = config.batch_size // config.accumulate

@@ -7,26 +7,28 @@ import json
 import runpy
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
-
-import ml_collections
-from ml_collections import config_dict
+from typing import TYPE_CHECKING, Any
 
 from fetal_jax.config.schema import KEYS, RENAMED, Config
 from fetal_jax.config.values import check, flat, from_values, renamed
 from fetal_jax.errors import UserError
+
+if TYPE_CHECKING:
+    from ml_collections import ConfigDict
 
 _PACKAGE = Path(__file__).parents[1]
 SHIPPED = next(folder for folder in (_PACKAGE / "configs", _PACKAGE.parent / "configs") if folder.is_dir())
 """The wheel has the repository's `configs/` inside the package."""
 
 
-def defaults() -> ml_collections.ConfigDict:
+def defaults() -> ConfigDict:
     """Every key with its default, for the files in `configs/` to change."""
+    from ml_collections import config_dict  # part of the `train` extra
+
     values = asdict(Config())
     name = values["data"]["name"]
     values["data"]["name"] = config_dict.placeholder(object)  # takes a mapping or its text
-    config = ml_collections.ConfigDict(values)
+    config = config_dict.ConfigDict(values)
     config.data.name = name
     return config
 

@@ -129,7 +129,7 @@ class InitConfig:
 
 @dataclass(frozen=True)
 class Config:
-    """A training configuration."""
+    """A training configuration: length, batches, checkpoints and input of the run; and the groups of keys."""
 
     seed: int = key(0, "seed of the parameters, the order of the frames and the augmentation", between(0, 2**31 - 1))
     total_steps: int = key(1000, "length of the run", at_least(1), "steps")

@@ -32,7 +32,7 @@ def test_a_demo_that_is_told_to_stop_says_start_me_again(monkeypatch, tmp_path, 
         raise Preempted("stopped at step 3 of 9: a checkpoint is saved")
 
     monkeypatch.setattr(demo, "call", lambda *_: None)
-    monkeypatch.setattr(demo, "train_recipe", stopped)
+    monkeypatch.setattr(demo, "train_config", stopped)
     args = Namespace(config="configs/demo.py", out=tmp_path, data_dir=Path("none"))
     assert demo.run(args, []) == os.EX_TEMPFAIL
     assert "stopped at step 3" in capsys.readouterr().out
@@ -43,7 +43,7 @@ def test_a_demo_ends_at_once_when_told_after_training(monkeypatch, tmp_path):
     before = signal.signal(signal.SIGTERM, lambda *_: None)
     handlers = []
     monkeypatch.setattr(demo, "call", lambda *_: handlers.append(signal.getsignal(signal.SIGTERM)))
-    monkeypatch.setattr(demo, "train_recipe", lambda *_: None)
+    monkeypatch.setattr(demo, "train_config", lambda *_: None)
     monkeypatch.setattr(demo, "draw_folder", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
     try:
         with pytest.raises(KeyboardInterrupt):
