@@ -1,7 +1,7 @@
 """arXiv 2311.09607, as closely as its abstract and figure describe it, on synthetic frames.
 
-From the paper: 256x256, five levels of two 3x3 convolutions, max-pool, up-convolution, skips; a classification
-head on the bottleneck for three planes; one binary foreground map; λ·L_cls + (1-λ)·L_seg. λ, the optimiser, the width, the
+From the paper: 256x256, five levels of two 3x3 convolutions, max-pool, up-convolution, skips; a classification head on
+the bottleneck for three planes; one binary foreground map; λ·L_cls + (1-λ)·L_seg. λ, the optimiser, the width, the
 augmentation, the split and the amount of data are not published; our choices are marked.
 
     fetal-jax train --config=configs/paper.py --workdir=runs/paper      about 20 h on two CPU cores

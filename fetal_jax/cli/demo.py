@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import signal
 from pathlib import Path
 
@@ -12,13 +11,18 @@ import tensorflow_datasets  # noqa: F401  (a missing extra is reported before an
 
 from fetal_jax.cli import evaluate, export, measure, prepare
 from fetal_jax.cli.train import CONFIG_KEYS, train_config
+from fetal_jax.errors import UserError
 from fetal_jax.inference.spacing import Spacings
 from fetal_jax.reading.images import write_png
 from fetal_jax.training.run import Preempted
 from tfds_builders.fetal_phantom.fetal_phantom_dataset_builder import MACHINES, PLANES
 from tfds_builders.fetal_phantom.phantom import draw
 
-UNSEEN_SEED, UNSEEN_FRAMES = 300_000, 24
+SEEDS = range(300_000, 300_024)
+"""Seeds that no split holds."""
+PLANE_OF_SEED = {seed: PLANES["small"][seed % len(PLANES["small"])] for seed in SEEDS}
+NEW_FRAMES = {f"{plane}_{seed}.png": (plane, seed) for seed, plane in PLANE_OF_SEED.items()}
+"""File name, plane and seed of each frame that the demo measures."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,6 +44,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     """
     workdir, bundle, frames = args.out / "train", args.out / "bundle", args.out / "frames"
     data_dir = str(args.data_dir)
+    refuse_other_files(frames)
     _say("prepare the synthetic frames")
     call(prepare, ["fetal_phantom/small", "--data-dir", data_dir])
     _say("train")
@@ -71,21 +76,34 @@ def call(command: object, argv: list[str]) -> None:
     command.run(parser.parse_args(argv), [])  # type: ignore[attr-defined]
 
 
-def draw_folder(folder: Path) -> Path:
-    """Draw frames of seeds that no split holds, and write the CSV of their spacing.
+def refuse_other_files(frames: Path) -> None:
+    """Refuse a folder of frames that the demo did not draw, before any work.
+
+    Raises:
+      UserError: naming one of the files.
+    """
+    other = sorted({p.name for p in frames.iterdir()} - set(NEW_FRAMES)) if frames.is_dir() else []
+    if other:
+        raise UserError(f"{frames / other[0]} is not a frame of the demo: give another --out")
+
+
+def draw_folder(frames: Path) -> Path:
+    """Draw the new frames, and write the table of their spacing beside the folder.
 
     Returns:
-      The path of the CSV.
+      The path of the table.
+
+    Raises:
+      UserError: another file is in the table's place.
     """
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    lines = ["filename,spacing_mm"]
-    for seed in range(UNSEEN_SEED, UNSEEN_SEED + UNSEEN_FRAMES):
-        plane = PLANES["small"][seed % len(PLANES["small"])]
-        phantom = draw(plane, seed, MACHINES["small"])
-        name = f"{plane}_{seed}.png"
-        write_png(folder / name, phantom.image)
-        lines.append(f"{name},{phantom.spacing_mm}")
-    table = folder.parent / "spacing.csv"
-    table.write_text("\n".join(lines) + "\n")
+    phantoms = {name: draw(plane, seed, MACHINES["small"]) for name, (plane, seed) in NEW_FRAMES.items()}
+    rows = ["filename,spacing_mm", *(f"{name},{phantom.spacing_mm}" for name, phantom in phantoms.items())]
+    text = "\n".join(rows) + "\n"
+    table = frames.parent / "spacing.csv"
+    if table.exists() and table.read_text() != text:
+        raise UserError(f"{table} is not a table of the demo: give another --out")
+    frames.mkdir(parents=True, exist_ok=True)
+    for name, phantom in phantoms.items():
+        write_png(frames / name, phantom.image)
+    table.write_text(text)
     return table
