@@ -87,7 +87,7 @@ def batch_of(count: int, size: tuple[int, int]) -> dict[str, Any]:
     return {
         "frames": rng.integers(0, 255, (count, h, w, 1), dtype=np.uint8),
         "geometry": np.full(count, GEOMETRIES.index("ellipse"), np.int32),
-        "numbers": np.tile(np.asarray(head, np.float32), (count, 1)),
+        "shape_params": np.tile(np.asarray(head, np.float32), (count, 1)),
         "plane": np.zeros(count, np.int32),
     }
 

@@ -42,8 +42,6 @@ def load_run(workdir: Path, best: bool = False) -> tuple[Any, Any, int, dict[str
       UserError: no run there, or none that has saved yet, or the best is asked for and none was validated.
     """
     config = recipe.from_json(workdir / "config.json")
-    if config.model.dtype == "float64":
-        jax.config.update("jax_enable_x64", True)
     if not (workdir / checkpoints.FOLDER).is_dir():
         raise UserError(f"{workdir} has no checkpoint yet: run fetal-jax train first")
     manager = checkpoints.manager(workdir)

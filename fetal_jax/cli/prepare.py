@@ -10,8 +10,8 @@ from pathlib import Path
 
 import tensorflow_datasets as tfds
 
-from fetal_jax import config as recipe
 from fetal_jax import files
+from fetal_jax.config import Config
 from fetal_jax.data.contact_sheet import contact_sheet
 from fetal_jax.data.decoded import decoded
 from fetal_jax.data.source import Split, builder
@@ -59,7 +59,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> None:
     if "train" in splits:
         decoded(splits["train"])
     if args.contact_sheet:
-        write_png(args.contact_sheet, contact_sheet(list(splits.values()), recipe.defaults()))
+        write_png(args.contact_sheet, contact_sheet(list(splits.values()), Config()))
         print(f"See {args.contact_sheet}")
     for fault, count in getattr(made, "faults", {}).items():
         print(f"{count:6d}  {fault}")

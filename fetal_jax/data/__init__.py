@@ -1,1 +1,1 @@
-"""A prepared builder -> examples -> augmented batches."""
+"""Prepared data sets -> frames -> augmented training batches."""

@@ -1,6 +1,6 @@
-"""What a training frame goes through: one random similarity, and random changes of its grey values.
+"""Augmentation of a training frame: one random similarity, then random changes of its grey values.
 
-Every change has a key in the recipe. Those that are off by default draw no random number while they are off.
+Each change has a key in `AugmentConfig`. A change that is off draws no random number.
 """
 
 from __future__ import annotations
@@ -13,15 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fetal_jax import geometry
+from fetal_jax.config import AugmentConfig
 
 Array = NDArray[Any]
 Random = np.random.Generator
 
 
-def random_similarity(rng: Random, config: Any, shape: tuple[int, int]) -> Array:
-    """A map (2, 3) of the network's canvas onto itself: flip, rotation and zoom about its centre, shift.
+def random_similarity(rng: Random, config: AugmentConfig, shape: tuple[int, int]) -> Array:
+    """Draw an affine map (2, 3) of the canvas (H, W) onto itself: flip, rotation and zoom about its centre, shift.
 
-    A similarity, so that network pixels stay square millimetres and an ellipse stays its own kind.
+    It is a similarity, so that network pixels stay square in millimetres and an ellipse stays an ellipse of its class.
     """
     height, width = shape
     centre = np.array([width, height]) / 2
@@ -35,9 +36,10 @@ def random_similarity(rng: Random, config: Any, shape: tuple[int, int]) -> Array
 
 
 def fast_warp(frame: Array, to_output: Array, shape: tuple[int, int]) -> Array:
-    """`preprocess.warp` by OpenCV, which training has and measuring has not: 0.2 ms in place of 1.7 on HC18's frames.
+    """Warp a frame (H, W) uint8 to `shape` as `preprocess.warp` does, with OpenCV: 0.2 ms, not 1.7, on HC18's frames.
 
-    Inside a frame the two are 0.2 grey levels apart on average; on its outermost pixels this one fades to black.
+    OpenCV is installed for training only. Inside a frame the two differ by 0.2 grey levels on average; the outermost
+    pixels fade to black here.
     """
     shrink = int(1 / np.sqrt(abs(np.linalg.det(to_output[:, :2]))) + 1e-6)
     if shrink > 1:
@@ -49,62 +51,62 @@ def fast_warp(frame: Array, to_output: Array, shape: tuple[int, int]) -> Array:
     return cv2.warpAffine(frame, indices, shape[::-1], flags=cv2.INTER_LINEAR)
 
 
-def random_intensity(rng: Random, config: Any, image: Array) -> Array:
-    """A frame (H, W) uint8 as another machine, another setting or another sonographer would have shown it."""
+def random_intensity(rng: Random, config: AugmentConfig, image: Array) -> Array:
+    """Change a frame (H, W) uint8 to look as if from another machine, setting or sonographer."""
 
-    def now(strength: float) -> bool:
+    def applies(strength: float) -> bool:
         return strength > 0 and rng.random() < 0.5
 
-    if now(config.speckle):
+    if applies(config.speckle):
         image = speckle(rng, config.speckle, image)
-    if now(config.bands):
+    if applies(config.bands):
         image = gain_bands(rng, config.bands, image)
-    if now(config.shadow):
+    if applies(config.shadow):
         image = shadow(rng, config.shadow, image)
     if rng.random() < 0.3:
         image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.2, 0.2 + config.blur))
     image = grey_curve(rng, config, image)
     if rng.random() < 0.5:
         image = noise(rng, config.noise, image)
-    if now(config.border):
+    if applies(config.border):
         image = border(rng, config.border, image)
-    if now(config.calipers):
+    if applies(config.calipers):
         image = calipers(rng, image)
-    if now(config.jpeg):
+    if applies(config.jpeg):
         image = jpeg(rng, config.jpeg, image)
     return image
 
 
-def grey_curve(rng: Random, config: Any, image: Array) -> Array:
-    """Gamma, gain and offset."""
+def grey_curve(rng: Random, config: AugmentConfig, image: Array) -> Array:
+    """Apply a random gamma, gain and offset."""
     grey = np.linspace(0, 1, 256, dtype=np.float32) ** np.exp(rng.uniform(-config.gamma, config.gamma))
     grey = grey * rng.uniform(1 - config.gain, 1 + config.gain) + rng.uniform(-config.offset, config.offset)
     return cv2.LUT(image, np.clip(255 * grey + 0.5, 0, 255).astype(np.uint8))
 
 
 def noise(rng: Random, strength: float, image: Array) -> Array:
-    """Independent normal noise, its deviation at most `strength` of full scale."""
+    """Add independent normal noise with a standard deviation of at most `strength` of full scale."""
     field = normal_field(rng, image.shape) * np.float32(255 * rng.uniform(0, strength))
     return cv2.add(image, field, dtype=cv2.CV_8U)
 
 
 def speckle(rng: Random, strength: float, image: Array) -> Array:
-    """Multiplicative noise of a random grain, 0.5 to 2 pixels, its contrast at most `strength`."""
+    """Multiply by noise with a random grain of 0.5 to 2 pixels and a contrast of at most `strength`."""
     size = rng.uniform(0.5, 2.0)
     field = cv2.GaussianBlur(normal_field(rng, image.shape), (0, 0), size)
-    contrast = rng.uniform(0, strength) * 2 * np.sqrt(np.pi) * size  # blurred, its deviation is 1 / (2 sqrt(pi) size)
+    contrast = rng.uniform(0, strength) * 2 * np.sqrt(np.pi) * size  # the blurred field has SD 1 / (2 sqrt(pi) size)
     return cv2.multiply(image, 1 + np.float32(contrast) * field, dtype=cv2.CV_8U)
 
 
 def gain_bands(rng: Random, strength: float, image: Array) -> Array:
-    """A gain that changes with depth, as the sliders of a machine set it: at most 1 ± `strength`."""
+    """Multiply by a gain that changes with depth, as the sliders of a machine set it: within 1 ± `strength`."""
     sliders = rng.uniform(1 - strength, 1 + strength, 6)
     gain = np.interp(np.linspace(0, 5, len(image)), np.arange(6), sliders).astype(np.float32)
     return cv2.multiply(image, np.broadcast_to(gain[:, None], image.shape).copy(), dtype=cv2.CV_8U)
 
 
 def shadow(rng: Random, strength: float, image: Array) -> Array:
-    """A sector below a random depth, seen from above the frame, that lost at most `strength` of its echoes."""
+    """Darken a sector below a random depth, its apex above the frame, by at most `strength`."""
     height, width = image.shape
     apex = np.array([rng.uniform(0.3, 0.7) * width, -rng.uniform(0.05, 0.5) * height])
     middle, half, start = rng.uniform(-0.6, 0.6), rng.uniform(0.02, 0.12), rng.uniform(0, 0.6) * height
@@ -117,7 +119,7 @@ def shadow(rng: Random, strength: float, image: Array) -> Array:
 
 
 def border(rng: Random, strength: float, image: Array) -> Array:
-    """Black margins, each at most `strength` of the canvas: a frame that was cropped tighter."""
+    """Blacken the margins, each at most `strength` of the canvas, as if the frame were cropped tighter."""
     height, width = image.shape
     top, bottom = (rng.uniform(0, strength, 2) * height).astype(int)
     left, right = (rng.uniform(0, strength, 2) * width).astype(int)
@@ -128,35 +130,35 @@ def border(rng: Random, strength: float, image: Array) -> Array:
 
 
 def calipers(rng: Random, image: Array) -> Array:
-    """A dotted ellipse or line with crosses at its ends, anywhere, so that what others measured is no hint."""
+    """Draw a dotted ellipse or line with end crosses at a random place, so that calipers in a frame are no hint."""
     height, width = image.shape
     cx, cy = rng.uniform(0.2, 0.8, 2) * [width, height]
     a = rng.uniform(0.1, 0.4) * width
     b = a * rng.uniform(0.6, 1) if rng.random() < 0.5 else 1e-3  # a line
-    drawn = geometry.Ellipse(cx, cy, a, b, rng.uniform(-np.pi / 2, np.pi / 2))
+    outline = geometry.Ellipse(cx, cy, a, b, rng.uniform(-np.pi / 2, np.pi / 2))
     grey, image = int(rng.integers(160, 256)), image.copy()
-    dots = drawn.points(max(int(drawn.perimeter / rng.uniform(3, 6)), 8))
+    dots = outline.points(max(int(outline.perimeter / rng.uniform(3, 6)), 8))
     rows, columns = np.floor(dots[:, ::-1]).astype(int).T
-    seen = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
-    image[rows[seen], columns[seen]] = grey
-    for x, y in (np.floor((drawn.cx, drawn.cy) + sign * drawn.axes_matrix[:, 0]).astype(int) for sign in (-1, 1)):
+    inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
+    image[rows[inside], columns[inside]] = grey
+    for x, y in (np.floor((outline.cx, outline.cy) + sign * outline.axes_matrix[:, 0]).astype(int) for sign in (-1, 1)):
         cv2.drawMarker(image, (int(x), int(y)), grey, cv2.MARKER_CROSS, 7)
     return image
 
 
 def jpeg(rng: Random, strength: float, image: Array) -> Array:
-    """Stored as a JPEG of at least quality 100 - `strength`."""
+    """Compress as JPEG with a quality of at least 100 - `strength`."""
     quality = int(100 - rng.uniform(0, strength))
     stored = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
     return np.asarray(cv2.imdecode(stored, cv2.IMREAD_GRAYSCALE))
 
 
 def normal_field(rng: Random, shape: tuple[int, ...]) -> Array:
-    """Standard normal numbers (H, W) float32: a random window of numbers drawn once, 20 times faster than new ones."""
+    """Standard normal numbers (H, W) float32: a random window of a field drawn once, 20 times faster than new ones."""
     y, x = rng.integers(0, [n + 1 for n in shape])
-    return _normal_numbers(2 * shape[0], 2 * shape[1])[y : y + shape[0], x : x + shape[1]]
+    return _normal_canvas(2 * shape[0], 2 * shape[1])[y : y + shape[0], x : x + shape[1]]
 
 
 @lru_cache
-def _normal_numbers(height: int, width: int) -> Array:
+def _normal_canvas(height: int, width: int) -> Array:
     return np.random.default_rng(0).standard_normal((height, width), dtype=np.float32)

@@ -1,7 +1,7 @@
-"""A split's frames decoded once, into one file that every process maps into its memory.
+"""Frames of a split, decoded once into one file that every process memory-maps.
 
 Decoding a frame of HC18 takes 3.4 ms, mapping it 0.02 ms, and the pages are shared by all processes of a host. Frames
-keep their native size: one file serves every recipe, and training resamples a frame once, as inference does.
+keep their native size: one file serves every configuration, and training resamples a frame once, as inference does.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ PIXELS, RECORDS = "pixels.u8", "frames.json"
 
 
 class Decoded(Sequence[Frame]):
-    """The frames of a folder that `decoded` wrote. Worker processes are sent its name alone and map it themselves."""
+    """Frames in a folder that `decoded` wrote. Pickled as the path of the folder: each worker maps the file itself."""
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -47,12 +47,12 @@ class Decoded(Sequence[Frame]):
 
 
 def decoded(split: Split) -> Decoded:
-    """The decoded frames of a split; decodes them where that was never done.
+    """Return the decoded frames of a split; the first call decodes them.
 
-    They lie beside the data set's records, and go when those go. Several processes may ask at once.
+    The files are stored in the data set's folder. Several processes may call this at once.
 
     Raises:
-      UserError: they cannot be written.
+      UserError: the files cannot be written.
     """
     folder = split.folder / f"decoded-{split.name}-{split.digest}"
     if not folder.is_dir():
@@ -62,7 +62,7 @@ def decoded(split: Split) -> Decoded:
             _write(split, unfinished)
             unfinished.rename(folder)
         except OSError as e:
-            if not folder.is_dir():  # else another process was faster
+            if not folder.is_dir():  # otherwise another process was faster
                 raise UserError(f"{folder} cannot be written ({e.strerror}): make room, or prepare elsewhere") from None
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)

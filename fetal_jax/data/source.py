@@ -1,4 +1,4 @@
-"""A prepared builder's split, opened by name: examples with their geometry as objects."""
+"""Prepared data sets, opened by name: frames with their geometry as objects."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SHAPES: dict[str, type[Ellipse | Shaft]] = {"ellipse": Ellipse, "shaft": Shaft}
 
 @dataclass(frozen=True)
 class Frame:
-    """One example: grey pixels at their native size and what is known of them."""
+    """A labelled frame: grey pixels at their native size, and its annotation."""
 
     image: Array  # (H, W) uint8
     plane: str | None
@@ -42,10 +42,10 @@ class Frame:
 
 
 def builder(name: str, data_dir: str | Path, **options: Any) -> Any:
-    """The TFDS builder `name` or `name/config`, made without TensorFlow. The configurations of `folder` have any name.
+    """Make the TFDS builder `name` or `name/config` without TensorFlow. A configuration of `folder` may have any name.
 
     Raises:
-      UserError: no builder, or no config, of that name.
+      UserError: there is no builder, or no configuration, of that name.
     """
     base, _, config = name.partition("/")
     if base not in BUILDERS:
@@ -58,13 +58,13 @@ def builder(name: str, data_dir: str | Path, **options: Any) -> Any:
 
 
 def on_disk(name: str, data_dir: str | Path) -> str | Path:
-    """Where this host has a data set on disk: `data_dir`, or a copy of what lies in a bucket (`gs://`).
+    """Return the folder of a data set on this host's disk: `data_dir`, or a copy of a bucket (`gs://`).
 
-    Frames are read at random and mapped into memory: a bucket is no place for that. The copy is made once, under
-    `$XDG_CACHE_HOME/fetal_jax` (`~/.cache`), and again where the data set has changed. Several processes may ask.
+    Frames are read at random and memory-mapped, which a bucket does not allow. The copy is made once, in
+    `files.user_cache()`, and again if the data set has changed. Several processes may call this at once.
 
     Raises:
-      UserError: the bucket holds no such data set, or it cannot be copied.
+      UserError: the bucket does not hold the data set, or it cannot be copied.
     """
     if not in_bucket(data_dir):
         return data_dir
@@ -86,7 +86,7 @@ def on_disk(name: str, data_dir: str | Path) -> str | Path:
             (here / place).parent.mkdir(parents=True, exist_ok=True)
             unfinished.rename(here / place)
         except OSError as e:
-            if not (here / place).is_dir():  # else another process was faster
+            if not (here / place).is_dir():  # otherwise another process was faster
                 raise UserError(
                     f"{there} cannot be copied to {here} ({e.strerror or e}): make room, or set XDG_CACHE_HOME"
                 ) from None
@@ -96,12 +96,12 @@ def on_disk(name: str, data_dir: str | Path) -> str | Path:
 
 
 def splits(name: str, data_dir: str | Path) -> tuple[str, ...]:
-    """The splits that a data set was prepared with; none where it was not."""
+    """Names of the splits of a data set; empty if it is not prepared."""
     return tuple(builder(name, on_disk(name, data_dir)).info.splits)
 
 
 class Split:
-    """Random access to the frames of one split, in a directory or a bucket."""
+    """Random access to the frames of one split, in a folder or a bucket."""
 
     def __init__(self, name: str, split: str, data_dir: str | Path):
         made = builder(name, on_disk(name, data_dir))
@@ -129,27 +129,27 @@ class Split:
 
     @cached_property
     def digest(self) -> str:
-        """Changes with the data set's version and with what is known of any of its frames, to four digits.
+        """Digest of the data set's version and of all annotations, rounded to four digits.
 
-        Pixels and further digits differ by processor where frames are drawn and ellipses fitted: of the same phantom
-        a dozen pixels by one grey level.
+        Pixels and further digits are left out because they depend on the processor: in the same synthetic frame a
+        dozen pixels differ by one grey level.
         """
         digest = hashlib.sha256(f"{self.dataset} {len(self)}".encode())
         for label in map(_label, self._open("segmentation_mask", "image")):
             shape, spacing, truth = label.pop("shape"), label.pop("spacing_mm"), label.pop("truth_mm")
             numbers = [*(np.asarray(shape) if shape else ()), spacing or 0, *truth.values()]
-            told = [*label.values(), *truth, *(f"{round(x, 4) + 0.0:.4g}" for x in numbers)]  # + 0.0: no "-0"
-            digest.update(repr(told).encode())
+            values = [*label.values(), *truth, *(f"{round(x, 4) + 0.0:.4g}" for x in numbers)]  # + 0.0: no "-0"
+            digest.update(repr(values).encode())
         return digest.hexdigest()[:12]
 
     @property
     def fingerprint(self) -> str:
-        """The data set, the number of its frames and their digest."""
+        """Name and version of the data set, number of frames, digest."""
         return f"{self.dataset} {len(self)} frames {self.digest}"
 
 
 def _label(record: dict[str, Any]) -> dict[str, Any]:
-    """What is known of a frame beside its pixels."""
+    """Everything of a frame but its pixels."""
     geometry = GEOMETRIES[int(record["geometry"])]
     shape = SHAPES.get(geometry)
     return {

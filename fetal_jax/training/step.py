@@ -62,7 +62,7 @@ def train_step(
     counts = losses.label_counts(has_map(batch), batch["plane"])
 
     def loss(params: Any, part: dict[str, jax.Array]) -> tuple[jax.Array, dict[str, jax.Array]]:
-        numbers = part["numbers"].astype(ops.wide(network.dtype))
+        numbers = part["shape_params"].astype(ops.wide(network.dtype))
         target = targets.coverage(part["geometry"], numbers, tuple(config.input_shape))
         target = targets.binary(target) if config.loss.binary else target
         map_logits, plane_logits = network.apply({"params": params}, part["frames"])
@@ -123,8 +123,14 @@ def compiled_step(network: Any, tx: optax.GradientTransformation, config: Any, s
         new, logs = train_step(state, {k: v for k, v in batch.items() if k != "stop"}, network, tx, config)
         return new, logs | {"stop": stop}
 
-    shapes = {"frames": (*config.input_shape, 1), "geometry": (), "numbers": (5,), "plane": (), "stop": ()}
-    types = {"frames": jnp.uint8, "geometry": jnp.int32, "numbers": jnp.float32, "plane": jnp.int32, "stop": jnp.bool_}
+    shapes = {"frames": (*config.input_shape, 1), "geometry": (), "shape_params": (5,), "plane": (), "stop": ()}
+    types = {
+        "frames": jnp.uint8,
+        "geometry": jnp.int32,
+        "shape_params": jnp.float32,
+        "plane": jnp.int32,
+        "stop": jnp.bool_,
+    }
     batch = {
         key: jax.ShapeDtypeStruct((config.batch_size, *shape), types[key], sharding=sharding.batch)
         for key, shape in shapes.items()

@@ -1,11 +1,13 @@
-"""Each change of grey values does what it says, and none when it is off."""
+"""Each change of grey values does what its key says, and nothing when it is off."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from fetal_jax import config as recipe
+from fetal_jax.config import AugmentConfig
 from fetal_jax.data import augment
 
 SHAPE = (120, 160)
@@ -23,32 +25,28 @@ def grey():
 
 
 @pytest.mark.parametrize("extra", [{}, EXTRA, *({k: v} for k, v in EXTRA.items())], ids=str)
-def test_type_and_shape_stay(rng, extra):
-    config = recipe.defaults().augment
-    config.update(extra)
+def test_intensity_keeps_type_and_shape(rng, extra):
+    config = AugmentConfig(**extra)
     image = rng.integers(0, 255, SHAPE).astype(np.uint8)
     outs = [augment.random_intensity(rng, config, image) for _ in range(20)]
     assert all(o.dtype == np.uint8 and o.shape == SHAPE for o in outs)
     assert np.std([o.mean() for o in outs]) > 3
-    assert (image == np.random.default_rng(0).integers(0, 255, SHAPE)).all()  # what came in is as it was
+    assert (image == np.random.default_rng(0).integers(0, 255, SHAPE)).all()  # the input is not changed
 
 
 @pytest.mark.parametrize("key", EXTRA)
-def test_what_is_on_falls_on_half_of_the_frames(key):
+def test_optional_change_applies_to_half_of_the_frames(key):
     image = np.random.default_rng(0).integers(0, 255, SHAPE).astype(np.uint8)
-    config = recipe.defaults().augment
-    for name in ("gain", "offset", "gamma", "noise", "blur"):
-        config[name] = 0.0
+    off = AugmentConfig(**dict.fromkeys(("gain", "offset", "gamma", "noise", "blur"), 0.0))
+    on = replace(off, **{key: EXTRA[key]})
     changed = 0
     for seed in range(60):
-        config[key] = type(EXTRA[key])(0)
-        plain = augment.random_intensity(np.random.default_rng(seed), config, image)
-        config[key] = EXTRA[key]
-        changed += (augment.random_intensity(np.random.default_rng(seed), config, image) != plain).any()
+        plain, other = (augment.random_intensity(np.random.default_rng(seed), config, image) for config in (off, on))
+        changed += (plain != other).any()
     assert 18 <= changed <= 42
 
 
-def test_noise_has_at_most_the_deviation_asked_for(rng, grey):
+def test_noise_deviation_is_at_most_the_strength(rng, grey):
     deviations = [augment.noise(rng, 0.04, grey).std() for _ in range(200)]
     assert max(deviations) == pytest.approx(0.04 * 255, rel=0.05)
     assert np.mean(deviations) == pytest.approx(0.02 * 255, rel=0.15)
@@ -61,14 +59,14 @@ def test_noise_differs_from_frame_to_frame(rng):
     assert np.abs(correlation - np.eye(4)).max() < 0.05
 
 
-def test_speckle_follows_the_echoes_and_keeps_their_mean(rng, grey):
+def test_speckle_scales_with_the_echoes_and_keeps_their_mean(rng, grey):
     contrasts = [augment.speckle(rng, 0.2, grey).std() / 100 for _ in range(200)]
     assert 0.16 < max(contrasts) < 0.24
     assert augment.speckle(rng, 0.2, grey).mean() == pytest.approx(100, rel=0.02)
     assert not augment.speckle(rng, 0.2, np.zeros_like(grey)).any()
 
 
-def test_bands_change_with_depth_alone(rng, grey):
+def test_bands_depend_on_depth_alone(rng, grey):
     banded = augment.gain_bands(rng, 0.3, grey)
     assert (banded == banded[:, :1]).all()
     assert len(np.unique(banded)) > 5
@@ -76,7 +74,7 @@ def test_bands_change_with_depth_alone(rng, grey):
     assert banded.max() <= 130
 
 
-def test_a_shadow_darkens_a_sector_below_its_start(rng, grey):
+def test_shadow_darkens_a_sector_below_its_start(rng, grey):
     for _ in range(20):
         shadowed = augment.shadow(rng, 0.8, grey)
         dark = shadowed < 100
@@ -84,10 +82,10 @@ def test_a_shadow_darkens_a_sector_below_its_start(rng, grey):
         assert shadowed.min() >= 19
         assert dark.mean() < 0.5
         columns = dark.sum(1)
-        assert (np.diff(columns[columns > 0]) >= -1).all() or dark[:, [0, -1]].any()  # it widens, or leaves the frame
+        assert (np.diff(columns[columns > 0]) >= -1).all() or dark[:, [0, -1]].any()  # it widens, or reaches a side
 
 
-def test_a_border_blackens_margins_alone(rng, grey):
+def test_border_blackens_margins_alone(rng, grey):
     for _ in range(20):
         bordered = augment.border(rng, 0.1, grey)
         rows, columns = np.nonzero(bordered)
@@ -108,7 +106,7 @@ def test_calipers_are_few_bright_dots(rng, grey):
         assert marked.max() >= 160
 
 
-def test_jpeg_loses_as_much_as_its_quality_says():
+def test_jpeg_loss_grows_with_strength():
     image = np.random.default_rng(0).integers(0, 255, SHAPE).astype(np.uint8)
     losses = [np.abs(augment.jpeg(np.random.default_rng(0), s, image).astype(int) - image).mean() for s in (1, 30, 90)]
     assert losses[0] < losses[1] < losses[2]

@@ -1,6 +1,8 @@
-"""Batches: the same from any number of workers, hosts and restarts, and with geometry that stays on the pixels."""
+"""Batches: the same for any number of workers, hosts and restarts; geometry follows the pixels."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +10,7 @@ import numpy as np
 import pytest
 
 from fetal_jax import biometry, geometry
-from fetal_jax import config as recipe
+from fetal_jax.config import Config, from_values, mixture
 from fetal_jax.data import pipeline
 from fetal_jax.data.augment import fast_warp, random_similarity
 from fetal_jax.data.contact_sheet import COLUMNS, contact_sheet
@@ -24,10 +26,10 @@ from tfds_builders.fetal_phantom.phantom import draw
 KINDS = {Ellipse: "ellipse", Shaft: "shaft", type(None): "none"}
 
 
-class Drawn:
-    """A split of drawn frames, of several sizes and kinds, in memory."""
+class MemorySplit:
+    """A split of synthetic frames, of several sizes and kinds, in memory."""
 
-    dataset, name, digest = "drawn/1.0.0", "train", "0123"
+    dataset, name, digest = "memory/1.0.0", "train", "0123"
 
     def __init__(self, count: int = 10, folder=None):
         self.frames, self.folder = [self._frame(i) for i in range(count)], folder
@@ -49,10 +51,12 @@ class Drawn:
 
 
 @pytest.fixture
-def config():
-    config = recipe.defaults()
-    config.update({"input_shape": (64, 96), "batch_size": 4, "planes": ("other", "head")})
-    return config
+def config() -> Config:
+    return Config(input_shape=(64, 96), batch_size=4, planes=("other", "head"))
+
+
+def mixed(config: Config, name: str) -> Config:
+    return replace(config, data=from_values({"data.name": name}).data)
 
 
 def take(iterator, n):
@@ -67,7 +71,7 @@ def assert_same_batches(one, other):
 
 
 def epochs(batches, size):
-    """The frames' indices, cut into epochs."""
+    """Indices of the frames, one row per epoch."""
     return np.concatenate([b["index"] for b in batches]).reshape(-1, size)
 
 
@@ -75,30 +79,28 @@ def epochs(batches, size):
 
 
 def test_batches_depend_on_the_seed_alone(config):
-    first = take(pipeline.training_batches([Drawn()], config), 6)
-    assert_same_batches(first, take(pipeline.training_batches([Drawn()], config), 6))
-    config.seed = 1
-    other = take(pipeline.training_batches([Drawn()], config), 1)
+    first = take(pipeline.training_batches([MemorySplit()], config), 6)
+    assert_same_batches(first, take(pipeline.training_batches([MemorySplit()], config), 6))
+    other = take(pipeline.training_batches([MemorySplit()], replace(config, seed=1)), 1)
     assert (first[0]["frames"] != other[0]["frames"]).any()
 
 
-def test_worker_processes_and_restarts_change_no_bit(config, tmp_path):
-    frames = [decoded(Drawn(folder=tmp_path))]
+def test_batches_are_identical_with_workers_and_after_a_restart(config, tmp_path):
+    frames = [decoded(MemorySplit(folder=tmp_path))]
     ten = take(pipeline.training_batches(frames, config), 10)
 
-    config.data.workers = 2
-    with_workers = pipeline.training_batches(frames, config)
+    two = replace(config, data=replace(config.data, workers=2))
+    with_workers = pipeline.training_batches(frames, two)
     assert_same_batches(ten[:5], take(with_workers, 5))
     position = with_workers.get_state()
     assert_same_batches(ten[5:], take(with_workers, 5))
     with_workers.close()
 
-    config.data.workers = 0  # a position belongs to no number of workers
-    again = pipeline.training_batches(frames, config)
+    again = pipeline.training_batches(frames, config)  # a position is valid for any number of workers
     take(again, 2)
     again.set_state(position)
     assert_same_batches(ten[5:], take(again, 5))
-    again.set_state({"next_index": 3})  # also back
+    again.set_state({"next_index": 3})  # backwards too
     assert_same_batches(ten[3:], take(again, 7))
 
 
@@ -108,9 +110,9 @@ def as_host(monkeypatch, index, count):
 
 
 @pytest.mark.parametrize("name", ["a", "a=2, b=1"])
-def test_the_batches_of_two_hosts_are_those_of_one(config, monkeypatch, name):
-    config.data.name = name
-    sources = [Drawn(10), Drawn(7)][: name.count(",") + 1]
+def test_two_hosts_make_the_batches_of_one(config, monkeypatch, name):
+    config = mixed(config, name)
+    sources = [MemorySplit(10), MemorySplit(7)][: name.count(",") + 1]
     whole = take(pipeline.training_batches(sources, config), 8)
     parts = []
     for host in range(2):
@@ -124,17 +126,16 @@ def test_the_batches_of_two_hosts_are_those_of_one(config, monkeypatch, name):
 
 
 @pytest.mark.parametrize(("frames", "batch", "batches"), [(10, 5, 4), (10, 4, 5), (7, 3, 7)])
-def test_an_epoch_sees_every_frame_once(config, frames, batch, batches):
-    config.batch_size = batch
-    seen = epochs(take(pipeline.training_batches([Drawn(frames)], config), batches), frames)
+def test_epoch_has_every_frame_once(config, frames, batch, batches):
+    config = replace(config, batch_size=batch)
+    seen = epochs(take(pipeline.training_batches([MemorySplit(frames)], config), batches), frames)
     assert len(seen) > 1
     assert (np.sort(seen) == np.arange(frames)).all()
     assert (seen[0] != seen[1]).any()  # another order
 
 
-def test_a_mixture_keeps_its_weights_and_each_part_its_epochs(config):
-    config.data.name = "a=1, b=3"
-    batches = take(pipeline.training_batches([Drawn(5), Drawn(10)], config), 20)
+def test_mixture_keeps_its_weights_and_the_epochs_of_each_part(config):
+    batches = take(pipeline.training_batches([MemorySplit(5), MemorySplit(10)], mixed(config, "a=1, b=3")), 20)
     index = np.concatenate([b["index"] for b in batches])
     first, second = index[index < 5], index[index >= 5]
     assert (len(first), len(second)) == (20, 60)
@@ -144,36 +145,34 @@ def test_a_mixture_keeps_its_weights_and_each_part_its_epochs(config):
 
 
 @pytest.mark.parametrize("name", ["", "a,b", "a=1,b", "a=0,b=1", "a=-1,b=2", "a=nan,b=1", "a=inf,b=1", "a=x", "a=1,"])
-def test_a_mixture_without_its_weights_is_refused(config, name):
-    config.data.name = name
+def test_mixture_without_weights_is_refused(name):
     with pytest.raises(UserError, match=r"config\.data\.name .* weights"):
-        recipe.check(config)
+        from_values({"data.name": name})
 
 
 @pytest.mark.parametrize("name", ["a=1,a=2", "hc18/benchmark=1, hc18/examinations=1"])
-def test_a_data_set_is_mixed_once(config, name):
-    config.data.name = name
+def test_data_set_is_mixed_once(name):
     with pytest.raises(UserError, match="once, in one configuration"):
-        recipe.check(config)
+        from_values({"data.name": name})
 
 
 def test_shares_of_a_mixture_sum_to_one(config):
-    config.data.name = "hc18/benchmark=3, fetal_phantom/large=1"
-    assert recipe.mixture(config) == {"hc18/benchmark": 0.75, "fetal_phantom/large": 0.25}
-    config.data.name = "hc18/benchmark"
-    assert recipe.mixture(config) == {"hc18/benchmark": 1.0}
+    shares = mixture(mixed(config, "hc18/benchmark=3, fetal_phantom/large=1"))
+    assert shares == {"hc18/benchmark": 0.75, "fetal_phantom/large": 0.25}
+    assert mixture(mixed(config, "hc18/benchmark")) == {"hc18/benchmark": 1.0}
 
 
-def test_a_data_set_may_give_no_class_term(config):
-    config.data.update({"name": "hc18=1, fetal_phantom=1", "unclassed": ("hc18",)})
-    batches = take(pipeline.training_batches([Drawn(6), Drawn(6)], config), 6)
+def test_data_set_without_class_loss_has_no_plane(config):
+    data = replace(config.data, name={"hc18": 1.0, "fetal_phantom": 1.0}, no_class_loss=("hc18",))
+    config = replace(config, data=data)
+    batches = take(pipeline.training_batches([MemorySplit(6), MemorySplit(6)], config), 6)
     index, plane = (np.concatenate([b[key] for b in batches]) for key in ("index", "plane"))
     assert (plane[index < 6] == -1).all()
     assert set(plane[index >= 6]) == {0, 1}
 
 
-def test_a_plane_outside_the_list_is_other_or_nothing():
-    thorax = Drawn()[1]
+def test_plane_outside_the_list_is_other_or_unknown():
+    thorax = MemorySplit()[1]
     assert pipeline.plane_index(thorax, ("other", "head")) == 0
     assert pipeline.plane_index(thorax, ("head", "femur")) == -1
 
@@ -181,34 +180,34 @@ def test_a_plane_outside_the_list_is_other_or_nothing():
 # --------------------------------------------------------------------------------------------- decoded frames
 
 
-def test_decoded_frames_are_the_split_s(tmp_path):
-    split = Drawn(folder=tmp_path)
+def test_decoded_frames_equal_those_of_the_split(tmp_path):
+    split = MemorySplit(folder=tmp_path)
     frames = decoded(split)
     assert len(frames) == len(split.frames)
     for found, frame in zip(frames, split.frames, strict=True):
         np.testing.assert_array_equal(found.image, frame.image)
-        assert repr(vars(found) | {"image": 0}) == repr(vars(frame) | {"image": 0})  # NaN is not NaN's equal
+        assert repr(vars(found) | {"image": 0}) == repr(vars(frame) | {"image": 0})  # repr, because NaN != NaN
 
 
 def test_frames_are_decoded_once(tmp_path):
-    decoded(Drawn(folder=tmp_path))
+    decoded(MemorySplit(folder=tmp_path))
 
-    class Gone(Drawn):
+    class Gone(MemorySplit):
         def __getitem__(self, i):
             raise AssertionError("decoded again")
 
     assert len(decoded(Gone(folder=tmp_path))) == 10
 
 
-def test_another_split_is_another_file(tmp_path):
-    other = Drawn(4, folder=tmp_path)
+def test_each_split_has_its_own_file(tmp_path):
+    other = MemorySplit(4, folder=tmp_path)
     other.digest = "4567"
-    decoded(Drawn(folder=tmp_path))
+    decoded(MemorySplit(folder=tmp_path))
     assert len(decoded(other)) == 4
 
 
-def test_an_interrupted_decoding_leaves_nothing(tmp_path):
-    class Broken(Drawn):
+def test_interrupted_decoding_leaves_no_file(tmp_path):
+    class Broken(MemorySplit):
         def __getitem__(self, i):
             if i == 5:
                 raise KeyboardInterrupt
@@ -217,16 +216,16 @@ def test_an_interrupted_decoding_leaves_nothing(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         decoded(Broken(folder=tmp_path))
     assert not list(tmp_path.iterdir())
-    assert len(decoded(Drawn(folder=tmp_path))) == 10
+    assert len(decoded(MemorySplit(folder=tmp_path))) == 10
 
 
-def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+def test_folder_that_cannot_be_written_is_named(tmp_path):
     with pytest.raises(UserError, match=r"gone.* cannot be written"):
-        decoded(Drawn(folder=tmp_path / "gone"))
+        decoded(MemorySplit(folder=tmp_path / "gone"))
 
 
-def test_a_worker_is_sent_the_folder_s_name_alone(tmp_path):
-    make, arguments = decoded(Drawn(folder=tmp_path)).__reduce__()
+def test_pickled_frames_are_the_path_of_their_folder(tmp_path):
+    make, arguments = decoded(MemorySplit(folder=tmp_path)).__reduce__()
     assert make is Decoded
     assert [a.parent for a in arguments] == [tmp_path]
 
@@ -235,12 +234,12 @@ def test_a_worker_is_sent_the_folder_s_name_alone(tmp_path):
 
 
 @pytest.mark.parametrize("canvas", [(64, 96), (160, 208), (224, 288), (600, 800)])  # shrinks by 7, 3, 2 and grows
-def test_a_frame_left_as_it_is_is_what_inference_sees(config, canvas):
-    still = dict.fromkeys(("rotate_degrees", "shift", "gain", "offset", "gamma", "noise", "blur"), 0.0)
-    config.augment.update(still | {"zoom": (1.0, 1.0), "flip": False})
-    config.input_shape = canvas
-    rng = np.random.default_rng(2)  # its first number leaves out the blur
-    image = draw("head", 0).image[1:, :-2]  # of no handy size
+def test_training_without_augmentation_sees_what_inference_sees(config, canvas):
+    zero = dict.fromkeys(("rotate_degrees", "shift", "gain", "offset", "gamma", "noise", "blur"), 0.0)
+    off = replace(config.augment, **zero, zoom=(1.0, 1.0), flip=False)
+    config = replace(config, augment=off, input_shape=canvas)
+    rng = np.random.default_rng(2)  # its first draw skips the blur
+    image = draw("head", 0).image[1:, :-2]  # an odd size
     frame = Frame(image, "head", "none", None, None, {}, "", "")
     letterbox = Letterbox(*canvas)
     x0, y0, x1, y1 = (round(side) for side in letterbox.frame_box(image.shape))
@@ -298,8 +297,8 @@ def test_warp_and_geometry_agree_on_phantoms(config, plane, seed):
 # ------------------------------------------------------------------------------------------------ contact sheet
 
 
-def test_a_contact_sheet_shows_every_frame_before_and_after(config):
-    splits = [Drawn(7), Drawn(4)]
+def test_contact_sheet_shows_every_frame_before_and_after(config):
+    splits = [MemorySplit(7), MemorySplit(4)]
     sheet = contact_sheet(splits, config)
     np.testing.assert_array_equal(sheet, contact_sheet(splits, config))
     height, width = sheet.shape[0] // 3, sheet.shape[1] // COLUMNS  # 11 cells in three rows

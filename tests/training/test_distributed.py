@@ -59,7 +59,7 @@ def start(workdir: Path, data: Path, processes: int) -> list[subprocess.Popen[st
         where = f"localhost:{free.getsockname()[1]}"
     started = []
     for k in range(processes):
-        env = os.environ | cache | {"XLA_FLAGS": "--xla_force_host_platform_device_count=1"}
+        env = os.environ | cache | {"JAX_ENABLE_X64": "1", "XLA_FLAGS": "--xla_force_host_platform_device_count=1"}
         flags: list[str] = []
         if processes == 2:
             env |= {"FETAL_COORDINATOR": where, "FETAL_PROCESSES": "2", "FETAL_PROCESS_ID": str(k)}

@@ -88,7 +88,7 @@ def batches(steps: int):
         yield {
             "frames": rng.integers(0, 255, (BATCH, 16, 16, 1)).astype(np.uint8),
             "geometry": rng.choice(4, BATCH, p=[0.4, 0.1, 0.4, 0.1]).astype(np.int32),
-            "numbers": rng.uniform(4, 12, (BATCH, 5)).astype(np.float32),
+            "shape_params": rng.uniform(4, 12, (BATCH, 5)).astype(np.float32),
             "plane": rng.choice([-1, 0, 1], BATCH).astype(np.int32),
             "stop": np.zeros(BATCH, bool),
         }
@@ -173,7 +173,7 @@ def test_a_loss_that_is_no_number_changes_nothing():
         good, logs = step(before, batch)
         assert int(logs["skipped"]) == 0
         assert apart(good.opt_state, before.opt_state) > 0  # the rate of the first step is 0
-        batch["numbers"] = np.where(np.arange(BATCH)[:, None] == 3, np.float32(np.nan), batch["numbers"])
+        batch["shape_params"] = np.where(np.arange(BATCH)[:, None] == 3, np.float32(np.nan), batch["shape_params"])
         bad, logs = step(good, batch)
     assert int(logs["skipped"]) == 1
     assert not np.isfinite(logs["loss"])
@@ -186,7 +186,7 @@ def test_a_recipe_may_learn_binary_masks():
     net, tx = unet.from_config(config.model, 2), optimiser(config)
     batch = next(batches(1)) | {"geometry": np.full(BATCH, GEOMETRIES.index("ellipse"), np.int32)}
     del batch["stop"]
-    coverage = targets.coverage(batch["geometry"], batch["numbers"], config.input_shape)
+    coverage = targets.coverage(batch["geometry"], batch["shape_params"], config.input_shape)
     with jax.numpy_dtype_promotion("standard"):
         state = initial_state(net, tx, config)
         logits = net.apply({"params": state.params}, batch["frames"])[0]
