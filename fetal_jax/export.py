@@ -106,8 +106,7 @@ def write_bundle(
     info = replace(
         bundle_info(config),
         training={
-            "dataset": meta["dataset"],
-            "fingerprint": meta["fingerprint"],
+            **{key: meta[key] for key in ("datasets", "dataset", "fingerprint") if key in meta},
             "steps": step,
             "recipe": recipe.portable(config),
             "fetal_jax": version("fetal_jax"),

@@ -14,7 +14,7 @@ import pytest
 from tests.support import ROOT
 
 ABOVE_JAX = (
-    *("errors", "files", "geometry", "planes", "preprocess", "bundle"),
+    *("errors", "files", "geometry", "planes", "preprocess", "bundle", "config"),
     *("biometry", "growth", "reading", "inference", "outputs"),
 )
 HEAVY = {"jax", "flax", "optax", "orbax", "grain", "tensorflow_datasets", "onnx", "tensorboardX", "matplotlib", "cv2"}

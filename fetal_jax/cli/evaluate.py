@@ -12,8 +12,8 @@ from etils import epath
 from tqdm import tqdm
 
 from fetal_jax import bundle, export
-from fetal_jax import config as recipe
-from fetal_jax.data.source import Split, splits
+from fetal_jax.config import data_set, portable
+from fetal_jax.data.source import Split, splits, trained_on
 from fetal_jax.errors import UserError
 from fetal_jax.evaluation import outputs
 from fetal_jax.evaluation.frames import Row, evaluate_frames
@@ -60,7 +60,7 @@ class Network:
     @property
     def datasets(self) -> list[str]:
         """What it was trained on, without versions."""
-        return trained_on(str(self.training["dataset"]))
+        return list(trained_on(self.training))
 
 
 def run(args: argparse.Namespace, overrides: list[str]) -> None:
@@ -103,7 +103,7 @@ def _cell(network: Network, dataset: str, many: bool, several_sets: bool, args: 
     """The summary of a network on a data set; of many networks, why there is none where it may not be tested on it."""
     out = args.out / network.name.strip("/").replace("/", "-") if many else args.out
     try:
-        refuse_other_split(str(network.training["dataset"]), dataset, args.split)
+        refuse_other_split(network.datasets, dataset, args.split)
     except UserError as e:
         if not many:
             raise
@@ -114,7 +114,7 @@ def _cell(network: Network, dataset: str, many: bool, several_sets: bool, args: 
 def _open(path: Path, args: argparse.Namespace) -> Network:
     if args.workdir:
         config, params, step, meta = export.load_run(path, args.best)
-        training = {**meta, "steps": step, "recipe": recipe.portable(config)}
+        training = {**meta, "steps": step, "recipe": portable(config)}
         data_dir = args.data_dir or config.data.dir
         flags = f"--workdir={path}" + " --best" * args.best
         return Network(f"{path}", live_predictor(config, params), training, data_dir, flags)
@@ -145,19 +145,14 @@ def _progress(changes: Iterable[Any]) -> Iterable[Any]:
     return tqdm(list(changes), unit="change")
 
 
-def trained_on(dataset: str) -> list[str]:
-    """The names of the data sets, without their versions, that a run or a bundle says it was trained on."""
-    return [full_name.rpartition("/")[0] for full_name in dataset.split(", ")]
-
-
-def refuse_other_split(trained: str, dataset: str, split: str) -> None:
+def refuse_other_split(trained: Iterable[str], dataset: str, split: str) -> None:
     """One data set cut in two ways: the other way's test frames were trained on.
 
     Raises:
       UserError: the network was trained on another configuration of the same data set.
     """
-    for name in trained_on(trained):
-        if recipe.data_set(name) == recipe.data_set(dataset) and name != dataset:
+    for name in trained:
+        if data_set(name) == data_set(dataset) and name != dataset:
             raise UserError(
                 f"trained on {name}: the {split} split of {dataset} holds frames that it was trained on; "
                 f"give --dataset={name}"
@@ -169,8 +164,7 @@ def changed_training(training: dict[str, Any], dataset: str, data_dir: str) -> s
 
     Then frames that are tested on may have been trained on: a subject more or less moves others to another split.
     """
-    told = str(training.get("fingerprint", ""))
-    was = dict(zip(trained_on(told), told.split(", "), strict=True)).get(dataset)
+    was = trained_on(training).get(dataset)
     if not was or "train" not in splits(dataset, data_dir):
         return ""
     now = Split(dataset, "train", data_dir).fingerprint
@@ -187,10 +181,10 @@ def _calibrate(args: argparse.Namespace) -> None:
     predictor = Predictor.from_bundle(path, args.runtime)
     before = predictor.info
     predictor = replace(predictor, info=replace(before, temperature=1.0))
-    trained = str(before.training["dataset"])
+    trained = list(trained_on(before.training))
     rows: list[Row] = []
     tables: dict[str, dict[str, Any]] = {}
-    for dataset in args.dataset or trained_on(trained):
+    for dataset in args.dataset or trained:
         refuse_other_split(trained, dataset, "calibration")
         frames = Split(dataset, "calibration", args.data_dir or "runs/data")
         own = list(tqdm(evaluate_frames(predictor, frames), total=len(frames), unit="frame"))

@@ -17,7 +17,7 @@ from fetal_jax import bundle
 from fetal_jax import config as recipe
 from fetal_jax.data.decoded import decoded
 from fetal_jax.data.pipeline import training_batches
-from fetal_jax.data.source import Split, splits
+from fetal_jax.data.source import Split, splits, trained_on, training_record
 from fetal_jax.errors import UserError
 from fetal_jax.model import unet
 from fetal_jax.training import checkpoints, cost, distributed, sononet
@@ -75,8 +75,7 @@ def train(config: Any, workdir: Path, profile: bool = False) -> None:
     placement = sharding.parameters(abstract)
     abstract = jax.tree.map(lambda a, s: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=s), abstract, placement)
     step_on_mesh = compiled_step(network, tx, config, sharding, abstract)
-    meta = {"dataset": ", ".join(s.dataset for s in train_splits)}
-    meta |= {"fingerprint": ", ".join(s.fingerprint for s in train_splits)}
+    meta = training_record(train_splits)
     _say(f"{cost.describe(step_on_mesh, abstract, sharding, config)}\ntrain       {meta['fingerprint']}")
 
     # --- where it starts from
@@ -87,7 +86,7 @@ def train(config: Any, workdir: Path, profile: bool = False) -> None:
         start, state, saved = found
         progress.take(saved)
         origin = saved.pop("origin", "")
-        if saved != meta:
+        if trained_on(saved) != trained_on(meta):
             raise UserError(f"{workdir} was trained on {saved['fingerprint']}, here is {meta['fingerprint']}")
         _say(f"resumed at step {start} of {config.total_steps}, lr {learning_rate(config)(start):.2e}")
     else:

@@ -135,7 +135,7 @@ def test_several_sets_live_side_by_side_and_mix(home, tmp_path):
     assert sorted(index[index >= 4]) == list(range(4, 16))  # one epoch of the third
     kinds = {GEOMETRIES[k] for k in np.concatenate([batch["geometry"] for batch in seen])}
     assert kinds == {"none", "ellipse", "shaft"}
-    refuse_other_split("folder/one/1.0.0", "folder/two", "test")  # another set, not another cut of one
+    refuse_other_split(["folder/one"], "folder/two", "test")  # another set, not another cut of one
     with pytest.raises(UserError, match=r"folder/a\.b: .* one word"):
         builder("folder/a.b", tmp_path)
     with pytest.raises(UserError, match="run fetal-jax prepare folder/three"):

@@ -156,9 +156,9 @@ def test_diameters_have_names_where_their_order_is_known():
 
 def test_the_other_configurations_split_is_refused():
     with pytest.raises(UserError, match="hc18/benchmark"):
-        refuse_other_split("hc18/benchmark/1.0.0", "hc18/examinations", "test")
-    refuse_other_split("hc18/benchmark/1.0.0", "hc18/benchmark", "test")
-    refuse_other_split("hc18/benchmark/1.0.0", "fetal_phantom/small", "test")
+        refuse_other_split(["hc18/benchmark"], "hc18/examinations", "test")
+    refuse_other_split(["hc18/benchmark"], "hc18/benchmark", "test")
+    refuse_other_split(["hc18/benchmark"], "fetal_phantom/small", "test")
 
 
 def test_a_table_takes_enough_frames_with_a_figure():
