@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ import onnxruntime
 from onnxruntime import quantization
 
 from fetal_jax import bundle
-from fetal_jax import config as recipe
+from fetal_jax.config import from_values
 from fetal_jax.data.source import Split
 from fetal_jax.inference import Predictor
 from fetal_jax.model import onnx_graph, unet
@@ -97,10 +98,7 @@ def quantise(whole: Path, out: Path, shown: list[Any]) -> None:
 
 def bfloat16(whole: Path, info: Any) -> Any:
     """The network computed in bfloat16 by JAX."""
-    config = recipe.defaults().model
-    stored = info.training["recipe"]
-    config.update({k.removeprefix("model."): v for k, v in stored.items() if k.startswith("model.")})
-    config.dtype = "bfloat16"
+    config = replace(from_values(info.training["recipe"]).model, dtype="bfloat16")
     network = unet.from_config(config, len(info.planes))
     like = jax.eval_shape(network.init, jax.random.key(0), jnp.zeros((1, *info.input_shape, 1), jnp.uint8))["params"]
     params = onnx_graph.parameters(onnx.load(whole), like)

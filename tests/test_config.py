@@ -155,8 +155,8 @@ def write(path, body: str) -> str:
         ("config.model.widht = 8", "no such key; the nearest are config.model.width"),
         ("config.model.width = 8.5", "width"),
         ("config.augment.zoom = (1, 1, 1)", "config.augment.zoom is (1, 1, 1); it must be two finite numbers"),
-        ("config.modle.width = 8", "no configuration: AttributeError"),
-        ("1 / 0", "no configuration: ZeroDivisionError"),
+        ("config.modle.width = 8", "not a configuration file: AttributeError"),
+        ("1 / 0", "not a configuration file: ZeroDivisionError"),
     ],
 )
 def test_a_wrong_file_is_named(tmp_path, body, message):
@@ -168,7 +168,7 @@ def test_a_wrong_file_is_named(tmp_path, body, message):
 
 def test_a_file_that_is_no_configuration_is_named(tmp_path):
     (tmp_path / "mine.py").write_text("x = 1\n")
-    with pytest.raises(UserError, match=r"mine\.py is no configuration"):
+    with pytest.raises(UserError, match=r"mine\.py is not a configuration file"):
         load(str(tmp_path / "mine.py"), [])
 
 

@@ -47,7 +47,7 @@ def load(path: str, overrides: list[str]) -> Config:
     try:
         values = renamed(flat(runpy.run_path(str(file))["get_config"]()))
     except Exception as e:  # the file is Python: whatever it raises is about that file
-        raise UserError(f"{file} is no configuration: {type(e).__name__}: {' '.join(str(e).split())}") from None
+        raise UserError(f"{file} is not a configuration file: {type(e).__name__}: {' '.join(str(e).split())}") from None
     try:
         from_values(values)
     except UserError as e:
@@ -58,7 +58,7 @@ def load(path: str, overrides: list[str]) -> Config:
 
 
 def _override(argument: str) -> tuple[str, Any]:
-    """The key and the value of `--config.key=value`; the value as the key's type wants it read."""
+    """Parse `--config.key=value` by the type of the key."""
     name, _, text = argument.removeprefix("--config.").partition("=")
     name = RENAMED.get(name, name)
     if name not in KEYS or isinstance(KEYS[name].default, str | dict):
@@ -74,10 +74,10 @@ def _override(argument: str) -> tuple[str, Any]:
 
 
 def find(path: str) -> Path:
-    """The file of a configuration.
+    """Find the file of a configuration.
 
-    A file that exists is taken as it is. A shipped one is taken for its bare name (`hc18` or `hc18.py`), and for
-    `configs/NAME.py` where the current folder has no `configs/`.
+    An existing file is taken first. A shipped configuration is found by its bare name (`hc18` or `hc18.py`), and by
+    `configs/NAME.py` if the current folder has no `configs/`.
 
     Raises:
       UserError: there is no such file.
@@ -107,7 +107,7 @@ def from_json(path: Path) -> Config:
     try:
         saved = json.loads(path.read_text())
     except FileNotFoundError:
-        raise UserError(f"{path.parent} is no run: it has no {path.name}") from None
+        raise UserError(f"{path.parent} is not a run: it has no {path.name}") from None
     except ValueError:
         saved = None
     if not isinstance(saved, dict):

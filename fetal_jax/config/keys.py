@@ -1,4 +1,4 @@
-"""How one configuration key is declared: default, meaning, unit, type and range."""
+"""Declaration of one configuration key: default, meaning, unit, type and range."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Rule:
-    """A range of values: how it reads in a message, and the test itself."""
+    """A range of values: its text for messages, and its test."""
 
     text: str
     holds: Callable[[Any], bool]
@@ -55,11 +55,11 @@ def key(default: Any, meaning: str, rule: Rule = ANY, unit: str = "", may_change
     """Declare a field of a configuration dataclass.
 
     Args:
-      default: the value if nothing else is given.
+      default: the default value.
       meaning: one phrase for `--help-config` and docs/configuration.md.
       rule: the allowed range.
       unit: of the value.
-      may_change: whether a resumed run may use another value, because it does not change what is learnt.
+      may_change: whether a resumed run may use another value because the result of training does not depend on it.
     """
     metadata = {"meaning": meaning, "rule": rule, "unit": unit, "may_change": may_change}
     if isinstance(default, dict):

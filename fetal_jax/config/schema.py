@@ -17,7 +17,7 @@ _PLANES = Rule(
     f"some of {', '.join(PLANES)}, each once", lambda v: v and len(set(v)) == len(v) and set(v) <= set(PLANES)
 )
 _AXIS = Rule("at least 1, or -1", lambda v: v == -1 or v >= 1)
-# float64 is for tests that compare meshes bit by bit: JAX itself must be in its 64-bit mode
+# float64 is for tests that compare meshes: it needs the 64-bit mode of JAX
 _DTYPE = Rule(
     "float32 or bfloat16", lambda v: v in ("float32", "bfloat16") or (v == "float64" and "JAX_ENABLE_X64" in os.environ)
 )
@@ -25,7 +25,7 @@ _DTYPE = Rule(
 
 @dataclass(frozen=True)
 class DataConfig:
-    """Which data sets are trained on."""
+    """The data sets to train on."""
 
     dir: str = key("runs/data", "folder or bucket of the prepared data sets", may_change=True)
     name: Mapping[str, float] = key(
@@ -35,7 +35,7 @@ class DataConfig:
         0, "worker processes that make batches; 0: threads of this process", at_least(0), may_change=True
     )
     no_class_loss: tuple[str, ...] = key(
-        (), "data sets without a classification loss; where all real frames are heads, a real texture means head"
+        (), "data sets left out of the classification loss: if all real frames are heads, real texture means head"
     )
 
 
@@ -72,7 +72,7 @@ class ModelConfig:
     decoder: tuple[float, ...] = key(
         (), "channels of each level on the way up, but the lowest; (): as on the way down", each(above(0)), "width"
     )
-    stem: int = key(2, "2: the first level works at half the resolution; 1: at full", one_of(1, 2))
+    stem: int = key(2, "2: the first level works at half resolution; 1: at full resolution", one_of(1, 2))
     groups: int = key(8, "groups of the group norm", at_least(1))
     encoder_norm: bool = key(True, "normalise on the way down as well as on the way up")
     standardise: bool = key(False, "normalise a frame by its own mean and standard deviation, not by mean and std")
@@ -113,7 +113,7 @@ class OptimConfig:
 
 @dataclass(frozen=True)
 class MeshConfig:
-    """How the devices are laid out. At most one axis may be -1: all devices that the other one leaves."""
+    """The layout of the devices. At most one axis may be -1: all devices that the other one leaves."""
 
     data: int = key(-1, "devices along the data axis; -1: the rest", _AXIS, may_change=True)
     fsdp: int = key(1, "devices that share parameters and optimiser state; -1: the rest", _AXIS, may_change=True)
@@ -121,7 +121,7 @@ class MeshConfig:
 
 @dataclass(frozen=True)
 class InitConfig:
-    """Where the parameters come from at the first step; a random start by default."""
+    """The parameters at the first step; random by default."""
 
     bundle: str = key("", "fine-tune this bundle: its folder, or the name of a shipped one", may_change=True)
     sononet: str = key("", "start from SonoNet16: the path of SonoNet16.npz", may_change=True)
@@ -142,14 +142,14 @@ class Config:
     )
     checkpoint_every: int = key(250, "steps between checkpoints", at_least(1), "steps", may_change=True)
     keep_checkpoints: int = key(
-        2, "newest checkpoints to keep; the best one stays as well", at_least(1), may_change=True
+        2, "number of newest checkpoints to keep; the best one is kept too", at_least(1), may_change=True
     )
     max_bad_steps: int = key(
-        10, "stop after so many steps in a row whose loss or gradient is not finite", at_least(1), "steps", True
+        10, "stop after this many steps in a row with a loss or gradient that is not finite", at_least(1), "steps", True
     )
     log_every: int = key(10, "steps between rows of metrics.jsonl", at_least(1), "steps", may_change=True)
     eval_every: int = key(500, "steps between validations", at_least(1), "steps", may_change=True)
-    eval_frames: int = key(64, "frames of each validation split, at most", at_least(1), "frames")
+    eval_frames: int = key(64, "largest number of frames of each validation split", at_least(1), "frames")
     input_shape: tuple[int, int] = key((192, 288), "height and width of the network's input", _SIDES, "pixels")
     planes: tuple[str, ...] = key(("other", "abdomen", "head", "femur"), "classes of the classification head", _PLANES)
     flip_average: bool = key(True, "average each prediction with that of the mirrored frame")

@@ -52,7 +52,7 @@ def _refused(name: str, value: Any, must_be: str = "") -> UserError:
 
 
 def _nearest(name: str) -> str:
-    """The end of a message that names the keys that may be meant: of a like name, or with the word in their meaning."""
+    """End of a message: the keys with a similar name, or with the word in their meaning."""
     group = [key for key in KEYS if key.startswith(f"{name}.")]
     if group:
         return f"; {name} is a group, give its keys, such as config.{group[0]}"
@@ -67,7 +67,7 @@ def _nearest(name: str) -> str:
 
 
 def check(config: Config) -> None:
-    """Refuse what cannot be trained, before anything is started.
+    """Refuse a configuration that cannot be trained.
 
     Raises:
       UserError: naming the key, its value and what it must be.
@@ -80,7 +80,7 @@ def check(config: Config) -> None:
     levels = len(model.multipliers)
     divisor = model.stem * 2 ** (levels - 1)
     widths = [int(model.width * m) for m in (*model.multipliers, *model.decoder)]
-    zeros = (config.mesh.data, config.mesh.fsdp)
+    axes = (config.mesh.data, config.mesh.fsdp)
     rules = [
         ("batch_size", config.batch_size % accumulate == 0, f"a multiple of accumulate, {accumulate}"),
         ("input_shape", all(n % divisor == 0 for n in config.input_shape), f"multiples of {divisor}"),
@@ -88,7 +88,7 @@ def check(config: Config) -> None:
         ("model.depths", len(model.depths) == levels, f"as many as model.multipliers, {levels}"),
         ("model.decoder", len(model.decoder) in (0, levels - 1), f"empty, or one less than the levels, {levels - 1}"),
         ("model.width", all(w > 0 and w % min(model.groups, w) == 0 for w in widths), "a multiple of the groups"),
-        ("mesh.data", zeros != (-1, -1), "at least 1 where mesh.fsdp is -1"),
+        ("mesh.data", axes != (-1, -1), "at least 1 where mesh.fsdp is -1"),
     ]
     for name, holds, must in rules:
         if not holds:
@@ -96,7 +96,7 @@ def check(config: Config) -> None:
 
 
 def weights(value: Any) -> dict[str, float]:
-    """`data.name` as a mapping: from one, or from its text, `A` or `A=3, B=1`.
+    """Read `data.name`, a mapping or its text (`A` or `A=3, B=1`), as a mapping.
 
     Raises:
       UserError: a weight is missing or not above 0, or a data set is named twice.
@@ -155,11 +155,11 @@ def renamed(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def portable(config: Config) -> dict[str, Any]:
-    """The values by dotted names without those of one machine or one run: the recipe that a bundle carries."""
+    """Values by dotted names, without those that a resumed run may change: the recipe stored in a bundle."""
     return {name: value for name, value in sorted(flat(config).items()) if not KEYS[name].may_change}
 
 
 def differences(one: Config, other: Config) -> list[str]:
-    """The keys, with both values, by which two configurations would learn something else."""
+    """Keys whose values differ, with both values, without those that a resumed run may change."""
     a, b = portable(one), portable(other)
     return [f"{name}: {a[name]} / {b[name]}" for name in a if a[name] != b[name]]
