@@ -12,6 +12,7 @@ import pytest
 
 from fetal_jax import config as recipe
 from fetal_jax.cli import demo, train
+from fetal_jax.errors import UserError
 from fetal_jax.training.run import Preempted
 
 
@@ -51,3 +52,22 @@ def test_a_demo_ends_at_once_when_told_after_training(monkeypatch, tmp_path):
         assert handlers[-1] == signal.SIG_DFL
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def test_demo_refuses_a_folder_with_other_files(monkeypatch, tmp_path):
+    monkeypatch.setattr(demo, "call", lambda *_: pytest.fail("work before the refusal"))
+    (tmp_path / "frames").mkdir()
+    (tmp_path / "frames" / "mine.png").write_bytes(b"mine")
+    with pytest.raises(UserError, match=r"mine\.png is not a frame of the demo"):
+        demo.run(Namespace(config="demo", out=tmp_path, data_dir=Path("none")), [])
+    assert (tmp_path / "frames" / "mine.png").read_bytes() == b"mine"
+
+
+def test_demo_draws_twice_into_its_own_folder_but_overwrites_no_other_table(tmp_path):
+    table = demo.draw_folder(tmp_path / "frames")
+    assert demo.draw_folder(tmp_path / "frames") == table
+    assert len(table.read_text().splitlines()) == 1 + len(list((tmp_path / "frames").iterdir()))
+    table.write_text("mine")
+    with pytest.raises(UserError, match=r"spacing\.csv is not a table of the demo"):
+        demo.draw_folder(tmp_path / "frames")
+    assert table.read_text() == "mine"
