@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from ml_collections import ConfigDict
 
 _PACKAGE = Path(__file__).parents[1]
-SHIPPED = next(folder for folder in (_PACKAGE / "configs", _PACKAGE.parent / "configs") if folder.is_dir())
-"""The wheel has the repository's `configs/` inside the package."""
+SHIPPED = _PACKAGE / "configs" if (_PACKAGE / "configs").is_dir() else _PACKAGE.parent / "configs"
+"""The shipped configurations: inside the package in a wheel, beside it in the repository."""
 
 
 def defaults() -> ConfigDict:
