@@ -49,6 +49,10 @@ class BundleInfo:
     """For "hc_mm", "ac_mm", "fl_mm": {"level": 0.9, "factor": q}, the value lies within q `sd_mm` of the truth that
     often (split conformal prediction on a calibration split); with the `frames` and `subjects` it was learnt from and
     the name of their `data`."""
+    acceptance: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """For "head", "abdomen", "femur": {"data": …}, the rule by which a value stands by itself and the data that it was
+    chosen on. With a score also `cheap`, `limit` and perhaps `full`, `between` (`inference/score.py`); without, a value
+    stands that has no flag. A plane without a rule is not calibrated: each of its values must be looked at."""
     metrics: dict[str, Any] = field(default_factory=dict)
     """What it was measured to be worth, on which frames."""
     shaft_width: str = "1/12 of the length, at least 3 network pixels, where the calipers give none"
@@ -110,7 +114,7 @@ def read(folder: Path) -> BundleInfo:
     return BundleInfo(**saved)
 
 
-_LATER = {"preprocessing", "outline", "temperature", "intervals", "metrics"}
+_LATER = {"preprocessing", "outline", "temperature", "intervals", "acceptance", "metrics"}
 """Keys that the first bundles lack; their defaults are what those bundles meant."""
 
 
@@ -129,6 +133,7 @@ def _check_values(path: Path, saved: dict[str, Any]) -> None:
             isinstance(i, dict) and {"level", "factor"} <= set(i) <= {"level", "factor", "frames", "subjects", "data"}
             for i in intervals.values()
         ),
+        "acceptance": _fine_acceptance(saved.get("acceptance", {})),
     }
     for key, fine in possible.items():
         if not fine:
@@ -136,3 +141,16 @@ def _check_values(path: Path, saved: dict[str, Any]) -> None:
     for key, ours in (("preprocessing", PREPROCESSING), ("outline", OUTLINE)):
         if saved.get(key, ours) != ours:
             raise UserError(f"{path} was made for another {key} than this program's: update fetal_jax")
+
+
+def _fine_acceptance(rules: Any) -> bool:
+    """Whether each rule names its data, and a rule with a score all that the score needs."""
+    score = {"cheap", "full", "between", "limit"}
+    return isinstance(rules, dict) and all(
+        isinstance(rule, dict)
+        and {"data"} <= set(rule) <= score | {"data", "frames", "subjects"}
+        and ("cheap" in rule) == ("limit" in rule)
+        and ("full" in rule) == ("between" in rule)
+        and all({"inputs", "weights", "bias"} == set(rule[name]) for name in ("cheap", "full") if name in rule)
+        for rule in rules.values()
+    )

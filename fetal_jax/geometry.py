@@ -63,6 +63,21 @@ def pixel_centres(height: int, width: int) -> Array:
     return np.stack([x, y], axis=-1) + HALF_PIXEL
 
 
+def row_column_mm(spacing_mm: Any) -> tuple[float, float]:
+    """Pixel size (row, column) in mm from one number, or from a pair as a tuple, list, array or pydicom's PixelSpacing.
+
+    Raises:
+      ValueError: not one or two numbers, or not positive and finite.
+    """
+    try:
+        values = np.atleast_1d(np.asarray(spacing_mm, float))
+    except (TypeError, ValueError):
+        values = np.empty(0)
+    if values.shape not in ((1,), (2,)) or not (np.isfinite(values).all() and (values > 0).all()):
+        raise ValueError(f"spacing_mm is one positive number of mm per pixel or two, (row, column), not {spacing_mm!r}")
+    return float(values[0]), float(values[-1])
+
+
 # ------------------------------------------------------------------------------------------------------ shapes
 
 

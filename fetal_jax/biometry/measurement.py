@@ -96,8 +96,8 @@ def measure(
     probability = _checked_map(probability)
     if plane not in SHAPE_OF_PLANE:
         raise ValueError(f"plane {plane!r} is not measured; one of {', '.join(SHAPE_OF_PLANE)} is")
-    row_mm, column_mm = _checked_spacing(spacing_mm)
     known = spacing_mm is not None
+    row_mm, column_mm = geometry.row_column_mm(spacing_mm) if known else (1.0, 1.0)
     missing = () if known else ("no spacing",)
     region = contour.largest_region(probability)
     if region is None:
@@ -184,15 +184,6 @@ def _checked_map(probability: Array) -> Array:
     if min(array.shape) < 2:
         return np.zeros((2, 2), np.float32)
     return array
-
-
-def _checked_spacing(spacing_mm: float | tuple[float, float] | None) -> tuple[float, float]:
-    if spacing_mm is None:
-        return 1.0, 1.0
-    pair = np.broadcast_to(np.asarray(spacing_mm, float), (2,))
-    if not (np.isfinite(pair).all() and (pair > 0).all()):
-        raise ValueError(f"a spacing is a positive number of mm, not {spacing_mm}")
-    return float(pair[0]), float(pair[1])
 
 
 def _share_inside(ellipse: Ellipse, box: Box) -> float:

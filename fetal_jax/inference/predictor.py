@@ -1,4 +1,4 @@
-"""A frame -> its plane and millimetres: the one way in, for a bundle as for a run in training."""
+"""A frame -> its plane and millimetres: the one way in, for a bundle and for a network in training."""
 
 from __future__ import annotations
 
@@ -15,28 +15,34 @@ from fetal_jax import bundle, geometry
 from fetal_jax.biometry import Measurement, measure
 from fetal_jax.bundle import BundleInfo
 from fetal_jax.errors import UserError
+from fetal_jax.inference import acceptance, score
 from fetal_jax.planes import PRIMARY, SHAPE_OF_PLANE
-from fetal_jax.preprocess import Letterbox, Spacing, to_grey
+from fetal_jax.preprocess import Letterbox, Spacing, to_grey, warp
 
 Array = NDArray[Any]
 Forward = Callable[[Array], tuple[Array, Array]]
 """Grey frames (B, H, W, 1) uint8 -> logits of the map (B, H, W) and of the planes (B, P)."""
 
+SYNTHETIC = "fetal_phantom/"
+"""How the names of drawn data sets begin."""
+
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the network says of one frame, before anything is measured."""
+    """The network's output for one frame, before anything is measured."""
 
     probability: Array  # (H, W) in network pixels
-    planes: dict[str, float]  # probability of each plane that the network tells apart
+    planes: dict[str, float]  # probability of each plane that the network knows
+    pixels: Array  # (H, W) uint8, the frame in network pixels
 
 
 @dataclass(frozen=True)
 class FrameResult:
-    """What is said of one frame.
+    """The result for one frame.
 
-    `status` is "measured" or "refused", with a `reason` a person can act on. The measurement's geometry is in the
-    frame's own pixels; None where nothing was looked for.
+    `status` is "measured" (the value stands by itself), "review" (a person must look at it; `reason` says why) or
+    "refused" (no value; `reason` says why and what to do). The measurement's geometry is in the frame's own pixels; the
+    measurement is None where the plane is not measured.
     """
 
     status: str
@@ -44,12 +50,19 @@ class FrameResult:
     plane_probability: float | None
     measurement: Measurement | None
     reason: str = ""
+    """All reasons, the gravest first, joined by "; ". Empty for `measured`."""
     interval_mm: tuple[float, float] | None = None
-    """Where HC, AC or FL lies, as often as the bundle's table says; None where it has no table."""
+    """Prediction interval (low, high) of HC, AC or FL in mm; None where the bundle has none for this kind of frame."""
+    interval_data: str = ""
+    """The data that the interval was calibrated on."""
+    error_probability: float | None = None
+    """Probability that HC is off by more than 5 %, AC or FL by more than 8 %; None where the bundle has no score."""
 
     def value(self, name: str) -> Any:
-        """A value of the measurement, such as "hc_mm"; None where it was not measured or not accepted."""
-        return getattr(self.measurement, name) if self.status == "measured" else None
+        """A value of the measurement, such as "hc_mm"; None where the status is not "measured" or "review"."""
+        if self.measurement is None or self.status not in acceptance.WITH_VALUE:
+            return None
+        return getattr(self.measurement, name)
 
     @property
     def hc_mm(self) -> float | None:
@@ -69,7 +82,7 @@ class FrameResult:
 
 @dataclass(frozen=True)
 class Predictor:
-    """A network and how to feed it."""
+    """A network with its preprocessing, post-processing and acceptance rule."""
 
     info: BundleInfo
     forward: Forward
@@ -99,93 +112,185 @@ class Predictor:
 
     def predict(self, frames: Sequence[Array], spacings: Sequence[Spacing | None]) -> list[Prediction]:
         """Maps and planes of frames (H, W[, C]) uint8 of any sizes, as one batch."""
-        fed = np.stack([self.letterbox(to_grey(f), s) for f, s in zip(frames, spacings, strict=True)])[..., None]
-        maps, planes = self._probabilities(fed)
-        if self.info.flip_average:
-            mirrored_maps, mirrored_planes = self._probabilities(np.ascontiguousarray(fed[:, :, ::-1]))
-            maps, planes = (maps + mirrored_maps[:, :, ::-1]) / 2, (planes + mirrored_planes) / 2
+        fed = np.stack([self.letterbox(to_grey(f), s) for f, s in zip(frames, spacings, strict=True)])
+        maps, planes = self._probabilities(fed[..., None])
         named = [dict(zip(self.info.planes, map(float, p), strict=True)) for p in planes]
-        return [Prediction(m, p) for m, p in zip(maps, named, strict=True)]
+        return [Prediction(m, p, f) for m, p, f in zip(maps, named, fed, strict=True)]
 
     def _probabilities(self, fed: Array) -> tuple[Array, Array]:
+        """Maps (B, H, W) and planes (B, P) of frames (B, H, W, 1) in network pixels."""
+        maps, planes = self._once(fed)
+        if self.info.flip_average:
+            mirrored_maps, mirrored_planes = self._once(np.ascontiguousarray(fed[:, :, ::-1]))
+            maps, planes = (maps + mirrored_maps[:, :, ::-1]) / 2, (planes + mirrored_planes) / 2
+        return maps, planes
+
+    def _once(self, fed: Array) -> tuple[Array, Array]:
         map_logits, plane_logits = self.forward(fed)
         return expit(map_logits), softmax(plane_logits / self.info.temperature, axis=-1)
 
-    def measure(self, frame: Array, spacing_mm: Spacing | None, plane: str = "auto") -> FrameResult:
+    def measure(
+        self, frame: Array, spacing_mm: Any = None, plane: str = "auto", warnings: Sequence[str] = ()
+    ) -> FrameResult:
         """Measure one frame.
 
         Args:
           frame: (H, W), (H, W, 1) or (H, W, 3) uint8.
-          spacing_mm: mm per pixel of the frame, one number or (row, column); None gives no millimetres.
-          plane: "head", "abdomen" or "femur"; "auto" lets the network say.
+          spacing_mm: mm per pixel of the frame: one number, or (row, column) as a tuple, list, array or pydicom's
+            PixelSpacing; None gives no millimetres.
+          plane: "head", "abdomen" or "femur"; "auto" takes the one that the network sees.
+          warnings: what is doubtful about the frame itself, such as a decoder's warnings; any makes a value `review`.
 
         Raises:
-          UserError: a plane that the network was not trained on, "auto" for one that cannot tell planes apart.
-          ValueError: what is not a frame, a plane or a spacing.
+          UserError: a plane that the network was not trained on, or "auto" where it cannot tell planes apart.
+          ValueError: the frame, the plane or the spacing is none.
         """
-        return self.measure_batch([frame], [spacing_mm], plane)[0]
+        return self.measure_batch([frame], [spacing_mm], plane, [warnings])[0]
 
     def measure_batch(
-        self, frames: Sequence[Array], spacings: Sequence[Spacing | None], plane: str = "auto"
+        self,
+        frames: Sequence[Array],
+        spacings: Sequence[Any],
+        plane: str = "auto",
+        warnings: Sequence[Sequence[str]] | None = None,
     ) -> list[FrameResult]:
         """`measure` of several frames, as one batch through the network."""
         self.check_plane(plane)
-        predictions = self.predict(frames, spacings)
-        triples = zip(predictions, frames, spacings, strict=True)
-        return [self._result(p, (f.shape[0], f.shape[1]), s, plane) for p, f, s in triples]
+        pairs = [None if s is None else geometry.row_column_mm(s) for s in spacings]
+        predictions = self.predict(frames, pairs)
+        each = zip(predictions, frames, pairs, warnings or [()] * len(frames), strict=True)
+        return [self._result(p, (f.shape[0], f.shape[1]), s, plane, w) for p, f, s, w in each]
 
-    def check_plane(self, plane: str) -> None:
-        """Refuse a plane that is not measured or not the network's, and "auto" where it knows fewer than two."""
+    def check_plane(self, plane: str, argument: str = "plane") -> None:
+        """Refuse a plane that is not measured or not known to the network, and "auto" where it knows only one.
+
+        Args:
+          plane: as in `measure`.
+          argument: how the caller spells it, for the message: "plane", or "--plane" on the command line.
+
+        Raises:
+          UserError: says which planes there are.
+        """
+        known = self.info.planes
         if plane != "auto" and plane not in SHAPE_OF_PLANE:
-            raise UserError(f"--plane={plane} is not measured; one of auto, {', '.join(SHAPE_OF_PLANE)} is")
-        if plane != "auto" and plane not in self.info.planes:
+            raise UserError(f"{argument}={plane} is not measured: give one of auto, {', '.join(SHAPE_OF_PLANE)}")
+        if plane != "auto" and plane not in known:
             raise UserError(
-                f"--plane={plane}: this bundle was not trained on it, only on {', '.join(self.info.planes)}: "
-                "give another --bundle"
+                f"{argument}={plane}: this bundle was trained only on {', '.join(known)}: give another bundle"
             )
-        if plane == "auto" and len(self.info.planes) < 2:
-            only = self.info.planes[0]
+        if plane == "auto" and len(known) < 2:
             raise UserError(
-                f"this bundle cannot tell planes apart (it was trained on {only} alone): give --plane={only}"
+                f"this bundle cannot tell planes apart (it was trained on {known[0]} alone): give {argument}={known[0]}"
             )
 
-    def _result(self, seen: Prediction, shape: tuple[int, int], spacing: Spacing | None, asked: str) -> FrameResult:
+    def _result(
+        self,
+        seen: Prediction,
+        shape: tuple[int, int],
+        spacing: Spacing | None,
+        asked: str,
+        warnings: Sequence[str],
+    ) -> FrameResult:
         plane = max(seen.planes, key=lambda p: seen.planes[p]) if asked == "auto" else asked
         probability = seen.planes.get(plane) if len(self.info.planes) > 1 else None
         if plane not in SHAPE_OF_PLANE:
-            reason = "not a plane that is measured; give --plane to measure it all the same"
-            return FrameResult("refused", plane, probability, None, reason)
-        found = self.measure_map(seen.probability, plane, shape, spacing)
-        if found.accepted:
-            return FrameResult("measured", plane, probability, found, interval_mm=self.interval(found))
-        if found.flags == ("no spacing",):
-            reason = "no spacing: give --spacing-mm or --spacing-csv for millimetres"
-        else:
-            reason = "; ".join(found.flags)
-        return FrameResult("refused", plane, probability, found, reason)
+            decision = acceptance.decide(None, seen.planes, plane, None)
+            return FrameResult(decision.status, plane, probability, None, "; ".join(decision.reasons))
+        found = self._measure_network_map(seen.probability, plane, shape, spacing)
+        rule = self.info.acceptance.get(plane)
+        wrong, where = self._doubt(seen, found, rule, self.letterbox.frame_box(shape, spacing))
+        decision = acceptance.decide(found, seen.planes, plane, rule, wrong, warnings, where)
+        data = self._interval_data(plane)
+        holds = data and decision.status in acceptance.WITH_VALUE and acceptance.plane_is_sure(seen.planes, plane)
+        interval = self.interval(found) if holds else None
+        return FrameResult(
+            status=decision.status,
+            plane=plane,
+            plane_probability=probability,
+            measurement=self._in_frame_pixels(found, shape, spacing),
+            reason="; ".join(decision.reasons),
+            interval_mm=interval,
+            interval_data=data if interval else "",
+            error_probability=wrong,
+        )
+
+    def _doubt(
+        self, seen: Prediction, found: Measurement, rule: dict[str, Any] | None, box: tuple[float, ...]
+    ) -> tuple[float | None, dict[str, str]]:
+        """The error probability, and the sides that the flags are about; costs nothing where nothing is doubtful."""
+        outline = found.ellipse or found.shaft
+        if outline is None:
+            return None, {}
+        wrong, where = None, {}
+        if rule is not None and "cheap" in rule:
+            given = score.inputs(seen.probability, seen.pixels, found, seen.planes[found.plane], box)
+            wrong = score.judge(rule, given, lambda: self.instability(seen.pixels, found))
+        if {"poor fit", "low confidence"} & set(found.flags):
+            where = score.sides_in_words(score.rim(seen.probability, seen.pixels, outline, box))
+        return wrong, where
+
+    def instability(self, pixels: Array, found: Measurement) -> float:
+        """SD over mean of a measurement under six harmless changes of a frame (H, W) in network pixels.
+
+        The changes: shrunk to 0.8 and 0.9, turned by 8 degrees either way, gamma 0.75 and 1.3.
+        """
+        height, width = pixels.shape
+        centre = np.array([width, height]) / 2
+        similar = [geometry.affine(scale, np.radians(angle)) for scale, angle in ((0.8, 0), (0.9, 0), (1, -8), (1, 8))]
+        about_centre = [geometry.affine(shift=centre - m[:, :2] @ centre) for m in similar]
+        changed = [
+            warp(pixels, geometry.compose(s, m), (height, width)) for s, m in zip(about_centre, similar, strict=True)
+        ]
+        changed += [np.round(255 * (pixels / 255) ** gamma).astype(np.uint8) for gamma in (0.75, 1.3)]
+        maps, _ = self._probabilities(np.stack(changed)[..., None])
+        scales = (0.8, 0.9, 1.0, 1.0, 1.0, 1.0)
+        sizes = [_size(measure(m, found.plane, None)) for m in maps]
+        return score.instability([_size(found), *(s and s / k for s, k in zip(sizes, scales, strict=True))])
 
     def interval(self, found: Measurement) -> tuple[float, float] | None:
-        """Where HC, AC or FL lies in mm, by the bundle's table; None without a table, a figure or its estimate."""
+        """Conformal prediction interval (low, high) of HC, AC or FL in mm; None without a table, value or `sd_mm`."""
         table = self.info.intervals.get(PRIMARY[found.plane])
         if table is None or found.primary_mm is None or found.sd_mm is None:
             return None
         half = table["factor"] * found.sd_mm
         return max(found.primary_mm - half, 0.0), found.primary_mm + half
 
+    def _interval_data(self, plane: str) -> str:
+        """The data of a plane's interval; empty where it says nothing about a user's frames.
+
+        Errors on drawn frames say nothing about real ones, and an interval that does not name its data nothing at all.
+        """
+        data = str(self.info.intervals.get(PRIMARY[plane], {}).get("data", ""))
+        return "" if data.startswith(SYNTHETIC) else data
+
     def measure_map(
         self, probability: Array, plane: str, shape: tuple[int, int], spacing: Spacing | None
     ) -> Measurement:
-        """Measure a network map of a frame of `shape`; geometry comes back in the frame's own pixels."""
+        """Measure a network map of a frame of `shape`; the geometry is in the frame's own pixels."""
+        return self._in_frame_pixels(self._measure_network_map(probability, plane, shape, spacing), shape, spacing)
+
+    def _measure_network_map(
+        self, probability: Array, plane: str, shape: tuple[int, int], spacing: Spacing | None
+    ) -> Measurement:
         to_network = self.letterbox.to_network(shape, spacing)
         x0, y0, x1, y1 = self.letterbox.frame_box(shape, spacing)
         network_mm = None
         if spacing is not None:
             row_mm = spacing[0] if isinstance(spacing, tuple) else spacing
             network_mm = float(row_mm / to_network[1, 1])
-        found = measure(probability, plane, network_mm, frame=(x0, y0, x1, y1))
-        back = geometry.invert(to_network)
+        return measure(probability, plane, network_mm, frame=(x0, y0, x1, y1))
+
+    def _in_frame_pixels(self, found: Measurement, shape: tuple[int, int], spacing: Spacing | None) -> Measurement:
+        back = geometry.invert(self.letterbox.to_network(shape, spacing))
         return replace(
             found,
             ellipse=found.ellipse and found.ellipse.transform(back),
             shaft=found.shaft and found.shaft.transform(back),
         )
+
+
+def _size(found: Measurement) -> float | None:
+    """Perimeter or length in the map's pixels; None where nothing was found."""
+    if found.ellipse:
+        return found.ellipse.perimeter
+    return found.shaft.length if found.shaft else None

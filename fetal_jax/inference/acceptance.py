@@ -1,0 +1,128 @@
+"""The decision: a value stands by itself, must be looked at, or is not given, and the reasons in plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fetal_jax.biometry import Measurement
+from fetal_jax.inference.score import WRONG
+from fetal_jax.planes import SHAPE_OF_PLANE
+
+WITH_VALUE = ("measured", "review")
+"""The statuses that come with millimetres."""
+SURE = 0.8
+"""Probability of its plane below which a value must be looked at."""
+
+NO_SPACING = "no spacing: state the millimetres per pixel (spacing_mm)"
+NOT_CALIBRATED = (
+    "not calibrated: this bundle does not know how often its values are wrong; "
+    "run fetal-jax evaluate --bundle=BUNDLE --calibrate"
+)
+
+WORDS = {
+    "nothing found": "no {plane} is found in this picture",
+    "no spacing": NO_SPACING,
+    "implausible size": "no {plane} between 12 and 42 weeks has this size; check the spacing and the plane",
+    "implausible shape": "the outline does not have the shape of a {plane}",
+    "several structures": "several structures are found; the largest is measured",
+    "little is seen": "the {plane} leaves the picture; under 60 % of its outline is seen",
+    "leaves the frame": "the {plane} leaves the picture",
+    "cut off": "the femur reaches the edge of the picture and may continue outside",
+    "poor fit": "the outline is not an ellipse{where}",
+    "ragged outline": "the outline has gaps or bulges",
+    "low confidence": "the outline is soft{where}",
+}
+"""Each flag of `biometry.FLAGS` as a sonographer would say it. `{where}` names the sides, or is empty."""
+_OF_FEMUR = {"low confidence": "it is not clear where the femur ends{where}"}
+
+_NO_VALUE = {"nothing found", "no spacing", "implausible size"}
+_NO_DOUBT = {"leaves the frame"}
+"""An ellipse continues where the picture ends: up to 40 % outside it is noted, no more."""
+_ALWAYS_DOUBT = {"implausible shape", "little is seen", "cut off"}
+"""Flags of the shape itself. What the other flags say of the outline, a fitted score weighs."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The status of a value, and why it is not `measured`: empty where it is."""
+
+    status: str
+    reasons: tuple[str, ...] = ()
+
+
+def decide(
+    found: Measurement | None,
+    planes: Mapping[str, float],
+    plane: str,
+    rule: Mapping[str, Any] | None,
+    error_probability: float | None = None,
+    frame_doubts: Sequence[str] = (),
+    where: Mapping[str, str] | None = None,
+) -> Decision:
+    """Decide what a measurement is good for.
+
+    Args:
+      found: the measurement; None where the plane is not measured.
+      planes: probability of each plane that the network knows.
+      plane: the plane measured: the one asked for, else the most probable one.
+      rule: the bundle's acceptance rule for the plane; None: the bundle was never calibrated.
+      error_probability: the rule's score, `score.error_probability`; None where the rule is made of flags alone.
+      frame_doubts: what is doubtful about the frame itself, such as the decoder's warnings.
+      where: for a flag, the sides it is about, such as " on the left side".
+
+    Returns:
+      `refused` for no value at all, `review` for any doubt, else `measured`; with every reason, the gravest first.
+    """
+    if plane not in SHAPE_OF_PLANE:
+        return Decision("refused", (_other_plane(planes),))
+    flags = found.flags if found else ("nothing found",)
+    grave = [flag for flag in flags if flag in _NO_VALUE]
+    soft = [flag for flag in flags if flag not in _NO_VALUE | _NO_DOUBT]
+    risky = error_probability is not None and rule is not None and error_probability > rule["limit"]
+    if error_probability is not None and not risky:
+        soft = [flag for flag in soft if flag in _ALWAYS_DOUBT]
+    doubts = [*_plane_doubts(planes, plane), *frame_doubts]
+    doubts += [flag_words(flag, plane, (where or {}).get(flag, "")) for flag in soft]
+    if risky and not grave:
+        risk = _percent(error_probability or 0.0)
+        doubts.append(f"the value may be off by more than {_percent(WRONG[plane])} (probability {risk})")
+    if rule is None and not grave:
+        doubts.append(NOT_CALIBRATED)
+    reasons = tuple(flag_words(flag, plane) for flag in grave) + tuple(doubts)
+    return Decision("refused" if grave else "review" if reasons else "measured", reasons)
+
+
+def plane_is_sure(planes: Mapping[str, float], plane: str) -> bool:
+    """Whether the network sees this plane, with a probability of at least `SURE`."""
+    return not _plane_doubts(planes, plane)
+
+
+def flag_words(flag: str, plane: str, where: str = "") -> str:
+    """A flag of `biometry.FLAGS` in a sonographer's words."""
+    words = _OF_FEMUR.get(flag) if plane == "femur" else None
+    return (words or WORDS[flag]).format(plane=plane, where=where)
+
+
+def _plane_doubts(planes: Mapping[str, float], plane: str) -> list[str]:
+    seen = max(planes, key=lambda p: planes[p])
+    if seen != plane:
+        return [_other_plane(planes)]
+    if planes[plane] < SURE:
+        return [f"the network is not sure that this is {_a(plane)} ({_percent(planes[plane])})"]
+    return []
+
+
+def _other_plane(planes: Mapping[str, float]) -> str:
+    seen = max(planes, key=lambda p: planes[p])
+    what = "no plane that is measured" if seen == "other" else _a(seen)
+    return f"the network sees {what} ({_percent(planes[seen])})"
+
+
+def _a(noun: str) -> str:
+    return f"an {noun}" if noun[0] in "aeiou" else f"a {noun}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"

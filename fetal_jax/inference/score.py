@@ -1,0 +1,245 @@
+"""The probability that a value is wrong: inputs free of scale and machine, and a logistic model of them.
+
+Each input is a doubt: zero for a perfect outline, larger for a worse one, and relative to the structure's own size.
+A model's weights are therefore never negative: more doubt never gives a lower probability.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import map_coordinates
+from scipy.optimize import minimize
+from scipy.special import expit
+
+from fetal_jax import geometry
+from fetal_jax.biometry import Measurement
+from fetal_jax.errors import UserError
+from fetal_jax.geometry import HALF_PIXEL, Ellipse, Shaft
+
+Array = NDArray[Any]
+Inputs = dict[str, float]
+
+WRONG = {"head": 0.05, "abdomen": 0.08, "femur": 0.08}
+"""Relative error from which a value counts as wrong. Two sonographers' 95 % limits: 4.9, 8.8, 11.1 % (Sarris 2012)."""
+CHEAP = (
+    *("residual", "residual_max", "width", "width_max", "lost", "unseen"),
+    *("outside", "hollow", "flat", "dark", "plane"),
+)
+"""Inputs of every frame, from `inputs`."""
+COSTLY = "instability"
+"""SD over mean of the value under harmless changes of the frame: six more frames through the network."""
+FLOOR = 1e-3
+"""Inputs enter the model as log(FLOOR + input): they range over three powers of ten."""
+
+POINTS = 72
+REACH, STEPS = 0.12, 25
+"""How far a profile reaches to either side of the outline, in mean diameters, and its samples."""
+SOFT, OFF, DARK = 0.06, 0.02, 0.3
+"""Border width and distance, in mean diameters, from which a side is named; and its brightness over the brightest's."""
+
+
+@dataclass(frozen=True)
+class Rim:
+    """The map along short lines across the fitted outline: around an ellipse, or through both ends of a shaft.
+
+    Lengths are in units of the structure's size: the mean diameter of the ellipse, the length of the shaft.
+    """
+
+    offset: Array  # (N,) signed distance from the fitted outline to where the map crosses 0.5; NaN where it does not
+    width: Array  # (N,) length over which the map goes from 1 to 0 there; NaN where it does not
+    grey: Array  # (N,) mean grey level of the frame along the line
+    side: Array  # (N,) name of the side: "left", "right", "upper", "lower"
+    seen: Array  # (N,) whether the point lies in the frame
+
+
+def rim(probability: Array, pixels: Array, shape: Ellipse | Shaft, box: Sequence[float]) -> Rim:
+    """Sample a map (H, W) and its frame (H, W) across a fitted shape, all in network pixels.
+
+    `box` is (x0, y0, x1, y1) of the frame in the map: points outside were never seen.
+    """
+    points, outward, size = _outline(shape)
+    along = np.linspace(-REACH, REACH, STEPS)
+    where = points[:, None] + (size * along)[:, None] * outward[:, None]  # (N, STEPS, 2)
+    rows_columns = np.moveaxis(where[..., ::-1] - HALF_PIXEL, -1, 0)
+    map_values = map_coordinates(probability, rows_columns, order=1, mode="constant")
+    grey = map_coordinates(pixels.astype(np.float32), rows_columns, order=1, mode="constant").mean(1)
+    falls = (map_values[:, :-1] > 0.5) & (map_values[:, 1:] <= 0.5)
+    nearest = np.where(falls, np.abs(along[:-1]), np.inf).argmin(1)
+    each = np.arange(len(points))
+    high, low = map_values[each, nearest], map_values[each, nearest + 1]
+    step = along[1] - along[0]
+    drop = np.maximum(high - low, 0.02)  # as in `contour.transition_width`: a flat map gives no infinite width
+    crossed = falls.any(1)
+    x, y = points.T
+    return Rim(
+        offset=np.where(crossed, along[nearest] + step * (high - 0.5) / drop, np.nan),
+        width=np.where(crossed, step / drop, np.nan),
+        grey=grey,
+        side=_sides(outward),
+        seen=(x > box[0] + 1) & (x < box[2] - 1) & (y > box[1] + 1) & (y < box[3] - 1),
+    )
+
+
+def _outline(shape: Ellipse | Shaft) -> tuple[Array, Array, float]:
+    """Points (N, 2), outward unit normals (N, 2) and the size of a shape."""
+    if isinstance(shape, Ellipse):
+        t = np.arange(POINTS) * (2 * np.pi / POINTS)
+        normals = np.column_stack([np.cos(t) / shape.a, np.sin(t) / shape.b])
+        turn = geometry.affine(angle=shape.theta)[:, :2]
+        normals = (normals / np.hypot(*normals.T)[:, None]) @ turn.T
+        return shape.points(POINTS), normals, shape.a + shape.b
+    along = (shape.ends[1] - shape.ends[0]) / max(shape.length, 1e-6)
+    across = np.array([-along[1], along[0]]) * shape.drawn_width
+    places = np.array([-0.2, 0.0, 0.2])[:, None] * across  # the middle of the bone: its corners are round
+    points = np.concatenate([end + places for end in shape.ends])
+    return points, np.repeat([-along, along], len(places), axis=0), shape.length
+
+
+def _sides(outward: Array) -> Array:
+    x, y = outward.T
+    return np.where(np.abs(x) >= np.abs(y), np.where(x < 0, "left", "right"), np.where(y < 0, "upper", "lower"))
+
+
+# ------------------------------------------------------------------------------------------------------- inputs
+
+
+def inputs(
+    probability: Array, pixels: Array, found: Measurement, plane_probability: float, box: Sequence[float]
+) -> Inputs:
+    """The cheap inputs (`CHEAP`) of a measurement in network pixels; arguments as in `rim`.
+
+    Raises:
+      ValueError: nothing was found.
+    """
+    shape = found.ellipse or found.shaft
+    if shape is None:
+        raise ValueError("nothing was found: there is no outline to score")
+    around = rim(probability, pixels, shape, box)
+    offset, width = around.offset[around.seen], around.width[around.seen]
+    crossed = np.isfinite(offset)
+    offset, width = np.where(crossed, np.abs(offset), REACH), np.where(crossed, width, 2 * REACH)
+    if not len(offset):
+        offset = width = np.array([REACH])
+    inside, above = geometry.mask(shape, *probability.shape), probability > 0.5
+    in_frame = np.zeros_like(above)
+    x0, y0, x1, y1 = (round(v) for v in box)
+    in_frame[max(y0, 0) : y1, max(x0, 0) : x1] = True
+    grey = around.grey[around.seen]
+    return {
+        "residual": float(np.sqrt(np.mean(offset**2))),
+        "residual_max": float(np.quantile(offset, 0.95)),
+        "width": float(np.mean(width)),
+        "width_max": float(np.quantile(width, 0.9)),
+        "lost": float(1 - crossed.mean()) if len(crossed) else 1.0,
+        "unseen": float(1 - around.seen.mean()),
+        "outside": _share(above & ~inside, above),
+        "hollow": _share(inside & in_frame & ~above, inside & in_frame),
+        "flat": 1 - shape.b / shape.a if isinstance(shape, Ellipse) else shape.drawn_width / max(shape.length, 1e-6),
+        "dark": float(np.mean(grey < DARK * np.quantile(grey, 0.9))) if len(grey) else 1.0,
+        "plane": 1 - plane_probability,
+    }
+
+
+def _share(part: Array, whole: Array) -> float:
+    return float(part.sum() / max(whole.sum(), 1))
+
+
+def instability(values: Sequence[float | None]) -> float:
+    """SD over mean of a value under harmless changes; 1 where one of them loses the structure."""
+    if any(v is None for v in values):
+        return 1.0
+    sizes = np.array(values, float)
+    return float(min(sizes.std() / sizes.mean(), 1.0))
+
+
+def sides_in_words(around: Rim) -> dict[str, str]:
+    """For the flags about the outline, the sides that they are about: {"low confidence": " on the left side"}.
+
+    A side is named where its border is softer than `SOFT`, or farther from the fitted outline than `OFF`; none is
+    where all four are. " (in shadow)" is added where the frame is dark on all of the named sides.
+    """
+    grey = {side: around.grey[around.side == side].mean() for side in np.unique(around.side)}
+    dark = {side for side, level in grey.items() if level < DARK * max(grey.values())}
+    soft = np.where(np.isfinite(around.width), around.width, 2 * REACH) > SOFT
+    off = np.where(np.isfinite(around.offset), np.abs(around.offset), REACH) > OFF
+    found = {}
+    for flag, doubtful in (("low confidence", soft), ("poor fit", off)):
+        here = [s for s in ("left", "right", "upper", "lower") if doubtful[(around.side == s) & around.seen].any()
+                and doubtful[(around.side == s) & around.seen].mean() >= 0.5]  # fmt: skip
+        if 0 < len(here) < len(grey) or (here and len(grey) == 2):
+            sides = f" on the {' and '.join(here)} side{'s' if len(here) > 1 else ''}"
+            found[flag] = sides + (" (in shadow)" if set(here) <= dark else "")
+    return found
+
+
+# -------------------------------------------------------------------------------------------------------- model
+
+
+def error_probability(model: Mapping[str, Any], given: Inputs) -> float:
+    """Probability in [0, 1] that the value is off by more than `WRONG`, by a fitted logistic model.
+
+    Args:
+      model: {"inputs": names, "weights": one a name, none negative, "bias": number}.
+      given: at least the inputs that the model names.
+
+    Raises:
+      UserError: the model names an input that this version does not compute.
+    """
+    if unknown := set(model["inputs"]) - set(given):
+        raise UserError(f"the bundle's score needs {', '.join(sorted(unknown))}: update fetal_jax")
+    values = np.log(FLOOR + np.array([given[name] for name in model["inputs"]], float))
+    return float(expit(values @ np.array(model["weights"], float) + model["bias"]))
+
+
+def judge(rule: Mapping[str, Any], given: Inputs, unstable: Callable[[], float]) -> float | None:
+    """The error probability by a bundle's acceptance rule of a plane; None where the rule has no model.
+
+    Args:
+      rule: {"cheap": model, "full": model, "between": (low, high)}; `full` and `between` may be absent.
+      given: the cheap inputs.
+      unstable: computes `instability`; called only where the cheap model leaves doubt: a probability in `between`.
+    """
+    if "cheap" not in rule:
+        return None
+    probability = error_probability(rule["cheap"], given)
+    if "full" in rule and rule["between"][0] < probability < rule["between"][1]:
+        probability = error_probability(rule["full"], given | {COSTLY: unstable()})
+    return probability
+
+
+def fit(given: Sequence[Inputs], wrong: Sequence[bool], names: Sequence[str], penalty: float = 1.0) -> dict[str, Any]:
+    """Fit a logistic model with an L2 penalty and weights that are never negative.
+
+    Args:
+      given: the inputs of each frame.
+      wrong: whether each frame's value is off by more than `WRONG`.
+      names: the inputs to use.
+      penalty: of the squared weights of the standardised inputs, in frames.
+
+    Raises:
+      ValueError: no frame is wrong, or none is right: nothing to learn from.
+    """
+    truth = np.array(wrong, float)
+    if not 0 < truth.sum() < len(truth):
+        raise ValueError(f"{int(truth.sum())} of {len(truth)} frames are wrong: a score needs both kinds")
+    raw = np.log(FLOOR + np.array([[row[name] for name in names] for row in given], float))
+    centre, scale = raw.mean(0), raw.std(0) + 1e-9
+    x = (raw - centre) / scale
+
+    def loss(parameters: Array) -> tuple[float, Array]:
+        weights, bias = parameters[:-1], parameters[-1]
+        z = x @ weights + bias
+        slope = expit(z) - truth
+        value = np.logaddexp(0, z).sum() - truth @ z + penalty / 2 * weights @ weights
+        return float(value), np.append(slope @ x + penalty * weights, slope.sum())
+
+    start = np.zeros(len(names) + 1)
+    bounds = [(0.0, None)] * len(names) + [(None, None)]
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
+    weights = found[:-1] / scale
+    return {"inputs": list(names), "weights": weights.tolist(), "bias": float(found[-1] - weights @ centre)}
