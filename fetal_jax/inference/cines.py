@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fetal_jax.inference.acceptance import WITH_VALUE
 from fetal_jax.outputs.results import Row
 from fetal_jax.planes import MEASURED, PRIMARY
 
@@ -16,6 +17,7 @@ COLUMNS = [
     *(f"best_{name}" for name in MEASURED),
     *(f"median_{name}" for name in MEASURED),
     *(f"spread_{name}" for name in MEASURED),
+    *("review", "best_status"),
 ]
 """Of `cines.csv`; the spread is 1.4826 times the median absolute deviation, the SD of a normal distribution."""
 
@@ -26,11 +28,12 @@ class Summary:
 
     plane: str
     best: Row
-    """Of the measured frames without a flag, if there are any, the one that is most surely this plane (to a per cent),
-    and of those the one nearest to the median."""
+    """The frame with the fewest flags, then the surest of its plane (to a per cent), then the
+    nearest to the median. A frame to review only where none is measured."""
     frames: int
     """How many frames were named as this plane."""
     measured: int
+    review: int
     median: dict[str, float | None]
     spread: dict[str, float | None]
 
@@ -40,24 +43,30 @@ class Summary:
         numbers |= {f"median_{n}": self.median[n] for n in MEASURED} | {f"spread_{n}": self.spread[n] for n in MEASURED}
         row = {"file": self.best["file"], "plane": self.plane, "frames": self.frames, "measured": self.measured}
         told = {name: "" if value is None else f"{value:.6g}" for name, value in numbers.items()}
-        return row | {"best_frame": self.best["frame"]} | told
+        counts = {"review": self.review, "best_status": self.best["status"]}
+        return row | {"best_frame": self.best["frame"]} | told | counts
 
 
 def summarise(rows: list[Row]) -> list[Summary]:
-    """The planes of a file's rows that at least one frame was measured in, by name."""
+    """Summaries of the planes of a file's rows in which at least one frame has a value, by name of the plane.
+
+    Best frame, median and spread are those of the measured frames; of the frames to review where none is measured.
+    """
     summaries = []
-    for plane in sorted({row["plane"] for row in rows if row["status"] == "measured"}):
+    for plane in sorted({row["plane"] for row in rows if row["status"] in WITH_VALUE}):
         named = [row for row in rows if row["plane"] == plane]
-        measured = [row for row in named if row["status"] == "measured"]
-        median = {name: _median(measured, name) for name in MEASURED}
-        spread = {name: _spread(measured, name) for name in MEASURED}
+        measured, review = ([row for row in named if row["status"] == status] for status in WITH_VALUE)
+        standing = measured or review
+        median = {name: _median(standing, name) for name in MEASURED}
+        spread = {name: _spread(standing, name) for name in MEASURED}
         primary = PRIMARY[plane]
         middle = median[primary] or 0.0
 
         def doubt(row: Row, primary: str = primary, middle: float = middle) -> tuple[int, float, float]:
             return len(row["flags"]), -round(row["plane_probability"] or 0, 2), abs(row[primary] - middle)
 
-        summaries.append(Summary(plane, min(measured, key=doubt), len(named), len(measured), median, spread))
+        best = min(standing, key=doubt)
+        summaries.append(Summary(plane, best, len(named), len(measured), len(review), median, spread))
     return summaries
 
 

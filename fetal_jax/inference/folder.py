@@ -109,7 +109,7 @@ def _measure(predictor: Predictor, item: Frame | Failure, spacings: Spacings, pl
         results.add(row, None, None)
         return row
     size = spacings.of(item)
-    result = predictor.measure(item.pixels, size.mm, plane)
+    result = predictor.measure(item.pixels, size.mm, plane, getattr(item, "warnings", ()))
     if size.region and not _lies_in(size.region, result):
         result = replace(
             result,
@@ -118,8 +118,6 @@ def _measure(predictor: Predictor, item: Frame | Failure, spacings: Spacings, pl
             reason="it lies outside the region that the DICOM spacing holds for",
         )
     row = result_row(item, size, result)
-    if "no spacing" in row["flags"] and size.reason:
-        row["reason"] = size.reason
     row["overlay"] = results.picture_name(item)
     results.add(row, item, result)
     return row
@@ -201,11 +199,11 @@ class Results:
         picture = None
         if frame is not None and result is not None:
             lines = overlay.wrapped(caption(row), frame.pixels.shape[1])
-            picture = overlay.draw(frame.pixels, result.measurement, lines)
+            picture = overlay.draw(frame.pixels, result.measurement, lines, status=result.status)
             path = self.out / row["overlay"]
             write_png(path, picture)
             if "svg" in self._also:
-                text = overlay.svg(frame.pixels, result.measurement, lines)
+                text = overlay.svg(frame.pixels, result.measurement, lines, result.status)
                 path.with_suffix(".svg").write_text(text, encoding="utf-8", errors="backslashreplace")
             picture = picture[: len(frame.pixels)]
         self._add_row(row)

@@ -100,6 +100,13 @@ def _outline(shape: Ellipse | Shaft) -> tuple[Array, Array, float]:
     return points, np.repeat([-along, along], len(places), axis=0), shape.length
 
 
+SIDES = ("left", "right", "upper", "lower")
+
+
+def _mostly(doubtful: Array) -> bool:
+    return len(doubtful) > 0 and bool(doubtful.mean() >= 0.5)
+
+
 def _sides(outward: Array) -> Array:
     x, y = outward.T
     return np.where(np.abs(x) >= np.abs(y), np.where(x < 0, "left", "right"), np.where(y < 0, "upper", "lower"))
@@ -169,11 +176,11 @@ def sides_in_words(around: Rim) -> dict[str, str]:
     off = np.where(np.isfinite(around.offset), np.abs(around.offset), REACH) > OFF
     found = {}
     for flag, doubtful in (("low confidence", soft), ("poor fit", off)):
-        here = [s for s in ("left", "right", "upper", "lower") if doubtful[(around.side == s) & around.seen].any()
-                and doubtful[(around.side == s) & around.seen].mean() >= 0.5]  # fmt: skip
-        if 0 < len(here) < len(grey) or (here and len(grey) == 2):
-            sides = f" on the {' and '.join(here)} side{'s' if len(here) > 1 else ''}"
-            found[flag] = sides + (" (in shadow)" if set(here) <= dark else "")
+        here = [s for s in SIDES if _mostly(doubtful[(around.side == s) & around.seen])]
+        if here and (len(here) < len(grey) or len(grey) == 2):
+            names = " and ".join([", ".join(here[:-1]), here[-1]] if here[1:] else here)
+            shadow = " (in shadow)" if set(here) <= dark else ""
+            found[flag] = f" on the {names} side{'s' if here[1:] else ''}{shadow}"
     return found
 
 

@@ -1,4 +1,4 @@
-"""All overlays of a folder at a glance: pages of small pictures, framed by what became of each."""
+"""All overlays of a folder at a glance: pages of small pictures, each with its status."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from fetal_jax.outputs import fonts
+from fetal_jax.outputs.overlay import STYLES
 from fetal_jax.outputs.results import Row
 from fetal_jax.planes import MEASURED
 from fetal_jax.reading.images import write_png
 
 COLUMNS, ROWS = 6, 6
 TILE, LINE, EDGE, TYPE = (260, 190), 18, 3, 12
-FRAME = {"measured": (90, 235, 120), "refused": (255, 170, 40), "error": (255, 80, 80)}
+FRAME = {status: style.colour for status, style in STYLES.items()} | {"error": (255, 80, 80)}
 
 
 class ContactSheet:
@@ -28,7 +29,7 @@ class ContactSheet:
             old.unlink()
 
     def add(self, row: Row, picture: NDArray[Any] | None) -> None:
-        """A row with its overlay; None where there is no picture."""
+        """Add a row with its overlay; None where there is no picture."""
         if self._tiles == 0:
             self._page = Image.new("RGB", (COLUMNS * TILE[0], ROWS * TILE[1]))
         line, column = divmod(self._tiles, COLUMNS)
@@ -50,21 +51,41 @@ class ContactSheet:
 def _tile(row: Row, picture: NDArray[Any] | None) -> Image.Image:
     tile = Image.new("RGB", TILE)
     pen = ImageDraw.Draw(tile)
-    pen.rectangle((1, 1, TILE[0] - 2, TILE[1] - 2), outline=FRAME[row["status"]], width=EDGE - 1)
+    _border(pen, row["status"])
     room = TILE[0] - 2 * EDGE - 2, TILE[1] - 2 * EDGE - 2 - 2 * LINE
     if picture is not None:
         small = Image.fromarray(picture)
         small.thumbnail(room, reducing_gap=2.0)
         tile.paste(small, ((TILE[0] - small.width) // 2, EDGE + 1))
     name = Path(row["file"]).name + (f" {row['frame']}" if row["frame"] else "")
-    values = [f"{q.label} {row[key]:.1f} mm" for key, q in MEASURED.items() if row[key] is not None]
-    for i, text in enumerate((_cut(name), _cut("  ".join(values) or f"{row['status']}: {row['reason']}"))):
+    for i, text in enumerate((_cut(name), _cut(_summary(row)))):
         pen.text((EDGE + 4, TILE[1] - EDGE - 1 - LINE * (1 - i) - 4), text, "white", fonts.font(TYPE), anchor="ls")
     return tile
 
 
+def _border(pen: ImageDraw.ImageDraw, status: str) -> None:
+    """A solid frame for what stands or cannot be read, dashes for the rest."""
+    right, bottom = TILE[0] - 2, TILE[1] - 2
+    pen.rectangle((1, 1, right, bottom), outline=FRAME[status], width=EDGE - 1)
+    dash = STYLES[status].dash if status in STYLES else None
+    if dash:
+        for start in np.arange(EDGE, max(TILE), sum(dash)) + dash[0]:
+            end = start + dash[1]
+            pen.rectangle((start, 1, end, EDGE - 1), fill="black")
+            pen.rectangle((start, bottom - EDGE + 2, end, bottom), fill="black")
+            pen.rectangle((1, start, EDGE - 1, end), fill="black")
+            pen.rectangle((right - EDGE + 2, start, right, end), fill="black")
+
+
+def _summary(row: Row) -> str:
+    """HC, AC or FL, after the status where it is not `measured`; of a frame without a value the reason."""
+    label = "" if row["status"] == "measured" else f"{row['status']}: "
+    values = [f"{q.label} {row[key]:.1f} mm" for key, q in MEASURED.items() if row[key] is not None]
+    return label + ("  ".join(values) or str(row["reason"]))
+
+
 def _cut(text: str) -> str:
-    """As much of a text as a tile has room for."""
+    """Shorten a text to the width of a tile."""
     while fonts.width(text, TYPE) > TILE[0] - 2 * EDGE - 8:
         text = text[:-4].rstrip(".") + "..."
     return text

@@ -1,4 +1,4 @@
-"""A measured row -> FHIR R4 Observations, as one Bundle of the type collection. Plain JSON."""
+"""A row with a value -> FHIR R4 Observations, as one Bundle of type collection. Plain JSON."""
 
 from __future__ import annotations
 
@@ -9,16 +9,22 @@ from typing import Any
 
 from fetal_jax.errors import NOT_CLINICAL, UserError
 from fetal_jax.outputs.dicom_source import MANUFACTURER, header_of, software
-from fetal_jax.outputs.results import GESTATIONAL_AGE, Row
+from fetal_jax.outputs.results import GESTATIONAL_AGE, Row, doubt
 from fetal_jax.planes import MEASURED
 from fetal_jax.reading.sources import Source
 
 UCUM, LOINC_SYSTEM, SNOMED = "http://unitsofmeasure.org", "http://loinc.org", "http://snomed.info/sct"
+UNCERTAIN = {
+    "system": "http://terminology.hl7.org/CodeSystem/v3-ObservationValue",
+    "code": "UNCERTREL",
+    "display": "uncertain reliability",
+}
+"""Mark of a value to review. All of ours are `preliminary`: nobody has looked at them."""
 CATEGORY = "http://terminology.hl7.org/CodeSystem/observation-category"
 
 
 def write(source: Source, row: Row, picture: Path) -> None:
-    """Write a row as `picture`'s name with `.json`. Of DICOM, patient, study and time are named too."""
+    """Write a row as `picture`'s name with `.json`. For a DICOM file it names patient, study and time too."""
     try:
         context = _dicom_context(header_of(source))
     except UserError:  # a plain image, or no DICOM reader: there is nobody to name
@@ -41,10 +47,11 @@ def bundle(row: Row, context: dict[str, Any]) -> dict[str, Any]:
 
 def _observation(row: Row, key: str, value: float, code: tuple[str, str], unit: str) -> dict[str, Any]:
     method = MEASURED[key].method if key in MEASURED else f"{row['ga_standard']}, from this frame"
-    told = [NOT_CLINICAL, *row["flags"]]
+    notes = [NOT_CLINICAL, *filter(None, [doubt(row)])]
     if row["spacing_source"]:
-        told.append(f"spacing from the {row['spacing_source']}: {row['spacing_mm']:.5g} mm per pixel")
-    return {
+        notes.append(f"spacing from the {row['spacing_source']}: {row['spacing_mm']:.5g} mm per pixel")
+    mark = {"meta": {"security": [UNCERTAIN]}} if doubt(row) else {}
+    return mark | {
         "resourceType": "Observation",
         "status": "preliminary",
         "category": [{"coding": [{"system": CATEGORY, "code": "imaging"}]}],
@@ -53,7 +60,7 @@ def _observation(row: Row, key: str, value: float, code: tuple[str, str], unit: 
         "method": {"text": method},
         "device": {"display": f"{MANUFACTURER} {software()}"},
         "valueQuantity": {"value": round(value, 2), "unit": unit, "system": UCUM, "code": unit},
-        "note": [{"text": "; ".join(told)}],
+        "note": [{"text": "; ".join(notes)}],
     }
 
 

@@ -5,32 +5,38 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+from fetal_jax import geometry
 from fetal_jax.errors import UserError
-from fetal_jax.geometry import HALF_PIXEL
+from fetal_jax.geometry import HALF_PIXEL, Ellipse
 from fetal_jax.outputs.results import Row
 
 COLUMNS = ["filename", "center_x_mm", "center_y_mm", "semi_axes_a_mm", "semi_axes_b_mm", "angle_rad"]
 
 
 def write_submission(rows: list[Row], path: Path) -> str:
-    """Write the ellipse of every row that has one, also of those refused for a flag: the board wants every frame.
+    """Write the ellipse of every row that has one, whatever its status: the challenge wants every frame.
 
-    The centre is counted from the middle of the first pixel, as the challenge's outlines are. Returns what to tell.
+    The centre is counted from the middle of the first pixel, as the challenge's outlines are. The ellipse is the one in
+    millimetres, also where pixels are not square. Returns a message with the number of ellipses and the frames without.
 
     Raises:
       UserError: the file cannot be written.
     """
-    drawn = [row for row in rows if row["ellipse_px"] and row["spacing_mm"]]
+    missing = [Path(row["file"]).name for row in rows if not (row["ellipse_px"] and row["spacing_mm"])]
     try:
         with path.open("w", newline="") as f:
             writer = csv.writer(f)
             writer.writerow(COLUMNS)
-            for row in drawn:
-                cx, cy, a, b, theta = row["ellipse_px"]
-                lengths = (row["spacing_mm"] * v for v in (cx - HALF_PIXEL, cy - HALF_PIXEL, a, b))
-                writer.writerow([Path(row["file"]).name, *(f"{v:.5f}" for v in lengths), f"{theta:.6f}"])
+            writer.writerows(_line(row) for row in rows if row["ellipse_px"] and row["spacing_mm"])
     except OSError as e:
         raise UserError(f"{path} cannot be written ({e.strerror}): give another file") from None
-    missing = [Path(row["file"]).name for row in rows if row not in drawn]
-    told = f"{path}: {len(drawn)} ellipses"
-    return told + (f"; none for {', '.join(missing[:5])}{' …' if len(missing) > 5 else ''}" if missing else "")
+    message = f"{path}: {len(rows) - len(missing)} ellipses"
+    return message + (f"; none for {', '.join(missing[:5])}{' …' if len(missing) > 5 else ''}" if missing else "")
+
+
+def _line(row: Row) -> list[str]:
+    spacing = row["column_spacing_mm"] or row["spacing_mm"], row["spacing_mm"]  # (x, y)
+    from_index = geometry.compose(geometry.stretch(*spacing), geometry.affine(shift=(-HALF_PIXEL, -HALF_PIXEL)))
+    ellipse = Ellipse(*row["ellipse_px"]).transform(from_index)
+    lengths = (ellipse.cx, ellipse.cy, ellipse.a, ellipse.b)
+    return [Path(row["file"]).name, *(f"{v:.5f}" for v in lengths), f"{ellipse.theta:.6f}"]

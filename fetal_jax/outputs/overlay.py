@@ -1,4 +1,7 @@
-"""What was measured, drawn over its frame: the same strokes as pixels and as SVG."""
+"""A frame with its measurement drawn over it: the same strokes as pixels and as SVG.
+
+A measured shape is a solid green line, one to review is dashed amber, a refused one dotted grey; an annotation is blue.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ from fetal_jax.preprocess import to_grey
 Array = NDArray[Any]
 Colour = tuple[int, int, int]
 
-FOUND, TRUE, WRITING = (255, 210, 60), (90, 235, 120), (255, 255, 255)  # RGB
+WRITING = (255, 255, 255)  # RGB
 LINE_WIDTH = 1.5
 CALIPER = 6.0
 """Pixels from a caliper's centre to its tips."""
@@ -28,30 +31,54 @@ TEXT_SIZE, LINE_HEIGHT, MARGIN = 15, 20, 6
 
 
 @dataclass(frozen=True)
+class Style:
+    """Colour and dashes of an outline. Status shows in both: not everybody tells green from amber."""
+
+    colour: Colour
+    dash: tuple[float, float] | None = None
+    """Lengths drawn and left out, in pixels; None: solid."""
+
+
+STYLES = {
+    "measured": Style((90, 235, 120)),
+    "review": Style((255, 190, 40), (9.0, 6.0)),
+    "refused": Style((190, 190, 190), (2.0, 5.0)),
+}
+TRUE = Style((100, 180, 255))
+
+
+@dataclass(frozen=True)
 class Stroke:
     """A line through (N, 2) points of the frame."""
 
     points: Array
-    colour: Colour
+    style: Style
 
 
-def draw(frame: Array, found: Measurement | None, lines: list[str], true: Ellipse | Shaft | None = None) -> Array:
-    """An RGB picture (H', W', 3) of a frame with its measurement and, below it, lines of text.
+def draw(
+    frame: Array,
+    found: Measurement | None,
+    lines: list[str],
+    true: Ellipse | Shaft | None = None,
+    status: str = "measured",
+) -> Array:
+    """Draw an RGB picture (H', W', 3) of a frame with its measurement and, below it, lines of text.
 
     Args:
       frame: (H, W) or (H, W, 3) uint8.
       found: geometry in the frame's pixels; None draws the frame alone.
-      lines: what is written below; a line that is too long is written smaller (`wrapped` breaks it instead).
-      true: the annotated shape, drawn in green.
+      lines: text below the frame; a line that is too long is written smaller (`wrapped` breaks it instead).
+      true: the annotated shape, drawn in blue.
+      status: of the measurement: "measured", "review" or "refused".
     """
     picture = np.repeat(to_grey(frame)[..., None], 3, axis=2)
-    for stroke in strokes(found, true):
+    for stroke in strokes(found, true, status):
         _paint(picture, stroke)
     return np.vstack([picture, _band(lines, picture.shape[1])])
 
 
-def svg(frame: Array, found: Measurement | None, lines: list[str]) -> str:
-    """The same as an SVG document: the frame as an embedded PNG, strokes and text as vectors."""
+def svg(frame: Array, found: Measurement | None, lines: list[str], status: str = "measured") -> str:
+    """Draw the same as an SVG document: the frame as an embedded PNG, strokes and text as vectors."""
     grey = to_grey(frame)
     png = BytesIO()
     Image.fromarray(grey).save(png, "PNG")
@@ -59,8 +86,8 @@ def svg(frame: Array, found: Measurement | None, lines: list[str]) -> str:
     tall = height + band_height(lines)
     drawn = "\n".join(
         f'<polyline points="{" ".join(f"{x:.2f},{y:.2f}" for x, y in s.points)}" fill="none" '
-        f'stroke="rgb{s.colour}" stroke-width="{LINE_WIDTH}"/>'
-        for s in strokes(found)
+        f'stroke="rgb{s.style.colour}" stroke-width="{LINE_WIDTH}"{_dasharray(s.style)}/>'
+        for s in strokes(found, None, status)
     )
     text = "\n".join(
         f'<text x="{MARGIN}" y="{height + LINE_HEIGHT * (i + 1) - 2}" font-size="{_size(line, width):.1f}px">'
@@ -78,15 +105,15 @@ def svg(frame: Array, found: Measurement | None, lines: list[str]) -> str:
 """
 
 
-def strokes(found: Measurement | None, true: Ellipse | Shaft | None = None) -> list[Stroke]:
+def strokes(found: Measurement | None, true: Ellipse | Shaft | None = None, status: str = "measured") -> list[Stroke]:
     """Outline and calipers of the shapes; the calipers sit at the ends of both axes, or of the shaft."""
     shapes = [(true, TRUE)]
     if found is not None:
-        shapes += [(found.ellipse, FOUND), (found.shaft, FOUND)]
-    return [stroke for shape, colour in shapes if shape is not None for stroke in _strokes(shape, colour)]
+        shapes += [(found.ellipse, STYLES[status]), (found.shaft, STYLES[status])]
+    return [stroke for shape, style in shapes if shape is not None for stroke in _strokes(shape, style)]
 
 
-def _strokes(shape: Ellipse | Shaft, colour: Colour) -> list[Stroke]:
+def _strokes(shape: Ellipse | Shaft, style: Style) -> list[Stroke]:
     if isinstance(shape, Ellipse):
         outline = shape.points(360)
         outline = np.vstack([outline, outline[:1]])
@@ -94,15 +121,24 @@ def _strokes(shape: Ellipse | Shaft, colour: Colour) -> list[Stroke]:
         outline = shape.ends
     arms = np.array([[CALIPER, 0.0], [0.0, CALIPER]])
     calipers = [np.array([end - arm, end + arm]) for end in shape.ends for arm in arms]
-    return [Stroke(points, colour) for points in (outline, *calipers)]
+    return [Stroke(outline, style), *(Stroke(points, Style(style.colour)) for points in calipers)]
+
+
+def _dasharray(style: Style) -> str:
+    return f' stroke-dasharray="{style.dash[0]:g} {style.dash[1]:g}"' if style.dash else ""
 
 
 def _paint(picture: Array, stroke: Stroke) -> None:
-    """Anti-aliased and sub-pixel: a pixel takes the share of the line's width that covers its centre."""
+    """Draw a line, anti-aliased and sub-pixel: a pixel takes the share of the line's width that covers its centre."""
     starts, steps = stroke.points[:-1], np.diff(stroke.points, axis=0)
-    counts = np.clip(np.ceil(np.hypot(*steps.T) / 0.25), 1, 1e5).astype(int)
+    lengths = np.hypot(*steps.T)
+    counts = np.clip(np.ceil(lengths / 0.25), 1, 1e5).astype(int)
     along = np.concatenate([np.arange(n) / n for n in counts])
     dots = np.vstack([np.repeat(starts, counts, 0) + along[:, None] * np.repeat(steps, counts, 0), stroke.points[-1:]])
+    if stroke.style.dash:
+        drawn, gap = stroke.style.dash
+        travelled = np.append(np.repeat(np.cumsum(lengths) - lengths, counts) + along * np.repeat(lengths, counts), 0.0)
+        dots = dots[travelled % (drawn + gap) < drawn]
     near = np.stack(np.meshgrid(*[np.arange(-1, 2)] * 2), -1).reshape(-1, 2)
     pixels = np.floor(dots).astype(int)[:, None] + near
     distance = np.hypot(*np.moveaxis(pixels + 0.5 - dots[:, None], -1, 0))
@@ -112,16 +148,16 @@ def _paint(picture: Array, stroke: Stroke) -> None:
     cover = np.zeros(picture.shape[:2], np.float32)
     np.maximum.at(cover, (y, x), share[inside])
     a = cover[y, x, None]
-    picture[y, x] = np.round(picture[y, x] * (1 - a) + np.array(stroke.colour) * a)
+    picture[y, x] = np.round(picture[y, x] * (1 - a) + np.array(stroke.style.colour) * a)
 
 
 def _size(line: str, width: int) -> float:
-    """The size of type that a line fits into a picture's width with."""
+    """The largest type, up to `TEXT_SIZE`, in which a line fits into a picture's width."""
     return TEXT_SIZE * min(1.0, (width - 2 * MARGIN) / max(fonts.width(line, TEXT_SIZE), 1))
 
 
 def wrapped(lines: list[str], width: int) -> list[str]:
-    """Lines broken between words where they are longer than a picture is wide."""
+    """Break lines between words where they are longer than a picture is wide."""
     room, written = width - 2 * MARGIN, []
     for line in lines:
         current = ""

@@ -1,4 +1,4 @@
-"""What is said of a frame, as a row: the columns of `measurements.csv`, the keys of `measurements.json`."""
+"""The result for a frame as a row: the columns of `measurements.csv`, the keys of `measurements.json`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from fetal_jax.errors import NOT_CLINICAL
-from fetal_jax.growth import GrowthError, gestational_age
+from fetal_jax.growth import GrowthError, format_age, gestational_age
+from fetal_jax.inference import acceptance
 from fetal_jax.inference.predictor import FrameResult
 from fetal_jax.planes import MEASURED, PRIMARY
 from fetal_jax.reading.frame import Failure, Frame, PixelSize
@@ -21,29 +22,34 @@ COLUMNS = [
     *("hc_mm", "bpd_mm", "ofd_mm", "ac_mm", "fl_mm", "long_mm", "short_mm"),
     *("spacing_mm", "spacing_source", "ga_weeks", "ga_standard", "flags", "reason"),
     *("column_spacing_mm", "spacing_confidence", "overlay", "sd_mm", "low_mm", "high_mm"),
+    *("interval_data", "error_probability"),
 ]
-"""`spacing_mm` is down the rows; `column_spacing_mm` along them, the same but for anisotropic DICOM. `sd_mm` and the
-interval from `low_mm` to `high_mm`, which the bundle's table gives, are of HC, AC or FL."""
+"""`spacing_mm` is down the rows, `column_spacing_mm` along them: they differ where pixels are not square. `sd_mm`, the
+90 % interval from `low_mm` to `high_mm`, the data it was calibrated on and the probability of an error over 5 % (HC) or
+8 % (AC, FL) are of HC, AC or FL."""
 GEOMETRY = ("ellipse_px", "shaft_px")
-"""Keys of the JSON alone."""
+"""Keys that only the JSON has."""
 GESTATIONAL_AGE = ("18185-9", "Gestational Age")  # LOINC
 SCHEMA = Path(__file__).parent / "measurements.schema.json"
-"""The JSON schema (draft 2020-12) of `measurements.json`."""
+"""JSON schema (draft 2020-12) of `measurements.json`, version 2; files of version 1 satisfy it too."""
+STATUSES = {"measured": "measured", "review": "to review", "refused": "refused", "error": "not read"}
+"""The statuses, and their names on pictures."""
 
 
 def failure_row(failure: Failure) -> Row:
-    """The row of what could not be read."""
+    """The row of a file or frame that could not be read."""
     status = "error" if failure.damaged else "refused"
     return _empty(failure.source, failure.index) | {"status": status, "reason": failure.reason}
 
 
 def result_row(frame: Frame, size: PixelSize, result: FrameResult) -> Row:
-    """The row of a frame that was looked at."""
+    """The row of a frame that was read, whatever its status."""
+    reason = result.reason.replace(acceptance.NO_SPACING, size.reason) if size.reason else result.reason
     row = _empty(frame.source, frame.index) | {
         "status": result.status,
         "plane": result.plane,
         "plane_probability": result.plane_probability,
-        "reason": result.reason or None,
+        "reason": reason or None,
         "spacing_source": size.source,
         "spacing_confidence": size.confidence,
     }
@@ -61,21 +67,24 @@ def result_row(frame: Frame, size: PixelSize, result: FrameResult) -> Row:
     row["long_mm"], row["short_mm"] = result.value("diameters_mm") or (None, None)
     row["sd_mm"] = result.value("sd_mm")
     row["low_mm"], row["high_mm"] = result.interval_mm or (None, None)
+    row["interval_data"] = result.interval_data if result.interval_mm else None
+    row["error_probability"] = result.error_probability if result.status in acceptance.WITH_VALUE else None
     return row | _age(row)
 
 
 def _age(row: Row) -> Row:
-    """Age from the frame's one measure: Hadlock's formulas, the only ones for HC, AC and FL each by itself.
+    """Gestational age from the frame's one measurement, by Hadlock's formulas: they take HC, AC or FL alone.
 
-    A BPD takes no part: it is the short axis of the HC's ellipse, and Hadlock's goes from the outer to the inner skull.
+    BPD is left out: ours is the short axis of the HC's ellipse, Hadlock's goes from the outer to the inner skull.
+    A size that the formula does not cover gives no age; that is no reason to doubt the size.
     """
     sizes = {name: row[name] for name in ("hc_mm", "ac_mm", "fl_mm")}
     if not any(sizes.values()):
         return {}
     try:
         age = gestational_age(**sizes, standard="hadlock")
-    except GrowthError as e:
-        return {"reason": f"no age: {e}"}
+    except GrowthError:
+        return {}
     return {"ga_weeks": age.weeks, "ga_standard": age.formula}
 
 
@@ -84,26 +93,34 @@ def _empty(source: Source, index: int) -> Row:
 
 
 def caption(row: Row) -> list[str]:
-    """What is written below an overlay."""
-    values = [_with_interval(row, name, q.label) for name, q in MEASURED.items() if row[name] is not None]
+    """The lines of text below an overlay."""
     probability = "" if row["plane_probability"] is None else f" ({100 * row['plane_probability']:.0f} %)"
-    lines = [f"{row['plane']}{probability}   " + ("   ".join(values) or f"{row['status']}: {row['reason']}")]
-    if values and row["flags"]:
-        lines.append("but: " + "; ".join(row["flags"]))
+    values = [_with_interval(row, name, q.label) for name, q in MEASURED.items() if row[name] is not None]
+    values += [f"age {format_age(row['ga_weeks'])} ({row['ga_standard']})"] if row["ga_weeks"] is not None else []
+    lines = ["   ".join([f"{row['plane']}{probability}", *values])]
+    if row["status"] != "measured":
+        lines.append(f"{STATUSES[row['status']]}: {row['reason']}")
+    notes = [f"the {row['plane']} leaves the picture"] if values and "leaves the frame" in row["flags"] else []
+    notes += ["BPD and OFD: axes of the ellipse, outer to outer"] if row["bpd_mm"] is not None else []
     if row["spacing_mm"] is not None:
-        lines.append(f"{row['spacing_mm']:.4g} mm per pixel from the {row['spacing_source']}")
-    return [*lines, NOT_CLINICAL]
+        notes.append(f"{row['spacing_mm']:.4g} mm per pixel from the {row['spacing_source']}")
+    return [*lines, *notes, NOT_CLINICAL]
+
+
+def doubt(row: Row) -> str:
+    """The note that SR, SEG and FHIR give a value that must be looked at; empty for one that stands by itself."""
+    return f"To be reviewed by a person: {row['reason']}" if row["status"] == "review" else ""
 
 
 def _with_interval(row: Row, name: str, label: str) -> str:
-    told = f"{label} {row[name]:.1f} mm"
+    text = f"{label} {row[name]:.1f} mm"
     if name not in PRIMARY.values() or row["low_mm"] is None:
-        return told
-    return f"{told} ({row['low_mm']:.1f} to {row['high_mm']:.1f})"
+        return text
+    return f"{text} (90 % interval {row['low_mm']:.1f} to {row['high_mm']:.1f})"
 
 
 def cells(row: Row) -> dict[str, Any]:
-    """A row as CSV has it: empty where there is nothing, flags joined."""
+    """Cells of a row in the CSV: empty for None, flags joined."""
     return {name: _cell(row[name]) for name in COLUMNS}
 
 

@@ -1,4 +1,4 @@
-"""A measured DICOM frame -> a DICOM SEG of the structure: the fitted shape at the frame's own resolution."""
+"""A DICOM frame with a value -> a DICOM SEG of the structure: the fitted shape at the frame's own resolution."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fetal_jax import geometry
 from fetal_jax.errors import UserError
 from fetal_jax.geometry import Ellipse, Shaft
 from fetal_jax.outputs.dicom_source import MANUFACTURER, MODEL, header_of, software
-from fetal_jax.outputs.results import Row
+from fetal_jax.outputs.results import Row, doubt
 from fetal_jax.reading.sources import Source
 
 _STRUCTURES = {"head": ("69536005", "Head"), "abdomen": ("818983003", "Abdomen"), "femur": ("71341001", "Femur")}
@@ -42,7 +42,8 @@ def write(source: Source, row: Row, picture: Path) -> None:
             source_images=[header],
             pixel_array=mask,
             segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
-            segment_descriptions=[_description(row["plane"])],
+            segment_descriptions=[_description(row)],
+            content_description="To be reviewed by a person" if doubt(row) else None,
             series_instance_uid=hd.UID(),
             series_number=901,
             sop_instance_uid=hd.UID(),
@@ -71,14 +72,15 @@ def _refer_to_frame(segmentation: Any, sop_class: Any, frame: int) -> None:
         instance.ReferencedSOPClassUID = sop_class
 
 
-def _description(plane: str) -> Any:
+def _description(row: Row) -> Any:
     import highdicom as hd
 
+    plane = row["plane"]
     code, meaning = _STRUCTURES[plane]
     algorithm = hd.AlgorithmIdentificationSequence(
         name=MANUFACTURER, family=hd.sr.CodedConcept("123110", "DCM", "Artificial Intelligence"), version=software()
     )
-    return hd.seg.SegmentDescription(
+    description = hd.seg.SegmentDescription(
         segment_number=1,
         segment_label=plane,
         segmented_property_category=hd.sr.CodedConcept("123037004", "SCT", "Anatomical Structure"),
@@ -88,3 +90,6 @@ def _description(plane: str) -> Any:
         tracking_id=plane,
         tracking_uid=hd.UID(),
     )
+    if doubt(row):
+        description.SegmentDescription = doubt(row)
+    return description

@@ -1,4 +1,4 @@
-"""A measured DICOM frame -> a Comprehensive SR: TID 5000 OB-GYN Ultrasound Procedure Report (PS3.16).
+"""A DICOM frame with a value -> a Comprehensive SR: TID 5000 OB-GYN Ultrasound Procedure Report (PS3.16).
 
 highdicom has the value types, but no template for it: the tree is built here. Fetal Biometry (TID 5005) holds one
 Biometry Group (TID 5008) with a measurement (TID 300) for each value, inferred from the ellipse or line in the image.
@@ -14,7 +14,7 @@ import numpy as np
 from fetal_jax.errors import NOT_CLINICAL, UserError
 from fetal_jax.geometry import Ellipse, Shaft
 from fetal_jax.outputs.dicom_source import MANUFACTURER, MODEL, header_of, software
-from fetal_jax.outputs.results import GESTATIONAL_AGE, Row
+from fetal_jax.outputs.results import GESTATIONAL_AGE, Row, doubt
 from fetal_jax.planes import MEASURED
 from fetal_jax.reading.sources import Source
 
@@ -65,6 +65,11 @@ def content(header: Any, row: Row) -> Any:
         code = sr.CodedConcept(name[0], "LN", name[1])
         return sr.NumContentItem(code, round(value, digits), unit, relationship_type=contains)
 
+    def marks() -> list[Any]:
+        """A comment on a value to review. The document is preliminary and unverified in any case."""
+        relation = sr.RelationshipTypeValues.HAS_PROPERTIES
+        return [sr.TextContentItem(dcm("121106", "Comment"), doubt(row), relation)] if doubt(row) else []
+
     values, source = [], dcm("121112", "Source of Measurement")
     for key, quantity in MEASURED.items():
         if row[key] is None:
@@ -72,18 +77,21 @@ def content(header: Any, row: Row) -> Any:
         item = number((quantity.loinc, quantity.name), row[key], codes.UCUM.Millimeter, 2)
         comment = sr.TextContentItem(dcm("121050", "Equivalent Meaning of Concept Name"), quantity.method)
         comment.RelationshipType = sr.RelationshipTypeValues.HAS_CONCEPT_MOD.value
-        item.ContentSequence = sr.ContentSequence([comment, _where(header, row, key, source)])
+        item.ContentSequence = sr.ContentSequence([comment, _where(header, row, key, source), *marks()])
         values.append(item)
     if row["ga_weeks"] is not None:
-        values.append(number(GESTATIONAL_AGE, row["ga_weeks"], codes.UCUM.Week, 2))
+        age = number(GESTATIONAL_AGE, row["ga_weeks"], codes.UCUM.Week, 2)
+        if doubt(row):
+            age.ContentSequence = sr.ContentSequence(marks())
+        values.append(age)
 
     device = sr.DeviceObserverIdentifyingAttributes(
         uid=_device_uid(), name=MANUFACTURER, manufacturer_name=MANUFACTURER, model_name=MODEL
     )
     observer = sr.ObserverContext(observer_type=codes.DCM.Device, observer_identifying_attributes=device)
     context = sr.ObservationContext(observer_device_context=observer)
-    told = [NOT_CLINICAL, *row["flags"], f"spacing from the {row['spacing_source']}"]
-    note = sr.TextContentItem(dcm("121106", "Comment"), "; ".join(told), contains)
+    notes = [NOT_CLINICAL, *filter(None, [doubt(row)]), f"spacing from the {row['spacing_source']}"]
+    note = sr.TextContentItem(dcm("121106", "Comment"), "; ".join(notes), contains)
     group = container(dcm("125005", "Biometry Group"), values, "5008")
     biometry = container(dcm("125002", "Fetal Biometry"), [group], "5005")
     summary = container(dcm("121111", "Summary"), [note], "5002")
