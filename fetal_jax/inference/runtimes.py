@@ -1,4 +1,4 @@
-"""What runs a bundle's network: ONNX Runtime, or JAX on its StableHLO."""
+"""Run a bundle's network with ONNX Runtime, or its StableHLO with JAX."""
 
 from __future__ import annotations
 
@@ -14,32 +14,40 @@ from fetal_jax.errors import UserError
 
 Array = NDArray[Any]
 
+RUNTIMES = {"onnx": bundle.ONNX, "onnx-half": bundle.HALF, "jax": bundle.STABLEHLO}
+"""The runtimes, and the file of a bundle that each of them runs."""
+
 
 def load(folder: Path, info: BundleInfo, runtime: str) -> Any:
-    """The forward function of a bundle.
+    """Load the forward function of a bundle: frames (B, H, W, 1) uint8 -> logits (B, H, W) and (B, P), float32.
+
+    Args:
+      folder: of the bundle.
+      info: its checked `bundle.json`.
+      runtime: one of `RUNTIMES`.
 
     Raises:
       UserError: the bundle has no file for that runtime, or the runtime is not installed.
     """
-    loaders = {"onnx": (bundle.ONNX, _onnx), "onnx-half": (bundle.HALF, _onnx), "jax": (bundle.STABLEHLO, _stablehlo)}
-    if runtime not in loaders:
-        raise UserError(f"runtime {runtime!r} is unknown; there are {', '.join(loaders)}")
-    name, loader = loaders[runtime]
+    if runtime not in RUNTIMES:
+        raise UserError(f"runtime {runtime!r} is unknown: give one of {', '.join(RUNTIMES)}")
+    name = RUNTIMES[runtime]
     if name not in info.files:
-        raise UserError(f"{folder} has no {name}: export it again with fetal-jax export --onnx --half")
-    return loader(folder / name)
+        export = "fetal-jax export --half" if name == bundle.HALF else "fetal-jax export"
+        raise UserError(f"{folder} has no {name}: export it again with {export}")
+    return (_stablehlo if runtime == "jax" else _onnx)(folder / name)
 
 
 def _onnx(path: Path) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    # waiting threads would spin, and take the cores from what decodes and draws: half the frames a second on two cores
+    # waiting threads would spin and take the cores from decoding and drawing: half the frames per second on two cores
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as e:  # ONNX Runtime has an exception class for each thing that is wrong with a file
-        raise UserError(f"{path} is no network that ONNX Runtime runs ({str(e)[:80]}): export it again") from None
+        raise UserError(f"{path} is not a network that ONNX Runtime runs ({str(e)[:80]}): export it again") from None
     if [i.name for i in session.get_inputs()] != ["frames"] or len(session.get_outputs()) != 2:
         raise UserError(f"{path} is not the network of a bundle: export it again")
 
@@ -55,7 +63,7 @@ def _stablehlo(path: Path) -> Any:
         import jax
         import jax.export
     except ImportError:
-        raise UserError("the jax runtime is not installed: pip install 'fetal_jax[train]', or use onnx") from None
+        raise UserError("the runtime jax needs JAX: install the extra `train`, or give runtime onnx") from None
 
     call = jax.jit(jax.export.deserialize(bytearray(path.read_bytes())).call)
 

@@ -1,0 +1,142 @@
+"""The library's way in: spacings of every kind, statuses, intervals, runtimes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+
+import numpy as np
+import pytest
+from pydicom.multival import MultiValue
+from pydicom.valuerep import DSdecimal, DSfloat
+
+from fetal_jax.errors import UserError
+from fetal_jax.inference import Predictor, runtimes
+from fetal_jax.inference.acceptance import NOT_CALIBRATED
+from tests.support.drawn_heads import PREDICTOR, SPACING_MM, head
+from tfds_builders.fetal_phantom.phantom import draw
+
+RULES = {"head": {"data": "drawn heads"}}
+CALIBRATED = replace(PREDICTOR, info=replace(PREDICTOR.info, acceptance=RULES))
+FRAME = head(0).image
+HC = CALIBRATED.measure(FRAME, SPACING_MM).hc_mm
+
+
+@pytest.fixture(scope="module")
+def shipped() -> Predictor:
+    return Predictor.from_bundle()
+
+
+@pytest.mark.parametrize(
+    "spacing",
+    [
+        np.float32(SPACING_MM),
+        Decimal("0.8"),
+        DSfloat("0.8"),
+        (0.8, 0.8),
+        [0.8, 0.8],
+        np.array([0.8, 0.8]),
+        np.array(0.8),
+        MultiValue(DSfloat, ["0.8", "0.8"]),
+        MultiValue(DSdecimal, ["0.8", "0.8"]),
+    ],
+    ids=str,
+)
+def test_spacing_is_accepted_in_every_form(spacing):
+    assert CALIBRATED.measure(FRAME, spacing_mm=spacing).hc_mm == pytest.approx(HC, rel=1e-6)
+
+
+def test_list_means_row_and_column():
+    tall = np.repeat(FRAME, 2, axis=0)
+    result = CALIBRATED.measure(tall, spacing_mm=[0.4, 0.8])
+    assert result.hc_mm == pytest.approx(HC, rel=0.01)
+    assert CALIBRATED.measure(tall, spacing_mm=[0.8, 0.4]).hc_mm != pytest.approx(HC, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    "spacing", [-1, 0, float("nan"), float("inf"), (0.8, 0.8, 0.8), [], "wide", (0.8, -0.8), [[0.8]]]
+)
+def test_impossible_spacing_is_refused_as_given(spacing):
+    with pytest.raises(ValueError, match=r"spacing_mm is one positive number of mm per pixel or two") as caught:
+        CALIBRATED.measure(FRAME, spacing_mm=spacing)
+    assert repr(spacing) in str(caught.value)
+
+
+def test_messages_of_the_library_name_arguments():
+    result = CALIBRATED.measure(FRAME)
+    assert (result.status, result.hc_mm) == ("refused", None)
+    assert "spacing_mm" in result.reason
+    messages = [result.reason]
+    single = replace(PREDICTOR, info=replace(PREDICTOR.info, planes=("head",)))
+    for predictor, plane in ((CALIBRATED, "femur"), (CALIBRATED, "spine"), (single, "auto")):
+        with pytest.raises(UserError) as caught:
+            predictor.measure(FRAME, SPACING_MM, plane)
+        messages.append(str(caught.value))
+    assert not any("--" in message for message in messages)
+    with pytest.raises(UserError, match="give --plane=head"):
+        single.check_plane("auto", argument="--plane")
+
+
+def test_uncalibrated_bundle_gives_values_to_review():
+    result = PREDICTOR.measure(FRAME, SPACING_MM)
+    assert (result.status, result.reason) == ("review", NOT_CALIBRATED)
+    assert result.hc_mm == pytest.approx(HC)
+
+
+def test_warning_about_the_frame_gives_review():
+    result = CALIBRATED.measure(FRAME, SPACING_MM, warnings=["premature end of file"])
+    assert (result.status, result.reason) == ("review", "premature end of file")
+    assert result.hc_mm == pytest.approx(HC)
+
+
+def test_fitted_score_decides():
+    model = {"inputs": ["width"], "weights": [1.0], "bias": 0.0}
+    for limit, status in ((0.001, "review"), (0.9, "measured")):
+        rule = {"head": {"data": "x", "cheap": model, "limit": limit}}
+        result = replace(PREDICTOR, info=replace(PREDICTOR.info, acceptance=rule)).measure(FRAME, SPACING_MM)
+        assert result.status == status
+        assert 0.001 < result.error_probability < 0.9
+
+
+def test_stable_value_has_no_instability_and_a_lost_one_has():
+    (seen,) = CALIBRATED.predict([FRAME], [SPACING_MM])
+    found = CALIBRATED._measure_network_map(seen.probability, "head", FRAME.shape, SPACING_MM)
+    assert CALIBRATED.instability(seen.pixels, found) < 0.1  # gamma moves the outline of this network's bright discs
+    assert CALIBRATED.instability(np.zeros_like(seen.pixels), found) == 1
+
+
+def test_interval_is_given_only_with_data_of_the_frames_kind(shipped):
+    frame = draw("head", 1)
+    table = {"level": 0.9, "factor": 2.0}
+
+    def measured(table, **more):
+        info = replace(shipped.info, intervals={"hc_mm": table, "ac_mm": table})
+        return replace(shipped, info=info).measure(frame.image, frame.spacing_mm, **more)
+
+    real = measured(table | {"data": "hc18/benchmark/1.1.0 36 frames"})
+    sd = real.measurement.sd_mm
+    assert real.interval_mm == pytest.approx((real.hc_mm - 2 * sd, real.hc_mm + 2 * sd))
+    assert real.interval_data == "hc18/benchmark/1.1.0 36 frames"
+    drawn = measured(table | {"data": "fetal_phantom/large/3.2.0 900 frames"})
+    assert (drawn.hc_mm, drawn.interval_mm, drawn.interval_data) == (real.hc_mm, None, "")
+    assert measured(table).interval_mm is None  # it does not name its data
+    forced = measured(table | {"data": "hc18/benchmark/1.1.0 36 frames"}, plane="abdomen")
+    assert (forced.status, forced.interval_mm) == ("review", None)
+
+
+@pytest.mark.parametrize("plane", ["head", "abdomen", "femur"])
+def test_wrong_plane_is_never_measured(shipped, plane):
+    frame = draw(plane, 0)
+    assert shipped.measure(frame.image, frame.spacing_mm).status == "measured"
+    for other in {"head", "abdomen", "femur"} - {plane}:
+        result = shipped.measure(frame.image, frame.spacing_mm, other)
+        assert result.status in ("review", "refused")
+        assert f"the network sees {'an' if plane == 'abdomen' else 'a'} {plane}" in result.reason
+
+
+def test_runtime_that_the_bundle_has_no_file_for_names_the_command():
+    with pytest.raises(UserError, match=r"no model\.half\.onnx.*fetal-jax export --half"):
+        Predictor.from_bundle("default", "onnx-half")
+    with pytest.raises(UserError, match="runtime 'tpu' is unknown"):
+        Predictor.from_bundle("default", "tpu")
+    assert set(runtimes.RUNTIMES) == {"onnx", "onnx-half", "jax"}

@@ -1,0 +1,164 @@
+"""Inputs of the score on drawn maps, and the logistic model."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter
+
+from fetal_jax import geometry
+from fetal_jax.biometry import Measurement, measure
+from fetal_jax.errors import UserError
+from fetal_jax.geometry import Ellipse, Shaft
+from fetal_jax.inference import score
+
+SHAPE = (192, 288)
+BOX = (0.0, 0.0, 288.0, 192.0)
+ELLIPSE = Ellipse(144, 96, 70, 55, 0.3)
+BRIGHT = np.full(SHAPE, 120, np.uint8)
+
+
+def drawn(shape, blur: float = 1.0) -> np.ndarray:
+    """A map of a shape with a soft border."""
+    fine = geometry.mask(shape, *SHAPE).astype(np.float32)
+    return np.clip(gaussian_filter(fine, blur), 0, 1)
+
+
+def inputs_of(probability, found, pixels=BRIGHT, plane=1.0) -> dict[str, float]:
+    return score.inputs(probability, pixels, found, plane, BOX)
+
+
+CLEAN = inputs_of(drawn(ELLIPSE), Measurement("head", ELLIPSE))
+
+
+def test_perfect_outline_has_next_to_no_doubt():
+    assert set(CLEAN) == set(score.CHEAP)
+    assert CLEAN["residual"] < 0.003
+    assert CLEAN["width"] == pytest.approx(2.5 / 125, rel=0.3)  # a Gaussian step of 1 px rises over sqrt(2 pi) px
+    for name in ("lost", "unseen", "dark", "plane"):
+        assert CLEAN[name] == 0
+    assert max(CLEAN["outside"], CLEAN["hollow"]) < 0.02
+
+
+def test_inputs_do_not_depend_on_scale():
+    small = Ellipse(144, 96, 35, 27.5, 0.3)
+    half = inputs_of(drawn(small, 0.5), Measurement("head", small))
+    for name in ("residual", "width", "outside", "hollow", "flat"):
+        assert half[name] == pytest.approx(CLEAN[name], abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("name", "probability"),
+    [
+        ("width", drawn(ELLIPSE, 6)),
+        ("residual", drawn(replace(ELLIPSE, a=80))),
+        ("outside", np.maximum(drawn(ELLIPSE), drawn(Ellipse(20, 20, 15, 15, 0)))),
+        ("hollow", drawn(ELLIPSE) * ~geometry.mask(Ellipse(144, 96, 30, 25, 0), *SHAPE)),
+        ("lost", np.where(np.arange(288) < 100, 0, drawn(ELLIPSE)).astype(np.float32)),
+    ],
+)
+def test_each_fault_raises_its_input(name, probability):
+    assert inputs_of(probability, Measurement("head", ELLIPSE))[name] > max(2 * CLEAN[name], 0.02)
+
+
+def test_shadow_plane_and_picture_edge_raise_their_inputs():
+    shadow = np.where(np.arange(288) < 110, 5, BRIGHT).astype(np.uint8)
+    assert inputs_of(drawn(ELLIPSE), Measurement("head", ELLIPSE), shadow)["dark"] > 0.2
+    assert inputs_of(drawn(ELLIPSE), Measurement("head", ELLIPSE), plane=0.7)["plane"] == pytest.approx(0.3)
+    outside = replace(ELLIPSE, cx=20)
+    assert 0.2 < inputs_of(drawn(outside), Measurement("head", outside))["unseen"] < 0.5
+
+
+def test_femur_is_scored_at_its_ends():
+    shaft = Shaft(80.5, 96.5, 200.5, 110.5, 12)
+    clean = inputs_of(drawn(shaft), Measurement("femur", shaft=shaft))
+    assert clean["residual"] < 0.01
+    longer = Shaft(70.5, 95.3, 200.5, 110.5, 12)
+    assert inputs_of(drawn(shaft), Measurement("femur", shaft=longer))["residual"] > 0.03
+    soft = np.where(np.arange(288) < 100, gaussian_filter(drawn(shaft), 6), drawn(shaft))
+    assert inputs_of(soft, Measurement("femur", shaft=shaft))["width"] > 2 * clean["width"]
+
+
+def test_nothing_found_cannot_be_scored():
+    with pytest.raises(ValueError, match="nothing was found"):
+        inputs_of(np.zeros(SHAPE), measure(np.zeros(SHAPE), "head", None))
+
+
+def test_soft_and_dark_sides_are_named():
+    left = np.arange(288) < 115
+    soft = np.where(left, gaussian_filter(drawn(ELLIPSE), 8), drawn(ELLIPSE)).astype(np.float32)
+    words = score.sides_in_words(score.rim(soft, BRIGHT, ELLIPSE, BOX))
+    assert words["low confidence"] == " on the left side"
+    shadow = np.where(left, 5, BRIGHT).astype(np.uint8)
+    words = score.sides_in_words(score.rim(soft, shadow, ELLIPSE, BOX))
+    assert words["low confidence"] == " on the left side (in shadow)"
+    assert score.sides_in_words(score.rim(drawn(ELLIPSE), BRIGHT, ELLIPSE, BOX)) == {}
+    assert "low confidence" not in score.sides_in_words(
+        score.rim(drawn(ELLIPSE, 12), BRIGHT, ELLIPSE, BOX)
+    )  # all sides
+
+
+def test_instability_is_the_spread_and_one_where_the_structure_is_lost():
+    assert score.instability([100.0, 100.0, 100.0]) == 0
+    assert score.instability([90.0, 110.0]) == pytest.approx(0.1)
+    assert score.instability([100.0, None]) == 1
+
+
+# -------------------------------------------------------------------------------------------------------- model
+
+
+def rows(n: int, seed: int, dark: float = 0.0) -> tuple[list[dict[str, float]], list[bool]]:
+    """Frames whose risk grows with `residual` and falls with `dark`; `width` is noise."""
+    rng = np.random.default_rng(seed)
+    log = rng.normal(size=(n, 3))
+    wrong = rng.random(n) < 1 / (1 + np.exp(-(2 * log[:, 0] - dark * log[:, 2] - 1)))
+    names = ("residual", "width", "dark")
+    return [dict(zip(names, np.exp(x - 4), strict=True)) for x in log], wrong.tolist()
+
+
+def test_fitted_probabilities_are_calibrated_and_monotone():
+    names = ("residual", "width", "dark")
+    model = score.fit(*rows(4000, 0), names)
+    assert min(model["weights"]) >= 0
+    given, wrong = rows(4000, 1)
+    p = np.array([score.error_probability(model, row) for row in given])
+    for low, high in ((0.05, 0.2), (0.3, 0.6), (0.7, 1.0)):
+        part = (p > low) & (p < high)
+        assert np.mean(np.array(wrong)[part]) == pytest.approx(p[part].mean(), abs=0.05)
+    worse = [row | {"residual": 2 * row["residual"]} for row in given]
+    assert all(score.error_probability(model, w) > q for w, q in zip(worse, p, strict=True))
+    against = score.fit(*rows(4000, 0, dark=1.0), names)
+    assert against["weights"][2] == pytest.approx(0, abs=1e-6)  # more doubt never lowers the probability
+
+
+def test_score_needs_right_and_wrong_frames():
+    given, _ = rows(10, 0)
+    with pytest.raises(ValueError, match="0 of 10 frames are wrong"):
+        score.fit(given, [False] * 10, ["residual"])
+
+
+def test_stored_model_is_evaluated_as_written():
+    model = {"inputs": ["residual"], "weights": [2.0], "bias": 8.0}
+    expected = 1 / (1 + np.exp(-(2 * np.log(0.011) + 8)))
+    assert score.error_probability(model, {"residual": 0.01, "width": 9.0}) == pytest.approx(expected)
+    with pytest.raises(UserError, match="needs speckle: update"):
+        score.error_probability(model | {"inputs": ["speckle"]}, {"residual": 0.01})
+
+
+def test_costly_input_is_computed_only_in_doubt():
+    cheap = {"inputs": ["residual"], "weights": [1.0], "bias": np.log(1000)}  # residual 0: probability 0.5
+    full = {"inputs": ["instability"], "weights": [1.0], "bias": np.log(1000)}
+    rule = {"cheap": cheap, "full": full, "between": (0.1, 0.9)}
+    calls: list[float] = []
+
+    def unstable() -> float:
+        calls.append(1)
+        return 0.5
+
+    assert score.judge(rule, {"residual": 1.0}, unstable) > 0.99
+    assert not calls
+    assert score.judge(rule, {"residual": 0.0}, unstable) == pytest.approx(501 / 502)
+    assert len(calls) == 1
+    assert score.judge({"data": "x"}, {"residual": 0.0}, unstable) is None
