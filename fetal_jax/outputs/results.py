@@ -96,7 +96,7 @@ def caption(row: Row) -> list[str]:
     """The lines of text below an overlay."""
     probability = "" if row["plane_probability"] is None else f" ({100 * row['plane_probability']:.0f} %)"
     values = [_with_interval(row, name, q.label) for name, q in MEASURED.items() if row[name] is not None]
-    values += [f"age {format_age(row['ga_weeks'])} ({row['ga_standard']})"] if row["ga_weeks"] is not None else []
+    values += [f"age {format_age(row['ga_weeks'])} by {row['ga_standard']}"] if row["ga_weeks"] is not None else []
     lines = ["   ".join([f"{row['plane']}{probability}", *values])]
     if row["status"] != "measured":
         lines.append(f"{STATUSES[row['status']]}: {row['reason']}")

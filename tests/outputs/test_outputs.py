@@ -265,7 +265,7 @@ def test_strokes_are_where_the_geometry_is():
     column = picture[60:101, 150, 0].astype(float)
     centre = (column * (np.arange(60, 101) + 0.5)).sum() / column.sum()
     assert centre == pytest.approx(80.5, abs=0.02)
-    assert column.sum() / overlay.FOUND[0] == pytest.approx(overlay.LINE_WIDTH, abs=0.1)
+    assert column.sum() / overlay.STYLES["measured"].colour[0] == pytest.approx(overlay.LINE_WIDTH, abs=0.1)
     lower = overlay.draw(frame, replace(shaft, shaft=Shaft(50.3, 80.8, 250.7, 80.8, 12)), [])[60:101, 150, 0]
     assert (lower * (np.arange(60, 101) + 0.5)).sum() / lower.sum() == pytest.approx(80.8, abs=0.1)  # sub-pixel
 
@@ -328,11 +328,11 @@ class Counting(Predictor):
     fail_at: int = -1
     seen: tuple = ()
 
-    def measure(self, frame, spacing_mm, plane="auto"):
+    def measure(self, frame, spacing_mm, plane="auto", warnings=()):
         self.seen[0].append(1)
         if len(self.seen[0]) == self.fail_at:
             raise KeyboardInterrupt
-        return super().measure(frame, spacing_mm, plane)
+        return super().measure(frame, spacing_mm, plane, warnings)
 
 
 def counting(fail_at: int = -1) -> Counting:
