@@ -25,12 +25,12 @@ WORDS = {
     "nothing found": "no {plane} is found in this picture",
     "no spacing": NO_SPACING,
     "implausible size": "no {plane} between 12 and 42 weeks has this size; check the spacing and the plane",
-    "implausible shape": "the outline does not have the shape of a {plane}",
+    "implausible shape": "the outline does not have the shape of {a_plane}",
     "several structures": "several structures are found; the largest is measured",
     "little is seen": "the {plane} leaves the picture; under 60 % of its outline is seen",
     "leaves the frame": "the {plane} leaves the picture",
     "cut off": "the femur reaches the edge of the picture and may continue outside",
-    "poor fit": "the outline is not an ellipse{where}",
+    "poor fit": "the outline departs from an ellipse{where}",
     "ragged outline": "the outline has gaps or bulges",
     "low confidence": "the outline is soft{where}",
 }
@@ -102,7 +102,7 @@ def plane_is_sure(planes: Mapping[str, float], plane: str) -> bool:
 def flag_words(flag: str, plane: str, where: str = "") -> str:
     """A flag of `biometry.FLAGS` in a sonographer's words."""
     words = _OF_FEMUR.get(flag) if plane == "femur" else None
-    return (words or WORDS[flag]).format(plane=plane, where=where)
+    return (words or WORDS[flag]).format(plane=plane, a_plane=_a(plane), where=where)
 
 
 def _plane_doubts(planes: Mapping[str, float], plane: str) -> list[str]:

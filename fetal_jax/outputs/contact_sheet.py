@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 from fetal_jax.outputs import fonts
 from fetal_jax.outputs.overlay import STYLES
 from fetal_jax.outputs.results import Row
-from fetal_jax.planes import MEASURED
+from fetal_jax.planes import MEASURED, PRIMARY
 from fetal_jax.reading.images import write_png
 
 COLUMNS, ROWS = 6, 6
@@ -78,10 +78,11 @@ def _border(pen: ImageDraw.ImageDraw, status: str) -> None:
 
 
 def _summary(row: Row) -> str:
-    """HC, AC or FL, after the status where it is not `measured`; of a frame without a value the reason."""
-    label = "" if row["status"] == "measured" else f"{row['status']}: "
-    values = [f"{q.label} {row[key]:.1f} mm" for key, q in MEASURED.items() if row[key] is not None]
-    return label + ("  ".join(values) or str(row["reason"]))
+    """HC, AC or FL; where the status is not `measured`, after the status and before the reason."""
+    value = next((f"{MEASURED[key].label} {row[key]:.1f} mm" for key in PRIMARY.values() if row[key] is not None), "")
+    if row["status"] == "measured":
+        return value
+    return f"{row['status']}: {f'{value}; ' if value else ''}{row['reason']}"
 
 
 def _cut(text: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from fetal_jax.errors import NOT_CLINICAL, UserError
 from fetal_jax.outputs.dicom_source import MANUFACTURER, header_of, software
-from fetal_jax.outputs.results import GESTATIONAL_AGE, Row, doubt
+from fetal_jax.outputs.results import GESTATIONAL_AGE, SPACING_SOURCES, Row, doubt
 from fetal_jax.planes import MEASURED
 from fetal_jax.reading.sources import Source
 
@@ -49,7 +49,7 @@ def _observation(row: Row, key: str, value: float, code: tuple[str, str], unit: 
     method = MEASURED[key].method if key in MEASURED else f"{row['ga_standard']}, from this frame"
     notes = [NOT_CLINICAL, *filter(None, [doubt(row)])]
     if row["spacing_source"]:
-        notes.append(f"spacing from the {row['spacing_source']}: {row['spacing_mm']:.5g} mm per pixel")
+        notes.append(f"spacing from {SPACING_SOURCES[row['spacing_source']]}: {row['spacing_mm']:.5g} mm per pixel")
     mark = {"meta": {"security": [UNCERTAIN]}} if doubt(row) else {}
     return mark | {
         "resourceType": "Observation",

@@ -27,6 +27,8 @@ WRITING = (255, 255, 255)  # RGB
 LINE_WIDTH = 1.5
 CALIPER = 6.0
 """Pixels from a caliper's centre to its tips."""
+PLAIN_WIDTH = 800
+"""Frames wider than this get thicker lines and longer dashes, so that they are seen when the picture is shrunk."""
 TEXT_SIZE, LINE_HEIGHT, MARGIN = 15, 20, 6
 
 
@@ -53,6 +55,8 @@ class Stroke:
 
     points: Array
     style: Style
+    scale: float = 1.0
+    """Of the line's width and its dashes."""
 
 
 def draw(
@@ -72,7 +76,7 @@ def draw(
       status: of the measurement: "measured", "review" or "refused".
     """
     picture = np.repeat(to_grey(frame)[..., None], 3, axis=2)
-    for stroke in strokes(found, true, status):
+    for stroke in strokes(found, true, status, _scale(picture.shape[1])):
         _paint(picture, stroke)
     return np.vstack([picture, _band(lines, picture.shape[1])])
 
@@ -86,8 +90,8 @@ def svg(frame: Array, found: Measurement | None, lines: list[str], status: str =
     tall = height + band_height(lines)
     drawn = "\n".join(
         f'<polyline points="{" ".join(f"{x:.2f},{y:.2f}" for x, y in s.points)}" fill="none" '
-        f'stroke="rgb{s.style.colour}" stroke-width="{LINE_WIDTH}"{_dasharray(s.style)}/>'
-        for s in strokes(found, None, status)
+        f'stroke="rgb{s.style.colour}" stroke-width="{LINE_WIDTH * s.scale:g}"{_dasharray(s)}/>'
+        for s in strokes(found, None, status, _scale(width))
     )
     text = "\n".join(
         f'<text x="{MARGIN}" y="{height + LINE_HEIGHT * (i + 1) - 2}" font-size="{_size(line, width):.1f}px">'
@@ -105,27 +109,37 @@ def svg(frame: Array, found: Measurement | None, lines: list[str], status: str =
 """
 
 
-def strokes(found: Measurement | None, true: Ellipse | Shaft | None = None, status: str = "measured") -> list[Stroke]:
+def _scale(width: int) -> float:
+    return max(1.0, width / PLAIN_WIDTH)
+
+
+def strokes(
+    found: Measurement | None,
+    true: Ellipse | Shaft | None = None,
+    status: str = "measured",
+    scale: float = 1.0,
+) -> list[Stroke]:
     """Outline and calipers of the shapes; the calipers sit at the ends of both axes, or of the shaft."""
     shapes = [(true, TRUE)]
     if found is not None:
         shapes += [(found.ellipse, STYLES[status]), (found.shaft, STYLES[status])]
-    return [stroke for shape, style in shapes if shape is not None for stroke in _strokes(shape, style)]
+    return [stroke for shape, style in shapes if shape is not None for stroke in _strokes(shape, style, scale)]
 
 
-def _strokes(shape: Ellipse | Shaft, style: Style) -> list[Stroke]:
+def _strokes(shape: Ellipse | Shaft, style: Style, scale: float) -> list[Stroke]:
     if isinstance(shape, Ellipse):
         outline = shape.points(360)
         outline = np.vstack([outline, outline[:1]])
     else:
         outline = shape.ends
-    arms = np.array([[CALIPER, 0.0], [0.0, CALIPER]])
+    arms = scale * np.array([[CALIPER, 0.0], [0.0, CALIPER]])
     calipers = [np.array([end - arm, end + arm]) for end in shape.ends for arm in arms]
-    return [Stroke(outline, style), *(Stroke(points, Style(style.colour)) for points in calipers)]
+    return [Stroke(outline, style, scale), *(Stroke(points, Style(style.colour), scale) for points in calipers)]
 
 
-def _dasharray(style: Style) -> str:
-    return f' stroke-dasharray="{style.dash[0]:g} {style.dash[1]:g}"' if style.dash else ""
+def _dasharray(stroke: Stroke) -> str:
+    dash = stroke.style.dash
+    return f' stroke-dasharray="{dash[0] * stroke.scale:g} {dash[1] * stroke.scale:g}"' if dash else ""
 
 
 def _paint(picture: Array, stroke: Stroke) -> None:
@@ -136,13 +150,15 @@ def _paint(picture: Array, stroke: Stroke) -> None:
     along = np.concatenate([np.arange(n) / n for n in counts])
     dots = np.vstack([np.repeat(starts, counts, 0) + along[:, None] * np.repeat(steps, counts, 0), stroke.points[-1:]])
     if stroke.style.dash:
-        drawn, gap = stroke.style.dash
+        drawn, gap = (stroke.scale * length for length in stroke.style.dash)
         travelled = np.append(np.repeat(np.cumsum(lengths) - lengths, counts) + along * np.repeat(lengths, counts), 0.0)
         dots = dots[travelled % (drawn + gap) < drawn]
-    near = np.stack(np.meshgrid(*[np.arange(-1, 2)] * 2), -1).reshape(-1, 2)
+    reach = LINE_WIDTH * stroke.scale / 2 + 0.5  # from the line to where a pixel is no longer covered
+    around = np.arange(-int(reach + 0.5), int(reach + 0.5) + 1)
+    near = np.stack(np.meshgrid(around, around), -1).reshape(-1, 2)
     pixels = np.floor(dots).astype(int)[:, None] + near
     distance = np.hypot(*np.moveaxis(pixels + 0.5 - dots[:, None], -1, 0))
-    share = np.clip(LINE_WIDTH / 2 + 0.5 - distance, 0, 1)
+    share = np.clip(reach - distance, 0, 1)
     inside = (share > 0) & (pixels >= 0).all(-1) & (pixels < picture.shape[1::-1]).all(-1)
     x, y = pixels[inside].T
     cover = np.zeros(picture.shape[:2], np.float32)

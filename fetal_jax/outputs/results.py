@@ -32,6 +32,13 @@ GEOMETRY = ("ellipse_px", "shaft_px")
 GESTATIONAL_AGE = ("18185-9", "Gestational Age")  # LOINC
 SCHEMA = Path(__file__).parent / "measurements.schema.json"
 """JSON schema (draft 2020-12) of `measurements.json`, version 2; files of version 1 satisfy it too."""
+SPACING_SOURCES = {
+    "dicom": "the DICOM header",
+    "csv": "the spacing table",
+    "flag": "--spacing-mm",
+    "ruler": "the depth ruler in the picture",
+}
+"""The values of `spacing_source`, in words."""
 STATUSES = {"measured": "measured", "review": "to review", "refused": "refused", "error": "not read"}
 """The statuses, and their names on pictures."""
 
@@ -94,7 +101,8 @@ def _empty(source: Source, index: int) -> Row:
 
 def caption(row: Row) -> list[str]:
     """The lines of text below an overlay."""
-    probability = "" if row["plane_probability"] is None else f" ({100 * row['plane_probability']:.0f} %)"
+    sure = (row["plane_probability"] or 0) >= acceptance.SURE  # else a reason states the probability
+    probability = f" ({100 * row['plane_probability']:.0f} %)" if sure else ""
     values = [_with_interval(row, name, q.label) for name, q in MEASURED.items() if row[name] is not None]
     values += [f"age {format_age(row['ga_weeks'])} by {row['ga_standard']}"] if row["ga_weeks"] is not None else []
     lines = ["   ".join([f"{row['plane']}{probability}", *values])]
@@ -103,7 +111,7 @@ def caption(row: Row) -> list[str]:
     notes = [f"the {row['plane']} leaves the picture"] if values and "leaves the frame" in row["flags"] else []
     notes += ["BPD and OFD: axes of the ellipse, outer to outer"] if row["bpd_mm"] is not None else []
     if row["spacing_mm"] is not None:
-        notes.append(f"{row['spacing_mm']:.4g} mm per pixel from the {row['spacing_source']}")
+        notes.append(f"{row['spacing_mm']:.4g} mm per pixel from {SPACING_SOURCES[row['spacing_source']]}")
     return [*lines, *notes, NOT_CLINICAL]
 
 

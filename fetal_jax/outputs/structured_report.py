@@ -14,7 +14,7 @@ import numpy as np
 from fetal_jax.errors import NOT_CLINICAL, UserError
 from fetal_jax.geometry import Ellipse, Shaft
 from fetal_jax.outputs.dicom_source import MANUFACTURER, MODEL, header_of, software
-from fetal_jax.outputs.results import GESTATIONAL_AGE, Row, doubt
+from fetal_jax.outputs.results import GESTATIONAL_AGE, SPACING_SOURCES, Row, doubt
 from fetal_jax.planes import MEASURED
 from fetal_jax.reading.sources import Source
 
@@ -90,7 +90,7 @@ def content(header: Any, row: Row) -> Any:
     )
     observer = sr.ObserverContext(observer_type=codes.DCM.Device, observer_identifying_attributes=device)
     context = sr.ObservationContext(observer_device_context=observer)
-    notes = [NOT_CLINICAL, *filter(None, [doubt(row)]), f"spacing from the {row['spacing_source']}"]
+    notes = [NOT_CLINICAL, *filter(None, [doubt(row)]), f"spacing from {SPACING_SOURCES[row['spacing_source']]}"]
     note = sr.TextContentItem(dcm("121106", "Comment"), "; ".join(notes), contains)
     group = container(dcm("125005", "Biometry Group"), values, "5008")
     biometry = container(dcm("125002", "Fetal Biometry"), [group], "5005")

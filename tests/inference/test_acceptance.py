@@ -31,7 +31,7 @@ def test_each_flag_has_words_and_prevents_measured(flag):
     decision = decide(head(flag), SURE_HEAD, "head", RULE)
     assert decision.status == ("refused" if flag in ("nothing found", "no spacing", "implausible size") else "review")
     (reason,) = decision.reasons
-    assert reason == WORDS[flag].format(plane="head", where="")
+    assert reason == WORDS[flag].format(plane="head", a_plane="a head", where="")
     assert "{" not in reason
 
 
@@ -43,7 +43,7 @@ def test_all_reasons_are_given_the_gravest_first():
         NO_SPACING,
         "the network is not sure that this is a head (70 %)",
         "the scan is truncated",
-        "the outline is not an ellipse",
+        "the outline departs from an ellipse",
     )
 
 
@@ -98,6 +98,10 @@ def test_sides_and_structure_are_named():
     where = {"low confidence": " on the left side (in shadow)"}
     (reason,) = decide(head("low confidence"), SURE_HEAD, "head", RULE, where=where).reasons
     assert reason == "the outline is soft on the left side (in shadow)"
+    abdomen = Measurement("abdomen", flags=("implausible shape",))
+    assert decide(abdomen, {"abdomen": 1.0}, "abdomen", RULE).reasons == (
+        "the outline does not have the shape of an abdomen",
+    )
     femur = Measurement("femur", flags=("low confidence", "nothing found"))
     assert decide(femur, {"femur": 1.0}, "femur", RULE).reasons == (
         "no femur is found in this picture",

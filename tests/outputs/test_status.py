@@ -106,6 +106,8 @@ def test_caption_of_each_status():
     assert first.endswith("age 24w1d by Hadlock 1984 (HC)")
     assert "BPD and OFD: axes of the ellipse, outer to outer" in rest
     assert not any("review" in line for line in rest)
+    assert "0.5 mm per pixel from the DICOM header" in rest
+    assert caption(REVIEW_ROW)[0].startswith("head   HC")  # the reason states the probability
     assert f"to review: {WHY}" in caption(REVIEW_ROW)
     assert f"refused: {NO_SPACING}" in caption(REFUSED_ROW)
     outside = MEASURED_ROW | {"flags": ["leaves the frame"]}
@@ -136,6 +138,14 @@ def test_dashes_of_a_shaft_have_their_length():
     assert set(np.diff(starts)) <= {14, 15, 16}  # 9 drawn and 6 left out
 
 
+def test_lines_grow_with_the_frame():
+    shaft = Shaft(500.5, 800.5, 2500.5, 800.5, 120)
+    column = overlay.draw(np.zeros((1000, 3200), np.uint8), Measurement("femur", shaft=shaft), [])[780:821, 1500, 0]
+    wide = column.astype(float).sum() / overlay.STYLES["measured"].colour[0]
+    assert wide == pytest.approx(4 * overlay.LINE_WIDTH, abs=0.1)
+    assert 'stroke-width="6"' in overlay.svg(np.zeros((1000, 3200), np.uint8), Measurement("femur", shaft=shaft), [])
+
+
 def test_svg_is_dashed_only_where_it_is_to_be_reviewed():
     found = Measurement("head", ELLIPSE)
     assert overlay.svg(PIXELS, found, [], "review").count('stroke-dasharray="9 6"') == 1  # the calipers are solid
@@ -147,8 +157,8 @@ def test_tile_shows_the_status_in_words_and_dashes():
     dark = {status: int((tile[2, 3:-3].max(-1) < 50).sum()) for status, tile in tiles.items()}
     assert dark["measured"] == 0
     assert 60 < dark["review"] < 160
-    assert contact_sheet._summary(REVIEW_ROW).startswith("review: HC")
-    assert contact_sheet._summary(MEASURED_ROW).startswith("HC")
+    assert contact_sheet._summary(REVIEW_ROW) == f"review: HC {HC:.1f} mm; {WHY}"
+    assert contact_sheet._summary(MEASURED_ROW) == f"HC {HC:.1f} mm"
     assert contact_sheet._summary(REFUSED_ROW).startswith("refused: no spacing")
 
 
