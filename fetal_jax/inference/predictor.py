@@ -223,10 +223,10 @@ class Predictor:
             return None, {}
         wrong, where = None, {}
         if rule is not None and "cheap" in rule:
-            given = score.inputs(seen.probability, seen.pixels, found, seen.planes[found.plane], box)
+            given = score.inputs(seen.probability, found, seen.planes[found.plane], box)
             wrong = score.judge(rule, given, lambda: self.instability(seen.pixels, found))
         if {"poor fit", "low confidence"} & set(found.flags):
-            where = score.sides_in_words(score.rim(seen.probability, seen.pixels, outline, box))
+            where = score.sides_in_words(seen.probability, seen.pixels, outline, box)
         return wrong, where
 
     def instability(self, pixels: Array, found: Measurement) -> float:

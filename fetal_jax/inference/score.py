@@ -28,9 +28,10 @@ WRONG = {"head": 0.05, "abdomen": 0.08, "femur": 0.08}
 """Relative error from which a value counts as wrong. Two sonographers' 95 % limits: 4.9, 8.8, 11.1 % (Sarris 2012)."""
 CHEAP = (
     *("residual", "residual_max", "width", "width_max", "lost", "unseen"),
-    *("outside", "hollow", "flat", "dark", "plane"),
+    *("outside", "hollow", "flat", "plane"),
 )
-"""Inputs of every frame, from `inputs`."""
+"""Inputs of every frame, from `inputs`. How dark the frame is along the outline said nothing: on 195 real abdomens and
+femurs its area under the ROC curve for a wrong value was 0.44 and 0.51, that of `width` 0.92 and 0.88."""
 COSTLY = "instability"
 """SD over mean of the value under harmless changes of the frame: six more frames through the network."""
 FLOOR = 1e-3
@@ -38,7 +39,8 @@ FLOOR = 1e-3
 
 POINTS = 72
 REACH, STEPS = 0.12, 25
-"""How far a profile reaches to either side of the outline, in mean diameters, and its samples."""
+"""How far a profile reaches to either side of the outline, in sizes of the structure, and its samples."""
+_ALONG = np.linspace(-REACH, REACH, STEPS)
 SOFT, OFF, DARK = 0.06, 0.02, 0.3
 """Border width and distance, in mean diameters, from which a side is named; and its brightness over the brightest's."""
 
@@ -52,37 +54,39 @@ class Rim:
 
     offset: Array  # (N,) signed distance from the fitted outline to where the map crosses 0.5; NaN where it does not
     width: Array  # (N,) length over which the map goes from 1 to 0 there; NaN where it does not
-    grey: Array  # (N,) mean grey level of the frame along the line
     side: Array  # (N,) name of the side: "left", "right", "upper", "lower"
     seen: Array  # (N,) whether the point lies in the frame
 
 
-def rim(probability: Array, pixels: Array, shape: Ellipse | Shaft, box: Sequence[float]) -> Rim:
-    """Sample a map (H, W) and its frame (H, W) across a fitted shape, all in network pixels.
+def rim(probability: Array, shape: Ellipse | Shaft, box: Sequence[float]) -> Rim:
+    """Sample a map (H, W) across a fitted shape, both in network pixels.
 
     `box` is (x0, y0, x1, y1) of the frame in the map: points outside were never seen.
     """
-    points, outward, size = _outline(shape)
-    along = np.linspace(-REACH, REACH, STEPS)
-    where = points[:, None] + (size * along)[:, None] * outward[:, None]  # (N, STEPS, 2)
-    rows_columns = np.moveaxis(where[..., ::-1] - HALF_PIXEL, -1, 0)
-    map_values = map_coordinates(probability, rows_columns, order=1, mode="constant")
-    grey = map_coordinates(pixels.astype(np.float32), rows_columns, order=1, mode="constant").mean(1)
+    points, outward, _ = _outline(shape)
+    map_values = _across(probability, shape)
     falls = (map_values[:, :-1] > 0.5) & (map_values[:, 1:] <= 0.5)
-    nearest = np.where(falls, np.abs(along[:-1]), np.inf).argmin(1)
+    nearest = np.where(falls, np.abs(_ALONG[:-1]), np.inf).argmin(1)
     each = np.arange(len(points))
     high, low = map_values[each, nearest], map_values[each, nearest + 1]
-    step = along[1] - along[0]
+    step = _ALONG[1] - _ALONG[0]
     drop = np.maximum(high - low, 0.02)  # as in `contour.transition_width`: a flat map gives no infinite width
     crossed = falls.any(1)
     x, y = points.T
     return Rim(
-        offset=np.where(crossed, along[nearest] + step * (high - 0.5) / drop, np.nan),
+        offset=np.where(crossed, _ALONG[nearest] + step * (high - 0.5) / drop, np.nan),
         width=np.where(crossed, step / drop, np.nan),
-        grey=grey,
         side=_sides(outward),
         seen=(x > box[0] + 1) & (x < box[2] - 1) & (y > box[1] + 1) & (y < box[3] - 1),
     )
+
+
+def _across(image: Array, shape: Ellipse | Shaft) -> Array:
+    """(N, STEPS) samples of an image (H, W) along the lines across the outline, from the inside outwards."""
+    points, outward, size = _outline(shape)
+    where = points[:, None] + (size * _ALONG)[:, None] * outward[:, None]
+    rows_columns = np.moveaxis(where[..., ::-1] - HALF_PIXEL, -1, 0)
+    return map_coordinates(image.astype(np.float32), rows_columns, order=1, mode="constant")
 
 
 def _outline(shape: Ellipse | Shaft) -> tuple[Array, Array, float]:
@@ -115,10 +119,8 @@ def _sides(outward: Array) -> Array:
 # ------------------------------------------------------------------------------------------------------- inputs
 
 
-def inputs(
-    probability: Array, pixels: Array, found: Measurement, plane_probability: float, box: Sequence[float]
-) -> Inputs:
-    """The cheap inputs (`CHEAP`) of a measurement in network pixels; arguments as in `rim`.
+def inputs(probability: Array, found: Measurement, plane_probability: float, box: Sequence[float]) -> Inputs:
+    """Compute the cheap inputs (`CHEAP`) of a measurement in network pixels; `probability` and `box` as in `rim`.
 
     Raises:
       ValueError: nothing was found.
@@ -126,7 +128,7 @@ def inputs(
     shape = found.ellipse or found.shaft
     if shape is None:
         raise ValueError("nothing was found: there is no outline to score")
-    around = rim(probability, pixels, shape, box)
+    around = rim(probability, shape, box)
     offset, width = around.offset[around.seen], around.width[around.seen]
     crossed = np.isfinite(offset)
     offset, width = np.where(crossed, np.abs(offset), REACH), np.where(crossed, width, 2 * REACH)
@@ -136,7 +138,6 @@ def inputs(
     in_frame = np.zeros_like(above)
     x0, y0, x1, y1 = (round(v) for v in box)
     in_frame[max(y0, 0) : y1, max(x0, 0) : x1] = True
-    grey = around.grey[around.seen]
     return {
         "residual": float(np.sqrt(np.mean(offset**2))),
         "residual_max": float(np.quantile(offset, 0.95)),
@@ -147,7 +148,6 @@ def inputs(
         "outside": _share(above & ~inside, above),
         "hollow": _share(inside & in_frame & ~above, inside & in_frame),
         "flat": 1 - shape.b / shape.a if isinstance(shape, Ellipse) else shape.drawn_width / max(shape.length, 1e-6),
-        "dark": float(np.mean(grey < DARK * np.quantile(grey, 0.9))) if len(grey) else 1.0,
         "plane": 1 - plane_probability,
     }
 
@@ -164,14 +164,22 @@ def instability(values: Sequence[float | None]) -> float:
     return float(min(sizes.std() / sizes.mean(), 1.0))
 
 
-def sides_in_words(around: Rim) -> dict[str, str]:
+def sides_in_words(probability: Array, pixels: Array, shape: Ellipse | Shaft, box: Sequence[float]) -> dict[str, str]:
     """For the flags about the outline, the sides that they are about: {"low confidence": " on the left side"}.
 
-    A side is named where its border is softer than `SOFT`, or farther from the fitted outline than `OFF`; none is
-    where all four are. " (in shadow)" is added where the frame is dark on all of the named sides.
+    A side is named where half of its border is softer than `SOFT`, or farther from the fitted outline than `OFF`; none
+    is named where all four are. " (in shadow)" is added where the frame is dark on all of the named sides.
+
+    Args:
+      probability: the map (H, W).
+      pixels: the frame (H, W) in network pixels.
+      shape: the fitted shape.
+      box: as in `rim`.
     """
-    grey = {side: around.grey[around.side == side].mean() for side in np.unique(around.side)}
-    dark = {side for side, level in grey.items() if level < DARK * max(grey.values())}
+    around = rim(probability, shape, box)
+    level = _across(pixels, shape).mean(1)
+    grey = {side: level[around.side == side].mean() for side in np.unique(around.side)}
+    dark = {side for side, mean in grey.items() if mean < DARK * max(grey.values())}
     soft = np.where(np.isfinite(around.width), around.width, 2 * REACH) > SOFT
     off = np.where(np.isfinite(around.offset), np.abs(around.offset), REACH) > OFF
     found = {}
@@ -204,7 +212,7 @@ def error_probability(model: Mapping[str, Any], given: Inputs) -> float:
 
 
 def judge(rule: Mapping[str, Any], given: Inputs, unstable: Callable[[], float]) -> float | None:
-    """The error probability by a bundle's acceptance rule of a plane; None where the rule has no model.
+    """Apply the acceptance rule of a plane: the error probability, or None where the rule has no model.
 
     Args:
       rule: {"cheap": model, "full": model, "between": (low, high)}; `full` and `between` may be absent.
@@ -235,7 +243,7 @@ def fit(given: Sequence[Inputs], wrong: Sequence[bool], names: Sequence[str], pe
     if not 0 < truth.sum() < len(truth):
         raise ValueError(f"{int(truth.sum())} of {len(truth)} frames are wrong: a score needs both kinds")
     raw = np.log(FLOOR + np.array([[row[name] for name in names] for row in given], float))
-    centre, scale = raw.mean(0), raw.std(0) + 1e-9
+    centre, scale = raw.mean(0), np.maximum(raw.std(0), 0.05)  # an input that hardly varies must not get a huge weight
     x = (raw - centre) / scale
 
     def loss(parameters: Array) -> tuple[float, Array]:
