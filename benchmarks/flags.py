@@ -80,12 +80,11 @@ def main() -> None:
     print(HEADER)
     for flag, meaning in FLAGS.items():
         print(f"| {flag} | {flag_words(flag, 'head', ' on the left side')} | {meaning} |")
-    print(f"\n## How often a status is right\n\nOn the {len(frames)} validation frames of {frames.dataset}, measured by the "
-          f"bundle `{args.bundle.name}`, as they are and spoilt. A value is\nwrong where it is off by over {BAD:.0%} "
-          "(`python benchmarks/flags.py`).\n")  # fmt: skip
-    print(
-        "| frames | measured | of them wrong | review | of them wrong | refused | flags |\n|---|---|---|---|---|---|---|"
-    )
+    intro = f"On the {len(frames)} validation frames of {frames.dataset}, measured by the bundle `{args.bundle.name}`,"
+    print(f"\n## How often a status is right\n\n{intro}\nas they are and spoilt. A value is wrong where it is off by "
+          f"over {100 * BAD:.0f} % (`python benchmarks/flags.py`).\n")  # fmt: skip
+    print("| frames | measured | of them wrong | review | of them wrong | refused | flags |")
+    print("|---|---|---|---|---|---|---|")
     as_it_is = []
     for name, spoil in SPOILT.items():
         right, wrong, flags = Counter[str](), Counter[str](), Counter[str]()
