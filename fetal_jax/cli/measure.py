@@ -12,6 +12,7 @@ from fetal_jax import bundle
 from fetal_jax.errors import NOT_CLINICAL, UserError
 from fetal_jax.inference import Predictor
 from fetal_jax.inference.folder import measure_files
+from fetal_jax.inference.runtimes import RUNTIMES
 from fetal_jax.inference.spacing import Spacings
 from fetal_jax.outputs import reports
 from fetal_jax.outputs.results import Row
@@ -26,6 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     told = "a folder, or one that is shipped: default, or heads"
     parser.add_argument("--bundle", type=bundle.find, default=bundle.DEFAULT, help=told)
+    runtimes = "onnx; onnx-half: weights in half precision, where the bundle has them; jax: StableHLO"
+    parser.add_argument("--runtime", choices=tuple(RUNTIMES), default="onnx", help=runtimes)
     spacing = parser.add_mutually_exclusive_group()
     spacing.add_argument("--spacing-mm", type=float, help="millimetres per pixel of every frame")
     spacing.add_argument("--spacing-csv", type=Path, help="filename,spacing_mm, or HC18's own table")
@@ -47,7 +50,9 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     """Measure every file; returns 3 where one could not be read."""
     ellipses: list[Row] = []
     keep = ellipses.append if args.hc18_submission else None
-    counts = measure_paths(args.paths, args.bundle, _spacings(args), args.plane, args.out, args.also, keep)
+    counts = measure_paths(
+        args.paths, args.bundle, _spacings(args), args.plane, args.out, args.also, keep, args.runtime
+    )
     if args.hc18_submission:
         from fetal_jax.outputs import hc18_submission
 
@@ -73,13 +78,14 @@ def measure_paths(
     out: Path,
     also: tuple[str, ...] = (),
     keep: Callable[[Row], None] | None = None,
+    runtime: str = "onnx",
 ) -> dict[str, int]:
     """Measure files and folders with a bundle into `out`; returns how many rows have each status.
 
     `keep` is given each row.
     """
-    predictor = Predictor.from_bundle(folder)
-    predictor.check_plane(plane)
+    predictor = Predictor.from_bundle(folder, runtime)
+    predictor.check_plane(plane, "--plane")
     found = find(paths, leave_out=out)
     counts: dict[str, int] = {}
     with tqdm(total=len(found.sources), unit="frame") as bar:
