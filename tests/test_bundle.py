@@ -200,6 +200,8 @@ def test_damage_is_named(folder, tmp_path):
         (lambda s: s | {"input_shape": [64]}, "input_shape is"),
         (lambda s: s | {"temperature": 0}, "temperature is 0"),
         (lambda s: s | {"intervals": {"hc_mm": 3}}, "intervals is"),
+        (lambda s: s | {"acceptance": {"head": {}}}, "acceptance is"),
+        (lambda s: s | {"acceptance": {"head": {"data": "x", "limit": 0.1}}}, "acceptance is"),
         (lambda s: s | {"files": {"../../x": "y"}}, "files is"),
         (lambda s: s | {"preprocessing": "another"}, "made for another preprocessing"),
         (lambda s: s | {"outline": 0.4}, "made for another outline"),
@@ -216,7 +218,7 @@ def test_foreign_and_newer_bundles_are_refused(folder, tmp_path, change, message
 def test_a_first_bundle_lacks_the_later_keys(folder, tmp_path):
     early = copy(folder, tmp_path / "b")
     saved = json.loads((early / bundle.INFO).read_text())
-    for key in ("preprocessing", "outline", "temperature", "intervals", "metrics"):
+    for key in ("preprocessing", "outline", "temperature", "intervals", "acceptance", "metrics"):
         del saved[key]
     (early / bundle.INFO).write_text(json.dumps(saved))
     assert bundle.read(early) == bundle.read(folder)
@@ -233,7 +235,7 @@ def test_temperature_softens_the_planes(folder):
 def test_an_interval_is_the_tables_multiple_of_the_sd():
     shipped = Predictor.from_bundle()
     plain = replace(shipped, info=replace(shipped.info, intervals={}))
-    table = {"hc_mm": {"level": 0.9, "factor": 2.0}}
+    table = {"hc_mm": {"level": 0.9, "factor": 2.0, "data": "hc18/benchmark 36 frames"}}
     with_table = replace(plain, info=replace(plain.info, intervals=table))
     head = draw("head", 1)
     result = with_table.measure(head.image, head.spacing_mm, "head")

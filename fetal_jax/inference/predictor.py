@@ -175,8 +175,9 @@ class Predictor:
         if plane != "auto" and plane not in SHAPE_OF_PLANE:
             raise UserError(f"{argument}={plane} is not measured: give one of auto, {', '.join(SHAPE_OF_PLANE)}")
         if plane != "auto" and plane not in known:
+            only = ", ".join(known)
             raise UserError(
-                f"{argument}={plane}: this bundle was trained only on {', '.join(known)}: give another bundle"
+                f"{argument}={plane}: this bundle was not trained on it, only on {only}: give another bundle"
             )
         if plane == "auto" and len(known) < 2:
             raise UserError(
