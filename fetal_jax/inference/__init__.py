@@ -1,4 +1,4 @@
-"""The bundle in use: predictor, readers, overlays. Needs no JAX."""
+"""Measure frames with a bundle. Does not need JAX."""
 
 from fetal_jax.inference.predictor import FrameResult, Predictor
 

@@ -24,7 +24,7 @@ Forward = Callable[[Array], tuple[Array, Array]]
 """Grey frames (B, H, W, 1) uint8 -> logits of the map (B, H, W) and of the planes (B, P)."""
 
 SYNTHETIC = "fetal_phantom/"
-"""How the names of drawn data sets begin."""
+"""Prefix of the synthetic data sets' names."""
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ FLOOR = 1e-3
 
 POINTS = 72
 REACH, STEPS = 0.12, 25
-"""How far a profile reaches to either side of the outline, in sizes of the structure, and its samples."""
+"""Reach of a line to either side of the outline, in sizes of the structure, and its number of samples."""
 _ALONG = np.linspace(-REACH, REACH, STEPS)
 SOFT, OFF, DARK = 0.06, 0.02, 0.3
 """Border width and distance, in mean diameters, from which a side is named; and its brightness over the brightest's."""

@@ -1,4 +1,4 @@
-"""The DICOM object that a row was measured in, as what is derived from it must name it."""
+"""The DICOM object that a row was measured in: objects derived from it must name it."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _MAY_BE_EMPTY = (
 
 
 def header_of(source: Source) -> Any:
-    """The header of a row's file, whole enough to be referred to.
+    """Read the header of a row's file and check that it can be referred to.
 
     Raises:
-      UserError: the file is no DICOM, or lacks the UIDs that name it; highdicom is not installed.
+      UserError: the file is not DICOM, or lacks the UIDs that name it; highdicom is not installed.
     """
     try:
         import highdicom  # noqa: F401
@@ -30,7 +30,7 @@ def header_of(source: Source) -> Any:
         raise UserError("writing DICOM needs the dicom extra: pip install 'fetal_jax[dicom]'") from None
     file = source.open()
     if not is_dicom(head_of(file)):
-        raise UserError(f"{source} is no DICOM, and what is derived must name the object that it comes from")
+        raise UserError(f"{source} is no DICOM file: a report must name the DICOM object that it comes from")
     header = read_header(file, str(source))
     lacking = [key for key in _IDENTIFY if not header.get(key)]
     if lacking:
@@ -42,5 +42,5 @@ def header_of(source: Source) -> Any:
 
 
 def software() -> str:
-    """The version that made an object."""
+    """Version of this program."""
     return version("fetal_jax")

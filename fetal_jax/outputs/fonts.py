@@ -1,4 +1,4 @@
-"""Type on pictures: Pillow's own font, and how wide a text is in it."""
+"""Text on pictures: Pillow's own font, and the width of a text in it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def font(size: float) -> Any:
 
 
 def width(text: str, size: float) -> float:
-    """Pixels that a text is wide: the sum of its letters, each measured once (a whole text takes Pillow 0.2 ms)."""
+    """Width of a text in pixels: the sum of its letters, each measured once (Pillow takes 0.2 ms for a whole text)."""
     return sum(_advance(letter, size) for letter in text)
 
 

@@ -1,4 +1,4 @@
-"""The submission file of the HC18 challenge: an ellipse a frame, in millimetres."""
+"""The submission file of the HC18 challenge: one ellipse per frame, in millimetres."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ class Stroke:
     points: Array
     style: Style
     scale: float = 1.0
-    """Of the line's width and its dashes."""
+    """Factor of the line's width and its dashes."""
 
 
 def draw(

@@ -110,7 +110,7 @@ def _image(header: Any, row: Row, name: Any, relation: Any) -> Any:
 
 
 def _where(header: Any, row: Row, key: str, name: Any) -> Any:
-    """The shape in the image that a value was taken from; of one that leaves the frame, the image alone.
+    """The shape in the image that a value was taken from; the image alone if the shape leaves the frame.
 
     DICOM counts from the corner of the first pixel, as we do (PS3.3 C.18.6).
     """
@@ -127,7 +127,7 @@ def _where(header: Any, row: Row, key: str, name: Any) -> Any:
 
 
 def _points(row: Row, key: str) -> tuple[np.ndarray, np.ndarray]:
-    """What DICOM draws (the ends of both axes of an ellipse, the two ends of a line), and all that it covers."""
+    """Points that DICOM draws (ends of both axes of an ellipse, two ends of a line), and points of the whole outline."""
     if row["shaft_px"]:
         ends = Shaft(*row["shaft_px"]).ends
         return ends, ends
