@@ -127,7 +127,7 @@ def _where(header: Any, row: Row, key: str, name: Any) -> Any:
 
 
 def _points(row: Row, key: str) -> tuple[np.ndarray, np.ndarray]:
-    """Points that DICOM draws (ends of both axes of an ellipse, two ends of a line), and points of the whole outline."""
+    """Points that DICOM draws (ends of both axes of an ellipse, two ends of a line), and those of the outline."""
     if row["shaft_px"]:
         ends = Shaft(*row["shaft_px"]).ends
         return ends, ends
