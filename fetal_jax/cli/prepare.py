@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import tensorflow_datasets as tfds
@@ -79,15 +79,11 @@ def alone(folder: Path) -> Iterator[None]:
     Raises:
       UserError: another process is preparing it, or the folder cannot be written.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as e:
-        raise UserError(f"{folder} cannot be written ({e.strerror}): give another --data-dir") from None
-    with (folder / ".preparing").open("w") as file:
+    with ExitStack() as held:
         try:
-            files.hold(file)
-        except BlockingIOError:
-            raise UserError(f"{folder} is being prepared by another process: wait for it, or end it") from None
+            held.enter_context(files.lock(folder, "wait for it, or end it"))
+        except OSError as e:
+            raise UserError(f"{folder} cannot be written ({e.strerror}): give another --data-dir") from None
         for left in folder.glob("incomplete.*"):
             shutil.rmtree(left)
         yield

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
 
@@ -23,15 +24,14 @@ class Journal:
     def __init__(self, path: Path, begun: bool) -> None:
         self._path = path
         self.begun = begun  # whether the folder holds results of this call
+        self._held = ExitStack()
+        self._held.enter_context(files.lock(path.parent, "wait for it, or give another --out"))
         self._file = path.open("a", encoding="ascii")
         try:
-            files.hold(self._file)
             lines = _whole_lines(path)
-        except BlockingIOError:
-            self._file.close()
-            raise UserError(f"another process writes into {path.parent}: wait for it, or give another --out") from None
         except UserError:
             self._file.close()
+            self._held.close()
             raise
         self._saved = {line["file"]: line for line in lines}
         self._file.truncate(0)  # without the line that was cut short
@@ -76,6 +76,7 @@ class Journal:
         if finished:
             self._path.unlink()
         self._file.close()
+        self._held.close()
 
 
 def _whole_lines(path: Path) -> list[dict[str, Any]]:

@@ -107,7 +107,7 @@ def test_a_killed_preparation_leaves_nothing_that_looks_finished(place, tmp_path
     busy = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     process.kill()
     assert process.wait() == -signal.SIGKILL
-    refused(busy, str(home), "is being prepared by another process")
+    refused(busy, str(home), "another process is writing into")
     assert list(home.glob("incomplete.*"))
     with pytest.raises(UserError, match="run fetal-jax prepare folder/killed"):
         Split("folder/killed", "train", tmp_path)
