@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
 from filelock import FileLock, Timeout
 
+from fetal_jax import __version__
 from fetal_jax.errors import UserError
 
 LOCK = ".fetal-jax.lock"
@@ -126,3 +128,91 @@ def lock(folder: str | Path, remedy: str = "wait for it to end, or give another 
         yield
     finally:
         held.release()
+
+
+def spreadsheet_text(value: Any) -> Any:
+    """A CSV cell that no spreadsheet takes for a formula: text that begins like one gets a `'` before it.
+
+    Numbers stay, negative ones too. Excel, LibreOffice and Google Sheets run a cell such as `=HYPERLINK(...)`, and file
+    names come from strangers.
+    """
+    if not isinstance(value, str) or not value.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return value
+    try:
+        float(value)
+    except ValueError:
+        return f"'{value}"
+    return value
+
+
+class OwnFiles:
+    """The files that this program wrote into a folder, listed in `written.jsonl`: it overwrites and deletes no others.
+
+    A name is on the disk before its file is, so that a kill leaves no file of ours unlisted. Whoever opens the list
+    holds the folder's `lock`.
+    """
+
+    LIST = "written.jsonl"
+
+    def __init__(self, folder: Path) -> None:
+        """Read the list, or start one.
+
+        Raises:
+          UserError: a file of the list's name that is not such a list.
+        """
+        self.folder, self._path = folder, folder / self.LIST
+        self._names: set[str] = set()
+        if os.path.lexists(self._path):
+            self._names = set(self._listed())
+        self._write_list()
+
+    def _listed(self) -> list[str]:
+        try:
+            head, *lines = self._path.read_text(encoding="ascii").split("\n")[:-1]  # a kill may cut the last
+            names = [json.loads(line) for line in lines]
+            if "written_by" in json.loads(head) and all(isinstance(name, str) for name in names):
+                return names
+        except (OSError, ValueError, TypeError):
+            pass
+        raise UserError(f"{self._path} was not written by this program, or is damaged: give another --out")
+
+    def _write_list(self) -> None:
+        head = {"written_by": f"fetal_jax {__version__}", "meaning": "only these files are overwritten or deleted"}
+        write_whole(self._path, "".join(json.dumps(line) + "\n" for line in (head, *sorted(self._names))))
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._names
+
+    def is_free(self, name: str) -> bool:
+        """Whether a file of this name may be written: it is ours, or there is none."""
+        path = self.folder / name
+        return name in self._names or not (os.path.lexists(path) or os.path.lexists(draft_of(path)))
+
+    def claim(self, name: str) -> Path:
+        """List a file that is about to be written, and make its folder; returns its path.
+
+        Args:
+          name: relative to the folder, or an absolute path, which `clear` leaves alone.
+
+        Raises:
+          UserError: there is such a file, and this program did not write it.
+        """
+        path = self.folder / name
+        if not self.is_free(name):
+            raise UserError(f"{path} was not written by this program: move it away, or give another name or --out")
+        if name not in self._names:
+            with self._path.open("a", encoding="ascii") as f:
+                f.write(json.dumps(name) + "\n")
+            self._names.add(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def clear(self, keep: Callable[[str], bool]) -> None:
+        """Delete the listed files, and what a kill left of one, but for those to keep and those outside the folder."""
+        gone = {name for name in self._names if not (Path(name).is_absolute() or keep(name))}
+        for path in (self.folder / name for name in gone):
+            for ours in (path, draft_of(path)):
+                if not ours.is_dir():
+                    ours.unlink(missing_ok=True)
+        self._names -= gone
+        self._write_list()

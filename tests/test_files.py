@@ -13,7 +13,7 @@ import filelock
 import pytest
 
 from fetal_jax.errors import UserError
-from fetal_jax.files import LOCK, draft_of, lock, open_whole, user_cache, write_whole
+from fetal_jax.files import LOCK, OwnFiles, draft_of, lock, open_whole, spreadsheet_text, user_cache, write_whole
 
 
 def test_a_write_replaces_text_and_bytes_and_leaves_no_draft(tmp_path):
@@ -29,10 +29,15 @@ def test_a_write_replaces_text_and_bytes_and_leaves_no_draft(tmp_path):
 def test_a_failed_write_keeps_the_old_file(tmp_path):
     path = tmp_path / "a.json"
     path.write_text("old")
-    with pytest.raises(OSError, match="full"), open_whole(path) as file:
-        file.write(b"half")
-        file.flush()
-        raise OSError(errno.ENOSPC, "full")
+
+    def write_half():
+        with open_whole(path) as file:
+            file.write(b"half")
+            file.flush()
+            raise OSError(errno.ENOSPC, "full")
+
+    with pytest.raises(OSError, match="full"):
+        write_half()
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["a.json"]
 
@@ -99,3 +104,29 @@ def test_a_user_without_a_home_has_a_cache_of_their_own(monkeypatch):
     assert user_cache().name == f"fetal_jax-{os.getuid()}"
     monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
     assert user_cache() == Path("/somewhere/fetal_jax")
+
+
+@pytest.mark.parametrize(
+    ("cell", "safe"),
+    [("=1+1", "'=1+1"), ("@x", "'@x"), ("+x", "'+x"), ("-x.png", "'-x.png"), ("\t=1", "'\t=1"), ("a=1", "a=1")]
+    + [("-1.5", "-1.5"), ("+2", "+2"), ("-1e-05", "-1e-05"), (-3.0, -3.0), (None, None)],
+)
+def test_text_that_a_spreadsheet_would_run_is_quoted_and_numbers_are_not(cell, safe):
+    assert spreadsheet_text(cell) == safe
+
+
+def test_a_list_of_own_files_survives_a_line_cut_short(tmp_path):
+    own = OwnFiles(tmp_path)
+    own.claim("a/x.png").write_text("ours")
+    with (tmp_path / OwnFiles.LIST).open("a") as f:
+        f.write('"b')
+    again = OwnFiles(tmp_path)
+    assert "a/x.png" in again
+    (tmp_path / "y").write_text("mine")
+    with pytest.raises(UserError, match="y was not written by this program"):
+        again.claim("y")
+    draft_of(tmp_path / "a" / "x.png").write_text("half")
+    again.clear(keep=lambda _: False)
+    assert not list((tmp_path / "a").iterdir())
+    assert (tmp_path / "y").read_text() == "mine"
+    assert "a/x.png" not in OwnFiles(tmp_path)

@@ -1,6 +1,6 @@
-"""Measure files into a folder: rows, overlays and reports are written as the frames come; what was interrupted goes on.
+"""Measure files into a folder: rows, overlays and reports are written as frames arrive; an interrupted run resumes.
 
-A process of its own reads ahead (`reading.process`), this one runs the network, a thread writes.
+A process of its own reads ahead (`reading.isolated`), this one runs the network, a thread writes.
 """
 
 from __future__ import annotations
@@ -8,19 +8,21 @@ from __future__ import annotations
 import csv
 import json
 import re
+import textwrap
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Self
+from typing import IO, Any, Self
 
+from fetal_jax import __version__
 from fetal_jax.errors import UserError
+from fetal_jax.files import open_whole, spreadsheet_text, write_whole
 from fetal_jax.inference import cines
 from fetal_jax.inference.predictor import FrameResult, Predictor
-from fetal_jax.inference.resume_log import Journal
+from fetal_jax.inference.resume_log import ResumeLog
 from fetal_jax.inference.spacing import Spacings
 from fetal_jax.outputs import overlay, reports
 from fetal_jax.outputs.contact_sheet import ContactSheet
@@ -28,10 +30,13 @@ from fetal_jax.outputs.results import COLUMNS, Row, caption, cells, failure_row,
 from fetal_jax.reading.frame import Failure, Frame
 from fetal_jax.reading.images import read_image, write_png
 from fetal_jax.reading.isolated import read_ahead
-from fetal_jax.reading.sources import OVERLAYS, PARTS, RESULTS, Source
+from fetal_jax.reading.sources import OVERLAYS, RESULTS, Source
 
+JSON, CINES = "measurements.json", "cines.csv"
 BEHIND = 4
 """Frames that the writing thread may be behind."""
+NAME_BYTES = 100
+"""Bytes of a picture's name that come from the frame's. Some file systems allow 143 in all; a letter takes up to 4."""
 
 
 def measure_files(
@@ -43,64 +48,69 @@ def measure_files(
     also: tuple[str, ...] = (),
     note: Callable[[str], None] = print,
     asked: Sequence[Path] = (),
+    submission: Path | None = None,
 ) -> Iterator[Row]:
-    """Measure each file; its rows are written as they come, and given back. A file that cannot be read is a row too.
+    """Measure each file; yield its rows as they are written. A file that cannot be read is a row too.
 
     Args:
-      predictor: of the bundle.
-      sources: what `reading.sources.find` found.
-      spacings: what the caller says of millimetres per pixel.
+      predictor: the network of a bundle.
+      sources: the files that `reading.sources.find` found.
+      spacings: the caller's millimetres per pixel.
       plane: "head", "abdomen", "femur" or "auto".
-      out: the folder of the results. One that holds an interrupted run of the same call is gone on with; results of
-        the same call are written anew.
+      out: the folder of the results. An interrupted run of the same call is resumed; a finished one is replaced. Only
+        files that this program wrote there are overwritten or deleted.
       also: of "svg" and `reports.KINDS`.
-      note: is told what could not be written of a file that was measured.
-      asked: the paths that the caller gave, which tell one call from another.
+      note: receives a message for each report that could not be written.
+      asked: the paths that the caller gave, which distinguish one call from another.
+      submission: a file that the caller writes afterwards; refused before the work if it is somebody else's.
 
     Raises:
-      UserError: the plane cannot be told, the spacing table has one row for several files, `out` cannot be written,
-        holds another call's results, or another process writes there.
+      UserError: the plane is not known, the spacing table has one row for several files, `out` cannot be written,
+        holds somebody else's files or another call's results, or another process writes there.
     """
     predictor.check_plane(plane)
     spacings.check(sources)
     call = {
         "paths": [str(path.absolute()) for path in asked],
         "bundle": [predictor.info.files, predictor.info.intervals, predictor.info.temperature],
-        "version": version("fetal_jax"),
+        "version": __version__,
         "plane": plane,
         "spacing": [spacings.source, spacings.constant, spacings.table],
         "also": sorted(also),
     }
     try:
-        (out / OVERLAYS).mkdir(parents=True, exist_ok=True)
-        journal = Journal.open(out, call)
-        saved = {source: rows for source in sources if (rows := journal.rows(source)) is not None}
-        taken = {row["overlay"] for rows in saved.values() for row in rows if row["overlay"]}
-        if journal.begun:
-            _clear(out, keep={Path(name).stem for name in taken})
-        ahead = read_ahead([s for s in sources if s not in saved], with_ruler=spacings.source == "ruler")
-        with closing(ahead) as frames, Results(out, journal, taken, also, note) as results:
-            for source in sources:
-                if source in saved:
-                    results.add_saved(saved[source])
-                    yield from saved[source]
-                    continue
-                rows = []
-                while (item := next(frames)) is not None:
-                    row = _measure(predictor, item, spacings, plane, results)
-                    rows.append(row)
-                    yield row
-                results.finish(source, rows)
+        log = ResumeLog.open(out, call)
+        with closing(log):
+            for name in (RESULTS, JSON, *([str(submission.absolute())] if submission else [])):
+                log.own.claim(name)  # a stranger's file is refused before anything is deleted
+            saved = {source for source in sources if log.has(source)}
+            taken = {row["overlay"] for source in saved for row in log.rows(source) if row["overlay"]}
+            stems = {Path(name).stem for name in taken}
+            log.clear(keep=lambda name: "/" in name and Path(name).stem in stems)
+            ahead = read_ahead([s for s in sources if s not in saved], with_ruler=spacings.source == "ruler")
+            with (
+                closing(ahead) as frames,
+                open_whole(log.own.claim(JSON)) as file,
+                Results(log, file, taken, also, note) as results,
+            ):
+                for source in sources:
+                    if source in saved:
+                        rows = log.rows(source)
+                        results.add_saved(rows)
+                        yield from rows
+                        continue
+                    rows = []
+                    while (item := next(frames)) is not None:
+                        row = _measure(predictor, item, spacings, plane, results)
+                        rows.append(row)
+                        yield row
+                    results.finish(source, rows)
+            log.finish()
     except OSError as e:
-        raise UserError(f"{e.filename or out} cannot be written ({e.strerror}): give another --out") from None
-
-
-def _clear(out: Path, keep: set[str]) -> None:
-    """Remove what an earlier run of the call made of files that are to be measured again, or are gone."""
-    for part in PARTS:
-        for path in (out / part).glob("*"):
-            if path.stem not in keep and path.is_file():
-                path.unlink()
+        raise UserError(
+            f"{e.filename or out} cannot be written ({e.strerror or e}): make room there and call again, "
+            "or give another --out"
+        ) from None
 
 
 def _measure(predictor: Predictor, item: Frame | Failure, spacings: Spacings, plane: str, results: Results) -> Row:
@@ -132,18 +142,16 @@ def _lies_in(region: tuple[float, float, float, float], result: FrameResult) -> 
 
 
 class Results:
-    """The folder of the results, written in order by a thread of its own."""
+    """The files of a results folder, written in order by a thread of its own."""
 
     def __init__(
-        self, out: Path, journal: Journal, taken: set[str], also: tuple[str, ...], note: Callable[[str], None]
+        self, log: ResumeLog, rows: IO[bytes], taken: set[str], also: tuple[str, ...], note: Callable[[str], None]
     ) -> None:
-        self.out, self.journal, self._also, self._note = out, journal, also, note
+        self._log, self._own, self._also, self._note = log, log.own, also, note
         self._taken = {name.lower() for name in taken}
-        self._rows: list[Row] = []
-        self._sheet = ContactSheet(out)
-        self._table = Table(out / RESULTS, COLUMNS)
+        self._sheet = ContactSheet(self._own.claim)
+        self._table, self._rows = Table(self._own.claim(RESULTS), COLUMNS), JsonList(rows)
         self._cines: Table | None = None
-        (out / "cines.csv").unlink(missing_ok=True)
         self._pending: deque[Future[None]] = deque()
         self._thread = ThreadPoolExecutor(1, "writing")
 
@@ -151,41 +159,43 @@ class Results:
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:
-        whole = False
         try:
             while self._pending:
                 self._pending.popleft().result()
             if kind is None:
                 self._sheet.close()
-                (self.out / "measurements.json").write_text(json.dumps(self._rows, indent=1) + "\n")
-                whole = True
+                self._rows.end()
         finally:
             self._thread.shutdown(cancel_futures=True)
-            self.journal.close(finished=whole)
             self._table.close()
             if self._cines:
                 self._cines.close()
 
     def picture_name(self, frame: Frame) -> str:
         """`overlays/NAME.png`, `NAME_0007.png` in a cine; the second file of a name gets a number."""
-        safe = re.sub(r"[^\w.+-]", "_", frame.source.stem)[:100] or "frame"
+        safe = re.sub(r"[^\w.+-]", "_", frame.source.stem).encode()[:NAME_BYTES].decode(errors="ignore") or "frame"
         suffix, n, name = f"_{frame.index:04d}" if frame.cine else "", 1, ""
-        while not name or name.lower() in self._taken:
+        while not name or name.lower() in self._taken or not all(map(self._own.is_free, self._forms(name))):
             name = f"{OVERLAYS}/{safe}{f'_{n}' if n > 1 else ''}{suffix}.png"
             n += 1
         self._taken.add(name.lower())
         return name
 
+    def _forms(self, picture: str) -> list[str]:
+        """The names of all files that are written of a frame."""
+        kinds = [reports.name(kind, picture) for kind in self._also if kind in reports.KINDS]
+        return [picture, _svg(picture), *kinds] if "svg" in self._also else [picture, *kinds]
+
     def add(self, row: Row, frame: Frame | None, result: FrameResult | None) -> None:
-        """A new row, with what it was measured in."""
+        """Add a new row, with the frame and the result it was measured from."""
         self._later(self._write, row, frame, result)
 
     def add_saved(self, rows: list[Row]) -> None:
-        """The rows of a file that an earlier run wrote."""
+        """Add the rows of a file that an earlier run wrote."""
         self._later(self._write_saved, rows)
 
     def finish(self, source: Source, rows: list[Row]) -> None:
-        """After the last row of a file."""
+        """Call after the last row of a file."""
         self._later(self._finish, source, rows)
 
     def _later(self, work: Callable[..., None], *args: Any) -> None:
@@ -193,18 +203,17 @@ class Results:
             self._pending.popleft().result()
         self._pending.append(self._thread.submit(work, *args))
 
-    # what follows runs in the writing thread
+    # the methods below run in the writing thread
 
     def _write(self, row: Row, frame: Frame | None, result: FrameResult | None) -> None:
         picture = None
         if frame is not None and result is not None:
             lines = overlay.wrapped(caption(row), frame.pixels.shape[1])
             picture = overlay.draw(frame.pixels, result.measurement, lines, status=result.status)
-            path = self.out / row["overlay"]
-            write_png(path, picture)
+            write_png(self._own.claim(row["overlay"]), picture)
             if "svg" in self._also:
                 text = overlay.svg(frame.pixels, result.measurement, lines, result.status)
-                path.with_suffix(".svg").write_text(text, encoding="utf-8", errors="backslashreplace")
+                write_whole(self._own.claim(_svg(row["overlay"])), text)
             picture = picture[: len(frame.pixels)]
         self._add_row(row)
         self._sheet.add(row, picture)
@@ -212,15 +221,15 @@ class Results:
     def _write_saved(self, rows: list[Row]) -> None:
         for row in rows:
             picture = None
-            if row["overlay"] and (self.out / row["overlay"]).is_file():
-                picture = read_image(self.out / row["overlay"])
+            if row["overlay"] and (self._own.folder / row["overlay"]).is_file():
+                picture = read_image(self._own.folder / row["overlay"])
                 picture = picture[: -overlay.band_height(overlay.wrapped(caption(row), picture.shape[1]))]
             self._add_row(row)
             self._sheet.add(row, picture)
         self._add_cine(rows)
 
     def _add_row(self, row: Row) -> None:
-        self._rows.append(row)
+        self._rows.add(row)
         self._table.add(cells(row))
 
     def _finish(self, source: Source, rows: list[Row]) -> None:
@@ -228,25 +237,29 @@ class Results:
         for kind in self._also:
             if kind in reports.KINDS:
                 self._report(kind, source, rows)
-        self.journal.save(source, rows)
+        self._log.save(source, rows)
 
     def _add_cine(self, rows: list[Row]) -> None:
         if len(rows) < 2:
             return
-        self._cines = self._cines or Table(self.out / "cines.csv", cines.COLUMNS)
+        self._cines = self._cines or Table(self._own.claim(CINES), cines.COLUMNS)
         for summary in cines.summarise(rows):
             self._cines.add(summary.cells())
 
     def _report(self, kind: str, source: Source, rows: list[Row]) -> None:
         for summary in cines.summarise(rows):
             try:
-                reports.write(kind, source, summary.best, self.out)
+                reports.write(kind, source, summary.best, self._own.claim)
             except UserError as e:
                 self._note(f"no {kind}: {e}")
 
 
+def _svg(picture: str) -> str:
+    return picture.removesuffix(".png") + ".svg"
+
+
 class Table:
-    """A CSV that is on the disk row by row."""
+    """A CSV file that is on the disk row by row."""
 
     def __init__(self, path: Path, columns: list[str]) -> None:
         # a file name may hold bytes that are no text
@@ -255,10 +268,27 @@ class Table:
         self._writer.writeheader()
 
     def add(self, row: dict[str, Any]) -> None:
-        """One row."""
-        self._writer.writerow(row)
+        """Write one row."""
+        self._writer.writerow({name: spreadsheet_text(value) for name, value in row.items()})
         self._file.flush()
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+class JsonList:
+    """A JSON list written element by element, so that memory does not grow; as `json.dumps(rows, indent=1)` has it."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file, self._any = file, False
+
+    def add(self, row: Row) -> None:
+        """Write one element."""
+        text = textwrap.indent(json.dumps(row, indent=1), " ")
+        self._file.write(f"{',' if self._any else '['}\n{text}".encode("ascii"))
+        self._any = True
+
+    def end(self) -> None:
+        """End the list."""
+        self._file.write(b"\n]\n" if self._any else b"[]\n")

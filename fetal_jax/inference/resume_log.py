@@ -1,90 +1,125 @@
-"""Which call a folder of results is of, and what is already measured, so that what was interrupted goes on."""
+"""Which call a folder of results belongs to, and what is already measured, so that an interrupted run resumes."""
 
 from __future__ import annotations
 
 import json
+import os
+import re
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
 
 from fetal_jax import files
 from fetal_jax.errors import UserError
+from fetal_jax.files import OwnFiles
 from fetal_jax.outputs.results import Row
 from fetal_jax.reading.sources import Source
 
 CALL = "call.json"
-"""What was asked for. It stays, so that a folder never holds two calls' results."""
+"""The call's arguments. It stays, so that a folder never holds two calls' results."""
 NAME = "measuring.jsonl"
-"""A line a measured file, while there are others left; removed when the results are whole."""
+"""A line for each measured file, while others are left; removed when the results are complete."""
+_FIXED = re.compile(r"measurements\.(csv|json)|examinations\.(csv|json)|cines\.csv|contact_sheet_\d+\.png")
+"""Files of a results folder whose names do not depend on the frames."""
 
 
-class Journal:
-    """A file's rows are saved once all that is said of it is written; a line cut short by the interruption is not."""
+class ResumeLog:
+    """The lines of `measuring.jsonl`: a file's rows, saved once everything about it is written.
 
-    def __init__(self, path: Path, begun: bool) -> None:
-        self._path = path
-        self.begun = begun  # whether the folder holds results of this call
-        self._held = ExitStack()
-        self._held.enter_context(files.lock(path.parent, "wait for it, or give another --out"))
-        self._file = path.open("a", encoding="ascii")
-        try:
-            lines = _whole_lines(path)
-        except UserError:
-            self._file.close()
-            self._held.close()
-            raise
-        self._saved = {line["file"]: line for line in lines}
-        self._file.truncate(0)  # without the line that was cut short
-        self._write(*lines)
+    Rows are read when they are needed, so that memory does not grow with the folder. A line that a kill cut short
+    does not count.
+    """
+
+    def __init__(self, own: OwnFiles, held: ExitStack) -> None:
+        self.own, self._held = own, held
+        self._path = own.claim(NAME)
+        self._file = held.enter_context(self._path.open("ab"))
+        self._reader = held.enter_context(self._path.open("rb"))
+        self._lines: dict[str, tuple[int, list[int]]] = {}  # of a file: where its line begins, its fingerprint
+        end = 0
+        for line in self._reader:
+            if line.endswith(b"\n"):
+                entry = _parsed(line, self._path)
+                self._lines[entry["file"]] = end, entry["fingerprint"]
+                end += len(line)
+        self._file.truncate(end)
 
     @classmethod
     def open(cls, folder: Path, call: dict[str, Any]) -> Self:
-        """Go on with what was interrupted in `folder`, or begin.
+        """Lock a folder, and resume what was interrupted there, or begin.
+
+        A call that differs only by giving a spacing where the earlier one had none replaces that one's results.
 
         Raises:
-          UserError: another process writes there, or what is there is of another call: other paths, bundle, plane,
-            spacing or kinds of results.
+          UserError: another process writes there, or the folder holds files that this program did not write, an older
+            version's results, or those of another call: other paths, bundle, plane, spacing or kinds of results.
         """
-        path, text = folder / CALL, json.dumps(call, indent=1) + "\n"
-        try:
-            before = json.loads(path.read_text(encoding="ascii")) if path.exists() else {}
-        except ValueError:
-            raise UserError(f"{path} is damaged: give another --out, or remove {folder}") from None
-        differ = [key for key, value in json.loads(text).items() if before and before.get(key) != value]
-        if differ:
-            told = ", ".join(differ)
-            raise UserError(f"{folder} holds results with another {told}: give another --out, or remove {folder}")
-        journal = cls(folder / NAME, begun=bool(before))
-        path.write_text(text, encoding="ascii")
-        return journal
+        with ExitStack() as held:
+            held.enter_context(files.lock(folder, "wait for it to end, or give another --out"))
+            _check_foreign(folder)
+            own = OwnFiles(folder)
+            path, call = own.claim(CALL), json.loads(json.dumps(call))
+            try:
+                before = json.loads(path.read_text(encoding="ascii")) if path.exists() else {}
+            except ValueError:
+                raise UserError(f"{path} is damaged: remove it, or give another --out") from None
+            differ = [key for key, value in call.items() if before and before.get(key) != value]
+            if differ == ["spacing"] and before["spacing"][0] == "none":
+                own.clear(keep=[CALL].__contains__)
+            elif differ:
+                raise UserError(f"{folder} holds results with another {', '.join(differ)}: give another --out")
+            files.write_whole(path, json.dumps(call, indent=1) + "\n")
+            log = cls(own, held)
+            log._held = held.pop_all()
+            return log
 
-    def rows(self, source: Source) -> list[Row] | None:
-        """The rows of a file that was done and has not changed since; None where it is to be measured."""
-        line = self._saved.get(str(source))
-        return line["rows"] if line and line["fingerprint"] == source.fingerprint() else None
+    def has(self, source: Source) -> bool:
+        """Whether a file was measured and has not changed since."""
+        _, fingerprint = self._lines.get(str(source), (0, None))
+        return fingerprint is not None and fingerprint == source.fingerprint()
+
+    def rows(self, source: Source) -> list[Row]:
+        """The rows of a file that was measured."""
+        self._reader.seek(self._lines[str(source)][0])
+        rows: list[Row] = _parsed(self._reader.readline(), self._path)["rows"]
+        return rows
 
     def save(self, source: Source, rows: list[Row]) -> None:
-        """All of a file's rows."""
-        self._write({"file": str(source), "fingerprint": source.fingerprint(), "rows": rows})
-
-    def _write(self, *lines: dict[str, Any]) -> None:
-        self._file.writelines(json.dumps(line) + "\n" for line in lines)
+        """Add all rows of a file."""
+        line = json.dumps({"file": str(source), "fingerprint": source.fingerprint(), "rows": rows})
+        self._file.write(line.encode("ascii") + b"\n")
         self._file.flush()
 
-    def close(self, finished: bool) -> None:
-        """Remove it where the run is finished."""
-        if finished:
-            self._path.unlink()
-        self._file.close()
+    def clear(self, keep: Callable[[str], bool]) -> None:
+        """Delete what the earlier run wrote, but for the pictures and reports to keep."""
+        self.own.clear(keep=lambda name: name in (CALL, NAME) or keep(name))
+
+    def finish(self) -> None:
+        """Remove the log: the results are complete."""
+        self._path.unlink()
+
+    def close(self) -> None:
+        """Release the folder."""
         self._held.close()
 
 
-def _whole_lines(path: Path) -> list[dict[str, Any]]:
+def _check_foreign(folder: Path) -> None:
+    """Refuse a folder whose results are not of this program's current format, or not of this program at all."""
+    if os.path.lexists(folder / OwnFiles.LIST):
+        return
+    names = sorted(path.name for path in folder.iterdir() if path.name in (CALL, NAME) or _FIXED.fullmatch(path.name))
+    if CALL in names:
+        raise UserError(f"{folder} holds results of an older version, or a {CALL} of yours: give another --out")
+    if names:
+        raise UserError(f"{folder} holds {', '.join(names[:3])}, not written by this program: give another --out")
+
+
+def _parsed(line: bytes, path: Path) -> dict[str, Any]:
     try:
-        text = path.read_text(encoding="ascii")
-        lines = [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
-        if all({"file", "fingerprint", "rows"} <= set(line) for line in lines):
-            return lines
-        raise ValueError
-    except (OSError, TypeError, ValueError):
-        raise UserError(f"{path} is damaged: remove it to begin again") from None
+        entry = json.loads(line)
+        if {"file", "fingerprint", "rows"} <= set(entry):
+            return dict(entry)
+    except (TypeError, ValueError):
+        pass
+    raise UserError(f"{path} is damaged: remove it to begin again")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,9 @@ FRAME = {status: style.colour for status, style in STYLES.items()} | {"error": (
 class ContactSheet:
     """`contact_sheet_01.png`, `_02.png`, …: a page is written when it is full, so that memory stays flat."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder, self._pages, self._tiles = folder, 0, 0
-        for old in folder.glob("contact_sheet_*.png"):
-            old.unlink()
+    def __init__(self, claim: Callable[[str], Path]) -> None:
+        """`claim` gives the path of a page that may be written (`files.OwnFiles.claim`)."""
+        self._claim, self._pages, self._tiles = claim, 0, 0
 
     def add(self, row: Row, picture: NDArray[Any] | None) -> None:
         """Add a row with its overlay; None where there is no picture."""
@@ -44,7 +44,7 @@ class ContactSheet:
             self._pages += 1
             used = -(-self._tiles // COLUMNS) * TILE[1]
             page = np.asarray(self._page.crop((0, 0, self._page.width, used)))
-            write_png(self._folder / f"contact_sheet_{self._pages:02d}.png", page)
+            write_png(self._claim(f"contact_sheet_{self._pages:02d}.png"), page)
             self._tiles = 0
 
 

@@ -1,25 +1,59 @@
-"""A measured frame in the forms that other programs read: DICOM SR and SEG, FHIR."""
+"""A measured frame in the formats that other programs read: DICOM SR and SEG, FHIR."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from importlib import import_module
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
+from fetal_jax.errors import UserError
+from fetal_jax.files import draft_of
 from fetal_jax.outputs.results import Row
 from fetal_jax.reading.sources import REPORTS, Source
 
 KINDS = REPORTS
 _MODULES = {"sr": "structured_report", "seg": "segmentation", "fhir": "fhir"}
+_SUFFIXES = {"sr": ".dcm", "seg": ".dcm", "fhir": ".json"}
 
 
-def write(kind: str, source: Source, row: Row, out: Path) -> None:
-    """Write a measured row as one of `KINDS` into `out/KIND/`.
+def check(kinds: tuple[str, ...]) -> None:
+    """Refuse kinds whose packages are not installed.
 
     Raises:
-      UserError: the file is no DICOM, where the kind needs one, or lacks what the kind must say.
+      UserError: the package, and the command that installs it.
+    """
+    for kind in {"sr", "seg"} & set(kinds):
+        for package in ("pydicom", "highdicom"):
+            try:
+                import_module(package)
+            except ImportError:
+                raise UserError(f"--also={kind} needs {package}: pip install '.[dicom]'") from None
+
+
+def name(kind: str, picture: str) -> str:
+    """Path of a report, relative to the results folder: of `overlays/NAME.png`, `sr/NAME.dcm`."""
+    return f"{kind}/{PurePosixPath(picture).stem}{_SUFFIXES[kind]}"
+
+
+def write(kind: str, source: Source, row: Row, claim: Callable[[str], Path]) -> None:
+    """Write a measured row as one of `KINDS`, at once.
+
+    Args:
+      kind: the format.
+      source: the file that was measured.
+      row: its row, or that of the best frame.
+      claim: gives the path of a file that may be written (`OwnFiles.claim`).
+
+    Raises:
+      UserError: the file is not DICOM, where the kind needs one, or lacks what the kind must say.
     """
     module = import_module(f"fetal_jax.outputs.{_MODULES[kind]}")  # highdicom takes a second: only where asked for
-    (out / kind).mkdir(exist_ok=True)
     writer: Callable[[Source, Row, Path], None] = module.write
-    writer(source, row, out / kind / Path(row["overlay"]).name)
+    path = claim(name(kind, row["overlay"]))
+    draft = draft_of(path).with_suffix(path.suffix)  # the writers choose the suffix
+    try:
+        writer(source, row, draft)
+        os.replace(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)

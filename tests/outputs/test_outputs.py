@@ -7,7 +7,7 @@ import json
 import re
 import shutil
 import subprocess
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -28,17 +28,14 @@ from fetal_jax.errors import UserError
 from fetal_jax.geometry import Ellipse, Shaft
 from fetal_jax.inference import cines, folder
 from fetal_jax.inference.predictor import Predictor
-from fetal_jax.inference.resume_log import CALL, NAME, Journal
 from fetal_jax.inference.spacing import Spacings
 from fetal_jax.outputs import contact_sheet, fhir, fonts, hc18_submission, overlay, structured_report
 from fetal_jax.outputs.results import SCHEMA
 from fetal_jax.reading.isolated import read
-from fetal_jax.reading.sources import Source, find
+from fetal_jax.reading.sources import Source
 from tests.support import ROOT
+from tests.support.counting import HEADS, counting, three_heads
 from tests.support.dicom_files import region, save, ultrasound
-from tfds_builders.fetal_phantom.phantom import draw
-
-HEADS = [draw("head", seed) for seed in (1, 0, 2)]
 
 
 def tissue(phantom) -> list:
@@ -318,133 +315,12 @@ def test_the_documented_example_runs(capsys):
     assert capsys.readouterr().out.splitlines()[1] == "['refused', 'refused']"
 
 
-# ---------------------------------------------------------------------------------------------- going on
-
-
-@dataclass(frozen=True)
-class Counting(Predictor):
-    """Counts frames; fails at one, as a power cut would."""
-
-    fail_at: int = -1
-    seen: tuple = ()
-
-    def measure(self, frame, spacing_mm, plane="auto", warnings=()):
-        self.seen[0].append(1)
-        if len(self.seen[0]) == self.fail_at:
-            raise KeyboardInterrupt
-        return super().measure(frame, spacing_mm, plane, warnings)
-
-
-def counting(fail_at: int = -1) -> Counting:
-    real = Predictor.from_bundle()
-    return Counting(real.info, real.forward, fail_at, ([],))
+# ------------------------------------------------------------------------------------------------------ spacing
 
 
 @pytest.fixture
 def frames(tmp_path) -> list[Source]:
-    for i, phantom in enumerate(HEADS):
-        (tmp_path / f"d{i}").mkdir()
-        Image.fromarray(phantom.image).save(tmp_path / f"d{i}" / "head.png")  # three files of one name
-    return find([tmp_path]).sources
-
-
-def test_an_interrupted_folder_goes_on(frames, tmp_path):
-    out, spacings = tmp_path / "out", Spacings("flag", constant=0.3)
-    first = counting(fail_at=3)
-    with pytest.raises(KeyboardInterrupt):
-        list(folder.measure_files(first, frames, spacings, "head", out))
-    assert len((out / "measurements.csv").read_text().splitlines()) == 3  # header and two rows: written as it goes
-    with (out / NAME).open("a") as f:
-        f.write('{"file": "cut sho')
-    second = counting()
-    rows = list(folder.measure_files(second, frames, spacings, "head", out))
-    assert len(second.seen[0]) == 1
-    assert [r["file"] for r in rows] == [str(s) for s in frames]
-    assert len({r["overlay"] for r in rows}) == 3
-
-    whole = list(folder.measure_files(counting(), frames, spacings, "head", tmp_path / "whole"))
-    assert rows == whole
-    for name in ("measurements.csv", "measurements.json"):
-        assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
-    assert not (out / NAME).exists()
-
-
-def test_what_changed_meanwhile_is_measured_again(frames, tmp_path):
-    out, spacings = tmp_path / "out", Spacings("flag", constant=0.3)
-    with pytest.raises(KeyboardInterrupt):
-        list(folder.measure_files(counting(fail_at=3), frames, spacings, "head", out))
-    Image.fromarray(HEADS[2].image).save(frames[0].path)
-    second = counting()
-    rows = list(folder.measure_files(second, frames, spacings, "head", out))
-    assert len(second.seen[0]) == 2
-    assert rows[0]["hc_mm"] == pytest.approx(rows[2]["hc_mm"])
-
-
-def test_another_calls_interrupted_run_is_not_gone_on_with(frames, tmp_path):
-    out = tmp_path / "out"
-    with pytest.raises(KeyboardInterrupt):
-        list(folder.measure_files(counting(fail_at=2), frames, Spacings("flag", constant=0.3), "head", out))
-    with pytest.raises(UserError, match="another spacing"):
-        list(folder.measure_files(counting(), frames, Spacings("flag", constant=0.4), "head", out))
-    (out / NAME).write_text("{broken\n{}\n")
-    with pytest.raises(UserError, match=r"damaged: remove it"):
-        Journal.open(out, {})
-    (out / NAME).write_text('{"plane": "head"}\n')  # a line of an older version
-    with pytest.raises(UserError, match=r"damaged: remove it"):
-        Journal.open(out, {})
-    (out / CALL).write_text("{broken")
-    (out / NAME).unlink()
-    with pytest.raises(UserError, match=r"damaged: give another --out"):
-        Journal.open(out, {})
-
-
-def test_nothing_is_left_of_what_is_gone_or_changed(frames, tmp_path):
-    """An inbox: one file is taken away, another becomes an empty frame. Reports of the first run would be a lie."""
-    out, spacings, also = tmp_path / "out", Spacings("flag", constant=0.3), ("svg", "fhir")
-    (out / "overlays").mkdir(parents=True)
-    (out / "overlays" / "mine.txt").touch()
-    list(folder.measure_files(counting(), frames[:2], spacings, "head", out, also))
-    assert (out / "overlays" / "mine.txt").exists()  # of a folder that was not ours nothing is removed
-    assert (out / "fhir" / "head.json").exists()
-    Image.fromarray(np.zeros_like(HEADS[0].image)).save(frames[0].path)
-    list(folder.measure_files(counting(), frames[:1], spacings, "head", out, also))
-    assert not list((out / "fhir").iterdir())
-    assert {p.name for p in (out / "overlays").iterdir()} == {"head.png", "head.svg"}
-
-    with pytest.raises(KeyboardInterrupt):
-        list(folder.measure_files(counting(fail_at=3), frames, spacings, "head", out, also))
-    Image.fromarray(HEADS[2].image).save(frames[0].path)
-    rows = list(folder.measure_files(counting(), frames, spacings, "head", out, also))
-    assert {f"overlays/{p.name}" for p in (out / "overlays").glob("*.png")} == {r["overlay"] for r in rows}
-
-
-def test_what_cannot_be_finished_can_be_gone_on_with(frames, tmp_path):
-    out, spacings = tmp_path / "out", Spacings("flag", constant=0.3)
-    (out / "measurements.json").mkdir(parents=True)
-    with pytest.raises(UserError, match=r"measurements\.json cannot be written"):
-        list(folder.measure_files(counting(), frames, spacings, "head", out))
-    (out / "measurements.json").rmdir()
-    second = counting()
-    assert len(list(folder.measure_files(second, frames, spacings, "head", out))) == 3
-    assert second.seen == ([],)
-
-
-def test_a_folder_holds_one_calls_results(frames, tmp_path):
-    """Finished results of other paths would leave their overlays behind; two processes would mix their rows."""
-    out, spacings = tmp_path / "out", Spacings("flag", constant=0.3)
-    asked = [tmp_path / "d0"]
-
-    def measured(paths, sources):
-        return list(folder.measure_files(counting(), sources, spacings, "head", out, asked=paths))
-
-    assert measured(asked, frames[:1]) == measured(asked, frames[:1])
-    with pytest.raises(UserError, match="another paths"):
-        measured([tmp_path / "d1"], frames[1:2])
-    running = Journal.open(out, json.loads((out / CALL).read_text()))
-    with pytest.raises(UserError, match="another process"):
-        measured(asked, frames[:1])
-    running.close(finished=True)
-    measured(asked, frames[:1])
+    return three_heads(tmp_path)
 
 
 def test_a_table_tells_examinations_apart_by_folder(frames, tmp_path, monkeypatch):

@@ -1,0 +1,7 @@
+"""`python -m fetal_jax`: the command line, where the script `fetal-jax` is not on the path."""
+
+import sys
+
+from fetal_jax.cli.main import main
+
+sys.exit(main())

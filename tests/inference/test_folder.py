@@ -1,0 +1,307 @@
+"""A folder of results: interrupted runs resume, other people's files stay as they are."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fetal_jax.errors import UserError
+from fetal_jax.files import LOCK, OwnFiles
+from fetal_jax.inference.folder import measure_files
+from fetal_jax.inference.resume_log import CALL, NAME, ResumeLog
+from fetal_jax.inference.spacing import Spacings
+from fetal_jax.reading.sources import Source
+from tests.support.counting import HEADS, counting, three_heads
+
+KNOWN, NONE = Spacings("flag", constant=0.3), Spacings("none")
+EVERY_RUN = {CALL, OwnFiles.LIST, LOCK, "measurements.csv", "measurements.json", "contact_sheet_01.png", "overlays"}
+
+
+@pytest.fixture
+def frames(tmp_path) -> list[Source]:
+    return three_heads(tmp_path)
+
+
+def measured(sources, out, spacings=KNOWN, fail_at=-1, **options) -> tuple[list, int]:
+    """(rows, how many frames were measured to have them)"""
+    predictor = counting(fail_at)
+    rows = list(measure_files(predictor, sources, spacings, "head", out, **options))
+    return rows, len(predictor.seen[0])
+
+
+def interrupt(sources, out, fail_at, **options) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        measured(sources, out, fail_at=fail_at, **options)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+# ------------------------------------------------------------------------------------------------------ resuming
+
+
+def test_an_interrupted_run_resumes_and_ends_with_the_same_bytes(frames, tmp_path):
+    out = tmp_path / "out"
+    interrupt(frames, out, fail_at=3)
+    assert len((out / "measurements.csv").read_text().splitlines()) == 3  # header and two rows: written as they come
+    assert not (out / "measurements.json").exists()
+    with (out / NAME).open("a") as f:
+        f.write('{"file": "cut sho')
+    rows, new = measured(frames, out)
+    assert new == 1
+    assert [r["file"] for r in rows] == [str(s) for s in frames]
+    assert len({r["overlay"] for r in rows}) == 3
+    assert {p.name for p in out.iterdir()} == EVERY_RUN
+
+    whole, _ = measured(frames, tmp_path / "whole")
+    assert rows == whole
+    for name in ("measurements.csv", "measurements.json"):
+        assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    assert (out / "measurements.json").read_text() == json.dumps(whole, indent=1) + "\n"
+
+
+def test_a_list_of_no_rows_is_json(tmp_path):
+    measured([], tmp_path / "out")
+    assert json.loads((tmp_path / "out" / "measurements.json").read_text()) == []
+
+
+def test_a_file_changed_during_the_interruption_is_measured_again(frames, tmp_path):
+    out = tmp_path / "out"
+    interrupt(frames, out, fail_at=3)
+    Image.fromarray(HEADS[2].image).save(frames[0].path)
+    rows, new = measured(frames, out)
+    assert new == 2
+    assert rows[0]["hc_mm"] == pytest.approx(rows[2]["hc_mm"])
+
+
+def test_an_error_at_the_end_keeps_what_was_measured(frames, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    with monkeypatch.context() as patch:
+        patch.setattr("fetal_jax.inference.folder.JsonList.end", lambda _: (_ for _ in ()).throw(OSError(28, "full")))
+        with pytest.raises(UserError, match=r"cannot be written \(full\): make room there and call again"):
+            measured(frames, out)
+    assert not (out / "measurements.json").exists()
+    rows, new = measured(frames, out)
+    assert (len(rows), new) == (3, 0)
+
+
+def test_damaged_logs_are_refused_with_the_remedy(frames, tmp_path):
+    out = tmp_path / "out"
+    interrupt(frames, out, fail_at=2)
+    for damage in ("{broken\n{}\n", '{"plane": "head"}\n'):  # the second is a line of an older version
+        (out / NAME).write_text(damage)
+        with pytest.raises(UserError, match=r"measuring.jsonl is damaged: remove it"):
+            measured(frames, out)
+    (out / NAME).unlink()
+    (out / CALL).write_text("{broken")
+    with pytest.raises(UserError, match=r"call.json is damaged: remove it"):
+        measured(frames, out)
+    (out / CALL).unlink()
+    assert measured(frames, out)[1] == 3
+
+
+# -------------------------------------------------------------------------------------- one call's results a folder
+
+
+def test_a_folder_holds_one_calls_results(frames, tmp_path):
+    out, asked = tmp_path / "out", [tmp_path / "d0"]
+    assert measured(frames[:1], out, asked=asked) == measured(frames[:1], out, asked=asked)
+    with pytest.raises(UserError, match="another paths: give another --out"):
+        measured(frames[1:2], out, asked=[tmp_path / "d1"])
+    with pytest.raises(UserError, match="another spacing"):
+        measured(frames[:1], out, Spacings("flag", constant=0.4), asked=asked)
+    running = ResumeLog.open(out, json.loads((out / CALL).read_text()))
+    with pytest.raises(UserError, match=f"another process is writing into {out}: wait"):
+        measured(frames[:1], out, asked=asked)
+    running.close()
+    measured(frames[:1], out, asked=asked)
+
+
+def test_a_forgotten_spacing_can_be_given_afterwards(frames, tmp_path):
+    out = tmp_path / "out"
+    for earlier in (-1, 2):  # a run that ended, and one that was interrupted
+        if earlier > 0:
+            with pytest.raises(KeyboardInterrupt):
+                measured(frames, out, NONE, fail_at=earlier)
+        else:
+            assert {r["status"] for r in measured(frames, out, NONE)[0]} == {"refused"}
+        rows, new = measured(frames, out)
+        assert new == 3
+        assert all(r["spacing_mm"] == 0.3 for r in rows)
+        out = tmp_path / "another"
+
+
+def test_an_older_versions_results_are_refused(frames, tmp_path):
+    out = tmp_path / "out"
+    measured(frames, out)
+    call = json.loads((out / CALL).read_text())
+    (out / CALL).write_text(json.dumps(call | {"version": "0.0.9"}))
+    before = contents(out)
+    with pytest.raises(UserError, match="another version: give another --out"):
+        measured(frames, out)
+    (out / OwnFiles.LIST).unlink()  # which the first versions did not write
+    with pytest.raises(UserError, match=r"an older version, .*: give another --out"):
+        measured(frames, out)
+    assert contents(out) == {k: v for k, v in before.items() if k != OwnFiles.LIST}
+
+
+def test_results_of_files_that_are_gone_or_changed_are_deleted(frames, tmp_path):
+    """An inbox: one file is taken away, another becomes an empty frame. Reports of the first run would be wrong."""
+    out, also = tmp_path / "out", ("svg", "fhir")
+    measured(frames[:2], out, also=also)
+    assert (out / "fhir" / "head.json").exists()
+    Image.fromarray(np.zeros_like(HEADS[0].image)).save(frames[0].path)
+    measured(frames[:1], out, also=also)
+    assert not list((out / "fhir").iterdir())
+    assert {p.name for p in (out / "overlays").iterdir()} == {"head.png", "head.svg"}
+
+    interrupt(frames, out, fail_at=3, also=also)
+    Image.fromarray(HEADS[2].image).save(frames[0].path)
+    rows, _ = measured(frames, out, also=also)
+    assert {f"overlays/{p.name}" for p in (out / "overlays").glob("*.png")} == {r["overlay"] for r in rows}
+
+
+def test_a_folder_that_cannot_be_written(frames, tmp_path):
+    (tmp_path / "out").write_text("a file")
+    with pytest.raises(UserError, match="cannot be written"):
+        measured(frames, tmp_path / "out")
+
+
+# ------------------------------------------------------------------------------------------------- foreign files
+
+
+@pytest.mark.parametrize(
+    "name", ["measurements.csv", "measurements.json", "cines.csv", "contact_sheet_01.png", CALL, NAME, OwnFiles.LIST]
+)
+def test_a_folder_with_a_file_that_would_be_overwritten_is_refused(frames, tmp_path, name):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / name).write_text("mine")
+    with pytest.raises(UserError, match=r"give another --out"):
+        measured(frames, out)
+    assert contents(out) == {name: b"mine", LOCK: b""}
+
+
+def test_a_submission_file_of_somebody_else_is_refused_before_the_work(frames, tmp_path):
+    submission = tmp_path / "submission.csv"
+    submission.write_text("mine")
+    with pytest.raises(UserError, match=r"submission\.csv was not written by this program"):
+        measured(frames, tmp_path / "out", submission=submission)
+    assert submission.read_text() == "mine"
+    submission.unlink()
+    for _ in range(2):  # the second call replaces what the first one wrote
+        measured(frames[:1], tmp_path / "out", submission=submission)
+        submission.write_text("ours")
+    assert submission.exists()
+
+
+def test_frames_and_results_of_the_same_names_live_side_by_side(frames, tmp_path):
+    """`--out=.` twice, with folders of the user's own that have the names of ours."""
+    out, also = tmp_path / "out", ("svg", "fhir")
+    mine = ("head.png", "head.svg", "head.json", "notes.txt", "head_2.png")
+    for folder in ("overlays", "fhir", "sr", "seg"):
+        (out / folder).mkdir(parents=True)
+        for name in mine:
+            (out / folder / name).write_text(f"{folder} {name}")
+    (out / "contact_sheet_final.png").write_text("mine")
+    before = contents(out)
+    for _ in range(2):
+        rows, _ = measured(frames, out, also=also)
+        assert len({r["overlay"] for r in rows} - set(before)) == 3
+        assert contents(out).items() >= before.items()
+    with pytest.raises(KeyboardInterrupt):
+        measured(frames, out, fail_at=2, also=also)
+    assert contents(out).items() >= before.items()
+
+
+SUFFIXES = [".png", ".svg", ".dcm", ".json", ".jsonl", ".csv", ".txt", ".draft", ".part", ".lock", ".tmp", ".zip", ""]
+
+
+def foreign_files(out: Path, count: int) -> None:
+    """Files with names close to ours in every folder that a call writes."""
+    rng = random.Random(5)
+    stems = ["head", "head_2", "head_0001", "h0", "measurement", "contact_sheet_final", "contact_sheet_a", ".fetal-jax"]
+    stems += [
+        "胎" * 60,
+        "=1+1",
+        "a b",
+        "-x",
+        "notes",
+        "call",
+        "written",
+        "cine",
+        "frame",
+        "measuring_2",
+        "Examinations",
+    ]
+    folders = ("overlays", "sr", "seg", "fhir", ".", "overlays/mine", "sr/head.dcm", "frames.d", ".hidden")
+    made = 0
+    while made < count:
+        name = rng.choice(stems) + rng.choice(SUFFIXES)
+        path = out / rng.choice(folders) / name
+        if name in (CALL, OwnFiles.LIST, NAME, ".fetal-jax") or name == LOCK or path.exists():
+            continue
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(rng.randbytes(rng.randrange(1, 2000)))
+        made += 1
+
+
+def kill_at_random(tmp_path: Path, calls: int, foreign: int) -> int:
+    """Calls into a folder of foreign files, each killed; all foreign files are as before. Returns how many ended."""
+    frames = tmp_path / "frames"
+    for i in range(6):
+        (frames / f"d{i}").mkdir(parents=True)
+        Image.fromarray(HEADS[i % 3].image).save(frames / f"d{i}" / "head.png")
+    out = tmp_path / "out"
+    out.mkdir()
+    foreign_files(out, foreign)
+    before = contents(out)
+    assert len(before) == foreign
+    command = [sys.executable, "-m", "fetal_jax", "measure", str(frames), "--plane=head", "--spacing-mm=0.3"]
+    command += ["--also=svg,fhir", f"--out={out}"]
+    rng, ended = random.Random(6), 0
+    started = time.monotonic()
+    subprocess.run(command, check=True, capture_output=True)
+    usual = time.monotonic() - started
+    assert contents(out).items() >= before.items()
+    for _ in range(calls):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True)
+        try:
+            _, told = process.communicate(timeout=rng.uniform(0.2, 1.1) * usual)
+            assert process.returncode == 0, told
+            ended += 1
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+        after = contents(out)
+        assert {name: after.get(name) for name in before} == before
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    after = contents(out)
+    assert {name: after.get(name) for name in before} == before
+    with (out / "measurements.csv").open() as f:
+        assert len(list(csv.DictReader(f))) == 6
+    listed = {json.loads(line) for line in (out / OwnFiles.LIST).read_text().splitlines()[1:]}
+    assert set(after) - set(before) == {name for name in listed if name != NAME} | {OwnFiles.LIST, LOCK}
+    return ended
+
+
+def test_a_killed_call_leaves_foreign_files_bit_for_bit(tmp_path):
+    kill_at_random(tmp_path, calls=3, foreign=60)
+
+
+@pytest.mark.soak
+def test_fifty_killed_calls_leave_200_foreign_files_bit_for_bit(tmp_path):
+    assert kill_at_random(tmp_path, calls=50, foreign=200) < 40  # or nothing was killed
