@@ -108,8 +108,10 @@ def test_a_user_without_a_home_has_a_cache_of_their_own(monkeypatch):
 
 @pytest.mark.parametrize(
     ("cell", "safe"),
-    [("=1+1", "'=1+1"), ("@x", "'@x"), ("+x", "'+x"), ("-x.png", "'-x.png"), ("\t=1", "'\t=1"), ("a=1", "a=1")]
-    + [("-1.5", "-1.5"), ("+2", "+2"), ("-1e-05", "-1e-05"), (-3.0, -3.0), (None, None)],
+    [
+        *(("=1+1", "'=1+1"), ("@x", "'@x"), ("+x", "'+x"), ("-x.png", "'-x.png"), ("\t=1", "'\t=1"), ("a=1", "a=1")),
+        *(("-1.5", "-1.5"), ("+2", "+2"), ("-1e-05", "-1e-05"), (-3.0, -3.0), (None, None)),
+    ],
 )
 def test_text_that_a_spreadsheet_would_run_is_quoted_and_numbers_are_not(cell, safe):
     assert spreadsheet_text(cell) == safe

@@ -1,4 +1,4 @@
-"""The console script: finds the command, and turns the caller's errors into one line and exit code 2."""
+"""The console script: runs a command, and turns every way it can end into an exit code and at most one line."""
 
 from __future__ import annotations
 
@@ -8,62 +8,160 @@ import io
 import os
 import signal
 import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
+from typing import Any
 
-from fetal_jax.errors import UserError
+from fetal_jax import __version__
+from fetal_jax.errors import NOT_CLINICAL, UserError
 
 COMMANDS = {
     "prepare": "build a data set",
-    "train": "train a recipe, or go on with it",
+    "train": "train a configuration, or resume it",
     "evaluate": "errors of a run or a bundle on labelled frames",
-    "export": "a run's checkpoint into a bundle",
+    "export": "write a run's checkpoint as a bundle",
     "measure": "millimetres from frames",
     "growth": "age, weight and centiles from a patient's sizes, and the chart",
-    "demo": "the whole way on drawn frames, in minutes",
+    "demo": "every step on synthetic frames, in minutes",
 }
+RESUME = ("train", "measure", "demo")
+"""Commands that continue an interrupted call when it is given again."""
+WITH_OVERRIDES = ("train", "demo")
+"""Commands that take `--config.KEY=VALUE`."""
+
+
+class Terminated(BaseException):
+    """SIGTERM arrived."""
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run `fetal-jax COMMAND ...`.
 
     Returns:
-      The exit code: 0, 2 (the call is wrong), 3 (some file was not read) or 75 (stopped by SIGTERM: start me again).
+      The exit code: 0; 1 (a fault of this program); 2 (the call is wrong, or a file cannot be written); 3 (some file
+      was not read); 75 (stopped by SIGTERM: the same call resumes); 130 (Ctrl-C); 141 (the reader of a pipe is gone);
+      143 (stopped by SIGTERM).
     """
-    argv = sys.argv[1:] if argv is None else argv
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a file name may hold bytes that are no text
-    parser = argparse.ArgumentParser(
-        prog="fetal-jax", description="Fetal biometry from ultrasound. Not for clinical use."
-    )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    asked = next((a for a in argv if not a.startswith("-")), None)
-    for name, text in COMMANDS.items():
-        sub = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
-        if name == asked:  # only the command that runs is imported: measuring needs no JAX
-            try:
-                module = importlib.import_module(f"fetal_jax.cli.{name}")
-            except ImportError as e:
-                print(f"fetal-jax {name}: {e}: pip install 'fetal_jax[train,export]'", file=sys.stderr)
-                return 2
-            module.add_arguments(sub)
-    args, rest = parser.parse_known_args(argv)
-    unknown = [a for a in rest if not (a.startswith("--config.") and "=" in a and args.command in ("train", "demo"))]
-    if unknown:
-        parser.error(f"{args.command} does not know {' '.join(unknown)}")
+    argv = [_with_home(a) for a in (sys.argv[1:] if argv is None else argv)]
+    _open_closed_streams()
+    name = next((a for a in argv if not a.startswith("-")), "")
+    said = f"fetal-jax {name}".strip()
+    again = "; the same call resumes" if name in RESUME else ""
     try:
-        code = int(module.run(args, rest) or 0)
-        sys.stdout.flush()
+        with _sigterm_raises():
+            code = _run(argv, name)
+            sys.stdout.flush()
         return code
+    except KeyboardInterrupt:
+        return _end(130, f"{said}: interrupted{again}")
+    except Terminated:
+        return _end(75 if again else 128 + signal.SIGTERM, f"{said}: stopped{again}")
+    except BrokenPipeError:  # `fetal-jax growth ... | head`: the reader has had enough
+        return _end(128 + signal.SIGPIPE, "")
     except UserError as e:
-        print(f"fetal-jax {args.command}: {e}", file=sys.stderr)
-        return 2
-    except (
-        BrokenPipeError
-    ):  # `fetal-jax growth ... | head`: who reads has had enough; Python's own last flush must pass
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + signal.SIGPIPE
+        return _end(2, f"{said}: {e}")
+    except ModuleNotFoundError as e:
+        if (e.name or "").partition(".")[0] in ("fetal_jax", "tfds_builders", ""):
+            raise
+        return _end(2, f"{said}: {e}: pip install '.[train,export]'")
     except OSError as e:  # a place that cannot be written, a full disk
-        print(f"fetal-jax {args.command}: {e.filename or 'file'}: {e.strerror or e}", file=sys.stderr)
-        return 2
+        return _end(2, f"{said}: {e.filename or 'output'}: {e.strerror or e}: make room, or give another place")
+    except MemoryError:
+        return _end(1, f"{said}: out of memory{again}")
+    except Exception as e:
+        if sys.flags.dev_mode:
+            raise
+        file, line, *_ = traceback.extract_tb(e.__traceback__)[-1]
+        what = " ".join(str(e).split())[:300]
+        where = f"{os.path.basename(file)}:{line}"
+        advice = "a fault of this program: please report it; python -X dev -m fetal_jax shows the traceback"
+        return _end(1, f"{said}: {type(e).__name__}: {what} ({where}): {advice}")
+
+
+def _run(argv: list[str], name: str) -> int:
+    """Parse the command line and run the command."""
+    parser = argparse.ArgumentParser(prog="fetal-jax", description=f"Fetal biometry from ultrasound. {NOT_CLINICAL}")
+    parser.add_argument("-V", "--version", action="version", version=f"fetal-jax {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    module: Any = None
+    for command, text in COMMANDS.items():
+        sub = commands.add_parser(command, help=text, description=text, allow_abbrev=False)
+        sub.add_argument("--quiet", action="store_true", help="print errors only")
+        if command == name:  # the other commands are not imported
+            module = importlib.import_module(f"fetal_jax.cli.{command}")
+            module.add_arguments(sub)
+    try:
+        args, rest = parser.parse_known_args(argv)
+        unknown = [a for a in rest if not (a.startswith("--config.") and "=" in a and name in WITH_OVERRIDES)]
+        if unknown:
+            parser.error(f"{args.command} does not know {' '.join(unknown)}")
+    except SystemExit as e:  # argparse has said why, or has printed the help
+        return int(e.code or 0)
+    if args.quiet or not sys.stderr.isatty():
+        os.environ.setdefault("TQDM_DISABLE", "1")  # progress bars are for a person who looks on
+    run: Callable[[argparse.Namespace, list[str]], int | None] = module.run
+    if not args.quiet:
+        return run(args, rest) or 0
+    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
+        return run(args, rest) or 0
+
+
+def _with_home(arg: str) -> str:
+    """Expand `--out=~/x`, which a shell passes on as it is."""
+    key, sep, value = arg.partition("=")
+    if not (arg.startswith("--") and (value == "~" or value.startswith("~/"))):
+        return arg
+    return key + sep + os.path.expanduser(value)
+
+
+def _open_closed_streams() -> None:
+    """Give a process started without stdin, stdout or stderr (`>&-`, cron) the null device in their place.
+
+    Otherwise the next file that is opened takes the number of the stream, and is written into by whatever prints.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, "w" if number else "r", closefd=False))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a file name may hold bytes that are no text
+
+
+@contextmanager
+def _sigterm_raises() -> Iterator[None]:
+    """Turn SIGTERM into `Terminated`, so that files are closed and the lock is released."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(*_: object) -> None:
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _end(code: int, line: str) -> int:
+    """Print the last line, and see to it that Python's own last flush finds no broken stream."""
+    try:
+        if line:
+            print(line, file=sys.stderr)
+        sys.stderr.flush()
+        sys.stdout.flush()
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(nowhere, stream.fileno())
+    return code
 
 
 if __name__ == "__main__":
