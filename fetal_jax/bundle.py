@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import sys
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from fetal_jax import files
 from fetal_jax.errors import UserError
 from fetal_jax.planes import PLANES
 
@@ -70,17 +73,47 @@ def sha256(path: Path) -> str:
 
 
 def find(name: str | Path) -> Path:
-    """A bundle's folder, or the shipped bundle of that name where there is no such folder."""
-    path = Path(name)
-    shipped = SHIPPED / path
-    return shipped if len(path.parts) == 1 and not path.exists() and shipped.is_dir() else path
+    """Folder of a bundle: a shipped one by its bare name, any other by its path.
+
+    A bare name is the shipped bundle also where the current folder has a folder of that name; `./heads` is that one.
+    """
+    shipped = SHIPPED / name
+    if os.sep in str(name) or str(name) in ("", ".", "..") or not shipped.is_dir():
+        return Path(name)
+    if Path(name).is_dir():
+        print(f"note: {name} is the shipped bundle; for the folder {name}, give ./{name}", file=sys.stderr)
+    return shipped
 
 
 def write(folder: Path, info: BundleInfo) -> None:
-    """Write `bundle.json` for the files that lie in the folder, with their digests."""
-    files = {name: sha256(folder / name) for name in (ONNX, HALF, STABLEHLO, CARD) if (folder / name).is_file()}
-    text = json.dumps(asdict(info) | {"files": files}, indent=2)
-    (folder / INFO).write_text(text + "\n")
+    """Write `bundle.json` for the network's files in the folder, with their digests."""
+    digests = {name: sha256(folder / name) for name in (ONNX, HALF, STABLEHLO, CARD) if (folder / name).is_file()}
+    files.write_whole(folder / INFO, json.dumps(asdict(info) | {"files": digests}, indent=2) + "\n")
+
+
+def update(folder: Path, info: BundleInfo, copy: Path) -> Path:
+    """Write new info into a bundle; of a shipped bundle into a copy, since the installed package is not changed.
+
+    Args:
+      folder: the bundle.
+      info: what its `bundle.json` shall say.
+      copy: where a copy of a shipped bundle goes.
+
+    Returns:
+      The folder of the bundle that has the new info.
+
+    Raises:
+      UserError: `copy` is a folder that holds something else.
+    """
+    if SHIPPED.resolve() in folder.resolve().parents:
+        if copy.exists() and any(copy.iterdir()) and not (copy / INFO).is_file():
+            raise UserError(f"{copy} is not empty and no bundle: give another --out")
+        copy.mkdir(parents=True, exist_ok=True)
+        for name in info.files:
+            files.write_whole(copy / name, (folder / name).read_bytes())
+        folder = copy
+    write(folder, info)
+    return folder
 
 
 def read(folder: Path) -> BundleInfo:

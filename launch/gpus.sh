@@ -11,7 +11,7 @@ and starts it again whenever it ends with exit code 75: told to stop, checkpoint
 and that code is this script's. SIGTERM and Ctrl-C are passed on, and nothing is started again: the same command goes
 on later.
 
-Needs: pip install 'fetal_jax[cuda]'
+Needs: pip install '.[cuda]'
 END
 }
 

@@ -22,7 +22,7 @@ on one node; say otherwise to sbatch). JAX finds the other tasks by itself. --wo
 by all nodes. 300 s before its time is over, or when it is preempted, the job is told to stop; it saves a checkpoint, ends
 with exit code 75 and is put back into the queue. With any other code it is over.
 
-Needs: pip install 'fetal_jax[cuda]' in an environment that is active when you submit.
+Needs: pip install '.[cuda]' in an environment that is active when you submit.
 END
 }
 

@@ -287,9 +287,30 @@ def test_a_shipped_bundle_is_whole_and_small(name, planes, origins):
     onnx.checker.check_model(onnx.load(folder / bundle.ONNX))
 
 
-def test_a_folder_goes_before_a_shipped_bundle_of_its_name(tmp_path, monkeypatch):
+def test_a_bare_name_is_the_shipped_bundle_and_a_path_is_the_folder(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert bundle.find("heads") == bundle.SHIPPED / "heads"
+    assert capsys.readouterr().err == ""
     (tmp_path / "heads").mkdir()
-    assert bundle.find("heads") == Path("heads")
+    assert bundle.find("heads") == bundle.SHIPPED / "heads"
+    assert "for the folder heads, give ./heads" in capsys.readouterr().err
+    for path in ("./heads", str(tmp_path / "heads")):
+        assert bundle.find(path).resolve() == tmp_path / "heads"
     assert bundle.find("none") == Path("none")
+    assert bundle.find(bundle.DEFAULT) == bundle.DEFAULT
+
+
+def test_an_update_of_a_shipped_bundle_goes_into_a_copy(tmp_path):
+    before = {p.name: p.read_bytes() for p in bundle.DEFAULT.iterdir()}
+    info = replace(bundle.read(bundle.DEFAULT), temperature=1.75)
+    copy = bundle.update(bundle.DEFAULT, info, tmp_path / "copy")
+    assert copy == tmp_path / "copy"
+    assert bundle.read(copy).temperature == 1.75
+    assert {p.name: p.read_bytes() for p in bundle.DEFAULT.iterdir()} == before
+    again = bundle.update(copy, replace(info, temperature=1.5), tmp_path / "unused")  # a bundle of the user's own
+    assert (again, bundle.read(copy).temperature) == (copy, 1.5)
+    assert not (tmp_path / "unused").exists()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").touch()
+    with pytest.raises(UserError, match="not empty and no bundle"):
+        bundle.update(bundle.DEFAULT, info, tmp_path / "mine")

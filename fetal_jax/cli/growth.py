@@ -139,6 +139,6 @@ def _draw(path: Path, values: dict[str, float], weeks: float, standard: str, con
     try:
         from fetal_jax.growth import chart  # only a chart needs matplotlib
     except ImportError:
-        raise UserError("--chart draws with matplotlib: pip install 'fetal_jax[chart]'") from None
+        raise UserError("--chart draws with matplotlib: pip install '.[chart]'") from None
     chart.write(path, chart.draw(values, weeks, standard, convention))
     print(f"Chart ({standard}): {path}")

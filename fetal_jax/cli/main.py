@@ -44,14 +44,14 @@ def main(argv: list[str] | None = None) -> int:
       was not read); 75 (stopped by SIGTERM: the same call resumes); 130 (Ctrl-C); 141 (the reader of a pipe is gone);
       143 (stopped by SIGTERM).
     """
-    argv = [_with_home(a) for a in (sys.argv[1:] if argv is None else argv)]
+    argv = sys.argv[1:] if argv is None else argv
     _open_closed_streams()
     name = next((a for a in argv if not a.startswith("-")), "")
     said = f"fetal-jax {name}".strip()
     again = "; the same call resumes" if name in RESUME else ""
     try:
         with _sigterm_raises():
-            code = _run(argv, name)
+            code = _run([_with_home(a) for a in argv], name)
             sys.stdout.flush()
         return code
     except KeyboardInterrupt:
@@ -82,6 +82,8 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(argv: list[str], name: str) -> int:
     """Parse the command line and run the command."""
+    if "--quiet" in argv or not sys.stderr.isatty():  # a progress bar is for a person who looks on
+        os.environ.setdefault("TQDM_DISABLE", "1")  # which tqdm reads when it is imported
     parser = argparse.ArgumentParser(prog="fetal-jax", description=f"Fetal biometry from ultrasound. {NOT_CLINICAL}")
     parser.add_argument("-V", "--version", action="version", version=f"fetal-jax {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -99,8 +101,6 @@ def _run(argv: list[str], name: str) -> int:
             parser.error(f"{args.command} does not know {' '.join(unknown)}")
     except SystemExit as e:  # argparse has said why, or has printed the help
         return int(e.code or 0)
-    if args.quiet or not sys.stderr.isatty():
-        os.environ.setdefault("TQDM_DISABLE", "1")  # progress bars are for a person who looks on
     run: Callable[[argparse.Namespace, list[str]], int | None] = module.run
     if not args.quiet:
         return run(args, rest) or 0
@@ -113,7 +113,10 @@ def _with_home(arg: str) -> str:
     key, sep, value = arg.partition("=")
     if not (arg.startswith("--") and (value == "~" or value.startswith("~/"))):
         return arg
-    return key + sep + os.path.expanduser(value)
+    path = os.path.expanduser(value)
+    if path == value:
+        raise UserError(f"{arg}: no home folder is known: give the whole path")
+    return key + sep + path
 
 
 def _open_closed_streams() -> None:
@@ -127,7 +130,7 @@ def _open_closed_streams() -> None:
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
         if getattr(sys, name) is None:
-            setattr(sys, name, open(number, "w" if number else "r", closefd=False))
+            setattr(sys, name, open(number, "w" if number else "r", closefd=False))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a file name may hold bytes that are no text

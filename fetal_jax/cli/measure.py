@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import re
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tqdm import tqdm
@@ -15,10 +18,12 @@ from fetal_jax.inference.folder import measure_files
 from fetal_jax.inference.runtimes import RUNTIMES
 from fetal_jax.inference.spacing import Spacings
 from fetal_jax.outputs import reports
-from fetal_jax.outputs.results import Row
-from fetal_jax.reading.sources import OVERLAYS, RESULTS, find
+from fetal_jax.outputs.results import STATUSES, Row
+from fetal_jax.reading.images import SUFFIXES
+from fetal_jax.reading.sources import DICOM_SUFFIXES, OVERLAYS, RESULTS, Source, find, head_of, is_dicom
 
 ALSO = ("svg", *reports.KINDS)
+ASK = "give --spacing-mm, --spacing-csv or --spacing=ruler"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,16 +53,16 @@ def _kinds(text: str) -> tuple[str, ...]:
 
 def run(args: argparse.Namespace, overrides: list[str]) -> int:
     """Measure every file; returns 3 where one could not be read."""
+    reports.check(args.also)
     ellipses: list[Row] = []
-    keep = ellipses.append if args.hc18_submission else None
-    counts = measure_paths(
-        args.paths, args.bundle, _spacings(args), args.plane, args.out, args.also, keep, args.runtime
-    )
-    if args.hc18_submission:
+    keep, submission = (ellipses.append, args.hc18_submission) if args.hc18_submission else (None, None)
+    where = (args.paths, args.bundle, _spacings(args), args.plane, args.out, args.also)
+    tally = measure_paths(*where, keep, args.runtime, submission)
+    if submission:
         from fetal_jax.outputs import hc18_submission
 
-        print(hc18_submission.write_submission(ellipses, args.hc18_submission))
-    return 3 if counts.get("error") else 0
+        print(hc18_submission.write_submission(ellipses, submission))
+    return 3 if tally.statuses["error"] else 0
 
 
 def _spacings(args: argparse.Namespace) -> Spacings:
@@ -79,27 +84,75 @@ def measure_paths(
     also: tuple[str, ...] = (),
     keep: Callable[[Row], None] | None = None,
     runtime: str = "onnx",
-) -> dict[str, int]:
-    """Measure files and folders with a bundle into `out`; returns how many rows have each status.
+    submission: Path | None = None,
+) -> Tally:
+    """Measure files and folders with a bundle into `out`; `keep` is given each row.
 
-    `keep` is given each row.
+    Raises:
+      UserError: as `measure_files`, or no frame has a spacing: before the work where no file can state one.
     """
     predictor = Predictor.from_bundle(folder, runtime)
     predictor.check_plane(plane, "--plane")
     found = find(paths, leave_out=out)
-    counts: dict[str, int] = {}
+    if spacings.source == "none" and not any(map(_may_state_spacing, found.sources)):
+        raise UserError(f"none of the {len(found.sources)} files states a spacing: {ASK}")
+    tally = Tally()
     with tqdm(total=len(found.sources), unit="frame") as bar:
-        for row in measure_files(predictor, found.sources, spacings, plane, out, also, tqdm.write, paths):
-            counts[row["status"]] = counts.get(row["status"], 0) + 1
+        for row in measure_files(
+            predictor, found.sources, spacings, plane, out, also, tqdm.write, paths, submission=submission
+        ):
+            tally.add(row)
             if row["status"] == "error":
                 tqdm.write(f"error: {row['reason']}")
             if keep:
                 keep(row)
-            bar.total += row["frame"] > 0  # how long a cine is shows when it is read
+            bar.total += row["frame"] > 0  # the length of a cine is known when it is read
             bar.update()
-    told = ", ".join(f"{n} {status}" for status, n in sorted(counts.items()))
     if found.left_out:
         others = ", ".join(f"{n} {suffix}" for suffix, n in found.left_out.most_common(5))
         print(f"left out, no frames by their names: {others}")
-    print(f"{told}. See {out / RESULTS} and {out / OVERLAYS}. {NOT_CLINICAL}")
-    return counts
+    print(f"{tally}. See {out / RESULTS} and {out / OVERLAYS}. {NOT_CLINICAL}")
+    if tally.frames and not tally.with_spacing:
+        raise UserError(f"none of the {tally.frames} frames has a spacing: {ASK}; the same --out may be used")
+    return tally
+
+
+def _may_state_spacing(source: Source) -> bool:
+    """Whether a file may be DICOM, by its name or its first bytes: image files do not state millimetres."""
+    name = source.filename.lower()
+    if name.endswith(DICOM_SUFFIXES) or source.member is not None:
+        return not name.endswith(SUFFIXES)
+    try:
+        return is_dicom(head_of(source.path))
+    except OSError:
+        return False
+
+
+@dataclass
+class Tally:
+    """Counts of a call's rows."""
+
+    statuses: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    frames: int = 0
+    """Frames that were looked at: neither unreadable nor without an image."""
+    with_spacing: int = 0
+
+    def add(self, row: Row) -> None:
+        """Count a row."""
+        self.statuses[row["status"]] += 1
+        self.frames += row["plane"] is not None
+        self.with_spacing += row["spacing_mm"] is not None
+        if row["reason"] and row["status"] != "measured":
+            self.reasons[_kind_of_reason(row)] += 1
+
+    def __str__(self) -> str:
+        counts = ", ".join(f"{self.statuses[s]} {s}" for s in STATUSES if self.statuses[s]) or "no frames"
+        why = ", ".join(f"{reason} ({n})" for reason, n in self.reasons.most_common(3))
+        return counts + (f"; commonest reasons: {why}" if why else "")
+
+
+def _kind_of_reason(row: Row) -> str:
+    """The first reason of a row without the file's name, its numbers in parentheses and the remedy after the colon."""
+    text = row["reason"].replace(row["file"], "").replace(Path(row["file"]).name, "").partition(";")[0]
+    return re.sub(r" \([^)]*\)", "", text).partition(":")[0].strip()

@@ -8,18 +8,11 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import tensorflow_datasets as tfds
-
 from fetal_jax import files
-from fetal_jax.config import Config
-from fetal_jax.data.contact_sheet import contact_sheet
-from fetal_jax.data.decoded import decoded
-from fetal_jax.data.source import Split, builder
 from fetal_jax.errors import UserError
 from fetal_jax.files import in_bucket
-from fetal_jax.reading.images import write_png
 
-LISTED = 50  # of what is missing; 12,358 of 12,400 frames may be
+LISTED = 50  # lines about missing frames; there may be 12,358 of 12,400
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, overrides: list[str]) -> None:
-    """Build a data set and decode what is trained on. What is missing of a partial one is listed."""
+    """Build a data set and decode its training split. List the missing frames of a partial one."""
     base = args.name.partition("/")[0]
     if in_bucket(args.data_dir):
         raise UserError(f"{args.data_dir}: prepare on disk, then copy: gcloud storage cp -r DIR/{base} {args.data_dir}")
@@ -44,6 +37,14 @@ def run(args: argparse.Namespace, overrides: list[str]) -> None:
         raise UserError(f"{args.manual_dir or args.name}: give the data set's folder with --manual-dir")
     if args.contact_sheet and (args.contact_sheet.suffix != ".png" or not args.contact_sheet.parent.is_dir()):
         raise UserError(f"{args.contact_sheet}: give --contact-sheet a .png file in a folder that is there")
+    import tensorflow_datasets as tfds  # not for --help, which every installation answers
+
+    from fetal_jax.config import Config
+    from fetal_jax.data.contact_sheet import contact_sheet
+    from fetal_jax.data.decoded import decoded
+    from fetal_jax.data.source import Split, builder
+    from fetal_jax.reading.images import write_png
+
     options = {"allow_partial": args.allow_partial} if base != "fetal_phantom" else {}
     made = builder(args.name, args.data_dir, **options)
     found = Path(made.data_dir).is_dir()

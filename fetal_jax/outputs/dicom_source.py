@@ -27,7 +27,7 @@ def header_of(source: Source) -> Any:
     try:
         import highdicom  # noqa: F401
     except ImportError:
-        raise UserError("writing DICOM needs the dicom extra: pip install 'fetal_jax[dicom]'") from None
+        raise UserError("writing DICOM needs the dicom extra: pip install '.[dicom]'") from None
     file = source.open()
     if not is_dicom(head_of(file)):
         raise UserError(f"{source} is no DICOM file: a report must name the DICOM object that it comes from")

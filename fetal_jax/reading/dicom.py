@@ -34,7 +34,7 @@ def _pydicom() -> Any:
         import pydicom
         import pydicom.pixels
     except ImportError:
-        raise UserError("reading DICOM needs the dicom extra: pip install 'fetal_jax[dicom]'") from None
+        raise UserError("reading DICOM needs the dicom extra: pip install '.[dicom]'") from None
     return pydicom
 
 
@@ -98,7 +98,7 @@ def _decoded(file: Path | BytesIO, name: str, header: Any) -> Iterator[Array]:
         if "missing dependencies" in said or "no available" in said.lower():
             raise UserError(
                 f"{name} is stored as {_syntax(syntax)}, which no installed decoder reads: "
-                "pip install 'fetal_jax[dicom]', or export it uncompressed"
+                "pip install '.[dicom]', or export it uncompressed"
             ) from None
         raise UserError(f"{name} has damaged pixels ({_short(e)}): export it again") from None
 

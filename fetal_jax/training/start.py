@@ -56,5 +56,5 @@ def _onnx_graph() -> Any:
     try:
         from fetal_jax.model import onnx_graph
     except ImportError:
-        raise UserError("onnx is not installed: pip install 'fetal_jax[export]'") from None
+        raise UserError("onnx is not installed: pip install '.[export]'") from None
     return onnx_graph

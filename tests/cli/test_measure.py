@@ -14,6 +14,7 @@ import pytest
 from fetal_jax.growth import gestational_age
 from fetal_jax.outputs.results import COLUMNS
 from tests.support.command import fetal_jax, refused
+from tests.support.dicom_files import save, ultrasound
 from tfds_builders.fetal_phantom.phantom import draw
 
 
@@ -63,12 +64,19 @@ def test_a_folder_with_one_bad_file(frames, tmp_path):
         assert picture.shape[0] > 360
 
 
-def test_without_spacing_nothing_is_in_millimetres(frames, tmp_path):
-    done = fetal_jax("measure", frames, "--plane=head", f"--out={tmp_path / 'out'}")
-    assert done.returncode == 0
-    for row in rows(tmp_path / "out"):
-        assert row["status"] == "refused"
-        assert all(row[c] == "" for c in COLUMNS if c.endswith("_mm"))
+def test_a_dicom_folder_without_spacing_has_no_millimetres_and_says_so(frames, tmp_path):
+    """Only the work shows whether a header states a spacing."""
+    save(ultrasound(cv2.imread(str(frames / "h0.png"), 0), []), tmp_path / "a.dcm")
+    out = tmp_path / "out"
+    done = fetal_jax("measure", tmp_path / "a.dcm", "--plane=head", f"--out={out}")
+    refused(done, "none of the 1 frames has a spacing: give --spacing-mm", "the same --out may be used")
+    assert "1 refused; commonest reasons: no spacing (1)" in done.stdout
+    (row,) = rows(out)
+    assert row["status"] == "refused"
+    assert all(row[c] == "" for c in COLUMNS if c.endswith("_mm"))
+    done = fetal_jax("measure", tmp_path / "a.dcm", "--plane=head", "--spacing-mm=0.3", f"--out={out}")
+    assert done.returncode == 0, done.stderr
+    assert rows(out)[0]["spacing_mm"] == "0.3"
 
 
 def test_a_head_too_small_to_be_dated_keeps_its_millimetres(frames, tmp_path):
