@@ -254,7 +254,7 @@ def test_a_foreign_network_is_refused_though_its_digest_is_right(folder, tmp_pat
         Predictor.from_bundle(foreign)
     (foreign / bundle.ONNX).write_bytes(b"nothing")
     bundle.write(foreign, bundle.read(folder))
-    with pytest.raises(UserError, match="no network that ONNX Runtime runs"):
+    with pytest.raises(UserError, match="not a network that ONNX Runtime runs"):
         Predictor.from_bundle(foreign)
 
 

@@ -62,7 +62,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     spacings = draw_folder(frames)
     counts = measure.measure_paths([frames], bundle, Spacings.read(spacings), "auto", args.out / "measured")
     print(f"Overlays: {args.out / 'measured' / 'overlays'}   Report: {args.out / 'report' / 'report.html'}")
-    return 3 if counts.statuses["error"] else 0
+    return 3 if counts.get("error") else 0
 
 
 def _say(text: str) -> None:

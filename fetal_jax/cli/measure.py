@@ -57,12 +57,12 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     ellipses: list[Row] = []
     keep, submission = (ellipses.append, args.hc18_submission) if args.hc18_submission else (None, None)
     where = (args.paths, args.bundle, _spacings(args), args.plane, args.out, args.also)
-    tally = measure_paths(*where, keep, args.runtime, submission)
+    counts = measure_paths(*where, keep, args.runtime, submission)
     if submission:
         from fetal_jax.outputs import hc18_submission
 
         print(hc18_submission.write_submission(ellipses, submission))
-    return 3 if tally.statuses["error"] else 0
+    return 3 if counts["error"] else 0
 
 
 def _spacings(args: argparse.Namespace) -> Spacings:
@@ -85,8 +85,10 @@ def measure_paths(
     keep: Callable[[Row], None] | None = None,
     runtime: str = "onnx",
     submission: Path | None = None,
-) -> Tally:
-    """Measure files and folders with a bundle into `out`; `keep` is given each row.
+) -> Counter[str]:
+    """Measure files and folders with a bundle into `out`; returns how many rows have each status.
+
+    `keep` is given each row, `submission` is a file that the caller writes afterwards.
 
     Raises:
       UserError: as `measure_files`, or no frame has a spacing: before the work where no file can state one.
@@ -114,7 +116,7 @@ def measure_paths(
     print(f"{tally}. See {out / RESULTS} and {out / OVERLAYS}. {NOT_CLINICAL}")
     if tally.frames and not tally.with_spacing:
         raise UserError(f"none of the {tally.frames} frames has a spacing: {ASK}; the same --out may be used")
-    return tally
+    return tally.statuses
 
 
 def _may_state_spacing(source: Source) -> bool:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import io
 from pathlib import Path
 
 from fetal_jax import geometry
 from fetal_jax.errors import UserError
+from fetal_jax.files import write_whole
 from fetal_jax.geometry import HALF_PIXEL, Ellipse
 from fetal_jax.outputs.results import Row
 
@@ -23,11 +25,12 @@ def write_submission(rows: list[Row], path: Path) -> str:
       UserError: the file cannot be written.
     """
     missing = [Path(row["file"]).name for row in rows if not (row["ellipse_px"] and row["spacing_mm"])]
+    table = io.StringIO(newline="")
+    writer = csv.writer(table)
+    writer.writerow(COLUMNS)
+    writer.writerows(_line(row) for row in rows if row["ellipse_px"] and row["spacing_mm"])
     try:
-        with path.open("w", newline="") as f:
-            writer = csv.writer(f)
-            writer.writerow(COLUMNS)
-            writer.writerows(_line(row) for row in rows if row["ellipse_px"] and row["spacing_mm"])
+        write_whole(path, table.getvalue())
     except OSError as e:
         raise UserError(f"{path} cannot be written ({e.strerror}): give another file") from None
     message = f"{path}: {len(rows) - len(missing)} ellipses"
