@@ -1,8 +1,8 @@
-"""What a bundle holds: read, write, check. Plain Python.
+"""A bundle, the folder that holds an exported network: read, write, check. Plain Python.
 
-A bundle is one directory: `bundle.json` beside the exported network (`model.onnx`, `model.stablehlo`; on demand
-`model.half.onnx`, of half the size) and its `MODEL_CARD.md`. The network takes grey frames (B, H, W, 1) uint8,
-normalises them itself, and gives the map's logits (B, H, W) and the planes' logits (B, P), float32.
+It has `bundle.json`, the network (`model.onnx`, `model.stablehlo`; optional `model.half.onnx`, of half the size) and
+`MODEL_CARD.md`. The network takes grey frames (B, H, W, 1) uint8, normalises them itself, and returns the logits of the
+map (B, H, W) and of the planes (B, P), float32.
 """
 
 from __future__ import annotations
@@ -24,43 +24,42 @@ INFO = "bundle.json"
 ONNX, HALF, STABLEHLO, CARD = "model.onnx", "model.half.onnx", "model.stablehlo", "MODEL_CARD.md"
 SHIPPED = Path(__file__).parent / "bundles"
 DEFAULT = SHIPPED / "default"
-"""Names planes and measures all three structures; `heads` beside it measures heads of HC18's kind alone."""
+"""Classifies planes and measures all three structures; `heads` beside it measures only heads like those of HC18."""
 PREPROCESSING = (
     "grey (ITU-R BT.601); the whole frame letterboxed, isotropic in millimetres, centred, black around; "
     "shrunk by areas (Hamming window), then bilinear; bytes, which the network normalises itself"
 )
-"""What `preprocess.py` does. A bundle made for something else is refused."""
+"""Preprocessing of `preprocess.py`. A bundle made for another one is refused."""
 OUTLINE = 0.5
-"""The probability whose contour is measured."""
+"""Probability at which the contour is measured."""
 
 
 @dataclass(frozen=True)
 class BundleInfo:
-    """How a network is to be fed and read, and where it comes from."""
+    """Input and output of a network, its calibration and its origin: the content of `bundle.json`."""
 
     planes: tuple[str, ...]
-    """What the class head tells apart, in the order of its logits."""
+    """Classes of the plane classifier, in the order of its logits."""
     input_shape: tuple[int, int]
     """(H, W) of the letterbox: grey, isotropic in millimetres, centred, black around."""
     flip_average: bool
-    """Whether the map and the planes are averaged with those of the mirrored frame."""
+    """Whether predictions are averaged with those of the mirrored frame."""
     preprocessing: str = PREPROCESSING
     outline: float = OUTLINE
     temperature: float = 1.0
-    """Plane logits are divided by it."""
+    """Divisor of the plane logits (temperature scaling)."""
     intervals: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """For "hc_mm", "ac_mm", "fl_mm": {"level": 0.9, "factor": q}, the value lies within q `sd_mm` of the truth that
-    often (split conformal prediction on a calibration split); with the `frames` and `subjects` it was learnt from and
-    the name of their `data`."""
+    """Conformal intervals of "hc_mm", "ac_mm", "fl_mm": {"level": 0.9, "factor": q} means that 90 % of the values are
+    within q `sd_mm` of the truth. With `frames`, `subjects` and `data`: the calibration split it was computed on."""
     acceptance: dict[str, dict[str, Any]] = field(default_factory=dict)
     """For "head", "abdomen", "femur": {"data": …}, the rule by which a value stands by itself and the data that it was
     chosen on. With a score also `cheap`, `limit` and perhaps `full`, `between` (`inference/score.py`); without, a value
     stands that has no flag. A plane without a rule is not calibrated: each of its values must be looked at."""
     metrics: dict[str, Any] = field(default_factory=dict)
-    """What it was measured to be worth, on which frames."""
+    """`metrics.json` of an evaluation."""
     shaft_width: str = "1/12 of the length, at least 3 network pixels, where the calipers give none"
     training: dict[str, Any] = field(default_factory=dict)
-    """The recipe, the data set, its fingerprint and the number of steps."""
+    """The configuration, the data set, its fingerprint and the number of steps."""
     licence: str = ""
     files: dict[str, str] = field(default_factory=dict)
     """SHA-256 of each file of the bundle."""
@@ -68,7 +67,7 @@ class BundleInfo:
 
 
 def sha256(path: Path) -> str:
-    """The digest of a file, in hexadecimal."""
+    """SHA-256 of a file, in hexadecimal."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
@@ -107,7 +106,7 @@ def update(folder: Path, info: BundleInfo, copy: Path) -> Path:
     """
     if SHIPPED.resolve() in folder.resolve().parents:
         if copy.exists() and any(copy.iterdir()) and not (copy / INFO).is_file():
-            raise UserError(f"{copy} is not empty and no bundle: give another --out")
+            raise UserError(f"{copy} is not empty and not a bundle: give another --out")
         copy.mkdir(parents=True, exist_ok=True)
         for name in info.files:
             files.write_whole(copy / name, (folder / name).read_bytes())
@@ -117,16 +116,16 @@ def update(folder: Path, info: BundleInfo, copy: Path) -> Path:
 
 
 def read(folder: Path) -> BundleInfo:
-    """The info of a bundle whose files are all as they were written.
+    """Read `bundle.json` and check the files of a bundle.
 
     Raises:
-      UserError: no bundle there, a newer one, or a damaged one; says which file.
+      UserError: the folder is not a bundle, or is a newer or damaged one; names the file.
     """
     path = folder / INFO
     try:
         saved = json.loads(path.read_text())
     except FileNotFoundError:
-        raise UserError(f"{folder} is no bundle: it has no {INFO}; make one with fetal-jax export") from None
+        raise UserError(f"{folder} is not a bundle: it has no {INFO}; make one with fetal-jax export") from None
     except (OSError, ValueError):
         raise UserError(f"{path} is damaged: export the bundle again") from None
     if not isinstance(saved, dict) or "schema" not in saved:
@@ -148,11 +147,11 @@ def read(folder: Path) -> BundleInfo:
 
 
 _LATER = {"preprocessing", "outline", "temperature", "intervals", "acceptance", "metrics"}
-"""Keys that the first bundles lack; their defaults are what those bundles meant."""
+"""Keys that the first bundles do not have; the defaults are right for them."""
 
 
 def _check_values(path: Path, saved: dict[str, Any]) -> None:
-    """Refuse values that cannot be, and what this program would feed or read in another way."""
+    """Refuse impossible values, and a bundle that needs another preprocessing or contour."""
     planes, shape, files = saved["planes"], saved["input_shape"], saved["files"]
     temperature, intervals = saved.get("temperature", 1.0), saved.get("intervals", {})
     possible = {

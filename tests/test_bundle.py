@@ -268,7 +268,7 @@ def test_metrics_are_read_or_refused(tmp_path):
 
 
 def test_a_folder_that_is_no_bundle(tmp_path):
-    with pytest.raises(UserError, match="is no bundle"):
+    with pytest.raises(UserError, match="is not a bundle"):
         bundle.read(tmp_path)
 
 
@@ -312,5 +312,5 @@ def test_an_update_of_a_shipped_bundle_goes_into_a_copy(tmp_path):
     assert not (tmp_path / "unused").exists()
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").touch()
-    with pytest.raises(UserError, match="not empty and no bundle"):
+    with pytest.raises(UserError, match="not empty and not a bundle"):
         bundle.update(bundle.DEFAULT, info, tmp_path / "mine")

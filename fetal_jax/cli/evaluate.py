@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--calibrate",
         action="store_true",
-        help="first write 90 %% intervals, from the calibration split, into --bundle",
+        help="first write 90 %% intervals, from the calibration split, into --bundle; into a copy of a shipped one",
     )
     parser.add_argument("--out", type=epath.Path, required=True)
 
@@ -191,7 +191,9 @@ def _calibrate(args: argparse.Namespace) -> None:
         tables = interval_tables(own, frames.fingerprint) | tables
         rows += own
     temperature, tables = plane_temperature(rows) or before.temperature, before.intervals | tables
-    bundle.write(path, replace(before, intervals=tables, temperature=temperature))
+    path = bundle.update(path, replace(before, intervals=tables, temperature=temperature), args.out / "bundle")
+    args.bundle = [path]
+    print(f"intervals and temperature are in {path}")
     for measure, name in NAMES.items():
         table = tables.get(measure)
         told = f"± {table['factor']:.2f} sd, 90 %, {table['data']}" if table else "no interval: too few frames"

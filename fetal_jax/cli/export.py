@@ -5,14 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from etils import epath
-
-from fetal_jax import bundle, export
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--workdir", type=epath.Path, required=True)
-    parser.add_argument("--out", type=epath.Path, required=True, help="the bundle's directory")
+    parser.add_argument("--workdir", required=True)
+    parser.add_argument("--out", required=True, help="the bundle's directory")
     parser.add_argument("--best", action="store_true", help="the checkpoint that validated best, not the newest")
     parser.add_argument("--onnx", action="store_true", help="also write model.onnx, which measure runs")
     parser.add_argument("--half", action="store_true", help="also write model.half.onnx, of half the size")
@@ -21,6 +17,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, overrides: list[str]) -> None:
     """Write the bundle and say what it holds."""
-    export.write_bundle(args.workdir, args.out, args.onnx, args.half, args.metrics, args.best)
-    sizes = [f"{name} {len((args.out / name).read_bytes()) / 1e6:.1f} MB" for name in bundle.read(args.out).files]
-    print(f"{args.out}: {', '.join(sizes)}")
+    from etils import epath  # not for --help, which every installation answers
+
+    from fetal_jax import bundle, export
+
+    out = epath.Path(args.out)
+    export.write_bundle(epath.Path(args.workdir), out, args.onnx, args.half, args.metrics, args.best)
+    sizes = [f"{name} {len((out / name).read_bytes()) / 1e6:.1f} MB" for name in bundle.read(out).files]
+    print(f"{out}: {', '.join(sizes)}")

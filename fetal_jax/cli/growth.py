@@ -35,14 +35,14 @@ DEFAULT_STANDARDS = ("intergrowth", "intergrowth-hadlock", "hadlock", "who")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     for measure, text in SIZES.items():
         parser.add_argument(f"--{measure}", type=float, metavar="MM", help=f"{text}, in mm")
-    parser.add_argument("--bpd-convention", choices=CONVENTIONS, help="where the BPD's calipers stood on the skull")
+    parser.add_argument("--bpd-convention", choices=CONVENTIONS, help="position of the BPD's calipers on the skull")
     parser.add_argument("--ga", metavar="AGE", help="the known gestational age: 30w2d, or weeks as 30.3")
     parser.add_argument(
         "--standard",
         nargs="+",
         choices=STANDARDS,
         default=DEFAULT_STANDARDS,
-        help=f"of the centiles; default: {' '.join(DEFAULT_STANDARDS)}",
+        help=f"standards of the centiles; default: {' '.join(DEFAULT_STANDARDS)}",
     )
     parser.add_argument("--chart", type=Path, metavar="FILE", help="draw the first standard's curves: .png or .svg")
 
@@ -81,7 +81,7 @@ def _lengths(sizes: dict[str, float], *measures: str) -> dict[str, float | None]
 
 
 def _print_ages(sizes: dict[str, float], convention: str | None, known: float | None) -> list[GestationalAge]:
-    """The age by each standard that gives one."""
+    """Print and return the age by each standard that gives one."""
     print("Age")
     if known is not None:
         print(f"  {format_age(known)}  {known:6.2f} weeks  as given")
@@ -100,7 +100,7 @@ def _print_ages(sizes: dict[str, float], convention: str | None, known: float | 
 
 
 def _print_weights(sizes: dict[str, float], convention: str | None) -> dict[str, FetalWeight]:
-    """The weight by each formula whose measures are there."""
+    """Print and return the weight by each formula whose measures are given."""
     weights = {
         formula: fetal_weight(**_lengths(sizes, "hc", "ac", "fl", "bpd"), bpd_convention=convention, formula=formula)
         for formula, measures in WEIGHT_FORMULAS.items()
@@ -113,24 +113,24 @@ def _print_weights(sizes: dict[str, float], convention: str | None) -> dict[str,
 
 
 def _values(sizes: dict[str, float], weights: dict[str, FetalWeight], standard: str) -> dict[str, float]:
-    """What a standard has curves for: sizes, and the weight by the formula that its curves are of."""
+    """Values that a standard has curves for: sizes, and the weight by the standard's own formula."""
     formula = STANDARDS[standard].weight_formula
     found = sizes | ({"efw": weights[formula].grams} if formula in weights else {})
     return {measure: found[measure] for measure in STANDARDS[standard].weeks if measure in found}
 
 
 def _print_centiles(values: dict[str, float], weeks: float, standard: str, convention: str | None) -> list[Centile]:
-    """The centile of each value in a standard."""
+    """Print and return the centile of each value in a standard."""
     centiles = []
     for measure, value in values.items():
         q = QUANTITIES[measure]
-        told = f"  {q.label:4} {value:6.{0 if measure == 'efw' else 1}f} {q.unit:2}"
+        text = f"  {q.label:4} {value:6.{0 if measure == 'efw' else 1}f} {q.unit:2}"
         try:
             found = centile(measure, value, weeks, standard, convention)
         except GrowthError as e:
-            print(f"{told}  no centile by {standard}: {e}")
+            print(f"{text}  no centile by {standard}: {e}")
         else:
-            print(f"{told}  {found.text:>5} %  z {found.z:+.2f}  {found.formula}")
+            print(f"{text}  {found.text:>5} %  z {found.z:+.2f}  {found.formula}")
             centiles.append(found)
     return centiles
 

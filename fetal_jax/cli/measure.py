@@ -30,24 +30,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "paths", nargs="+", type=Path, metavar="PATH", help="image, DICOM, zip archive, folder of them, or 'pattern*'"
     )
-    told = "a folder, or one that is shipped: default, or heads"
-    parser.add_argument("--bundle", type=bundle.find, default=bundle.DEFAULT, help=told)
+    shipped = "a folder (./NAME), or a shipped bundle: default (default) or heads"
+    parser.add_argument("--bundle", type=bundle.find, default=bundle.DEFAULT, metavar="BUNDLE", help=shipped)
     runtimes = "onnx; onnx-half: weights in half precision, where the bundle has them; jax: StableHLO"
     parser.add_argument("--runtime", choices=tuple(RUNTIMES), default="onnx", help=runtimes)
     spacing = parser.add_mutually_exclusive_group()
     spacing.add_argument("--spacing-mm", type=float, help="millimetres per pixel of every frame")
     spacing.add_argument("--spacing-csv", type=Path, help="filename,spacing_mm, or HC18's own table")
-    spacing.add_argument("--spacing", choices=["ruler"], help="ruler: read the depth ruler that is burned in")
-    parser.add_argument("--plane", default="auto", choices=["auto", "head", "abdomen", "femur"])
+    spacing.add_argument("--spacing", choices=["ruler"], help="ruler: read the depth ruler in the picture")
+    parser.add_argument(
+        "--plane", default="auto", choices=["auto", "head", "abdomen", "femur"], help="auto (default): as classified"
+    )
     parser.add_argument("--also", type=_kinds, default=(), metavar="KIND,...", help=f"also write {', '.join(ALSO)}")
-    parser.add_argument("--hc18-submission", type=Path, metavar="FILE.csv", help="ellipses as HC18's board wants them")
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--hc18-submission", type=Path, metavar="FILE.csv", help="also write HC18's submission file")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the results")
 
 
 def _kinds(text: str) -> tuple[str, ...]:
     kinds = tuple(dict.fromkeys(text.split(",")))
     if unknown := [k for k in kinds if k not in ALSO]:
-        raise argparse.ArgumentTypeError(f"{', '.join(unknown)} is not written; {', '.join(ALSO)} are")
+        raise argparse.ArgumentTypeError(f"{', '.join(unknown)} is not a kind; the kinds are {', '.join(ALSO)}")
     return kinds
 
 
@@ -71,7 +73,7 @@ def _spacings(args: argparse.Namespace) -> Spacings:
     if args.spacing_mm is None:
         return Spacings(args.spacing or "none")
     if not 0 < args.spacing_mm < 100:
-        raise UserError(f"--spacing-mm={args.spacing_mm} is not a size of a pixel in millimetres")
+        raise UserError(f"--spacing-mm={args.spacing_mm} is not the size of a pixel in millimetres")
     return Spacings("flag", constant=args.spacing_mm)
 
 
@@ -112,7 +114,7 @@ def measure_paths(
             bar.update()
     if found.left_out:
         others = ", ".join(f"{n} {suffix}" for suffix, n in found.left_out.most_common(5))
-        print(f"left out, no frames by their names: {others}")
+        print(f"left out, not frames by their names: {others}")
     print(f"{tally}. See {out / RESULTS} and {out / OVERLAYS}. {NOT_CLINICAL}")
     if tally.frames and not tally.with_spacing:
         raise UserError(f"none of the {tally.frames} frames has a spacing: {ASK}; the same --out may be used")

@@ -21,10 +21,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="fetal_phantom[/small|/large], fetal_planes[/official|/biometry], hc18[/examinations|/benchmark] or "
         "folder/NAME: your own frames under a name of yours",
     )
-    parser.add_argument("--manual-dir", type=Path, help="the data set's own folder, where it is not drawn")
+    parser.add_argument("--manual-dir", type=Path, help="folder of the downloaded data set; not for fetal_phantom")
     parser.add_argument("--data-dir", default="runs/data")
     parser.add_argument("--contact-sheet", type=Path, metavar="FILE.png", help="draw examples with their geometry")
-    parser.add_argument("--allow-partial", action="store_true", help="build a set of which only a part is there")
+    parser.add_argument("--allow-partial", action="store_true", help="build a data set although files are missing")
 
 
 def run(args: argparse.Namespace, overrides: list[str]) -> None:
@@ -36,7 +36,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> None:
     if needed and not (args.manual_dir and args.manual_dir.is_dir() and any(args.manual_dir.iterdir())):
         raise UserError(f"{args.manual_dir or args.name}: give the data set's folder with --manual-dir")
     if args.contact_sheet and (args.contact_sheet.suffix != ".png" or not args.contact_sheet.parent.is_dir()):
-        raise UserError(f"{args.contact_sheet}: give --contact-sheet a .png file in a folder that is there")
+        raise UserError(f"{args.contact_sheet}: give --contact-sheet a .png file in an existing folder")
     import tensorflow_datasets as tfds  # not for --help, which every installation answers
 
     from fetal_jax.config import Config
@@ -55,7 +55,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> None:
     counts = ", ".join(f"{name} {split.num_examples}" for name, split in made.info.splits.items())
     print(f"{made.info.full_name} in {args.data_dir}: {counts}")
     if found:
-        print(f"It was there and is not built again; to build it anew, remove {made.data_dir}")
+        print(f"It exists and is not built again; to rebuild it, remove {made.data_dir}")
     splits = {name: Split(args.name, name, args.data_dir) for name in made.info.splits}
     if "train" in splits:
         decoded(splits["train"])
@@ -68,14 +68,12 @@ def run(args: argparse.Namespace, overrides: list[str]) -> None:
     for line in missing[:LISTED]:
         print(f"missing: {line}")
     if missing:
-        print(
-            f"{len(missing)} missing or left out" + (f"; the first {LISTED} are named" if len(missing) > LISTED else "")
-        )
+        print(f"{len(missing)} missing or left out" + (f"; here are {LISTED}" if len(missing) > LISTED else ""))
 
 
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """One preparation at a time of a data set's configuration; what a killed one left is removed.
+    """Hold the folder of a data set while it is prepared, and remove what a killed preparation left.
 
     Raises:
       UserError: another process is preparing it, or the folder cannot be written.

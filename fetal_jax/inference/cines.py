@@ -1,4 +1,4 @@
-"""The frames of a cine -> for each plane in it, its best frame and what the frames say together."""
+"""The frames of a cine -> for each plane in it, its best frame, the median and the spread."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ class Summary:
         numbers = {f"best_{n}": self.best[n] for n in MEASURED}
         numbers |= {f"median_{n}": self.median[n] for n in MEASURED} | {f"spread_{n}": self.spread[n] for n in MEASURED}
         row = {"file": self.best["file"], "plane": self.plane, "frames": self.frames, "measured": self.measured}
-        told = {name: "" if value is None else f"{value:.6g}" for name, value in numbers.items()}
+        cells = {name: "" if value is None else f"{value:.6g}" for name, value in numbers.items()}
         counts = {"review": self.review, "best_status": self.best["status"]}
-        return row | {"best_frame": self.best["frame"]} | told | counts
+        return row | {"best_frame": self.best["frame"]} | cells | counts
 
 
 def summarise(rows: list[Row]) -> list[Summary]:

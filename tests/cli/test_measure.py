@@ -112,7 +112,7 @@ def test_wrong_calls(frames, tmp_path):
     refused(
         fetal_jax("measure", frames, "--plane=head", "--spacing-mm=0.3", "--spacing-csv=x", out), "not allowed with"
     )
-    refused(fetal_jax("measure", frames, f"--bundle={tmp_path}", out), "is no bundle")
+    refused(fetal_jax("measure", frames, f"--bundle={tmp_path}", out), "is not a bundle")
     refused(fetal_jax("measure", frames, "--plane=head", f"--spacing-csv={tmp_path / 'no.csv'}", out), "no.csv")
     (tmp_path / "bad.csv").write_text("filename,spacing_mm\nh0.png,-1\n")
     refused(fetal_jax("measure", frames, "--plane=head", f"--spacing-csv={tmp_path / 'bad.csv'}", out), "line 2")
