@@ -21,11 +21,11 @@ class Counting(Predictor):
     fail_at: int = -1
     seen: tuple = ()
 
-    def measure(self, frame, spacing_mm, plane="auto"):
+    def measure(self, frame, spacing_mm, plane="auto", warnings=()):
         self.seen[0].append(1)
         if len(self.seen[0]) == self.fail_at:
             raise KeyboardInterrupt
-        return super().measure(frame, spacing_mm, plane)
+        return super().measure(frame, spacing_mm, plane, warnings)
 
 
 def counting(fail_at: int = -1) -> Counting:
