@@ -7,22 +7,15 @@ import os
 import signal
 from pathlib import Path
 
-import tensorflow_datasets  # noqa: F401  (a missing extra is reported before any work)
-
-from fetal_jax.cli import evaluate, export, measure, prepare
+from fetal_jax.cli import export, measure, prepare
 from fetal_jax.cli.train import CONFIG_KEYS, train_config
 from fetal_jax.errors import UserError
+from fetal_jax.files import write_whole
 from fetal_jax.inference.spacing import Spacings
 from fetal_jax.reading.images import write_png
-from fetal_jax.training.run import Preempted
-from tfds_builders.fetal_phantom.fetal_phantom_dataset_builder import MACHINES, PLANES
-from tfds_builders.fetal_phantom.phantom import draw
 
 SEEDS = range(300_000, 300_024)
 """Seeds that no split holds."""
-PLANE_OF_SEED = {seed: PLANES["small"][seed % len(PLANES["small"])] for seed in SEEDS}
-NEW_FRAMES = {f"{plane}_{seed}.png": (plane, seed) for seed, plane in PLANE_OF_SEED.items()}
-"""File name, plane and seed of each frame that the demo measures."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,6 +35,9 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     Returns:
       0; 3 if a frame could not be read; 75 (`EX_TEMPFAIL`: start the command again) if SIGTERM stopped the training.
     """
+    from fetal_jax.cli import evaluate  # not for --help; a missing extra is reported before any work
+    from fetal_jax.training.run import Preempted
+
     workdir, bundle, frames = args.out / "train", args.out / "bundle", args.out / "frames"
     data_dir = str(args.data_dir)
     refuse_other_files(frames)
@@ -76,13 +72,22 @@ def call(command: object, argv: list[str]) -> None:
     command.run(parser.parse_args(argv), [])  # type: ignore[attr-defined]
 
 
+def new_frames() -> dict[str, tuple[str, int]]:
+    """File name -> (plane, seed) of each frame that the demo measures."""
+    from tfds_builders.fetal_phantom.fetal_phantom_dataset_builder import PLANES
+
+    planes = PLANES["small"]
+    drawn = [(planes[seed % len(planes)], seed) for seed in SEEDS]
+    return {f"{plane}_{seed}.png": (plane, seed) for plane, seed in drawn}
+
+
 def refuse_other_files(frames: Path) -> None:
     """Refuse a folder of frames that the demo did not draw, before any work.
 
     Raises:
       UserError: naming one of the files.
     """
-    other = sorted({p.name for p in frames.iterdir()} - set(NEW_FRAMES)) if frames.is_dir() else []
+    other = sorted({p.name for p in frames.iterdir()} - set(new_frames())) if frames.is_dir() else []
     if other:
         raise UserError(f"{frames / other[0]} is not a frame of the demo: give another --out")
 
@@ -96,7 +101,10 @@ def draw_folder(frames: Path) -> Path:
     Raises:
       UserError: another file is in the table's place.
     """
-    phantoms = {name: draw(plane, seed, MACHINES["small"]) for name, (plane, seed) in NEW_FRAMES.items()}
+    from tfds_builders.fetal_phantom.fetal_phantom_dataset_builder import MACHINES
+    from tfds_builders.fetal_phantom.phantom import draw
+
+    phantoms = {name: draw(plane, seed, MACHINES["small"]) for name, (plane, seed) in new_frames().items()}
     rows = ["filename,spacing_mm", *(f"{name},{phantom.spacing_mm}" for name, phantom in phantoms.items())]
     text = "\n".join(rows) + "\n"
     table = frames.parent / "spacing.csv"
@@ -105,5 +113,5 @@ def draw_folder(frames: Path) -> Path:
     frames.mkdir(parents=True, exist_ok=True)
     for name, phantom in phantoms.items():
         write_png(frames / name, phantom.image)
-    table.write_text(text)
+    write_whole(table, text)
     return table

@@ -68,7 +68,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
         from fetal_jax.training import distributed
         from fetal_jax.training.run import Preempted
     except ImportError as e:
-        raise UserError(f"{e}: pip install 'fetal_jax[train]'") from None
+        raise UserError(f"{e}: pip install '.[train]'") from None
 
     distributed.start(args.coordinator, args.processes, args.process_id)
     try:

@@ -27,7 +27,7 @@ from tests.support.command import refused
 from tests.support.counting import HEADS
 
 COMMAND = [sys.executable, "-m", "fetal_jax"]
-LIGHT = ("prepare", "export", "measure", "growth")
+LIGHT = ("prepare", "train", "export", "measure", "growth", "demo")
 HEAVY = ("jax", "flax", "tensorflow_datasets", "optax", "orbax", "grain", "onnx", "etils", "ml_collections", "pydicom")
 
 
