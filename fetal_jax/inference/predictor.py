@@ -123,11 +123,12 @@ class Predictor:
         if self.info.flip_average:
             mirrored_maps, mirrored_planes = self._once(np.ascontiguousarray(fed[:, :, ::-1]))
             maps, planes = (maps + mirrored_maps[:, :, ::-1]) / 2, (planes + mirrored_planes) / 2
-        return maps, planes
+        # after the average: the temperature was fitted to averaged probabilities
+        return maps, softmax(np.log(np.maximum(planes, 1e-30)) / self.info.temperature, axis=-1)
 
     def _once(self, fed: Array) -> tuple[Array, Array]:
         map_logits, plane_logits = self.forward(fed)
-        return expit(map_logits), softmax(plane_logits / self.info.temperature, axis=-1)
+        return expit(map_logits), softmax(plane_logits, axis=-1)
 
     def measure(
         self, frame: Array, spacing_mm: Any = None, plane: str = "auto", warnings: Sequence[str] = ()

@@ -13,10 +13,12 @@ from fetal_jax.cli import evaluate
 from fetal_jax.cli.evaluate import refuse_other_split
 from fetal_jax.data.source import Frame
 from fetal_jax.errors import UserError
-from fetal_jax.evaluation.frames import Row, diameters
+from fetal_jax.evaluation import metrics
+from fetal_jax.evaluation.classes import expected_class
+from fetal_jax.evaluation.frames import EvaluatedFrame, diameters
 from fetal_jax.evaluation.statistics import bootstrap
 from fetal_jax.evaluation.statistics.calibration import interval_tables, plane_temperature
-from fetal_jax.evaluation.summary import due_plane, summarise
+from fetal_jax.evaluation.summary import summarise
 from tests.support.drawn_heads import PREDICTOR, heads
 
 
@@ -28,7 +30,7 @@ def few_draws(monkeypatch):
 def row(plane="head", error=0.0, dice=0.98, failed=False, named="head", hausdorff=1.0, subject="s", true=200.0):
     measure = {"head": "hc_mm", "abdomen": "ac_mm"}.get(plane)
     names = ("ofd", "bpd") if plane == "head" else ("tad", "apad")
-    return Row(
+    return EvaluatedFrame(
         index=0,
         filename="f.png",
         subject=subject,
@@ -91,7 +93,7 @@ def test_age_is_in_days_by_trimester():
     assert days["third"] == pytest.approx(7 * (weeks(297) - weeks(300)), abs=0.05)
 
 
-def test_planes_and_measures_are_told_apart():
+def test_planes_and_measures_are_summarised_separately():
     rows = [row(), row("abdomen", error=2.0, named="head"), row("abdomen", error=4.0, named="abdomen")]
     summary = summarise(rows)
     assert summary["ac_mm"]["mae"] == pytest.approx(3.0)
@@ -100,7 +102,7 @@ def test_planes_and_measures_are_told_apart():
     assert "fl_mm" not in summary
 
 
-def test_a_plane_that_the_network_does_not_know_is_due_as_other():
+def test_plane_outside_the_classes_counts_as_other():
     thorax = replace(row("thorax", named="other"), dice=None, error_mm=None, true_mm=None)
     plane = summarise([row(), row("abdomen", named="abdomen"), thorax, replace(thorax, predicted_plane="head")])[
         "plane"
@@ -108,8 +110,8 @@ def test_a_plane_that_the_network_does_not_know_is_due_as_other():
     assert plane["accuracy"] == 1  # what is named is read off the probabilities
     assert plane["rejection_auroc"] == 1
     assert plane["confusion"] == [[1, 0, 0], [0, 1, 0], [0, 0, 2]]
-    assert due_plane("thorax", ("head", "femur")) is None
-    assert due_plane("unknown", ("head", "other")) is None
+    assert expected_class("thorax", ("head", "femur")) is None
+    assert expected_class("unknown", ("head", "other")) is None
     unknown = summarise([row(), replace(row(), plane="unknown")])["plane"]
     assert (unknown["frames"], unknown["without_class"]) == (1, 1)
 
@@ -205,3 +207,21 @@ def test_calibrating_on_one_data_set_keeps_what_others_gave(monkeypatch, tmp_pat
     assert written[tmp_path].temperature == 1.7
     assert written[tmp_path].intervals["ac_mm"] == abdomens
     assert written[tmp_path].intervals["hc_mm"]["frames"] == 40
+
+
+def test_temperature_is_applied_to_what_it_was_fitted_to():
+    """It is fitted to probabilities averaged over the mirrored frame, not to each of the two."""
+
+    def left_is_head(fed):
+        logit = np.where(fed[:, :, : fed.shape[2] // 2].mean((1, 2, 3)) > 60, 6.0, 0.5)
+        return np.zeros(fed.shape[:3], np.float32), np.stack([logit, -logit], 1).astype(np.float32)
+
+    image = np.zeros((160, 160), np.uint8)
+    image[:, :80] = 200
+    seen = {}
+    for temperature in (1.0, 2.5):
+        info = replace(PREDICTOR.info, flip_average=True, temperature=temperature)
+        (prediction,) = replace(PREDICTOR, info=info, forward=left_is_head).predict([image], [0.8])
+        seen[temperature] = list(prediction.planes.values())
+    assert seen[2.5] == pytest.approx(metrics.tempered([seen[1.0]], 2.5)[0], rel=1e-5)
+    assert seen[2.5] != pytest.approx(seen[1.0], abs=0.05)
