@@ -40,6 +40,7 @@ class Frame:
     truth_mm: dict[str, float]  # those of planes.MILLIMETRES that are known
     subject: str
     filename: str
+    device: str = ""  # the machine, empty where unknown
 
 
 def builder(name: str, data_dir: str | Path, **options: Any) -> Any:
@@ -138,10 +139,16 @@ class Split:
         digest = hashlib.sha256(f"{self.dataset} {len(self)}".encode())
         for label in map(_label, self._open("segmentation_mask", "image")):
             shape, spacing, truth = label.pop("shape"), label.pop("spacing_mm"), label.pop("truth_mm")
+            del label["device"]  # says nothing of the label, and digests of older bundles are without it
             numbers = [*(np.asarray(shape) if shape else ()), spacing or 0, *truth.values()]
             values = [*label.values(), *truth, *(f"{round(x, 4) + 0.0:.4g}" for x in numbers)]  # + 0.0: no "-0"
             digest.update(repr(values).encode())
         return digest.hexdigest()[:12]
+
+    @cached_property
+    def subjects(self) -> frozenset[str]:
+        """The subjects of all frames."""
+        return frozenset(record["subject"].decode() for record in self._open("segmentation_mask", "image"))
 
     @property
     def fingerprint(self) -> str:
@@ -185,4 +192,5 @@ def _label(record: dict[str, Any]) -> dict[str, Any]:
         "truth_mm": {k: float(record[k]) for k in MILLIMETRES if not np.isnan(record[k])},
         "subject": record["subject"].decode(),
         "filename": record["filename"].decode(),
+        "device": record["device"].decode(),
     }
