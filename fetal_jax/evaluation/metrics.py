@@ -1,4 +1,4 @@
-"""Errors in millimetres, Dice, Hausdorff, plane accuracy: pure functions, used while training and after."""
+"""Errors in millimetres, Dice, Hausdorff distance, plane accuracy, calibration: pure functions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def dice(one: Array, other: Array) -> float:
 
 
 class Overlap(NamedTuple):
-    """How two shapes lie on each other. Distances in mm, NaN where one is empty or the spacing unknown."""
+    """Overlap of two shapes. Distances in mm, NaN where one is empty or the spacing is unknown."""
 
     dice: float
     hausdorff_mm: float
@@ -32,7 +32,9 @@ class Overlap(NamedTuple):
 
 
 def surface_distances(one: Array, other: Array, spacing_mm: float) -> tuple[Array, Array]:
-    """Distances in mm of each border pixel of a mask (H, W) from the other's border, both ways; empty if one is.
+    """Distance in mm of each border pixel of a mask (H, W) from the border of the other, both ways.
+
+    Both are empty if one mask is.
 
     The border is the mask's pixels that touch the outside or the frame's edge.
     """
@@ -55,14 +57,14 @@ def hausdorff(one: Array, other: Array, spacing_mm: float, percent: float = 100)
 def overlap(
     fitted: Ellipse | Shaft | None, true: Ellipse | Shaft, shape: tuple[int, int], spacing_mm: float
 ) -> Overlap:
-    """How two shapes lie on each other, drawn at the frame's own resolution and clipped to it.
+    """Overlap of two shapes, drawn at the frame's own resolution and clipped to it.
 
     A frame without a fitted shape has Dice 0 and no distances (NaN).
     """
     if fitted is None:
         return Overlap(0.0, *[float("nan")] * 3)
     if isinstance(true, Shaft) and isinstance(fitted, Shaft) and np.isnan(true.width):
-        fitted = Shaft.from_ends(fitted.ends, np.nan)  # the width was never annotated: the same rule draws both
+        fitted = Shaft.from_ends(fitted.ends, np.nan)  # the width was never annotated: one rule draws both
     one, other = geometry.mask(fitted, *shape), geometry.mask(true, *shape)
     ways = surface_distances(one, other, spacing_mm)
     if not len(ways[0]):
@@ -72,7 +74,7 @@ def overlap(
 
 
 def endpoint_error(found: ArrayLike, true: ArrayLike) -> float:
-    """Normalised mean error of two end points (2, 2), the better of the two pairings, over the true length.
+    """Normalised mean error: mean distance of two end points (2, 2), in the better order, over the true length.
 
     Di Vece et al., arXiv 2512.16710.
     """
@@ -81,66 +83,70 @@ def endpoint_error(found: ArrayLike, true: ArrayLike) -> float:
     return float(apart / np.hypot(*(true[1] - true[0])))
 
 
-def error_summary(errors: ArrayLike) -> dict[str, float | int]:
-    """Of signed errors (N,), NaN where there is no figure: absolute error and bias, each mean and SD, median, largest.
+def error_summary(errors: ArrayLike) -> dict[str, Any]:
+    """Summary of signed errors (N,): mean absolute error and bias, each with its SD, median and largest absolute error.
 
-    In the errors' own unit, SD over n - 1. Of HC in mm, `mae` and `bias` are ADF and DF of HC18 (van den Heuvel et al.,
-    PLoS ONE 2018; 13: e0200412). Frames without a figure are counted as `missing`, never averaged over.
+    In the unit of the errors, SD over n - 1: None for a single error. For HC in mm, `mae` and `bias` are ADF and DF of
+    HC18 (van den Heuvel et al., PLoS ONE 2018; 13: e0200412). NaN is a frame without a measurement: it is counted as
+    `missing` and left out of every mean.
     """
     e = np.asarray(errors, float)
     known = e[~np.isnan(e)]
-    counts: dict[str, float | int] = {"frames": len(e), "missing": len(e) - len(known)}
+    counts: dict[str, Any] = {"frames": len(e), "missing": len(e) - len(known)}
     if not len(known):
         return counts
     size = np.abs(known)
     return counts | {
         "mae": float(size.mean()),
-        "mae_sd": float(size.std(ddof=1)) if len(known) > 1 else 0.0,
+        "mae_sd": float(size.std(ddof=1)) if len(known) > 1 else None,
         "bias": float(known.mean()),
-        "sd": float(known.std(ddof=1)) if len(known) > 1 else 0.0,
+        "sd": float(known.std(ddof=1)) if len(known) > 1 else None,
         "median": float(np.median(size)),
         "max": float(size.max()),
     }
 
 
-def accuracy(true: list[str], predicted: list[str]) -> float:
-    """Share of all frames whose class is named right; NaN of none."""
-    return float(np.mean([t == p for t, p in zip(true, predicted, strict=True)])) if true else float("nan")
+def within(errors: ArrayLike, true: ArrayLike, failed: ArrayLike, percent: float) -> Array:
+    """Whether the error of each frame (N,) is at most so many percent of the truth: 1 or 0, NaN without a truth.
 
-
-def share_within(errors: ArrayLike, true: ArrayLike, percent: float) -> float:
-    """Share of all frames (N,) whose error is at most so many percent of the truth; one without a figure is not."""
+    A failure is 0, whatever its error; so is a frame without a measurement (error NaN).
+    """
+    errors, true = np.asarray(errors, float), np.asarray(true, float)
     with np.errstate(invalid="ignore"):
-        return float(np.mean(np.abs(np.asarray(errors, float)) <= percent / 100 * np.asarray(true, float)))
+        inside = (np.abs(errors) <= percent / 100 * true) & ~np.asarray(failed, bool)
+    return np.where(np.isnan(true), np.nan, inside)
 
 
 def confusion(true: ArrayLike, predicted: ArrayLike, classes: int) -> Array:
-    """Counts (C, C) of class numbers (N,): a row a true class, a column a predicted one."""
+    """Confusion matrix (C, C) of class numbers (N,): rows are true classes, columns predicted ones."""
     cell = np.asarray(true, int) * classes + np.asarray(predicted, int)
     return np.bincount(cell, minlength=classes**2).reshape(classes, classes)
 
 
 def balanced_accuracy(table: Array) -> float:
     """Mean recall over the classes that occur, of a confusion matrix (C, C)."""
-    there = table.sum(1) > 0
-    return float((np.diag(table)[there] / table.sum(1)[there]).mean())
+    occurs = table.sum(1) > 0
+    return float((np.diag(table)[occurs] / table.sum(1)[occurs]).mean())
 
 
 def macro_f1(table: Array) -> float:
-    """Mean of 2 TP / (2 TP + FP + FN) over the classes that occur or are named, of a confusion matrix (C, C)."""
+    """Mean of 2 TP / (2 TP + FP + FN) over the classes that occur or are predicted, of a confusion matrix (C, C)."""
     both = table.sum(0) + table.sum(1)
     return float((2 * np.diag(table)[both > 0] / both[both > 0]).mean())
 
 
 def auroc(positive: ArrayLike, score: ArrayLike) -> float:
-    """Chance that a positive has the higher score, ties by half (Hanley & McNeil 1982); NaN with one class alone."""
+    """Probability that a positive scores higher than a negative, ties count half (Hanley & McNeil 1982).
+
+    NaN where all (N,) are of one class.
+    """
     positive, ranks = np.asarray(positive, bool), stats.rankdata(np.asarray(score, float))
     n, m = int(positive.sum()), int((~positive).sum())
     return float((ranks[positive].sum() - n * (n + 1) / 2) / (n * m)) if n and m else float("nan")
 
 
 class Reliability(NamedTuple):
-    """Of each bin of confidence (B,): share of all frames, mean confidence, accuracy; NaN where a bin is empty."""
+    """Share of all frames, mean confidence and accuracy of each bin of confidence (B,); NaN where a bin is empty."""
 
     share: Array
     confidence: Array
@@ -148,7 +154,7 @@ class Reliability(NamedTuple):
 
 
 def reliability(confidence: ArrayLike, right: ArrayLike, bins: int = 15) -> Reliability:
-    """A reliability diagram of frames (N,): equal bins, each with its upper end (Guo et al., ICML 2017)."""
+    """Reliability diagram of frames (N,): equal bins, each holds its upper end (Guo et al., ICML 2017)."""
     confidence, right = np.asarray(confidence, float), np.asarray(right, float)
     cell = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
     counts, sums, hits = (np.bincount(cell, weight, bins) for weight in (None, confidence, right))
@@ -157,18 +163,18 @@ def reliability(confidence: ArrayLike, right: ArrayLike, bins: int = 15) -> Reli
 
 
 def calibration_error(confidence: ArrayLike, right: ArrayLike, bins: int = 15) -> float:
-    """ECE: gap of mean confidence (N,) and accuracy over equal bins, by their shares (Guo et al., ICML 2017)."""
+    """ECE: mean |confidence - accuracy| over equal bins, weighted by their frames (Guo et al., ICML 2017)."""
     found = reliability(confidence, right, bins)
     return float(np.nansum(found.share * np.abs(found.confidence - found.accuracy)))
 
 
 def tempered(probability: ArrayLike, temperature: float) -> Array:
-    """Probabilities (N, C) as they were had their logits been divided by a temperature."""
+    """Probabilities (N, C) after dividing their logarithms by a temperature and normalising."""
     return np.asarray(softmax(np.log(np.maximum(np.asarray(probability, float), 1e-30)) / temperature, axis=-1))
 
 
 def best_temperature(probability: ArrayLike, true: ArrayLike) -> float:
-    """The temperature, in [0.05, 20], of the highest likelihood of the true classes (N,) (Guo et al., ICML 2017)."""
+    """Temperature in [0.05, 20] that maximises the likelihood of the true classes (N,) (Guo et al., ICML 2017)."""
     true = np.asarray(true, int)[:, None]
 
     def loss(log_temperature: float) -> float:
@@ -179,9 +185,9 @@ def best_temperature(probability: ArrayLike, true: ArrayLike) -> float:
 
 
 def risk_coverage(errors: ArrayLike, doubt: ArrayLike) -> tuple[Array, Array]:
-    """(share of frames kept, mean absolute error of those), the least doubtful (N,) first; errors without NaN.
+    """Risk-coverage curve: (share of frames kept, mean absolute error of those), the least doubtful (N,) first.
 
-    The risk-coverage curve of El-Yaniv & Wiener, J Mach Learn Res 2010; 11: 1605-41, with the error for its loss.
+    Errors without NaN. El-Yaniv & Wiener, J Mach Learn Res 2010; 11: 1605-41, with the absolute error for the loss.
     """
     order = np.argsort(np.asarray(doubt, float), kind="stable")
     size, kept = np.abs(np.asarray(errors, float))[order], np.arange(1, len(order) + 1)

@@ -65,19 +65,6 @@ def test_the_bootstrap_draws_whole_subjects():
     assert high - low == pytest.approx(2 * 1.96 * values.std() / 10, rel=0.12)
 
 
-def test_paired_runs():
-    rng = np.random.default_rng(0)
-    one = rng.normal(2, 1, 200)
-    other = {"same": one + rng.normal(0, 1, 200), "worse": one + rng.normal(0.5, 1, 200)}
-
-    def difference(chosen):
-        return {name: float((v[chosen] - one[chosen]).mean()) for name, v in other.items()}
-
-    p = bootstrap.two_sided(bootstrap.draws([str(i) for i in range(200)], difference))
-    assert p["worse"] < 0.01
-    assert p["same"] > 0.05
-
-
 def test_conformal_intervals_keep_their_promise():
     rng = np.random.default_rng(0)
     sd = rng.uniform(0.5, 3, (200, 260))

@@ -60,11 +60,6 @@ def test_error_summary_counts_what_is_missing():
     assert metrics.error_summary([np.nan]) == {"frames": 1, "missing": 1}
 
 
-def test_planes():
-    true, predicted = ["head", "head", "femur", "femur"], ["head", "femur", "femur", "femur"]
-    assert metrics.accuracy(true, predicted) == 0.75
-
-
 def test_distances_by_brute_force():
     """Against the definition: all pairs of border pixels."""
     rng = np.random.default_rng(3)
@@ -90,8 +85,9 @@ def test_endpoint_error_takes_the_better_order():
     assert metrics.endpoint_error(true, true) == 0
 
 
-def test_a_failure_is_not_within():
-    assert metrics.share_within([5.0, -11.0, np.nan, 0.0], [100, 100, 100, 100], 5) == 0.5
+def test_failure_is_outside_every_share():
+    found = metrics.within([5.0, -11.0, np.nan, 0.0, 1.0], [100, 100, 100, 100, np.nan], [0, 0, 0, 1, 0], 5)
+    np.testing.assert_array_equal(found, [1, 0, 0, 0, np.nan])
 
 
 def test_planes_by_hand():

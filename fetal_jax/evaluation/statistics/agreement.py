@@ -1,4 +1,4 @@
-"""How far two ways of measuring the same thing agree: Bland-Altman, ICC(2,1), concordance."""
+"""Agreement of two ways of measuring the same thing: Bland-Altman, ICC(2,1), concordance, non-inferiority."""
 
 from __future__ import annotations
 
@@ -10,55 +10,90 @@ from scipy import stats
 
 Array = NDArray[Any]
 
+SARRIS = "Sarris et al., Ultrasound Obstet Gynecol 2012; 39: 266-73"
 OBSERVER_LIMIT_PERCENT = {"hc_mm": 4.9, "ac_mm": 8.8, "fl_mm": 11.1}
-"""95 % limits of agreement of two sonographers, each scanning anew (Sarris et al., Ultrasound Obstet Gynecol 2012;
-39: 266-73), as a percentage of the mean."""
+"""95 % limits of agreement of two sonographers who each scan the fetus, in percent of the mean (Sarris et al. 2012)."""
+REPEAT_LIMIT_PERCENT = {"hc_mm": 3.0, "ac_mm": 5.3, "fl_mm": 6.6}
+"""95 % limits of agreement of one sonographer who scans twice, in percent of the mean (Sarris et al. 2012)."""
+LIMIT = 1.96
+SHARE = 0.95
+"""The share of differences that limits of agreement are made to hold."""
+FEWEST = 3
 
 
-def bland_altman(measured: ArrayLike, true: ArrayLike, percent: bool = False) -> dict[str, Any]:
+def bland_altman(
+    measured: ArrayLike, true: ArrayLike, percent: bool = False, subjects: int | None = None
+) -> dict[str, Any]:
     """Bias and 95 % limits of agreement of paired measurements (N,), with 95 % confidence intervals.
 
     In their unit, or in percent of each pair's mean.
 
-    Bland & Altman, Lancet 1986; 327: 307-10, and Stat Methods Med Res 1999; 8: 135-60: a limit's variance is
-    s² (1/n + 1.96² / (2 (n - 1))). `slope` is of the difference over the mean (proportional bias), with its p. All of
-    them take the pairs for independent; `bootstrap` does not.
+    Bland & Altman, Lancet 1986; 327: 307-10, and Stat Methods Med Res 1999; 8: 135-60: the variance of a limit is
+    s² (1/n + 1.96² / (2 (n - 1))). `slope` is that of the difference over the mean (proportional bias), with its p.
+
+    Args:
+      measured: by one method.
+      true: by the other.
+      percent: differences in percent of the mean of the pair.
+      subjects: independent subjects; their number takes the place of n in the intervals. All pairs if None. The
+        intervals are None with fewer than three.
 
     Raises:
       ValueError: fewer than three pairs.
     """
     measured, true = np.asarray(measured, float), np.asarray(true, float)
-    n = len(measured)
-    if n < 3:
-        raise ValueError(f"agreement takes at least three pairs, not {n}")
+    pairs = len(measured)
+    if pairs < FEWEST:
+        raise ValueError(f"agreement takes at least three pairs, not {pairs}")
+    n = pairs if subjects is None else subjects
     middle = (measured + true) / 2
     difference = 100 * (measured - true) / middle if percent else measured - true
-    bias, sd, t = difference.mean(), difference.std(ddof=1), stats.t.ppf(0.975, n - 1)
-    off, limit = t * sd / np.sqrt(n), 1.96 * sd
-    limit_off = t * sd * np.sqrt(1 / n + 1.96**2 / (2 * (n - 1)))
+    bias, sd = float(difference.mean()), float(difference.std(ddof=1))
+    lower, upper = bias - LIMIT * sd, bias + LIMIT * sd
+    found: dict[str, Any] = {"pairs": pairs, "subjects": n, "bias": bias, "sd": sd, "lower": lower, "upper": upper}
     line = stats.linregress(middle, difference) if np.ptp(middle) > 0 else None
-    t_slope = stats.t.ppf(0.975, n - 2)
-    return {
-        "pairs": n,
-        "bias": float(bias),
-        "bias_ci": _around(bias, off),
-        "lower": float(bias - limit),
-        "lower_ci": _around(bias - limit, limit_off),
-        "upper": float(bias + limit),
-        "upper_ci": _around(bias + limit, limit_off),
-        "slope": float(line.slope) if line else None,
-        "slope_ci": _around(line.slope, t_slope * line.stderr) if line else None,
-        "slope_p": float(line.pvalue) if line else None,
-    }
+    found |= {"slope": line and float(line.slope), "slope_ci": None, "slope_p": None}
+    if n < FEWEST:
+        return found | dict.fromkeys(("bias_ci", "lower_ci", "upper_ci"))
+    off, limit_off = float(stats.t.ppf(0.975, n - 1)) * sd / np.sqrt(n), limit_half_width(sd, n)
+    found |= {"bias_ci": _around(bias, off)}
+    found |= {"lower_ci": _around(lower, limit_off), "upper_ci": _around(upper, limit_off)}
+    if line:
+        error = float(line.stderr) * np.sqrt((pairs - 2) / (n - 2))
+        found["slope_ci"] = _around(line.slope, float(stats.t.ppf(0.975, n - 2)) * error)
+        exact = float(line.slope == 0)  # all points on one line
+        found["slope_p"] = float(2 * stats.t.sf(abs(line.slope) / error, n - 2)) if error > 0 else exact
+    return found
+
+
+def limit_half_width(sd: float, n: int) -> float:
+    """Half width of the 95 % confidence interval of a limit of agreement, from n independent differences of that SD."""
+    return float(stats.t.ppf(0.975, n - 1) * sd * np.sqrt(1 / n + LIMIT**2 / (2 * (n - 1))))
+
+
+def subjects_for(sd: float, half_width: float, most: int = 1_000_000) -> int | None:
+    """Fewest subjects whose limits of agreement have a 95 % confidence interval of at most ± `half_width`.
+
+    None where `most` are not enough.
+    """
+    low, high = FEWEST - 1, most
+    if half_width <= 0 or limit_half_width(sd, most) > half_width:
+        return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if limit_half_width(sd, middle) <= half_width else (middle, high)
+    return high
 
 
 def icc(ratings: ArrayLike) -> float:
     """ICC(2,1) of ratings (subjects, raters): two-way random, single rater, absolute agreement.
 
-    Shrout & Fleiss, Psychol Bull 1979; 86: 420-8.
+    Shrout & Fleiss, Psychol Bull 1979; 86: 420-8. NaN where all ratings are equal, or of one subject.
     """
     x = np.asarray(ratings, float)
     n, k = x.shape
+    if n < 2:
+        return float("nan")
     rows, columns, mean = x.mean(1), x.mean(0), x.mean()
     between = k * ((rows - mean) ** 2).sum() / (n - 1)
     raters = n * ((columns - mean) ** 2).sum() / (k - 1)
@@ -68,22 +103,61 @@ def icc(ratings: ArrayLike) -> float:
 
 
 def concordance(measured: ArrayLike, true: ArrayLike) -> float:
-    """Lin's concordance: 2 s_xy / (s_x² + s_y² + (x̄ - ȳ)²), variances over n (Biometrics 1989; 45: 255)."""
+    """Lin's concordance: 2 s_xy / (s_x² + s_y² + (x̄ - ȳ)²), variances over n (Biometrics 1989; 45: 255).
+
+    NaN where all values are equal.
+    """
     x, y = np.asarray(measured, float), np.asarray(true, float)
     spread = x.var() + y.var() + (x.mean() - y.mean()) ** 2
     return float(2 * np.mean((x - x.mean()) * (y - y.mean())) / spread) if spread else float("nan")
 
 
-def agreement(measured: ArrayLike, true: ArrayLike, measure: str) -> dict[str, Any]:
-    """Everything above of HC, AC or FL (N,) in mm, in mm and in percent of the mean, beside two sonographers."""
+def agreement(measured: ArrayLike, true: ArrayLike, measure: str, subjects: int | None = None) -> dict[str, Any]:
+    """Agreement of HC, AC or FL (N,) in mm and in percent of the mean, beside two sonographers.
+
+    ICC and concordance are None where they are undefined.
+    """
     measured, true = np.asarray(measured, float), np.asarray(true, float)
+    correlations = {"icc": icc(np.column_stack([measured, true])), "concordance": concordance(measured, true)}
     return {
-        "mm": bland_altman(measured, true),
-        "percent": bland_altman(measured, true, percent=True),
-        "icc": icc(np.column_stack([measured, true])),
-        "concordance": concordance(measured, true),
+        "mm": bland_altman(measured, true, subjects=subjects),
+        "percent": bland_altman(measured, true, percent=True, subjects=subjects),
+        **{k: None if np.isnan(v) else v for k, v in correlations.items()},
         "observers_percent": OBSERVER_LIMIT_PERCENT[measure],
     }
+
+
+def non_inferiority(limits: dict[str, Any], share_inside: float, margin: float, source: str) -> dict[str, Any]:
+    """Whether the limits of agreement are shown to be no wider than a margin.
+
+    Args:
+      limits: of `bland_altman`, in percent.
+      share_inside: share of all labelled frames whose difference is at most the margin; failures are outside.
+      margin: in percent of the mean of the pair.
+      source: where the margin comes from.
+
+    Returns:
+      `verdict` is "non-inferior": the outer 95 % confidence bound of both limits is inside the margin, and so are at
+      least 95 % of all frames; "inferior": one limit is outside it with its whole interval; else "not shown". `bound`
+      is the outer confidence bound farther from 0, `subjects_needed` how many subjects would bring it inside the margin
+      if the limits stay (None: no number would).
+    """
+    widest = max(abs(limits["lower"]), abs(limits["upper"]))
+    found = {"margin_percent": margin, "source": source, "share_inside": share_inside, "limit": widest}
+    found |= {"bound": None, "subjects_needed": subjects_for(limits["sd"], margin - widest)}
+    if limits["lower_ci"] is None:
+        return found | {"verdict": "not shown", "reason": f"{limits['subjects']} subjects are too few"}
+    (outer, inner), (inside, outside) = limits["lower_ci"], limits["upper_ci"]
+    bound = max(abs(outer), abs(outside))
+    if inner < -margin or inside > margin:
+        verdict, reason = "inferior", "a limit of agreement is outside the margin with its whole interval"
+    elif bound > margin:
+        verdict, reason = "not shown", "the confidence bound is outside the margin"
+    elif share_inside < SHARE:
+        verdict, reason = "not shown", "fewer than 95 % of all frames, failures included, are inside the margin"
+    else:
+        verdict, reason = "non-inferior", "bound and share of frames are inside the margin"
+    return found | {"bound": bound, "verdict": verdict, "reason": reason}
 
 
 def _around(middle: float, off: float) -> tuple[float, float]:

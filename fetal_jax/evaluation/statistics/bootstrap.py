@@ -1,55 +1,72 @@
-"""Intervals of any statistic, by drawing whole subjects with replacement (Davison & Hinkley 1997, §3.8)."""
+"""95 % intervals by drawing whole subjects with replacement (Davison & Hinkley 1997, section 3.8)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
-Statistics = Callable[[Array], dict[str, float]]
-"""Indices of frames (N,), some of them several times -> statistics by name; NaN where there is none."""
+Intervals = dict[str, tuple[float, float]]
+Statistics = Callable[[Array], Mapping[str, float]]
+"""Indices of frames (N,), some repeated -> statistics by name; NaN where undefined."""
 
 RESAMPLES = 1000
 LEVEL = 0.95
+FEWEST = 20
+"""Subjects below which there is no interval. Intervals of a mean absolute error (normal errors) cover the true mean in
+81 % of samples of 5 subjects, 88 % of 10, 93 % of 20 and 94 % of 50."""
+_TAILS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
 
 
-def intervals(subjects: Sequence[str], statistics: Statistics, seed: int = 0) -> dict[str, tuple[float, float]]:
-    """95 % percentile intervals of statistics of frames. Arguments are those of `draws`."""
-    return percentiles(draws(subjects, statistics, seed))
+def mean_intervals(subjects: Sequence[str], columns: Mapping[str, Array]) -> Intervals:
+    """Percentile intervals of the mean of each column (N,) of frames; NaN cells take no part.
 
-
-def draws(subjects: Sequence[str], statistics: Statistics, seed: int = 0) -> dict[str, Array]:
-    """Statistics of `RESAMPLES` draws (B,), NaN in a draw without any; a name that a draw lacks is NaN there too.
+    A column that fewer than `FEWEST` subjects have a value in gets no interval.
 
     Args:
-      subjects: of each frame. The frames of one subject are drawn together: they are not independent.
-      statistics: of the frames at some indices. Of two paired runs: their difference.
-      seed: of the draws, so that a report comes out the same twice.
+      subjects: the subject of each frame. Frames of one subject are not independent: they are drawn together.
+      columns: values of frames (N,) by name.
     """
-    names, group = np.unique(np.asarray(subjects), return_inverse=True)
-    rng, frames = np.random.default_rng(seed), np.arange(len(group))
-    found = []
-    for _ in range(RESAMPLES):
-        times = np.bincount(rng.integers(len(names), size=len(names)), minlength=len(names))
-        found.append(statistics(np.repeat(frames, times[group])))
-    keys = dict.fromkeys(k for f in found for k in f)
-    return {key: np.array([f.get(key, np.nan) for f in found], float) for key in keys}
+    group, counts = _draws(subjects)
+    found = {}
+    for name, column in columns.items():
+        known = ~np.isnan(column)
+        if len(np.unique(group[known])) < FEWEST:
+            continue
+        sums, sizes = (np.bincount(group, w, counts.shape[1]) for w in (np.where(known, column, 0.0), known))
+        drawn = counts @ sizes
+        means = (counts @ sums)[drawn > 0] / drawn[drawn > 0]
+        found[name] = _percentiles(means)
+    return found
 
 
-def percentiles(drawn: dict[str, Array]) -> dict[str, tuple[float, float]]:
-    """The 95 % interval of each statistic that any draw has."""
-    tails = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
-    found = {name: v[~np.isnan(v)] for name, v in drawn.items()}
-    return {name: (float(q[0]), float(q[1])) for name, v in found.items() if len(v) and len(q := np.quantile(v, tails))}
+def intervals(subjects: Sequence[str], statistics: Statistics) -> Intervals:
+    """Percentile intervals of any statistics of frames; none with fewer than `FEWEST` subjects."""
+    if len(set(subjects)) < FEWEST:
+        return {}
+    group, counts = _draws(subjects)
+    frames = np.arange(len(group))
+    drawn = [statistics(np.repeat(frames, times[group])) for times in counts]
+    columns = {
+        key: np.array([d.get(key, np.nan) for d in drawn], float) for key in dict.fromkeys(k for d in drawn for k in d)
+    }
+    return {k: _percentiles(v[~np.isnan(v)]) for k, v in columns.items() if not np.isnan(v).all()}
 
 
-def two_sided(drawn: dict[str, Array]) -> dict[str, float]:
-    """p of no difference: how often a difference changes its sign from draw to draw, twice (at least 2 / B, at most 1).
+def _draws(subjects: Sequence[str]) -> tuple[Array, Array]:
+    """The subject's number of each frame (N,), and how often each of B draws holds each subject (B, S).
 
-    Efron & Tibshirani 1993, §15.4: the interval's level at which it just touches 0.
+    The seed is fixed: the same frames give the same report.
     """
-    tails = {name: ((v[~np.isnan(v)] <= 0).mean(), (v[~np.isnan(v)] >= 0).mean()) for name, v in drawn.items()}
-    return {name: float(np.clip(2 * min(each), 2 / RESAMPLES, 1)) for name, each in tails.items()}
+    names, group = np.unique(np.asarray(subjects, str), return_inverse=True)
+    rng, size = np.random.default_rng(0), len(names)
+    chosen = rng.integers(size, size=(RESAMPLES, size)) if size else np.zeros((RESAMPLES, 0), int)
+    return group, np.stack([np.bincount(row, minlength=size) for row in chosen])
+
+
+def _percentiles(values: Array) -> tuple[float, float]:
+    low, high = np.quantile(values, _TAILS)
+    return float(low), float(high)

@@ -1,4 +1,4 @@
-"""What a bundle learns from its calibration split: interval tables and the plane's temperature."""
+"""Calibration of a bundle on its calibration split: interval tables and the temperature of the planes."""
 
 from __future__ import annotations
 
@@ -7,27 +7,28 @@ from typing import Any
 import numpy as np
 
 from fetal_jax.evaluation import metrics
-from fetal_jax.evaluation.frames import Row
+from fetal_jax.evaluation.classes import expected_class
+from fetal_jax.evaluation.frames import EvaluatedFrame
 from fetal_jax.evaluation.statistics import conformal
-from fetal_jax.evaluation.summary import MEASURES, due_plane
+from fetal_jax.evaluation.summary import MEASURES
 
 
-def interval_tables(rows: list[Row], data: str) -> dict[str, dict[str, Any]]:
+def interval_tables(frames: list[EvaluatedFrame], data: str) -> dict[str, dict[str, Any]]:
     """The bundle's interval table of each measure with enough calibration frames.
 
-    A frame without a figure or its error estimate takes no part, nor does it get an interval.
+    A frame without a measurement or an error estimate takes no part, and gets no interval when measured.
 
     Args:
-      rows: of one data set's calibration split.
-      data: its name, to stand in the tables.
+      frames: of the calibration split of one data set.
+      data: its fingerprint, kept in the tables.
     """
     tables = {}
     for measure in MEASURES:
         known = [
-            (r.error_mm, r.found.sd_mm, r.subject)
-            for r in rows
-            if r.measure == measure and r.error_mm is not None and r.found and r.found.sd_mm
-            if not np.isnan(r.error_mm)
+            (f.error_mm, f.found.sd_mm, f.subject)
+            for f in frames
+            if f.measure == measure and f.error_mm is not None and f.found and f.found.sd_mm
+            if not np.isnan(f.error_mm)
         ]
         if len(known) >= conformal.FEWEST:
             errors, sds, subjects = zip(*known, strict=True)
@@ -41,14 +42,16 @@ def interval_tables(rows: list[Row], data: str) -> dict[str, dict[str, Any]]:
     return tables
 
 
-def plane_temperature(rows: list[Row]) -> float | None:
-    """The temperature that fits the planes of calibration frames best (Guo et al., ICML 2017).
+def plane_temperature(frames: list[EvaluatedFrame]) -> float | None:
+    """The temperature that fits the plane probabilities of calibration frames best (Guo et al., ICML 2017).
 
-    A frame whose class is not among the network's takes no part. None where there are too few frames, or all of them
-    are of one class, which the lowest temperature fits best.
+    It is fitted to the probabilities as averaged over the mirrored frame, and `Predictor` applies it to those.
+
+    A frame whose class is not among the network's takes no part. None with too few frames, or if all are of one class:
+    then the lowest temperature fits best.
     """
-    seen = [(r.planes, due) for r in rows if r.planes and (due := due_plane(r.plane, tuple(r.planes)))]
-    if len(seen) < conformal.FEWEST or len({due for _, due in seen}) < 2:
+    seen = [(f.planes, name) for f in frames if f.planes and (name := expected_class(f.plane, tuple(f.planes)))]
+    if len(seen) < conformal.FEWEST or len({name for _, name in seen}) < 2:
         return None
     names = list(seen[0][0])
     return metrics.best_temperature([list(p.values()) for p, _ in seen], [names.index(t) for _, t in seen])

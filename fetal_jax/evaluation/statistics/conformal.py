@@ -1,4 +1,4 @@
-"""Intervals that hold as often as they say: split conformal prediction with the map's own error estimate.
+"""Split conformal prediction intervals, scaled with the map's own error estimate.
 
 Lei et al., J Am Stat Assoc 2018; 113: 1094-1111, §5.2: the score of a frame is its absolute error over its `sd_mm`.
 The factor is the score that 90 % of the calibration frames, with one more counted as infinite, do not exceed.
@@ -12,11 +12,11 @@ from scipy import stats
 
 LEVEL = 0.9
 FEWEST = 20
-"""Calibration frames below which no table is made: nine is the least for which a 90 % factor is finite."""
+"""Calibration frames below which no table is made; a 90 % factor is finite from nine on."""
 
 
 def factor(errors_mm: ArrayLike, sd_mm: ArrayLike, level: float = LEVEL) -> float:
-    """Times `sd_mm`, the half width of the interval. Errors and estimates are (N,), without NaN.
+    """Half width of the interval in units of `sd_mm`. Errors and estimates are (N,), without NaN.
 
     Raises:
       ValueError: too few frames for that level.
@@ -29,7 +29,7 @@ def factor(errors_mm: ArrayLike, sd_mm: ArrayLike, level: float = LEVEL) -> floa
 
 
 def coverage_range(calibrated: int, tested: int, level: float = LEVEL) -> tuple[float, float]:
-    """Shares of `tested` frames that lie inside in 99 % of all draws: beta-binomial, frames exchangeable.
+    """Range of the coverage of `tested` frames in 99 % of all draws: beta-binomial, frames exchangeable.
 
     Angelopoulos & Bates 2021 (arXiv 2107.07511), §3.2: coverage given the calibration frames is Beta(n + 1 - l, l),
     l = floor((n + 1)(1 - level)).
