@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from fetal_jax.data.source import Split, builder
-from fetal_jax.evaluation.frames import Row, evaluate_frames
+from fetal_jax.evaluation.frames import EvaluatedFrame, evaluate_frames
 from fetal_jax.inference import Predictor
 from fetal_jax.planes import PRIMARY
 
@@ -35,13 +35,13 @@ def main() -> None:
     print_rows(rows if args.half is None else half_of(rows, args.half))
 
 
-def half_of(rows: list[Row], half: str) -> list[Row]:
+def half_of(rows: list[EvaluatedFrame], half: str) -> list[EvaluatedFrame]:
     """The frames of every other patient, in the order of their names."""
     patients = sorted({row.subject for row in rows})
     return [row for row in rows if row.subject in patients[HALVES.index(half) :: 2]]
 
 
-def print_rows(rows: list[Row]) -> None:
+def print_rows(rows: list[EvaluatedFrame]) -> None:
     """A line a frame, then the table."""
     right = 0
     for row in sorted(rows, key=lambda r: (r.plane, r.filename)):

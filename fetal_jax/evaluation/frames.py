@@ -1,105 +1,143 @@
-"""Measure every labelled frame of a split and set it beside the truth: a row a frame."""
+"""Measure every labelled frame of a split and compare it with the truth."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from fetal_jax.biometry import Measurement
 from fetal_jax.data.source import Frame, Split
 from fetal_jax.evaluation import metrics
+from fetal_jax.geometry import Ellipse, Shaft
 from fetal_jax.inference import Predictor
 from fetal_jax.planes import PRIMARY, SHAPE_OF_PLANE
 
 BATCH = 16
-FAILED_BELOW = 0.90  # Dice
+LEAST_DICE = 0.90
+"""Dice below which a head or an abdomen is a failure."""
+MOST_FEMUR_PERCENT = 10.0
+"""Error of the length above which a femur is a failure. Its Dice says little: the shape is some three pixels thick."""
 
 
 @dataclass(frozen=True)
-class Row:
-    """One frame. What does not apply to it, or was never annotated, is None; a failure has NaN for its error."""
+class EvaluatedFrame:
+    """Errors of one frame. None: does not apply or was never annotated; an error of NaN: nothing was measured."""
 
     index: int
     filename: str
     subject: str
-    plane: str  # "unknown" where nobody said
+    plane: str  # "unknown" where the data set does not say
     predicted_plane: str | None
     measure: str | None
-    true_mm: float | None
-    measured_mm: float | None
-    error_mm: float | None
-    dice: float | None
-    hausdorff_mm: float | None
-    failed: bool
-    found: Measurement | None
+    true_mm: float | None = None
+    measured_mm: float | None = None
+    error_mm: float | None = None
+    dice: float | None = None  # None: no shape to compare with
+    hausdorff_mm: float | None = None
+    failed: bool = False
     hausdorff95_mm: float | None = None
     surface_mm: float | None = None
+    found: Measurement | None = None
     endpoint_errors: dict[str, float] = field(default_factory=dict)  # by diameter, over its length; NaN of a failure
     planes: dict[str, float] | None = None
     interval_mm: tuple[float, float] | None = None
+    device: str = ""
+    spacing_mm: float | None = None
+
+    @property
+    def status(self) -> str | None:
+        """Outcome with the plane given: "measured", "review" (millimetres with a flag), "refused" (no millimetres)."""
+        if self.found is None:
+            return None
+        if self.found.primary_mm is None:
+            return "refused"
+        return "measured" if self.found.accepted else "review"
 
 
-def evaluate_frames(predictor: Predictor, frames: Split | Sequence[Frame]) -> Iterator[Row]:
-    """Rows of all frames, in their order. The plane is given, and `accepted` ignored: nothing is left out."""
+def evaluate_frames(predictor: Predictor, frames: Split | Sequence[Frame]) -> Iterator[EvaluatedFrame]:
+    """Yield all frames in their order. The plane is given and `accepted` ignored: no frame is left out."""
     for start in range(0, len(frames), BATCH):
         indices = range(start, min(start + BATCH, len(frames)))
         part = [frames[i] for i in indices]
         predictions = predictor.predict([f.image for f in part], [f.spacing_mm for f in part])
-        for i, frame, seen in zip(indices, part, predictions, strict=True):
-            planes = seen.planes if len(seen.planes) > 1 else None
+        for i, frame, prediction in zip(indices, part, predictions, strict=True):
+            planes = prediction.planes if len(prediction.planes) > 1 else None
             found = None
             if frame.plane in SHAPE_OF_PLANE:
                 shape = (frame.image.shape[0], frame.image.shape[1])
-                found = predictor.measure_map(seen.probability, frame.plane, shape, frame.spacing_mm)
-            yield compare(i, frame, found, planes, predictor.interval(found) if found else None)
+                found = predictor.measure_map(prediction.probability, frame.plane, shape, frame.spacing_mm)
+            yield evaluate_frame(i, frame, found, planes, predictor.interval(found) if found else None)
 
 
-def compare(
+def evaluate_frame(
     index: int,
     frame: Frame,
     found: Measurement | None,
     planes: dict[str, float] | None = None,
     interval_mm: tuple[float, float] | None = None,
-) -> Row:
-    """The row of a frame and what was found in it, in its own pixels."""
+) -> EvaluatedFrame:
+    """Compare one frame with a measurement in its own pixels."""
     plane = frame.plane or "unknown"
     measure = PRIMARY.get(plane)
-    base: dict[str, Any] = {
-        "index": index,
-        "filename": frame.filename,
-        "subject": frame.subject,
-        "plane": plane,
-        "predicted_plane": max(planes, key=lambda p: planes[p]) if planes else None,
-        "measure": measure,
-        **dict.fromkeys(("true_mm", "measured_mm", "error_mm", "dice", "hausdorff_mm", "found")),
-        "failed": False,
-        "planes": planes,
-    }
+    predicted = max(planes, key=lambda p: planes[p]) if planes else None
+    result = EvaluatedFrame(
+        index,
+        frame.filename,
+        frame.subject,
+        plane,
+        predicted,
+        measure,
+        planes=planes,
+        device=frame.device,
+        spacing_mm=frame.spacing_mm,
+    )
     if measure is None or frame.shape is None or found is None:
-        return Row(**base)
+        return result
     fitted, shape = found.ellipse or found.shaft, (frame.image.shape[0], frame.image.shape[1])
-    lies = metrics.overlap(fitted, frame.shape, shape, frame.spacing_mm or np.nan)
+    overlap = metrics.overlap(fitted, frame.shape, shape, frame.spacing_mm or np.nan)
     true, value = frame.truth_mm.get(measure), found.primary_mm
+    error = None if true is None else np.nan if value is None else value - true
     true_ends = frame.shape.ends.reshape(-1, 2, 2)
     found_ends = [None] * len(true_ends) if fitted is None else fitted.ends.reshape(-1, 2, 2)
-    base |= {"found": found, **lies._asdict(), "failed": fitted is None or lies.dice < FAILED_BELOW}
-    base["endpoint_errors"] = {
-        name: np.nan if f is None else metrics.endpoint_error(f, t)
-        for name, f, t in zip(diameters(frame), found_ends, true_ends, strict=True)
-    }
-    if true is not None:
-        base |= {"true_mm": true, "measured_mm": value, "error_mm": np.nan if value is None else value - true}
-        base["interval_mm"] = interval_mm
-    return Row(**base)
+    return replace(
+        result,
+        found=found,
+        **overlap._asdict(),
+        failed=_is_failure(frame.shape, fitted, overlap.dice, true, error),
+        endpoint_errors={
+            name: np.nan if f is None else metrics.endpoint_error(f, t)
+            for name, f, t in zip(diameters(frame), found_ends, true_ends, strict=True)
+        },
+        true_mm=true,
+        measured_mm=None if true is None else value,
+        error_mm=error,
+        interval_mm=None if true is None else interval_mm,
+    )
+
+
+def _is_failure(
+    true: Ellipse | Shaft, fitted: Ellipse | Shaft | None, dice: float, true_mm: float | None, error_mm: float | None
+) -> bool:
+    """No geometry, an ellipse with a low Dice, or a femur whose length is off (in pixels if mm are unknown)."""
+    if fitted is None:
+        return True
+    if not isinstance(true, Shaft):
+        return dice < LEAST_DICE
+    if not isinstance(fitted, Shaft):
+        return True
+    if true_mm is not None and error_mm is not None and not np.isnan(error_mm):
+        off = error_mm / true_mm
+    else:
+        off = fitted.length / true.length - 1
+    return abs(off) > MOST_FEMUR_PERCENT / 100
 
 
 def diameters(frame: Frame) -> tuple[str, ...]:
-    """What the pairs of a shape's end points are, the long axis first.
+    """Names of the pairs of end points of a shape, the long axis first.
 
-    An ellipse alone cannot tell TAD from APAD: it takes both lengths, else they are `long` and `short`.
+    An ellipse alone cannot tell TAD from APAD: without both lengths they are `long` and `short`.
     """
     if frame.plane == "femur":
         return ("fl",)

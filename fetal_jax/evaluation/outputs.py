@@ -5,47 +5,69 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from fetal_jax.data.source import Split
 from fetal_jax.errors import UserError
-from fetal_jax.evaluation.frames import Row
-from fetal_jax.evaluation.report.report import render
-from fetal_jax.evaluation.summary import due_plane
+from fetal_jax.evaluation.classes import expected_class
+from fetal_jax.evaluation.frames import EvaluatedFrame
+from fetal_jax.evaluation.report.report import Origin, render
 
 METRICS, FRAMES, REPORT = "metrics.json", "frames.csv", "report.html"
-NOT_CELLS = ("index", "found", "planes", "endpoint_errors", "interval_mm")
-COLUMNS = [c for c in Row.__dataclass_fields__ if c not in NOT_CELLS] + ["plane_right", "low_mm", "high_mm", "flags"]
+NEEDED = ("filename", "subject", "plane", "measure", "true_mm", "error_mm", "dice", "hausdorff_mm", "failed")
+"""Columns without which two evaluations cannot be compared."""
+COLUMNS = [
+    *("filename", "subject", "plane", "predicted_plane", "measure", "true_mm", "measured_mm", "error_mm", "dice"),
+    *("hausdorff_mm", "failed", "hausdorff95_mm", "surface_mm", "plane_right", "low_mm", "high_mm", "flags"),
+    *("status", "device", "spacing_mm", "shape_px"),
+]
 
 
-def write(
-    out: Path,
-    title: str,
-    summary: dict[str, Any],
-    rows: list[Row],
-    frames: Split,
-    command: str,
-    training: dict[str, Any] | None = None,
-) -> None:
+def write(out: Path, summary: dict[str, Any], evaluated: list[EvaluatedFrame], frames: Split, origin: Origin) -> None:
     """Write the folder. Arguments are those of `report.render`."""
     out.mkdir(parents=True, exist_ok=True)
-    told = {"title": title, "command": command, "data": frames.fingerprint}
-    (out / METRICS).write_text(json.dumps(summary | told, indent=2) + "\n")
-    (out / REPORT).write_text(render(title, summary, rows, frames, command, training))
+    source = {"dataset": frames.dataset, "split": frames.name, "data_dir": origin.data_dir}
+    stated = {"title": origin.title, "command": origin.command, "data": frames.fingerprint, "source": source}
+    write_json(out / METRICS, summary | stated)
+    (out / REPORT).write_text(render(summary, evaluated, frames, origin))
     table = io.StringIO(newline="")
     writer = csv.DictWriter(table, COLUMNS, extrasaction="ignore")
     writer.writeheader()
-    writer.writerows(map(_cells, rows))
+    writer.writerows(map(_cells, evaluated))
     (out / FRAMES).write_text(table.getvalue())
 
 
-def _cells(row: Row) -> dict[str, Any]:
-    due = due_plane(row.plane, tuple(row.planes)) if row.planes else None
-    low, high = row.interval_mm or (None, None)
-    more = {"plane_right": due and row.predicted_plane == due, "low_mm": low, "high_mm": high}
-    return asdict(row) | more | {"flags": "; ".join(row.found.flags) if row.found else ""}
+def write_json(path: Path, values: Any) -> None:
+    """Write JSON, with null for a value that is not a number: NaN is not JSON."""
+    path.write_text(json.dumps(_without_nan(values), indent=2, allow_nan=False) + "\n")
+
+
+def _without_nan(values: Any) -> Any:
+    if isinstance(values, dict):
+        return {k: _without_nan(v) for k, v in values.items()}
+    if isinstance(values, list | tuple):
+        return [_without_nan(v) for v in values]
+    return None if isinstance(values, float) and not math.isfinite(values) else values
+
+
+def _cells(frame: EvaluatedFrame) -> dict[str, Any]:
+    name = expected_class(frame.plane, tuple(frame.planes)) if frame.planes else None
+    low, high = frame.interval_mm or (None, None)
+    found = frame.found
+    shape = (found.ellipse or found.shaft) if found else None
+    return asdict(frame) | {
+        "plane_right": name and frame.predicted_plane == name,
+        "low_mm": low,
+        "high_mm": high,
+        "flags": "; ".join(found.flags) if found else "",
+        "status": frame.status,
+        "shape_px": "" if shape is None else " ".join(f"{v:.6g}" for v in np.asarray(shape)),
+    }
 
 
 def read(folder: Path) -> tuple[dict[str, Any], dict[str, dict[str, str]]]:
@@ -65,7 +87,7 @@ def read(folder: Path) -> tuple[dict[str, Any], dict[str, dict[str, str]]]:
     except ValueError:
         raise UserError(f"{folder / METRICS} is damaged: evaluate again") from None
     by_name = {r.get("filename", ""): r for r in rows}
-    if not rows or not set(COLUMNS) <= set(rows[0]) or "data" not in summary:
+    if not rows or not set(NEEDED) <= set(rows[0]) or "data" not in summary:
         raise UserError(f"{folder / FRAMES} lacks rows or columns: evaluate again")
     if len(by_name) < len(rows):
         raise UserError(f"{folder / FRAMES} has a frame twice: its rows cannot be matched by name")

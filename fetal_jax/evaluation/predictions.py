@@ -20,7 +20,7 @@ from fetal_jax import geometry
 from fetal_jax.biometry import Measurement, measure
 from fetal_jax.data.source import Frame, Split
 from fetal_jax.errors import UserError
-from fetal_jax.evaluation.frames import Row, compare
+from fetal_jax.evaluation.frames import EvaluatedFrame, evaluate_frame
 from fetal_jax.geometry import HALF_PIXEL, Ellipse, Shaft, ellipse_of_diameters
 from fetal_jax.planes import SHAPE_OF_PLANE
 from fetal_jax.reading.images import SUFFIXES
@@ -37,7 +37,7 @@ MOST_OFF = 2.0
 """Times too large or too small at the median: another unit. A pixel is 0.05 to 0.4 mm."""
 
 
-def evaluate_predictions(path: Path, frames: Split) -> Iterator[Row]:
+def evaluate_predictions(path: Path, frames: Split) -> Iterator[EvaluatedFrame]:
     """Rows of all frames of a split; one that was not predicted is a failure, and counted.
 
     Raises:
@@ -58,7 +58,7 @@ def evaluate_predictions(path: Path, frames: Split) -> Iterator[Row]:
     for i, name in enumerate(names):
         frame = frames[i]
         found = _from_mask(masks.get(name), frame) if path.is_dir() else _from_shape(shapes.get(name), frame)
-        yield compare(i, frame, found)
+        yield evaluate_frame(i, frame, found)
 
 
 def read_csv(path: Path) -> Shapes:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from fetal_jax import geometry
 from fetal_jax.data import augment
 from fetal_jax.data.source import Frame, Split
-from fetal_jax.evaluation.frames import Row, evaluate_frames
+from fetal_jax.evaluation.frames import EvaluatedFrame, evaluate_frames
 from fetal_jax.evaluation.statistics import bootstrap
 from fetal_jax.evaluation.summary import mean
 from fetal_jax.inference import Predictor
@@ -21,12 +21,12 @@ from fetal_jax.inference import Predictor
 Array = NDArray[Any]
 Random = np.random.Generator
 FRAMES = 48
-"""Drawn by lot: 36 changed copies of a whole split would take too long."""
+"""Drawn at random: 36 changed copies of a whole split would take too long."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """One way in which a frame may differ: what its strength means, which one changes nothing, which are tried."""
+    """A change of frames: the meaning and unit of its strength, the level that changes nothing, the levels tried."""
 
     meaning: str
     unit: str
@@ -36,7 +36,7 @@ class Change:
 
 
 def _pixels(change: Callable[[Array, float, Random], Array]) -> Callable[[Frame, float, Random], Frame]:
-    """A change of grey values alone: geometry and spacing stay."""
+    """Wrap a change of grey values, which leaves geometry and spacing."""
     return lambda frame, level, rng: replace(frame, image=change(frame.image, level, rng))
 
 
@@ -71,7 +71,7 @@ def _jpeg(image: Array, level: float, rng: Random) -> Array:
 
 
 def _crop(frame: Frame, level: float, rng: Random) -> Frame:
-    """A tighter export: less of each side, the rest as it was."""
+    """Cut a share off each side, as a tighter export does."""
     height, width = frame.image.shape
     top, left = round(level * height), round(level * width)
     moved = geometry.affine(shift=(-left, -top))
@@ -80,12 +80,12 @@ def _crop(frame: Frame, level: float, rng: Random) -> Frame:
 
 
 def _zoom(frame: Frame, level: float, rng: Random) -> Frame:
-    """Another depth setting: the same canvas shows everything `level` times as large, and its pixels are smaller."""
+    """Change the depth setting: the canvas shows everything `level` times as large, its pixels are smaller."""
     return _warped(frame, geometry.affine(scale=level))
 
 
 def _rotation(frame: Frame, level: float, rng: Random) -> Frame:
-    """The probe turned, one way or the other."""
+    """Turn the probe, one way or the other."""
     return _warped(frame, geometry.affine(angle=np.deg2rad(level) * rng.choice([-1, 1])))
 
 
@@ -113,16 +113,16 @@ CHANGES = {
 
 
 def changed(frame: Frame, name: str, level: float, seed: int) -> Frame:
-    """A frame after one change; itself where that is none. The seed says where shadows and marks fall."""
+    """Apply one change to a frame; the seed decides where shadows and marks fall."""
     change = CHANGES[name]
     return frame if level == change.none else change.apply(frame, level, np.random.default_rng(seed))
 
 
 def measure_robustness(predictor: Predictor, frames: Split, progress: Callable[[Any], Any] = iter) -> dict[str, Any]:
-    """Error and failures of some frames under each change at each of its levels.
+    """Measure some frames under each change at each of its levels.
 
-    A level holds `level`, `frames`, `missing` (without a figure), `failed_share` of all, `mae_percent` of those with a
-    figure and its 95 % interval by subject.
+    A level holds `level`, `frames`, `missing` (without a measurement), `failed_share` of all, `mae_percent` of those
+    with a measurement and its 95 % interval by subject (None with too few subjects).
     """
     order = np.random.default_rng(0).permutation(len(frames))
     everything = (frames[int(i)] for i in order)
@@ -139,18 +139,18 @@ def measure_robustness(predictor: Predictor, frames: Split, progress: Callable[[
     return {"frames": len(chosen), "changes": found}
 
 
-def _under(predictor: Predictor, chosen: Sequence[Frame], name: str, level: float) -> list[Row]:
+def _under(predictor: Predictor, chosen: Sequence[Frame], name: str, level: float) -> list[EvaluatedFrame]:
     return list(evaluate_frames(predictor, [changed(f, name, level, seed) for seed, f in enumerate(chosen)]))
 
 
-def _level(rows: list[Row]) -> dict[str, Any]:
-    percent = np.array([100 * abs(r.error_mm) / r.true_mm for r in rows if r.true_mm and r.error_mm is not None])
-    subjects = [r.subject for r in rows if r.true_mm and r.error_mm is not None]
-    ci = bootstrap.intervals(subjects, lambda i: {"mae_percent": mean(percent[i])}) if subjects else {}
+def _level(frames: list[EvaluatedFrame]) -> dict[str, Any]:
+    known = [f for f in frames if f.true_mm and f.error_mm is not None]
+    percent = np.array([100 * abs(f.error_mm or 0.0) / (f.true_mm or np.nan) for f in known])
+    ci = bootstrap.mean_intervals([f.subject for f in known], {"mae_percent": percent})
     return {
-        "frames": len(rows),
+        "frames": len(frames),
         "missing": int(np.isnan(percent).sum()),
-        "failed_share": float(np.mean([r.failed for r in rows])) if rows else 0.0,
+        "failed_share": float(np.mean([f.failed for f in frames])) if frames else 0.0,
         "mae_percent": None if np.isnan(percent).all() else mean(percent),
         "mae_percent_ci": ci.get("mae_percent"),
     }

@@ -57,5 +57,4 @@ def test_the_curve_counts_failures_and_never_averages_over_them():
     assert gain[1]["mae_percent"] < 1
     dark = gain[0.35]  # 77 is less than half bright
     assert (dark["failed_share"], dark["missing"], dark["mae_percent"]) == (1, 6, None)
-    low, high = gain[0.6]["mae_percent_ci"]
-    assert low <= gain[0.6]["mae_percent"] <= high
+    assert gain[0.6]["mae_percent_ci"] is None  # three subjects

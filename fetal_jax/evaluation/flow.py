@@ -1,0 +1,40 @@
+"""How the frames of a split reach each table: what was left out at each step and why, and what became of the rest."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from fetal_jax.evaluation.frames import EvaluatedFrame
+from fetal_jax.planes import SHAPE_OF_PLANE
+
+STATUSES = ("measured", "review", "refused")
+
+
+def flow(frames: list[EvaluatedFrame]) -> dict[str, Any]:
+    """Counts of frames. The parts of `left_out` and of `by_status` together are all frames.
+
+    `left_out`: frames without errors, by reason. `compared`: frames with a shape to compare with. `without_mm`: those
+    of them without a length in mm. `by_status`: of each status the compared frames, the failures among them and how
+    often each flag was raised.
+    """
+    compared = [f for f in frames if f.dice is not None]
+    return {
+        "frames": len(frames),
+        "left_out": dict(Counter(_left_out(f) for f in frames if f.dice is None)),
+        "compared": len(compared),
+        "without_mm": sum(f.true_mm is None for f in compared),
+        "failed": sum(f.failed for f in compared),
+        "by_status": {s: _outcome([f for f in compared if f.status == s]) for s in STATUSES},
+    }
+
+
+def _left_out(frame: EvaluatedFrame) -> str:
+    if frame.plane == "unknown":
+        return "plane not stated"
+    return "no annotated shape" if frame.plane in SHAPE_OF_PLANE else "plane without a measurement"
+
+
+def _outcome(frames: list[EvaluatedFrame]) -> dict[str, Any]:
+    flags = Counter(flag for f in frames if f.found for flag in f.found.flags)
+    return {"frames": len(frames), "failed": sum(f.failed for f in frames), "reasons": dict(flags.most_common())}
