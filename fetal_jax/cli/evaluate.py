@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import json
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,29 +18,40 @@ from fetal_jax.config import data_set, portable
 from fetal_jax.data.source import Split, splits, trained_on
 from fetal_jax.errors import UserError
 from fetal_jax.evaluation import outputs
-from fetal_jax.evaluation.frames import Row, evaluate_frames
+from fetal_jax.evaluation.frames import EvaluatedFrame, evaluate_frames
 from fetal_jax.evaluation.predictions import evaluate_predictions
-from fetal_jax.evaluation.report.compare import compare_runs
-from fetal_jax.evaluation.report.cross_dataset import PAGE, Cell, write_matrix
+from fetal_jax.evaluation.report import compare
+from fetal_jax.evaluation.report.checklist import EXTERNAL, INTERNAL
+from fetal_jax.evaluation.report.cross_dataset import PAGE, Result, write_cross_dataset
+from fetal_jax.evaluation.report.report import Origin
 from fetal_jax.evaluation.robustness import measure_robustness
 from fetal_jax.evaluation.statistics.calibration import interval_tables, plane_temperature
 from fetal_jax.evaluation.summary import MEASURES, NAMES, summarise
 from fetal_jax.inference import Predictor
 from fetal_jax.training.live import live_predictor
 
+DATA_DIR = "runs/data"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--workdir", type=epath.Path, action="append", help="a run: its newest checkpoint")
-    parser.add_argument("--best", action="store_true", help="of a run, the checkpoint that validated best")
-    source.add_argument("--bundle", type=bundle.find, action="append", help="several, as of the others: a table of all")
-    source.add_argument("--predictions", type=Path, help="anybody's: a CSV of geometry or a folder of masks")
+    parser.add_argument("--best", action="store_true", help="with --workdir: the checkpoint that validated best")
+    source.add_argument("--bundle", type=bundle.find, action="append", help="several (or several --workdir): a table")
+    source.add_argument("--predictions", type=Path, help="of any program: a CSV of geometry or a folder of masks")
     source.add_argument("--compare", type=Path, nargs=2, metavar="DIR", help="two folders that evaluate wrote")
     parser.add_argument("--runtime", choices=["onnx", "onnx-half", "jax"], help="what runs a bundle; default: onnx")
-    parser.add_argument("--dataset", action="append", help="default: the ones that it was trained on")
-    parser.add_argument("--data-dir", help="default: the run's own, or runs/data")
+    parser.add_argument("--dataset", action="append", help="default: the data sets it was trained on")
+    parser.add_argument("--data-dir", help=f"default: the run's own, or {DATA_DIR}")
     parser.add_argument("--split", default="test")
     parser.add_argument("--robustness", action="store_true", help="also measure changed frames: minutes")
+    parser.add_argument(
+        "--margin",
+        type=_margin,
+        action="append",
+        metavar="HC=PERCENT",
+        help="non-inferiority margin of HC, AC or FL, in %% of the mean; default: two sonographers (Sarris 2012)",
+    )
     parser.add_argument(
         "--calibrate",
         action="store_true",
@@ -47,19 +60,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=epath.Path, required=True)
 
 
+def _margin(text: str) -> tuple[str, float]:
+    """`HC=4.9` as ("hc_mm", 4.9)."""
+    name, _, value = text.partition("=")
+    by_name = {v: k for k, v in NAMES.items()}
+    try:
+        percent = float(value)
+    except ValueError:
+        percent = 0.0
+    if name.upper() not in by_name or not 0 < percent < 100:
+        raise argparse.ArgumentTypeError(f"{text} is no margin: give one such as HC=4.9 (HC, AC or FL, in percent)")
+    return by_name[name.upper()], percent
+
+
 @dataclass(frozen=True)
 class Network:
-    """Something that measures, and where it comes from."""
+    """A network that measures, and where it comes from."""
 
     name: str
     predictor: Predictor
-    training: dict[str, Any]  # as a bundle says it
+    training: dict[str, Any]  # as a bundle states it
     data_dir: str
-    flags: str  # of the command that opens it again
+    flags: list[str]  # of the command that opens it again
 
     @property
     def datasets(self) -> list[str]:
-        """What it was trained on, without versions."""
+        """The data sets it was trained on, without versions."""
         return list(trained_on(self.training))
 
 
@@ -67,17 +93,18 @@ def run(args: argparse.Namespace, overrides: list[str]) -> None:
     """Measure a split, write metrics.json, frames.csv and report.html, print the table."""
     if args.calibrate and not (args.bundle and len(args.bundle) == 1):
         raise UserError("--calibrate writes into a bundle: give one --bundle")
-    if args.compare and (args.dataset or args.robustness or args.split != "test"):
-        raise UserError("--compare reads two folders as they are: leave out --dataset, --split and --robustness")
+    if args.compare and (args.dataset or args.robustness or args.margin or args.split != "test"):
+        raise UserError("--compare reads two folders as they are: leave out --dataset, --split, --margin, --robustness")
     if args.runtime and not args.bundle:
-        raise UserError("--runtime is of a bundle: give --bundle")
+        raise UserError("--runtime needs a bundle: give --bundle")
     args.runtime = args.runtime or "onnx"
     if args.best and not args.workdir:
-        raise UserError("--best is of a run: give --workdir")
-    args.out.mkdir(parents=True, exist_ok=True)  # a place that cannot be written is told before the work
+        raise UserError("--best needs a run: give --workdir")
+    args.out.mkdir(parents=True, exist_ok=True)  # a folder that cannot be written is reported before the work
     if args.compare:
-        found = compare_runs(args.compare[0], args.compare[1], args.out)
-        print(f"{found['frames']} frames in both. See {args.out / 'comparison.html'}")
+        found = compare.compare_runs(args.compare[0], args.compare[1], args.out, args.data_dir)
+        print("\n".join(compare.lines(found)))
+        print(f"{found['frames']} frames in both. See {args.out / compare.PAGE}")
     elif args.predictions:
         _run_predictions(args)
     else:
@@ -93,14 +120,13 @@ def _run_networks(args: argparse.Namespace) -> None:
         raise UserError("these were trained on different data sets: give each --dataset that all are to be tested on")
     cells = {n.name: {d: _cell(n, d, len(networks) > 1, len(datasets) > 1, args) for d in datasets} for n in networks}
     if len(networks) > 1:
-        given = [*(n.flags for n in networks), *(f"--dataset={d}" for d in datasets)]
-        command = f"fetal-jax evaluate {' '.join(given)} --split={args.split} --out={args.out}"
-        write_matrix(args.out, cells, {n.name: ", ".join(n.datasets) for n in networks}, command)
+        flags = [*(f for n in networks for f in n.flags), *(f"--dataset={d}" for d in datasets)]
+        write_cross_dataset(args.out, cells, {n.name: ", ".join(n.datasets) for n in networks}, _command(flags, args))
         print(f"See {args.out / PAGE}")
 
 
-def _cell(network: Network, dataset: str, many: bool, several_sets: bool, args: argparse.Namespace) -> Cell:
-    """The summary of a network on a data set; of many networks, why there is none where it may not be tested on it."""
+def _cell(network: Network, dataset: str, many: bool, several_sets: bool, args: argparse.Namespace) -> Result:
+    """The summary of a network on a data set; with many networks, the reason if it may not be tested on it."""
     out = args.out / network.name.strip("/").replace("/", "-") if many else args.out
     try:
         refuse_other_split(network.datasets, dataset, args.split)
@@ -108,7 +134,7 @@ def _cell(network: Network, dataset: str, many: bool, several_sets: bool, args: 
         if not many:
             raise
         return str(e)
-    return _evaluate(network, dataset, args.split, out / dataset if several_sets else out, args.robustness)
+    return _evaluate(network, dataset, out / dataset if several_sets else out, args)
 
 
 def _open(path: Path, args: argparse.Namespace) -> Network:
@@ -116,29 +142,75 @@ def _open(path: Path, args: argparse.Namespace) -> Network:
         config, params, step, meta = export.load_run(path, args.best)
         training = {**meta, "steps": step, "recipe": portable(config)}
         data_dir = args.data_dir or config.data.dir
-        flags = f"--workdir={path}" + " --best" * args.best
+        flags = [f"--workdir={path}", *["--best"] * args.best]
         return Network(f"{path}", live_predictor(config, params), training, data_dir, flags)
     predictor = Predictor.from_bundle(path, args.runtime)
-    flags = f"--bundle={path} --runtime={args.runtime}"
-    return Network(f"{path}", predictor, predictor.info.training, args.data_dir or "runs/data", flags)
+    name = path.name if _installed(path) else f"{path}"  # no path of this machine in a report that others read
+    flags = [f"--bundle={name}", f"--runtime={args.runtime}"]
+    return Network(name, predictor, predictor.info.training, args.data_dir or DATA_DIR, flags)
 
 
-def _evaluate(network: Network, dataset: str, split: str, out: Path, with_robustness: bool) -> dict[str, Any]:
-    frames, info = Split(dataset, split, network.data_dir), network.predictor.info
-    changed = changed_training(network.training, dataset, network.data_dir)
-    if changed:
-        print(changed)
-    rows = list(tqdm(evaluate_frames(network.predictor, frames), total=len(frames), unit="frame"))
-    summary = summarise(rows, info.temperature, info.intervals)
-    if with_robustness:
+def _installed(path: Path) -> bool:
+    """Whether a bundle came with the program."""
+    return path.resolve().is_relative_to(bundle.SHIPPED.resolve())
+
+
+def _evaluate(network: Network, dataset: str, out: Path, args: argparse.Namespace) -> dict[str, Any]:
+    frames, info = Split(dataset, args.split, network.data_dir), network.predictor.info
+    origin = _origin(network, frames, dataset, out, args)
+    if "but" in origin.network:
+        print(origin.network["but"])
+    evaluated = list(tqdm(evaluate_frames(network.predictor, frames), total=len(frames), unit="frame"))
+    summary = summarise(evaluated, info.temperature, info.intervals, dict(args.margin or ()))
+    if args.robustness:
         summary["robustness"] = measure_robustness(network.predictor, frames, _progress)
-    command = f"fetal-jax evaluate {network.flags} --dataset={dataset} --split={split} --out={out}"
-    command += " --robustness" * with_robustness
-    title = f"{network.name} on {frames.dataset}, {split}"
-    outputs.write(out, title, summary, rows, frames, command, network.training | {"changed": changed})
-    print_table(summary)
+    return _write(out, summary, evaluated, frames, origin)
+
+
+def _write(
+    out: Path, summary: dict[str, Any], evaluated: list[EvaluatedFrame], frames: Split, origin: Origin
+) -> dict[str, Any]:
+    outputs.write(out, summary, evaluated, frames, origin)
+    print("\n".join(table(summary)))
     print(f"See {out / outputs.REPORT}")
     return summary
+
+
+def _origin(network: Network, frames: Split, dataset: str, out: Path, args: argparse.Namespace) -> Origin:
+    """The lines that say how the report was made."""
+    training, info = network.training, network.predictor.info
+    lines = {
+        "network": network.name,
+        "trained on": training.get("fingerprint") or training.get("dataset") or "not known",
+        "steps": str(training.get("steps", "not known")),
+        "recipe": json.dumps(training["recipe"], sort_keys=True) if training.get("recipe") else "not known",
+        "preprocessing": info.preprocessing,
+        "averaged with the mirrored frame": "yes" if info.flip_average else "no",
+        **{f"SHA-256 of {name}": digest for name, digest in info.files.items()},
+    }
+    if args.bundle:
+        lines["runtime"] = args.runtime
+    internal = dataset in network.datasets
+    known = internal and args.split != "train" and "train" in splits(dataset, network.data_dir)
+    if known:
+        train = Split(dataset, "train", network.data_dir)
+        both = len(train.subjects & frames.subjects)
+        lines["subjects in the training split and in this one"] = f"{both}: the builder divides frames by subject"
+        if changed := changed_training(training, dataset, network.data_dir):
+            lines["but"] = changed
+    flags = [*network.flags, f"--dataset={dataset}", *["--robustness"] * args.robustness]
+    kind = INTERNAL if internal else EXTERNAL
+    title = f"{network.name} on {frames.dataset}, {args.split}"
+    command = _command(flags, args, out, network.data_dir)
+    return Origin(title, command, network.data_dir, lines, kind, known)
+
+
+def _command(flags: list[str], args: argparse.Namespace, out: Path | None = None, data_dir: str | None = None) -> str:
+    """The command that evaluates again."""
+    margins = [f"--margin={NAMES[m]}={percent:g}" for m, percent in args.margin or ()]
+    place = [f"--data-dir={data_dir or args.data_dir}"] if data_dir or args.data_dir else []
+    words = ["fetal-jax", "evaluate", *flags, f"--split={args.split}", *margins, *place, f"--out={out or args.out}"]
+    return shlex.join(words)
 
 
 def _progress(changes: Iterable[Any]) -> Iterable[Any]:
@@ -146,7 +218,7 @@ def _progress(changes: Iterable[Any]) -> Iterable[Any]:
 
 
 def refuse_other_split(trained: Iterable[str], dataset: str, split: str) -> None:
-    """One data set cut in two ways: the other way's test frames were trained on.
+    """Refuse another configuration of a data set that was trained on: it divides the same frames differently.
 
     Raises:
       UserError: the network was trained on another configuration of the same data set.
@@ -160,9 +232,9 @@ def refuse_other_split(trained: Iterable[str], dataset: str, split: str) -> None
 
 
 def changed_training(training: dict[str, Any], dataset: str, data_dir: str) -> str:
-    """That a data set's training split is no more what the network was trained on; empty where it is, or is not told.
+    """A warning if the training split of a data set is no longer what the network was trained on, else empty.
 
-    Then frames that are tested on may have been trained on: a subject more or less moves others to another split.
+    Test frames may then have been trained on: one subject more or less moves others to another split.
     """
     was = trained_on(training).get(dataset)
     if not was or "train" not in splits(dataset, data_dir):
@@ -172,33 +244,34 @@ def changed_training(training: dict[str, Any], dataset: str, data_dir: str) -> s
 
 
 def _calibrate(args: argparse.Namespace) -> None:
-    """Interval tables and the plane's temperature, from frames neither trained on nor chosen with, into the bundle.
+    """Write interval tables and the temperature of the planes into a bundle, or into a copy of an installed one.
 
-    A measure's table comes from the first data set that has enough frames of it: a real head's error says nothing of
-    a drawn one's.
+    They come from frames that were neither trained on nor chosen with. The table of a measure comes from the first
+    data set that has enough frames of it: the error of a real head says nothing of a synthetic one's.
     """
     (path,) = args.bundle
     predictor = Predictor.from_bundle(path, args.runtime)
     before = predictor.info
     predictor = replace(predictor, info=replace(before, temperature=1.0))
     trained = list(trained_on(before.training))
-    rows: list[Row] = []
+    evaluated: list[EvaluatedFrame] = []
     tables: dict[str, dict[str, Any]] = {}
     for dataset in args.dataset or trained:
         refuse_other_split(trained, dataset, "calibration")
-        frames = Split(dataset, "calibration", args.data_dir or "runs/data")
+        frames = Split(dataset, "calibration", args.data_dir or DATA_DIR)
         own = list(tqdm(evaluate_frames(predictor, frames), total=len(frames), unit="frame"))
         tables = interval_tables(own, frames.fingerprint) | tables
-        rows += own
-    temperature, tables = plane_temperature(rows) or before.temperature, before.intervals | tables
+    temperature, tables = plane_temperature(evaluated) or before.temperature, before.intervals | tables
     path = bundle.update(path, replace(before, intervals=tables, temperature=temperature), args.out / "bundle")
     args.bundle = [path]
     print(f"intervals and temperature are in {path}")
     for measure, name in NAMES.items():
-        table = tables.get(measure)
-        told = f"± {table['factor']:.2f} sd, 90 %, {table['data']}" if table else "no interval: too few frames"
-        print(f"{name}  {told}")
-    print(f"planes' temperature {temperature:.2f}")
+        found = tables.get(measure)
+    for measure, name in NAMES.items():
+        found = tables.get(measure)
+        text = f"± {found['factor']:.2f} sd, 90 %, {found['data']}" if found else "no interval: too few frames"
+        print(f"{name}  {text}")
+    print(f"temperature of the planes {temperature:.2f}")
 
 
 def _run_predictions(args: argparse.Namespace) -> None:
@@ -207,29 +280,31 @@ def _run_predictions(args: argparse.Namespace) -> None:
     if args.robustness:
         raise UserError("--robustness changes frames and measures them again: it needs --bundle or --workdir")
     (dataset,) = args.dataset
-    frames = Split(dataset, args.split, args.data_dir or "runs/data")
-    rows = list(evaluate_predictions(args.predictions, frames))
-    summary = summarise(rows)
-    given = f"--predictions={args.predictions} --dataset={dataset} --split={args.split}"
+    data_dir = args.data_dir or DATA_DIR
+    frames = Split(dataset, args.split, data_dir)
+    evaluated = list(evaluate_predictions(args.predictions, frames))
+    summary = summarise(evaluated, margins=dict(args.margin or ()))
+    flags = [f"--predictions={args.predictions}", f"--dataset={dataset}"]
     title = f"{args.predictions} on {frames.dataset}, {args.split}"
-    outputs.write(args.out, title, summary, rows, frames, f"fetal-jax evaluate {given} --out={args.out}")
-    print_table(summary)
-    print(f"See {args.out / outputs.REPORT}")
+    _write(args.out, summary, evaluated, frames, Origin(title, _command(flags, args), data_dir))
 
 
-def print_table(summary: dict[str, Any]) -> None:
-    """The figures, on the terminal."""
+def table(summary: dict[str, Any]) -> list[str]:
+    """The numbers as lines for a terminal."""
+    lines = []
     for measure in MEASURES:
-        if measure in summary:
-            s = summary[measure]
-            figures = (
-                "no figure"
-                if s.get("mae") is None
-                else f"MAE {s['mae']:.2f}  bias {s['bias']:+.2f}  SD {s['sd']:.2f} mm"
-            )
-            print(f"{NAMES[measure]}  {s['frames']} frames  {figures}  Dice {s['dice']:.4f}  failed {s['failed']}")
+        if measure not in summary:
+            continue
+        s, name = summary[measure], NAMES[measure]
+        errors = "no millimetres"
+        if s.get("mae") is not None:
+            sd = "" if s["sd"] is None else f"  SD {s['sd']:.2f}"
+            errors = f"MAE {s['mae']:.2f}  bias {s['bias']:+.2f}{sd} mm"
+        lines.append(f"{name}  {s['frames']} frames  {errors}  Dice {s['dice']:.4f}  failed {s['failed']}")
+        if v := s.get("non_inferiority"):
+            bound = "" if v["bound"] is None else f", bound {v['bound']:.1f} %"
+            lines.append(f"{name}  {v['verdict']} at ± {v['margin_percent']:g} % ({v['source']}{bound}): {v['reason']}")
     if "plane" in summary:
         recalls = "  ".join(f"{p} {100 * r:.1f} %" for p, r in summary["plane"]["recall"].items())
-        print(f"plane recall  {recalls}")
-    for table, why in summary["not_measured"].items():
-        print(f"{table}: not measured, because {why}")
+        lines.append(f"plane recall  {recalls}")
+    return lines + [f"{name}: not measured, because {why}" for name, why in summary["not_measured"].items()]

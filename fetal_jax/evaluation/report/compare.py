@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-import html
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fetal_jax.data.source import Split
 from fetal_jax.errors import UserError
-from fetal_jax.evaluation import outputs
-from fetal_jax.evaluation.report.page import note, number, page, table
-from fetal_jax.evaluation.statistics import bootstrap
+from fetal_jax.evaluation import metrics, outputs
+from fetal_jax.evaluation.report.page import Block, Cell, Pictures, Sections, Table, Text, number, page
+from fetal_jax.evaluation.report.pictures import picture
+from fetal_jax.evaluation.statistics import bootstrap, exact
 from fetal_jax.evaluation.summary import MEASURES, NAMES, mean
+from fetal_jax.geometry import Ellipse, Shaft
+from fetal_jax.planes import SHAPE_OF_PLANE
 
 Array = NDArray[Any]
 Rows = dict[str, dict[str, str]]
 
 JSON, PAGE = "comparison.json", "comparison.html"
 SAME_MM = 0.05
-"""The same truth, written by two versions."""
-NAMED = 12
-FIGURES = {
+"""Largest difference of one true length written by two versions of the program."""
+NAMED, SHOWN = 12, 12
+VALUES = {
     "mae": "absolute error, mm",
     "bias": "signed error, mm",
     "mae_percent": "absolute error, %",
@@ -35,8 +37,14 @@ FIGURES = {
 }
 
 
-def compare_runs(one: Path, other: Path, out: Path) -> dict[str, Any]:
-    """Write comparison.json and comparison.html of two folders that `fetal-jax evaluate` left; returns the numbers.
+def compare_runs(one: Path, other: Path, out: Path, data_dir: str | None = None) -> dict[str, Any]:
+    """Write comparison.json and comparison.html of two folders that `fetal-jax evaluate` left; return the numbers.
+
+    Args:
+      one: a folder, A on the page.
+      other: a folder, B on the page.
+      out: where the two files go.
+      data_dir: the prepared data, for the pictures; by default where A was evaluated from.
 
     Raises:
       UserError: a folder is no evaluation, they share no frame, or disagree on what is true.
@@ -57,26 +65,46 @@ def compare_runs(one: Path, other: Path, out: Path) -> dict[str, Any]:
         "shared": {},
     }
     for measure in (*MEASURES, "plane"):
-        there = [n for n in names if measure in ("plane", a[n]["measure"])]
-        columns = [_columns(there, rows, measure) for rows in (a, b)]
-        figures = _paired([a[n]["subject"] for n in there], *columns)
-        if figures:
-            found[measure] = figures
-        if "bias" in figures:
+        part = [n for n in names if measure in ("plane", a[n]["measure"])]
+        columns = [_columns(part, rows, measure) for rows in (a, b)]
+        values = _paired([a[n]["subject"] for n in part], *columns)
+        if values:
+            found[measure] = values
+        if "bias" in values:
             found["shared"] |= {measure: shared(*(c["bias"] for c in columns))}
+    differing = _most_different(names, a, b)
+    found["most_different"] = differing
     out.mkdir(parents=True, exist_ok=True)
-    (out / JSON).write_text(json.dumps(found, indent=2) + "\n")
-    (out / PAGE).write_text(_page(found, f"fetal-jax evaluate --compare {one} {other} --out={out}"))
+    outputs.write_json(out / JSON, found)
+    pictures = _pictures(differing, a, b, first.get("source", {}), data_dir)
+    command = f"fetal-jax evaluate --compare {one} {other} --out={out}" + (
+        f" --data-dir={data_dir}" if data_dir else ""
+    )
+    (out / PAGE).write_text(_page(found, pictures, command))
     return found
+
+
+def lines(found: dict[str, Any]) -> list[str]:
+    """The comparison as lines for a terminal."""
+    written = []
+    for measure, name in {**NAMES, "plane": "planes"}.items():
+        for key, v in found.get(measure, {}).items():
+            a, b = (number(m, 3) for m in v["means"])
+            ci = f"  95 % {number(v['ci'], 3)}" if v["ci"] else ""
+            difference = f"{v['difference']:+.3f}{ci}  p {v['p']:.3f}"
+            written.append(f"{name}  {VALUES[key]}: A {a}  B {b}  B - A {difference}  {v['pairs']} pairs")
+    return written
 
 
 def _same_truth(names: list[str], a: Rows, b: Rows, one: Path, other: Path) -> None:
     for name in names:
         x, y = a[name], b[name]
-        apart = abs(_number(x["true_mm"]) - _number(y["true_mm"])) > SAME_MM
-        if x["plane"] != y["plane"] or apart:
-            told = [f"{r['plane']} {r['true_mm']}".strip() for r in (x, y)]
-            raise UserError(f"{name} is {told[0]} in {one} and {told[1]} in {other}: evaluate both on the same data")
+        differ = abs(_number(x["true_mm"]) - _number(y["true_mm"])) > SAME_MM
+        if x["plane"] != y["plane"] or differ:
+            truths = [f"{r['plane']} {r['true_mm']}".strip() for r in (x, y)]
+            raise UserError(
+                f"{name} is {truths[0]} in {one} and {truths[1]} in {other}: evaluate both on the same data"
+            )
 
 
 def _number(cell: str) -> float:
@@ -87,22 +115,20 @@ def _number(cell: str) -> float:
 
 
 def _columns(names: list[str], rows: Rows, measure: str) -> dict[str, Array]:
-    """Figures of frames (N,), NaN where there is none; a frame without a figure is not within 5 %."""
+    """Values of frames (N,), NaN where there is none; a failure is not within 5 %."""
     if measure == "plane":
-        named = np.array([rows[n]["plane_right"] != "" for n in names], bool)  # the network knows the frame's class
-        right = np.array([rows[n]["plane_right"] == "True" for n in names], float)
-        return {"plane": np.where(named, right, np.nan)}
+        known = np.array([rows[n].get("plane_right", "") != "" for n in names], bool)  # the class is the network's
+        right = np.array([rows[n].get("plane_right") == "True" for n in names], float)
+        return {"plane": np.where(known, right, np.nan)}
     error, true, dice, hausdorff = (
         np.array([_number(rows[n][c]) for n in names]) for c in ("error_mm", "true_mm", "dice", "hausdorff_mm")
     )
-    with np.errstate(invalid="ignore"):
-        within = np.where(np.isnan(true), np.nan, np.abs(error) <= 0.05 * true)
     failed = np.array([rows[n]["failed"] == "True" for n in names], float)
     return {
         "mae": np.abs(error),
         "bias": error,
         "mae_percent": 100 * np.abs(error) / true,
-        "within_5_percent": within,
+        "within_5_percent": metrics.within(error, true, failed, 5),
         "dice": dice,
         "hausdorff_mm": hausdorff,
         "failed": np.where(np.isnan(dice), np.nan, failed),
@@ -110,36 +136,28 @@ def _columns(names: list[str], rows: Rows, measure: str) -> dict[str, Array]:
 
 
 def _paired(subjects: list[str], a: dict[str, Array], b: dict[str, Array]) -> dict[str, Any]:
-    """Of each figure: both means over the frames where both have it, their difference, its interval and p."""
-    both = {k: np.where(np.isnan(a[k] + b[k]), np.nan, b[k] - a[k]) for k in a}
-    both = {k: v for k, v in both.items() if not np.isnan(v).all()}
-    if not both:
-        return {}
-
-    def differences(i: Array) -> dict[str, float]:
-        return {k: mean(v[i]) for k, v in both.items()}
-
-    drawn = bootstrap.draws(subjects, differences)
-    ci, p = bootstrap.percentiles(drawn), bootstrap.two_sided(drawn)
+    """Both means over the frames where both have the value, their difference, its interval (or None) and p."""
+    differences = {k: b[k] - a[k] for k in a if not np.isnan(b[k] - a[k]).all()}
+    ci = bootstrap.mean_intervals(subjects, differences)
     return {
         k: {
             "pairs": int((~np.isnan(v)).sum()),
             "lacking": [int((np.isnan(one[k]) & ~np.isnan(two[k])).sum()) for one, two in ((a, b), (b, a))],
             "means": [mean(np.where(np.isnan(v), np.nan, x[k])) for x in (a, b)],
             "difference": mean(v),
-            "ci": ci[k],
-            "p": p[k],
+            "ci": ci.get(k),
+            "p": exact.sign_flip_p(subjects, v),
         }
-        for k, v in both.items()
+        for k, v in differences.items()
     }
 
 
 def shared(a: Array, b: Array) -> dict[str, float | None]:
-    """What two networks' signed errors (N,) in mm have in common, over the frames where both have one.
+    """What the signed errors (N,) in mm of two networks have in common, over the frames where both have one.
 
     `apart`: mean absolute difference of the two measurements. `correlation`: of the errors. `sd`: the root of their
-    covariance; where the networks are independent, what the frames and their labels do to any network. None of the
-    last two without three frames that differ, no `sd` where the errors run against each other.
+    covariance; if the networks are independent, the part that the frames and their labels add to any network. The last
+    two are None without three frames that differ, `sd` also if the correlation is negative.
     """
     both = ~np.isnan(a + b)
     a, b = a[both], b[both]
@@ -151,52 +169,100 @@ def shared(a: Array, b: Array) -> dict[str, float | None]:
     return found
 
 
-def _page(found: dict[str, Any], command: str) -> str:
+def _most_different(names: list[str], a: Rows, b: Rows) -> list[str]:
+    """Frames that only one of the two failed on first, then by the difference of the two errors, then of the Dice."""
+
+    def difference(name: str) -> tuple[bool, float, float]:
+        x, y = a[name], b[name]
+        error, dice = (abs(_number(x[c]) - _number(y[c])) for c in ("error_mm", "dice"))
+        return x["failed"] != y["failed"], float(np.nan_to_num(error)), float(np.nan_to_num(dice))
+
+    ordered = sorted(names, key=difference, reverse=True)
+    return [name for name in ordered if any(difference(name))][:SHOWN]
+
+
+def _pictures(names: list[str], a: Rows, b: Rows, source: dict[str, str], data_dir: str | None) -> list[Block]:
+    if not names:
+        return [Text("None: the two agree on every frame.")]
+    if not source:
+        return [Text("No pictures: A was written by an older version. Evaluate it again.")]
+    try:
+        dataset = source["dataset"].rpartition("/")[0]
+        frames = Split(dataset, source["split"], data_dir or source["data_dir"])
+    except UserError as e:
+        return [Text(f"No pictures: {e}, or give --data-dir.")]
+    index = {frames[i].filename: i for i in range(len(frames))}
+    legend = "Green, dashed: annotated. A: yellow, solid. B: blue, dotted. Click a frame to enlarge it."
+    items = []
+    for name in names:
+        if name in index:
+            frame = frames[index[name]]
+            shapes = {"annotated": frame.shape, "a": _shape(a[name]), "b": _shape(b[name])}
+            items.append(picture(frame, shapes, f"{name}: A {_error(a[name])}; B {_error(b[name])}"))
+    return [Text(legend), Pictures(items)]
+
+
+def _shape(row: dict[str, str]) -> Ellipse | Shaft | None:
+    cells = row.get("shape_px", "").split()
+    shape = Ellipse if SHAPE_OF_PLANE.get(row["plane"]) == "ellipse" else Shaft
+    return shape(*map(_number, cells)) if cells else None
+
+
+def _error(row: dict[str, str]) -> str:
+    error = _number(row["error_mm"])
+    text = "no measurement" if np.isnan(error) else f"{error:+.2f} mm"
+    return text + ", failed" * (row["failed"] == "True")
+
+
+def _page(found: dict[str, Any], pictures: list[Block], command: str) -> str:
     a, b = found["runs"]
-    runs = [[key, html.escape(a[key]), html.escape(b[key])] for key in a]
-    sections = {"The two": table(["", "A", "B"], runs, text_columns=(1, 2))}
+    sections: Sections = {"The two": [Table(["", "A", "B"], [[key, a[key], b[key]] for key in a], (1, 2))]}
     for measure, name in {**NAMES, "plane": "Planes"}.items():
         if measure in found:
-            sections[name] = _table(found[measure]) + _shared_note(found["shared"].get(measure))
-    sections["Frames of one alone"] = "".join(
-        f"<p>Only in {label}: {_named(names)}</p>" for label, names in zip("AB", found["only_in"], strict=True)
-    )
+            sections[name] = [*_tables(found[measure]), *_shared_text(found["shared"].get(measure))]
+    sections["Frames that differ most"] = pictures
+    sections["Frames of one alone"] = [
+        Text(f"Only in {label}: {_named(names)}") for label, names in zip("AB", found["only_in"], strict=True)
+    ]
     intro = f"{found['frames']} frames of {found['subjects']} subjects, matched by name."
     return page("A and B on the same frames", intro, sections, command)
 
 
-def _table(figures: dict[str, Any]) -> str:
+def _tables(values: dict[str, Any]) -> list[Block]:
     rows = [
         [
-            FIGURES[k],
-            str(f["pairs"])
-            + "".join(f"<small>{n} without in {x}</small>" for x, n in zip("AB", f["lacking"], strict=True) if n),
-            *(number(m, 3) for m in f["means"]),
-            f"{f['difference']:+.3f}",
-            number(f["ci"], 3),
-            f"{f['p']:.3f}",
+            VALUES[k],
+            Cell(str(v["pairs"]), ", ".join(f"{n} not in {x}" for x, n in zip("AB", v["lacking"], strict=True) if n)),
+            *(number(m, 3) for m in v["means"]),
+            f"{v['difference']:+.3f}",
+            number(v["ci"], 3) if v["ci"] else "too few subjects",
+            f"{v['p']:.4f}",
         ]
-        for k, f in figures.items()
+        for k, v in values.items()
     ]
-    return table(["", "pairs", "A", "B", "B - A", "95 % interval", "p"], rows) + note(
-        "Over the frames where both have the figure. Interval and two-sided p by paired bootstrap over subjects "
-        f"({bootstrap.RESAMPLES} draws; no p is below {2 / bootstrap.RESAMPLES:g})."
-    )
+    return [
+        Table(["", "pairs", "A", "B", "B - A", "95 % interval", "p"], rows),
+        Text(
+            "Over the frames where both have the value. p, two-sided: sign-flip permutation test over subjects, exact "
+            f"up to {exact.ENUMERATED} subjects that differ (n of them give no p below 2 / 2^n), {exact.DRAWS:,} "
+            f"random patterns above. Interval: paired bootstrap over subjects, from {bootstrap.FEWEST} subjects on."
+        ),
+    ]
 
 
-def _shared_note(figures: dict[str, float | None] | None) -> str:
-    if not figures or figures["correlation"] is None:
-        return ""
-    told = f"A and B are {number(figures['apart'])} mm from each other on average; their errors correlate by "
-    told += number(figures["correlation"])
-    if figures["sd"] is not None:
-        told += f". An SD of {number(figures['sd'])} mm is common to both: "
-        told += "of the frames and their labels, as far as A and B are independent"
-    return note(told + ".")
+def _shared_text(values: dict[str, float | None] | None) -> list[Block]:
+    if not values or values["correlation"] is None:
+        return []
+    text = f"A and B differ by {number(values['apart'])} mm on average; their errors have a correlation of "
+    text += number(values["correlation"])
+    if values["sd"] is not None:
+        text += f". An SD of {number(values['sd'])} mm is common to both: "
+        text += "that of the frames and their labels, if A and B are independent"
+    return [Text(text + ".")]
 
 
 def _named(names: list[str]) -> str:
     if not names:
         return "none."
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return f"{len(names)}: {html.escape(', '.join(names[:NAMED]))}{more}."
+    return f"{len(names)}: {', '.join(names[:NAMED])}{more}."

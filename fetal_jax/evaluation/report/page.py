@@ -1,89 +1,141 @@
-"""What all pages of an evaluation share: one self-contained file, its style, tables, numbers and pictures."""
+"""The pages of an evaluation: sections of tables, texts and pictures, rendered as one self-contained HTML file."""
 
 from __future__ import annotations
 
 import base64
-import html
-from typing import Any
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+import jinja2
 
 from fetal_jax.errors import NOT_CLINICAL
 
-STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 72rem; padding: 1rem; color: #1a1a1a; }
-h1 { font-size: 1.5rem; line-height: 1.25; }
-h2 { margin-top: 2.5rem; border-top: 1px solid #ddd; padding-top: 1rem; }
-h1, pre, td.text, figcaption, .note { overflow-wrap: anywhere; }
-pre { white-space: pre-wrap; background: #f5f5f5; padding: .7rem; font-size: .85rem; }
-.scroll { overflow-x: auto; }
-table { border-collapse: collapse; }
-caption { text-align: left; color: #555; padding-bottom: .3rem; }
-th, td { padding: .3rem .7rem; text-align: right; border-bottom: 1px solid #ddd; white-space: nowrap; }
-th { white-space: normal; vertical-align: bottom; }
-th:first-child, td:first-child { text-align: left; white-space: normal; min-width: 6.5rem; }
-td.text, th.text { text-align: left; white-space: normal; }
-td small { display: block; color: #555; }
-td small.why { white-space: normal; min-width: 8rem; }
-.plots, .frames { display: grid; gap: 1rem; }
-.plots { grid-template-columns: repeat(auto-fill, minmax(min(100%, 21rem), 1fr)); }
-.frames { grid-template-columns: repeat(auto-fill, minmax(min(100%, 16rem), 1fr)); }
-img { width: 100%; height: auto; display: block; }
-figure { margin: 0; break-inside: avoid; }
-figcaption { font-size: .9rem; color: #333; }
-.note { color: #555; }
-.warn { font-weight: 600; }
-@media (max-width: 480px) { body { font-size: 15px; padding: .7rem; } th, td { padding: .25rem .4rem; } }
-@media print {
-  @page { margin: 14mm; }
-  body { font-size: 9.5pt; max-width: none; padding: 0; }
-  h2 { break-after: avoid; margin-top: 1.2rem; }
-  tr { break-inside: avoid; }
-  th, td { padding: .15rem .35rem; }
-  .scroll { overflow: visible; }
-  .plots { grid-template-columns: 1fr 1fr; }
-  .frames { grid-template-columns: 1fr 1fr 1fr; }
-}
-"""
+HERE = Path(__file__).parent
+STYLE = (HERE / "page.css").read_text()
+TEMPLATES = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(HERE), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
+)
 
 
-def page(title: str, intro: str, sections: dict[str, str], command: str) -> str:
-    """A whole HTML document that asks for nothing else.
+class Cell(NamedTuple):
+    """A cell of a table: text, and a second line in small type."""
+
+    text: str
+    small: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of texts and cells; `text_columns` are set flush left and wrap."""
+
+    kind: ClassVar[str] = "table"
+    head: Sequence[str]
+    rows: Sequence[Sequence[Any]]  # of `str` and `Cell`
+    text_columns: tuple[int, ...] = ()
+    title: str = ""
+
+
+@dataclass(frozen=True)
+class Text:
+    """A paragraph."""
+
+    kind: ClassVar[str] = "text"
+    text: str
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A plot as an SVG document, with the line below it."""
+
+    svg: str
+    caption: str
+
+    @property
+    def source(self) -> str:
+        """The plot as a `data:` address."""
+        return "data:image/svg+xml;base64," + base64.b64encode(self.svg.encode()).decode()
+
+
+@dataclass(frozen=True)
+class Outline:
+    """A line over a picture: SVG `points`, its `role` ("measured" or "annotated", A or B) and its colour."""
+
+    points: str
+    role: str
+    colour: str
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A frame of `width` x `height` pixels as a JPEG, outlines in its pixels, and the line below it."""
+
+    jpeg: bytes
+    width: int
+    height: int
+    outlines: Sequence[Outline]
+    caption: str
+
+    @property
+    def source(self) -> str:
+        """The frame as a `data:` address."""
+        return "data:image/jpeg;base64," + base64.b64encode(self.jpeg).decode()
+
+
+@dataclass(frozen=True)
+class Plots:
+    """Plots side by side."""
+
+    kind: ClassVar[str] = "plots"
+    items: Sequence[Plot]
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Frames side by side; a click enlarges one."""
+
+    kind: ClassVar[str] = "pictures"
+    items: Sequence[Picture]
+
+
+Block = Table | Text | Plots | Pictures
+Sections = dict[str, Sequence[Block]]
+
+
+def page(title: str, intro: str, sections: Sections, command: str, summary: Sequence[str] = ()) -> str:
+    """Render an HTML document that loads nothing else, runs no script and says so in its own security policy.
 
     Args:
-      title: plain text.
-      intro: plain text, after the notice that stands on every page.
-      sections: headings, plain text, and what stands under each, HTML. An empty one is left out.
+      title: of the page.
+      intro: follows the disclaimer that every page has.
+      sections: blocks by heading; an empty section is left out.
       command: what makes the page again.
+      summary: the lines that a reader sees first.
     """
-    body = "\n".join(f"<h2>{html.escape(h)}</h2>\n{content}" for h, content in sections.items() if content)
-    return f"""<!doctype html>
-<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{html.escape(title)}</title><style>{STYLE}</style>
-<h1>{html.escape(title)}</h1>
-<p class="note"><span class="warn">{NOT_CLINICAL}</span> {html.escape(intro)}</p>
-{body}
-<h2>The command that makes this again</h2><pre>{html.escape(command)}</pre>
-</html>
-"""
-
-
-def table(head: list[str], rows: list[list[str]], text_columns: tuple[int, ...] = ()) -> str:
-    """A table; cells are HTML. It scrolls by itself where the page is narrower."""
-    kind = [" class=text" * (i in text_columns) for i in range(len(head))]
-    top = "".join(f"<th{k}>{cell}</th>" for k, cell in zip(kind, head, strict=True))
-    body = "".join(
-        "<tr>" + "".join(f"<td{k}>{cell}</td>" for k, cell in zip(kind, row, strict=True)) + "</tr>" for row in rows
+    digest = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
+    return TEMPLATES.get_template("page.html").render(
+        title=title,
+        intro=intro,
+        disclaimer=NOT_CLINICAL,
+        sections={h: blocks for h, blocks in sections.items() if blocks},
+        command=command,
+        summary=summary,
+        style=STYLE,
+        policy=f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'",
+        anchor=anchor,
     )
-    return f'<div class="scroll"><table><tr>{top}</tr>{body}</table></div>'
 
 
-def note(text: str) -> str:
-    """A paragraph of explanation; the text is HTML."""
-    return f'<p class="note">{text}</p>'
+def anchor(heading: str) -> str:
+    """The `id` of a section."""
+    return "-".join("".join(c if c.isalnum() else " " for c in heading.lower()).split())
 
 
-def not_measured(what: str, why: str) -> str:
-    """What stands in place of a table."""
-    return f"<p>{what}: not measured, because {html.escape(why)}.</p>"
+def not_measured(what: str, why: str) -> Text:
+    """The text in place of a table that has nothing to show."""
+    return Text(f"{what}: not measured, because {why}.")
 
 
 def number(value: Any, digits: int = 2) -> str:
@@ -92,21 +144,10 @@ def number(value: Any, digits: int = 2) -> str:
         return "not measured"
     if isinstance(value, list | tuple):
         return f"{value[0]:.{digits}f} to {value[1]:.{digits}f}"
-    return f"{value:.{digits}f}" if isinstance(value, float) else str(value)
+    return f"{round(value, digits) + 0.0:.{digits}f}" if isinstance(value, float) else str(value)  # + 0.0: no "-0.0"
 
 
-def with_interval(value: Any, interval: Any, digits: int = 2, sd: Any = None) -> str:
-    """A figure, ± its SD where given, and its interval in small type below."""
+def with_interval(value: Any, interval: Any, digits: int = 2, sd: Any = None) -> Cell:
+    """A value, ± its SD if given, and its interval in small type."""
     text = number(value, digits) + ("" if sd is None else f" ± {number(sd, digits)}")
-    return text + ("" if interval is None else f"<small>{number(interval, digits)}</small>")
-
-
-def image(data: bytes, kind: str, text: str) -> str:
-    """A picture inside the page: `kind` is its MIME type, `text` what it shows."""
-    encoded = base64.b64encode(data).decode()
-    return f'<img alt="{html.escape(text)}" src="data:image/{kind};base64,{encoded}">'
-
-
-def figure(picture: str, caption: str) -> str:
-    """A picture with a line below it, plain text."""
-    return f"<figure>{picture}<figcaption>{html.escape(caption)}</figcaption></figure>"
+    return Cell(text, "" if interval is None else number(interval, digits))

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fetal_jax.evaluation import metrics
-from fetal_jax.evaluation.frames import Row
-from fetal_jax.evaluation.report.page import figure, image
+from fetal_jax.evaluation.frames import EvaluatedFrame
+from fetal_jax.evaluation.report.page import Plot
 from fetal_jax.evaluation.summary import NAMES
 
 matplotlib.use("Agg")
@@ -23,21 +23,26 @@ MARKER = {"marker": "o", "linestyle": "", "ms": 3, "alpha": 0.55, "mew": 0}
 MANY = 1500  # points above which they are drawn as pixels: the file stays small
 
 
-def bland_altman(measure: str, rows: list[Row], summary: dict[str, Any]) -> str:
-    """Difference over mean with bias and 95 % limits (Bland & Altman, Lancet 1986; 327: 307-10)."""
-    a, (measured, true) = summary["agreement"]["mm"], _pairs(rows)
+def bland_altman(measure: str, frames: list[EvaluatedFrame], summary: dict[str, Any]) -> Plot:
+    """Difference over mean with bias, 95 % limits (Bland & Altman 1986) and the limits of two sonographers."""
+    a, (measured, true) = summary["agreement"]["mm"], _pairs(frames)
     fig, axes = _axes(f"mean of both {NAMES[measure]} (mm)", "measured - annotated (mm)")
     axes.plot((measured + true) / 2, measured - true, color=BLUE, rasterized=len(true) > MANY, **MARKER)
     for key, style in (("bias", "-"), ("lower", "--"), ("upper", "--")):
         axes.axhline(a[key], ls=style, lw=1, color=GREY)
-        axes.axhspan(*a[f"{key}_ci"], color=GREY, alpha=0.12, lw=0)
+        if a[f"{key}_ci"]:
+            axes.axhspan(*a[f"{key}_ci"], color=GREY, alpha=0.12, lw=0)
+    edge = np.array(axes.get_xlim())
+    for sign in (-1, 1):
+        axes.plot(edge, sign * summary["agreement"]["observers_percent"] / 100 * edge, ls=":", lw=1.2, color=ORANGE)
+    axes.set_xlim(*edge)
     caption = f"{NAMES[measure]}: bias {a['bias']:+.2f} mm, limits {a['lower']:+.2f} to {a['upper']:+.2f} mm"
-    return _svg(fig, f"{caption}; shaded: 95 % intervals of the three lines.")
+    return _svg(fig, f"{caption}; shaded: 95 % intervals of the three lines; dotted: limits of two sonographers.")
 
 
-def error_by_size(measure: str, rows: list[Row]) -> str:
+def error_by_size(measure: str, frames: list[EvaluatedFrame]) -> Plot:
     """Absolute error over the true length, and its mean in each fifth of the frames."""
-    measured, true = _pairs(rows)
+    measured, true = _pairs(frames)
     size = np.abs(measured - true)
     fig, axes = _axes(f"annotated {NAMES[measure]} (mm)", "absolute error (mm)")
     axes.plot(true, size, color=BLUE, rasterized=len(true) > MANY, **MARKER)
@@ -46,17 +51,20 @@ def error_by_size(measure: str, rows: list[Row]) -> str:
     return _svg(fig, f"{NAMES[measure]}: error by size; orange: mean of each fifth of the frames.")
 
 
-def risk_coverage(measure: str, rows: list[Row]) -> str:
-    """Mean error of the frames that are kept, the most doubtful given up first: flagged ones, then by `sd_mm`."""
-    known = [r for r in rows if r.error_mm is not None]
-    there = [r for r in known if r.measured_mm is not None and r.found is not None]
-    if len(there) < 2:
-        return ""
-    accepted = np.array([bool(r.found and r.found.accepted) for r in there])
-    doubt = np.array([(r.found.sd_mm or np.inf) / (r.measured_mm or np.inf) for r in there if r.found])
+def risk_coverage(measure: str, frames: list[EvaluatedFrame]) -> Plot | None:
+    """Mean error of the frames kept when the most doubtful are given up first: flagged ones, then by `sd_mm`.
+
+    None with fewer than two measured frames.
+    """
+    known = [f for f in frames if f.error_mm is not None]
+    measured = [f for f in known if f.measured_mm is not None and f.found is not None]
+    if len(measured) < 2:
+        return None
+    accepted = np.array([bool(f.found and f.found.accepted) for f in measured])
+    doubt = np.array([(f.found.sd_mm or np.inf) / (f.measured_mm or np.inf) for f in measured if f.found])
     doubt[~accepted] += 1e3
-    kept, risk = metrics.risk_coverage([r.error_mm or 0.0 for r in there], doubt)
-    kept = kept * len(there) / len(known)
+    kept, risk = metrics.risk_coverage([f.error_mm or 0.0 for f in measured], doubt)
+    kept = kept * len(measured) / len(known)
     fig, axes = _axes("share of frames kept", "mean absolute error of those (mm)")
     axes.plot(kept, risk, color=BLUE)
     share = accepted.sum() / len(known)
@@ -64,12 +72,16 @@ def risk_coverage(measure: str, rows: list[Row]) -> str:
         axes.plot(share, risk[accepted.sum() - 1], "o", color=ORANGE)
     axes.set_xlim(0, 1.02)
     axes.set_ylim(0, 1.1 * float(risk[len(risk) // 20 :].max()) or 1)
-    lacking = f" {len(known) - len(there)} of {len(known)} frames have no figure." if len(there) < len(known) else ""
+    lacking = (
+        f" {len(known) - len(measured)} of {len(known)} frames have no measurement."
+        if len(measured) < len(known)
+        else ""
+    )
     return _svg(fig, f"{NAMES[measure]}: orange: what the flags accept ({share:.1%} of {len(known)}).{lacking}")
 
 
-def reliability(bins: list[dict[str, float]]) -> str:
-    """How often the plane is right, over how sure the network is of it."""
+def reliability(bins: list[dict[str, float]]) -> Plot:
+    """Accuracy of the plane over its confidence."""
     fig, axes = _axes("confidence", "accuracy")
     axes.plot([0, 1], [0, 1], ls="--", lw=1, color=GREY)
     share, confidence, accuracy = (np.array([b[k] for b in bins]) for k in ("share", "confidence", "accuracy"))
@@ -79,7 +91,7 @@ def reliability(bins: list[dict[str, float]]) -> str:
     return _svg(fig, "Planes: accuracy of each fifteenth of confidence; the larger, the more frames.")
 
 
-def robustness(name: str, unit: str, levels: list[dict[str, Any]]) -> str:
+def robustness(name: str, unit: str, levels: list[dict[str, Any]]) -> Plot:
     """Mean error in percent (left) and share of failures (right) over the strength of one change."""
     fig, axes = _axes(unit, "mean absolute error (%)", (4, 2.9))
     x = np.arange(len(levels))
@@ -99,9 +111,9 @@ def robustness(name: str, unit: str, levels: list[dict[str, Any]]) -> str:
     return _svg(fig, name)
 
 
-def _pairs(rows: list[Row]) -> Array:
+def _pairs(frames: list[EvaluatedFrame]) -> Array:
     """(2, N): measured and true lengths of the frames that have both."""
-    pairs = [(r.measured_mm, r.true_mm) for r in rows if r.measured_mm is not None and r.true_mm is not None]
+    pairs = [(f.measured_mm, f.true_mm) for f in frames if f.measured_mm is not None and f.true_mm is not None]
     return np.array(pairs, float).reshape(-1, 2).T
 
 
@@ -114,9 +126,9 @@ def _axes(x: str, y: str, size: tuple[float, float] = (4.6, 3.4)) -> Any:
     return fig, axes
 
 
-def _svg(fig: Any, caption: str) -> str:
+def _svg(fig: Any, caption: str) -> Plot:
     buffer = io.BytesIO()
     with plt.rc_context({"svg.hashsalt": "fetal_jax"}):  # the same numbers, the same file
         fig.savefig(buffer, format="svg", dpi=130, metadata={"Date": None})
     plt.close(fig)
-    return figure(image(buffer.getvalue(), "svg+xml", caption), caption)
+    return Plot(buffer.getvalue().decode(), caption)

@@ -1,143 +1,176 @@
-"""`report.html`: tables, plots and frames of one evaluation, in one self-contained file."""
+"""`report.html`: tables, plots and frames of one evaluation."""
 
 from __future__ import annotations
 
-import html
-import io
-import json
 import platform
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
-from fetal_jax.data.source import Split
+from fetal_jax.data.source import Frame, Split
 from fetal_jax.evaluation import robustness
-from fetal_jax.evaluation.frames import Row
-from fetal_jax.evaluation.report import plots, tables
-from fetal_jax.evaluation.report.page import figure, image, note, page, table
+from fetal_jax.evaluation.frames import EvaluatedFrame
+from fetal_jax.evaluation.report import checklist, plots, tables
+from fetal_jax.evaluation.report.checklist import FLAGS, FLOW, GROUPS, MADE, MARGIN, PLANES, ROBUSTNESS, SIZES, WORST
+from fetal_jax.evaluation.report.headline import headline
+from fetal_jax.evaluation.report.page import Block, Picture, Pictures, Plot, Plots, Sections, Table, Text, page
+from fetal_jax.evaluation.report.pictures import picture
 from fetal_jax.evaluation.summary import MEASURES, NAMES
-from fetal_jax.outputs import overlay
 
-WORST, PICTURE_WIDTH = 12, 480
-PACKAGES = ("fetal_jax", "numpy", "scipy", "pillow", "onnxruntime", "jax", "flax", "tensorflow-datasets", "matplotlib")
+SHOWN = 12
+PACKAGES = ("fetal_jax", "numpy", "scipy", "scikit-image", "pillow", "onnxruntime", "jax", "flax", "matplotlib")
 
 
-def render(
-    title: str,
-    summary: dict[str, Any],
-    rows: list[Row],
-    frames: Split,
-    command: str,
-    training: dict[str, Any] | None = None,
-) -> str:
-    """The page as text.
+@dataclass(frozen=True)
+class Origin:
+    """What was evaluated on what, and how to do it again."""
+
+    title: str
+    command: str
+    data_dir: str = ""
+    network: dict[str, str] = field(default_factory=dict)  # lines of "How it was made"
+    kind: str = ""  # `checklist.INTERNAL`, `checklist.EXTERNAL` or empty: not known
+    partitions_known: bool = False
+
+
+def render(summary: dict[str, Any], evaluated: list[EvaluatedFrame], frames: Split, origin: Origin) -> str:
+    """Render the page.
 
     Args:
-      title: what was evaluated.
-      summary: of `summary.summarise`, and `robustness` where it was asked for.
-      rows: of `frames.evaluate_frames`.
+      summary: of `summary.summarise`, and `robustness` if it was measured.
+      evaluated: of `frames.evaluate_frames`.
       frames: the split that they are of.
-      command: what makes the report again.
-      training: what a bundle says of its network; None where nothing is known of it.
+      origin: stated under "How it was made".
     """
-    measured = [r for r in rows if r.dice is not None]
-    worst = sorted(measured, key=_badness, reverse=True)[:WORST]
-    drawn = np.random.default_rng(0).permutation(len(measured))[:WORST]
-    by_measure = {m: [r for r in measured if r.measure == m] for m in MEASURES if m in summary}
+    compared = [f for f in evaluated if f.dice is not None]
+    by_measure = {m: [f for f in compared if f.measure == m] for m in MEASURES if m in summary}
     agreeing = {m: part for m, part in by_measure.items() if summary[m].get("agreement")}
-    sections = {
-        "Millimetres and overlap": tables.sizes(summary),
-        "Agreement": tables.agreement(summary)
-        + _grid("plots", [plot for m, part in agreeing.items() for plot in _plots(m, part, summary[m])]),
+    date = datetime.now(UTC).strftime("%Y-%m-%d")
+    sections: Sections = {
+        FLOW: tables.frame_flow(summary),
+        SIZES: tables.sizes(summary),
+        GROUPS: tables.subgroup_tables(summary),
+        checklist.AGREEMENT: [
+            *tables.agreement(summary),
+            *_plots([p for m, part in agreeing.items() for p in _agreement_plots(m, part, summary[m])]),
+        ],
+        MARGIN: tables.non_inferiority(summary),
         "Gestational age": tables.ages(summary),
         "90 % intervals": tables.intervals(summary),
-        "Flags: what is given up for what": _grid("plots", [plots.risk_coverage(m, r) for m, r in by_measure.items()])
-        + note("The most doubtful frames are given up first: those with a flag, then by the map's own error estimate."),
-        "Planes": tables.planes(summary)
-        + (_grid("plots", [plots.reliability(summary["plane"]["reliability"])]) if "plane" in summary else ""),
-        "Robustness": _robustness(summary),
-        f"The {len(worst)} worst frames": _pictures(worst, frames),
-        f"{len(drawn)} frames at random": _pictures([measured[i] for i in drawn], frames),
-        "Made from": _made_from(frames, training or {}),
+        FLAGS: _flags(by_measure),
+        PLANES: [
+            *tables.planes(summary),
+            *_plots([plots.reliability(summary["plane"]["reliability"])] if "plane" in summary else []),
+        ],
+        ROBUSTNESS: _robustness(summary),
+        WORST: _pictures(sorted(compared, key=_badness, reverse=True)[:SHOWN], frames),
+        "Frames at random": _pictures(_drawn(compared), frames),
+        MADE: [Table(["", ""], [list(line) for line in _made(frames, origin, date).items()], text_columns=(1,))],
     }
-    return page(title, f"{len(rows)} frames of {summary['subjects']} subjects.", sections, command)
+    sections["CLAIM 2024 and TRIPOD+AI"] = _checklists(sections, origin)
+    made = f"Made by fetal_jax {_version('fetal_jax')} on {date} (UTC), of {frames.fingerprint}, split {frames.name}."
+    intro = "What each table means: docs/evaluation.md."
+    return page(origin.title, intro, sections, origin.command, headline(summary, origin.kind, made))
 
 
-def _plots(measure: str, rows: list[Row], summary: dict[str, Any]) -> list[str]:
-    return [plots.bland_altman(measure, rows, summary), plots.error_by_size(measure, rows)]
+def _agreement_plots(measure: str, frames: list[EvaluatedFrame], summary: dict[str, Any]) -> list[Plot]:
+    return [plots.bland_altman(measure, frames, summary), plots.error_by_size(measure, frames)]
 
 
-def _grid(kind: str, figures: list[str]) -> str:
-    return f'<div class="{kind}">{"".join(figures)}</div>' if any(figures) else ""
+def _plots(items: Sequence[Plot | None]) -> list[Block]:
+    drawn = [item for item in items if item is not None]
+    return [Plots(drawn)] if drawn else []
 
 
-def _robustness(summary: dict[str, Any]) -> str:
+def _flags(by_measure: dict[str, list[EvaluatedFrame]]) -> list[Block]:
+    drawn = _plots([plots.risk_coverage(m, part) for m, part in by_measure.items()])
+    order = "The most doubtful frames are given up first: flagged ones, then by the error estimate of the map."
+    return [*drawn, Text(order)] if drawn else []
+
+
+def _robustness(summary: dict[str, Any]) -> list[Block]:
     if "robustness" not in summary:
-        return "<p>Robustness: not measured, because it was not asked for (--robustness).</p>"
+        return [Text("Robustness: not measured, because it was not asked for (--robustness).")]
     found = summary["robustness"]
     drawn = [
         plots.robustness(f"{name}: {change.meaning}", change.unit, found["changes"][name])
         for name, change in robustness.CHANGES.items()
     ]
-    return _grid("plots", drawn) + note(
-        f"{found['frames']} frames drawn by lot, each changed at its native size before it is measured; factor 1, "
-        "0 and quality 100 are the frame as it is. Blue: mean absolute error of the frames with a figure, shaded: "
-        "95 % interval by subject; orange: failures, of all frames."
-    )
+    return [
+        *_plots(drawn),
+        Text(
+            f"{found['frames']} frames drawn at random, each changed at its native size before it is measured. Factor "
+            "1, 0 and quality 100 are the frame as it is. Blue: mean absolute error of the frames with a measurement; "
+            "shaded: 95 % interval by subject; orange: failures, of all frames."
+        ),
+    ]
 
 
-def _badness(row: Row) -> tuple[int, float]:
-    """Frames without a figure first, then by their error; those without millimetres by their overlap."""
-    if row.error_mm is None:
-        return 0, 1 - (row.dice or 0)
-    return (2, 0.0) if np.isnan(row.error_mm) else (1, abs(row.error_mm))
+def _drawn(compared: list[EvaluatedFrame]) -> list[EvaluatedFrame]:
+    return [compared[i] for i in np.random.default_rng(0).permutation(len(compared))[:SHOWN]]
 
 
-def _pictures(rows: list[Row], frames: Split) -> str:
-    if not rows:
-        return "<p>None: no frame of the split has a shape to compare with.</p>"
-    return note("Green: annotated. Yellow: measured.") + _grid("frames", [_picture(r, frames) for r in rows])
+def _badness(frame: EvaluatedFrame) -> tuple[int, float]:
+    """Frames without a measurement first, then by their error; those without millimetres by their overlap."""
+    if frame.error_mm is None:
+        return 0, 1 - (frame.dice or 0)
+    return (2, 0.0) if np.isnan(frame.error_mm) else (1, abs(frame.error_mm))
 
 
-def _picture(row: Row, frames: Split) -> str:
-    frame = frames[row.index]
-    if row.error_mm is None:
+def _pictures(chosen: list[EvaluatedFrame], frames: Split) -> list[Block]:
+    if not chosen:
+        return [Text("None: no frame of the split has a shape to compare with.")]
+    legend = Text("Green, dashed: annotated. Yellow, solid: measured. Click a frame to enlarge it, again to close it.")
+    return [legend, Pictures([_picture(f, frames[f.index]) for f in chosen])]
+
+
+def _picture(evaluated: EvaluatedFrame, frame: Frame) -> Picture:
+    if evaluated.error_mm is None:
         error = "no length to compare with"
-    elif np.isnan(row.error_mm):
-        error = "no figure"
+    elif np.isnan(evaluated.error_mm):
+        error = "no measurement"
     else:
-        error = f"{row.error_mm:+.2f} of {row.true_mm:.1f} mm"
-    drawn = Image.fromarray(overlay.draw(frame.image, row.found, [], frame.shape))
-    drawn.thumbnail((PICTURE_WIDTH, PICTURE_WIDTH))
-    buffer = io.BytesIO()
-    drawn.save(buffer, format="JPEG", quality=88)
-    flags = "; ".join(row.found.flags) if row.found else ""
-    text = f"{row.filename}: {NAMES[row.measure or 'hc_mm']} {error}, Dice {row.dice:.3f}"
-    return figure(image(buffer.getvalue(), "jpeg", row.filename), text + (f". {flags}" if flags else ""))
+        error = f"{evaluated.error_mm:+.2f} of {evaluated.true_mm:.1f} mm"
+    found = evaluated.found
+    shapes = {"annotated": frame.shape, "measured": (found.ellipse or found.shaft) if found else None}
+    caption = f"{evaluated.filename}: {NAMES[evaluated.measure or 'hc_mm']} {error}, Dice {evaluated.dice:.3f}"
+    caption += ", failed" * evaluated.failed
+    return picture(frame, shapes, caption + (f". {'; '.join(found.flags)}" if found and found.flags else ""))
 
 
-def _made_from(frames: Split, training: dict[str, Any]) -> str:
-    """The data's fingerprint, the network's training and the versions of what measured."""
-    changed = training.get("changed")
-    recipe = json.dumps(training.get("recipe", {}), sort_keys=True)
-    lines = {
+def _made(frames: Split, origin: Origin, date: str) -> dict[str, str]:
+    """The data, the network and the versions of what measured."""
+    versions = [f"{name} {found}" for name in PACKAGES if (found := _version(name))]
+    return {
         "data": frames.fingerprint,
-        "trained on": training.get("fingerprint") or training.get("dataset") or "not known",
-        **({"but": changed} if changed else {}),
-        "steps": str(training.get("steps", "not known")),
-        "versions": ", ".join([f"Python {platform.python_version()}", *_versions()]),
-        "recipe": recipe if training.get("recipe") else "not known",
+        "split": frames.name,
+        **(origin.network or {"network": "not known: these are predictions from a file"}),
+        "versions": ", ".join([f"Python {platform.python_version()}", *versions]),
+        "date (UTC)": date,
     }
-    return table(["", ""], [[k, html.escape(v)] for k, v in lines.items()], text_columns=(1,))
 
 
-def _versions() -> list[str]:
-    found = []
-    for name in PACKAGES:
-        try:
-            found.append(f"{name} {version(name)}")
-        except PackageNotFoundError:
-            continue
-    return found
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
+
+
+def _checklists(sections: Sections, origin: Origin) -> list[Block]:
+    def shows(blocks: Sequence[Block]) -> bool:
+        return any(not isinstance(block, Text) for block in blocks)
+
+    done = {heading for heading, blocks in sections.items() if shows(blocks)} | {checklist.SUMMARY, origin.kind}
+    done |= {checklist.NETWORK} if origin.network else set()
+    done |= {checklist.PARTITIONS} if origin.partitions_known else set()
+    head = ["item", "about", "where in this report"]
+    return [
+        Table(head, checklist.answered(checklist.CLAIM, done), (1, 2), "CLAIM 2024"),
+        Table(head, checklist.answered(checklist.TRIPOD_AI, done), (1, 2), "TRIPOD+AI"),
+        Text(checklist.SOURCES),
+    ]

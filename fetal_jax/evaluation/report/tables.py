@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from fetal_jax.evaluation.report.page import not_measured, note, number, table, with_interval
+from fetal_jax.evaluation.report.page import Block, Cell, Table, Text, not_measured, number, with_interval
+from fetal_jax.evaluation.statistics import bootstrap
+from fetal_jax.evaluation.statistics.agreement import OBSERVER_LIMIT_PERCENT, REPEAT_LIMIT_PERCENT, SARRIS
+from fetal_jax.evaluation.subgroups import GROUPINGS
 from fetal_jax.evaluation.summary import MEASURES, NAMES
 
 Summary = dict[str, Any]
 
-LINES = [  # key, what it is, digits, whether a SD goes with it
+LINES = [  # key, meaning, digits, SD that goes with it
     ("mae", "absolute error, mm (HC18's ADF)", 2, "mae_sd"),
     ("bias", "signed error, mm (HC18's DF)", 2, "sd"),
     ("median", "median absolute error, mm", 2, None),
@@ -18,6 +21,7 @@ LINES = [  # key, what it is, digits, whether a SD goes with it
     ("bias_percent", "signed error, %", 2, None),
     ("within_5_percent", "share within 5 %", 3, None),
     ("within_10_percent", "share within 10 %", 3, None),
+    ("within_repeat_limit", "share within one sonographer's repeat limit", 3, None),
     ("dice", "Dice", 3, "dice_sd"),
     ("hausdorff_mm", "Hausdorff, mm", 2, "hausdorff_mm_sd"),
     ("hausdorff95_mm", "95 % Hausdorff, mm", 2, "hausdorff95_mm_sd"),
@@ -25,54 +29,133 @@ LINES = [  # key, what it is, digits, whether a SD goes with it
 ]
 
 
-def sizes(summary: Summary) -> str:
-    """Errors and overlap of each measure, a column each."""
-    there = [m for m in MEASURES if m in summary]
-    if not there:
-        return not_measured("Millimetres and overlap", summary["not_measured"]["shapes"])
-    parts = [summary[m] for m in there]
-    rows = [
+def frame_flow(summary: Summary) -> list[Block]:
+    """From all frames to those compared, and what became of them."""
+    flow = summary["flow"]
+    steps = [["frames of the split", str(flow["frames"])]]
+    steps += [[f"left out: {reason}", str(n)] for reason, n in flow["left_out"].items()]
+    steps += [
+        ["compared with an annotated shape", str(flow["compared"])],
+        ["of them compared in millimetres", str(flow["compared"] - flow["without_mm"])],
+        ["of them failed", str(flow["failed"])],
+    ]
+    outcomes = [
+        [
+            {"measured": "measured", "review": "review (a person must look)", "refused": "refused"}[status],
+            str(outcome["frames"]),
+            str(outcome["failed"]),
+            "; ".join(f"{reason} {n}" for reason, n in outcome["reasons"].items()) or "none",
+        ]
+        for status, outcome in flow["by_status"].items()
+    ]
+    return [
+        Table(["step", "frames"], steps),
+        Table(["outcome, the plane given", "frames", "of them failed", "flags raised"], outcomes, text_columns=(3,)),
+        Text(
+            "Every compared frame is in the tables below, whatever its outcome. Failed: no geometry; a head or an "
+            "abdomen with Dice below 0.90; a femur whose length is off by over 10 %."
+        ),
+    ]
+
+
+def sizes(summary: Summary) -> list[Block]:
+    """Errors and overlap, one column for each measure."""
+    present = [m for m in MEASURES if m in summary]
+    if not present:
+        return [not_measured("Millimetres and overlap", summary["not_measured"]["shapes"])]
+    parts = [summary[m] for m in present]
+    rows: list[list[str | Cell]] = [
         ["frames (subjects)", *(f"{s['frames']} ({s['subjects']})" for s in parts)],
         ["failed", *(str(s["failed"]) for s in parts)],
         ["share failed", *(with_interval(s["failed_share"], s["ci"].get("failed_share"), 3) for s in parts)],
-        ["no figure in mm", *(str(s["missing"]) for s in parts)],
-        ["no length to compare with", *(str(s["without_mm"]) for s in parts)],
+        ["no measurement in mm", *(str(s["missing"]) for s in parts)],
+        ["no true length in mm", *(str(s["without_mm"]) for s in parts)],
         ["accepted by the flags", *(str(s["accepted"]) for s in parts)],
     ]
-    rows += [[text, *(_cell(s, key, digits, sd) for s in parts)] for key, text, digits, sd in LINES]
+    rows += [[text, *(_size(s, key, digits, sd) for s in parts)] for key, text, digits, sd in LINES]
     names = list(dict.fromkeys(n for s in parts for n in s["endpoint_error"]))
     rows += [[f"end points, {n.upper()} (NME)", *(_endpoint(s, n) for s in parts)] for n in names]
-    out = table(["", *(NAMES[m] for m in there)], rows)
+    blocks: list[Block] = [Table(["", *(NAMES[m] for m in present)], rows)]
     if "millimetres" in summary["not_measured"]:
-        out += not_measured("Millimetres", summary["not_measured"]["millimetres"])
-    return out + note(
-        "Mean ± SD; in small type 95 % intervals by bootstrap over subjects. Over all frames of the plane, the plane "
-        "given, at native resolution. A failure has no geometry or Dice below 0.90: it counts as Dice as it is, is not "
-        "within any share, and is in no mean of a figure that it lacks (how many: in brackets). NME: distance of the "
-        "end points, in the better order, over the true length."
-    )
+        blocks.append(not_measured("Millimetres", summary["not_measured"]["millimetres"]))
+    limits = ", ".join(f"{NAMES[m]} ± {v} %" for m, v in REPEAT_LIMIT_PERCENT.items())
+    few = [NAMES[m] for m in present if summary[m]["subjects"] < bootstrap.FEWEST]
+    return [
+        *blocks,
+        Text(
+            "Mean ± SD. Small type: 95 % interval by subject, Clopper-Pearson for shares, percentile bootstrap for the "
+            f"others. The bootstrap needs {bootstrap.FEWEST} subjects"
+            + (f", which {' and '.join(few)} lack: no interval." if few else ".")
+        ),
+        Text(
+            "Over all frames of the plane, the plane given, at native resolution. A failed frame is outside every "
+            "share, whatever its error. Its Dice counts as it is. A frame without a value is left out of the mean of "
+            "that value; the cell says how many. NME: mean distance of the end points, in the better order, over the "
+            f"true length. Repeat limit: 95 % limits of one sonographer who scans twice, {limits} ({SARRIS}); a "
+            "measurement inside it needs no adjustment by that rule."
+        ),
+    ]
 
 
-def _cell(s: Summary, key: str, digits: int, sd: str | None) -> str:
+def _size(s: Summary, key: str, digits: int, sd: str | None) -> Cell:
     if s.get(key) is None:
-        return "not measured"
-    lacking = s.get(f"{key}_missing")
-    if lacking is None:  # every frame has its Dice, and one without a figure is within no share
-        of_all = {"dice": 0, "within_5_percent": s["without_mm"], "within_10_percent": s["without_mm"]}
-        lacking = of_all.get(key, s["missing"] + s["without_mm"])
-    text = with_interval(s[key], s["ci"].get(key), digits, s.get(sd) if sd else None)
-    return text + (f"<small>({lacking} of {s['frames']} lack it)</small>" if lacking else "")
+        return Cell("not measured")
+    if key == "dice":  # every frame has one
+        lacking = 0
+    elif key.startswith("within"):  # a frame without a measurement is outside every share
+        lacking = s["without_mm"]
+    else:
+        lacking = s.get(f"{key}_missing", s["missing"] + s["without_mm"])
+    cell = with_interval(s[key], s["ci"].get(key), digits, s.get(sd) if sd else None)
+    return _lacking(cell, lacking, s["frames"])
 
 
-def _endpoint(s: Summary, name: str) -> str:
+def _lacking(cell: Cell, lacking: int, frames: int) -> Cell:
+    return cell._replace(small=f"{cell.small} ({lacking} of {frames} lack it)".strip()) if lacking else cell
+
+
+def _endpoint(s: Summary, name: str) -> Cell:
     found = s["endpoint_error"].get(name)
     if found is None or found["mean"] is None:
-        return "–"
-    text = with_interval(found["mean"], s["ci"].get(f"endpoint_{name}"), 3)
-    return text + (f"<small>({found['missing']} of {found['frames']} lack it)</small>" if found["missing"] else "")
+        return Cell("–")
+    return _lacking(with_interval(found["mean"], s["ci"].get(f"endpoint_{name}"), 3), found["missing"], found["frames"])
 
 
-def ages(summary: Summary) -> str:
+def subgroup_tables(summary: Summary) -> list[Block]:
+    """Errors by device, trimester, spacing and outcome."""
+    found = {m: summary[m]["subgroups"] for m in MEASURES if summary.get(m, {}).get("subgroups")}
+    if not found:
+        return [not_measured("Subgroups", summary["not_measured"].get("millimetres", "no frame has a length"))]
+    head = ["", "frames (subjects)", "failed", "no mm", "error, mm", "error, %", "bias, %", "in repeat limit"]
+    blocks: list[Block] = []
+    for grouping in GROUPINGS:
+        rows = [
+            [f"{NAMES[m]}, {name}", *_subgroup(errors)]
+            for m, groups in found.items()
+            for name, errors in groups[grouping].items()
+        ]
+        blocks.append(Table(head, rows, title=f"By {grouping}"))
+    return [
+        *blocks,
+        Text(
+            "By plane: each measure is one plane. By site: no data set records the site of a frame; evaluate the data "
+            "of each site by itself (several --dataset). Trimester: by the true length (Hadlock 1984, under 14 and "
+            f"from 28 weeks). Groups of fewer than {bootstrap.FEWEST} subjects have no interval but that of the share."
+        ),
+    ]
+
+
+def _subgroup(e: dict[str, Any]) -> list[str | Cell]:
+    return [
+        f"{e['frames']} ({e['subjects']})",
+        str(e["failed"]),
+        str(e["missing"]),
+        *(with_interval(e[k], e["ci"].get(k)) for k in ("mae", "mae_percent", "bias_percent")),
+        with_interval(e["within_repeat_limit"], e["ci"].get("within_repeat_limit"), 3),
+    ]
+
+
+def ages(summary: Summary) -> list[Block]:
     """Error of gestational age in days, by trimester."""
     rows = [
         [
@@ -86,77 +169,120 @@ def ages(summary: Summary) -> str:
         for trimester, e in (summary.get(m, {}).get("age_days") or {}).items()
     ]
     if not rows:
-        return not_measured("Gestational age", summary["not_measured"].get("millimetres", "no frame has a length"))
-    return table(["trimester", "frames", "no age", "absolute error, days", "signed error, days"], rows) + note(
-        "Both ages from the one length (Hadlock 1984). The trimester is the true length's; unknown: outside the "
-        "formula's range, which is no age to compare with."
-    )
+        return [not_measured("Gestational age", summary["not_measured"].get("millimetres", "no frame has a length"))]
+    return [
+        Table(["trimester", "frames", "no age", "absolute error, days", "signed error, days"], rows),
+        Text(
+            "Age of the measured minus age of the true length, both by Hadlock 1984 from that length alone. The "
+            "trimester is that of the true length. The formula covers 14 to 42 weeks: a shorter head, abdomen or femur "
+            "is of the first trimester and has no age."
+        ),
+    ]
 
 
-def agreement(summary: Summary) -> str:
+def agreement(summary: Summary) -> list[Block]:
     """Limits of agreement beside those of two sonographers."""
     found = {m: summary[m]["agreement"] for m in MEASURES if summary.get(m, {}).get("agreement")}
     if not found:
-        return not_measured("Agreement", summary["not_measured"]["agreement"])
-    rows = []
+        return [not_measured("Agreement", summary["not_measured"]["agreement"])]
+    rows: list[list[str | Cell]] = []
     for m, a in found.items():
-        for unit, digits in (("mm", 2), ("percent", 2)):
+        for unit in ("mm", "percent"):
             b, ci = a[unit], summary[m]["ci"]
-            beside = f"± {a['observers_percent']} %" if unit == "percent" else ""
             rows.append(
                 [
                     f"{NAMES[m]}, {'%' if unit == 'percent' else 'mm'}",
-                    str(b["pairs"]),
-                    with_interval(b["bias"], b["bias_ci"], digits),
-                    with_interval(b["lower"], b["lower_ci"], digits),
-                    with_interval(b["upper"], b["upper_ci"], digits),
-                    beside,
+                    f"{b['pairs']} ({b['subjects']})",
+                    *(with_interval(b[k], b[f"{k}_ci"]) for k in ("bias", "lower", "upper")),
+                    f"± {a['observers_percent']} %" if unit == "percent" else "",
                     with_interval(b["slope"], b["slope_ci"], 3),
-                    with_interval(a["icc"], ci.get("icc"), 4) if unit == "mm" else "",
-                    with_interval(a["concordance"], ci.get("concordance"), 4) if unit == "mm" else "",
+                    *(with_interval(a[k], ci.get(k), 4) if unit == "mm" else "" for k in ("icc", "concordance")),
                 ]
             )
-    head = ["", "pairs", "bias", "lower limit", "upper limit", "two sonographers", "slope", "ICC(2,1)", "concordance"]
-    return table(head, rows) + note(
-        "Bland-Altman, 95 % limits, with the intervals of their formulas; slope: of the difference over the mean "
-        "(proportional bias). ICC and concordance with bootstrap intervals by subject. Two sonographers, each scanning "
-        "anew: 95 % limits of Sarris et al. 2012. A frame without a figure is in no pair."
-    )
+    limits = ["bias", "lower limit", "upper limit", "two sonographers"]
+    return [
+        Table(["", "pairs (subjects)", *limits, "slope", "ICC(2,1)", "concordance"], rows),
+        Text(
+            "Bland-Altman, 95 % limits. Their intervals are those of the formulas, with the number of subjects for n. "
+            "Slope: of the difference over the mean (proportional bias). ICC and concordance: bootstrap intervals by "
+            f"subject. Two sonographers, each scanning the fetus: 95 % limits of {SARRIS}. A frame without a "
+            "measurement is in no pair."
+        ),
+    ]
 
 
-def intervals(summary: Summary) -> str:
-    """How often the 90 % intervals hold the truth, over all and by trimester."""
+def non_inferiority(summary: Summary) -> list[Block]:
+    """Verdicts against the margins, and how many subjects would narrow the limits to what."""
+    found = {m: summary[m] for m in MEASURES if summary.get(m, {}).get("non_inferiority")}
+    if not found:
+        return [not_measured("Non-inferiority", summary["not_measured"]["agreement"])]
+    rows, planned = [], []
+    for m, s in found.items():
+        v = s["non_inferiority"]
+        needed = v["subjects_needed"]
+        rows.append(
+            [
+                NAMES[m],
+                f"± {v['margin_percent']:g} % ({v['source']})",
+                number(v["limit"]),
+                number(v["bound"]),
+                number(v["share_inside"], 3),
+                Cell(v["verdict"], v["reason"]),
+                "none: the limit itself is outside" if needed is None else str(needed),
+            ]
+        )
+        planned.append([NAMES[m], *(f"± {half:.2f} %" for half in s["planned"].values())])
+    head = ["", "margin", "limit, %", "confidence bound, %", "share of frames inside", "verdict", "subjects needed"]
+    numbers = [f"{n} subjects" for n in next(iter(found.values()))["planned"]]
+    sonographers = ", ".join(f"{NAMES[m]} ± {v} %" for m, v in OBSERVER_LIMIT_PERCENT.items())
+    return [
+        Table(head, rows, text_columns=(5,)),
+        Text(
+            "Non-inferior: the outer 95 % confidence bounds of both limits of agreement are inside the margin, and so "
+            "are at least 95 % of all frames, failures counted as outside. Inferior: a limit is outside with its "
+            f"whole interval. Else it is not shown. The margin is that of two sonographers, {sonographers} of the mean "
+            "(Sarris et al. 2012), or the one given by --margin. Those sonographers scanned the fetus again; here both "
+            "lengths are of one frame, without the part that finding the plane adds: a pass is necessary, not enough."
+        ),
+        Table(["", *numbers], planned, title="95 % interval of a limit of agreement, by the number of subjects"),
+        Text("With the SD found here. Subjects needed: so many would bring the bound inside the margin."),
+    ]
+
+
+def intervals(summary: Summary) -> list[Block]:
+    """Coverage of the 90 % intervals, over all frames and by trimester."""
     found = {m: summary[m]["interval"] for m in MEASURES if summary.get(m, {}).get("interval")}
     if not found:
-        return not_measured("Intervals", summary["not_measured"]["intervals"])
-    rows = []
+        return [not_measured("Intervals", summary["not_measured"]["intervals"])]
+    rows: list[list[str | Cell]] = []
     for m, whole in found.items():
         for part, i in {"all": whole, **whole["by_trimester"]}.items():
             key = "coverage" if part == "all" else f"coverage_{part}"
-            limit = number(whole["widest_allowed_mm"]) if part == "all" else ""
-            without = str(whole["without"]) if part == "all" else ""
             rows.append(
                 [
                     f"{NAMES[m]}, {part}",
                     f"{i['frames']} ({i['subjects']})",
-                    without,
+                    str(whole["without"]) if part == "all" else "",
                     with_interval(i["coverage"], summary[m]["ci"].get(key), 3),
                     number(i.get("range"), 3),
                     number(i["width_mm"]),
-                    limit,
+                    number(whole["widest_allowed_mm"]) if part == "all" else "",
                 ]
             )
     head = ["", "frames (subjects)", "no interval", "coverage", "99 % range", "mean width, mm", "2 x 90 % of errors"]
-    return table(head, rows) + note(
-        "Conformal, learnt on the calibration split. The range is what chance leaves of 0.90 (beta-binomial, subjects "
-        "for frames); it is promised over all frames, not in each trimester."
-    )
+    return [
+        Table(head, rows),
+        Text(
+            "Conformal prediction, calibrated on the calibration split. The range is what chance leaves of 0.90 "
+            "(beta-binomial, counted in subjects). The promise is over all frames, not in each trimester."
+        ),
+    ]
 
 
-def planes(summary: Summary) -> str:
-    """Accuracy and what goes with it, recall of each plane, and the confusion matrix."""
+def planes(summary: Summary) -> list[Block]:
+    """Accuracy and related scores, recall of each plane, and the confusion matrix."""
     if "plane" not in summary:
-        return not_measured("Planes", summary["not_measured"]["planes"])
+        return [not_measured("Planes", summary["not_measured"]["planes"])]
     p = summary["plane"]
     lines = {
         "accuracy": "accuracy",
@@ -168,12 +294,11 @@ def planes(summary: Summary) -> str:
     }
     rows = [[text, with_interval(p[key], p["ci"].get(key), 3)] for key, text in lines.items()]
     rows += [[f"recall, {c}", with_interval(v, p["ci"].get(f"recall_{c}"), 3)] for c, v in p["recall"].items()]
-    counts = [[f"<b>{c}</b>", *map(str, row)] for c, row in zip(p["classes"], p["confusion"], strict=True)]
+    counts = [[c, *map(str, row)] for c, row in zip(p["classes"], p["confusion"], strict=True)]
     lacking = f" {p['without_class']} frames have no class that it knows." if p["without_class"] else ""
-    tempered = "no temperature was fitted" if p["temperature"] == 1 else f"temperature {p['temperature']:.2f}"
-    return (
-        table(["", f"{p['frames']} frames"], rows)
-        + note(f"A plane that the network does not know is due as other.{lacking} Here {tempered}.")
-        + "<h3>Confusion</h3>"
-        + table(["true \\ named", *p["classes"]], counts)
-    )
+    tempered = "No temperature was fitted." if p["temperature"] == 1 else f"Temperature {p['temperature']:.2f}."
+    return [
+        Table(["", f"{p['frames']} frames"], rows),
+        Text(f"A plane that is not among the classes of the network counts as other.{lacking} {tempered}"),
+        Table(["true \\ predicted", *p["classes"]], counts, title="Confusion matrix"),
+    ]
