@@ -183,7 +183,7 @@ def _origin(network: Network, frames: Split, dataset: str, out: Path, args: argp
         "network": network.name,
         "trained on": training.get("fingerprint") or training.get("dataset") or "not known",
         "steps": str(training.get("steps", "not known")),
-        "recipe": json.dumps(training["recipe"], sort_keys=True) if training.get("recipe") else "not known",
+        "configuration": json.dumps(training["recipe"], sort_keys=True) if training.get("recipe") else "not known",
         "preprocessing": info.preprocessing,
         "averaged with the mirrored frame": "yes" if info.flip_average else "no",
         **{f"SHA-256 of {name}": digest for name, digest in info.files.items()},

@@ -1,1 +1,1 @@
-"""How good a network is: per-frame errors, their summary and the report."""
+"""Evaluation of a network: errors of each frame, their summary and the report."""

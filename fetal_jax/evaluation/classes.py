@@ -1,4 +1,4 @@
-"""Which plane a network names: accuracy, confusion, rejection of other planes, calibration of its probabilities."""
+"""Classification of planes: accuracy, confusion, rejection of other planes, calibration of its probabilities."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the frames of a split reach each table: what was left out at each step and why, and what became of the rest."""
+"""Flow of the frames of a split: the ones left out, with the reason, and the outcome of the others."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Anybody's predictions, measured with the same ruler: a CSV of geometry or a folder of masks.
+"""Predictions of other programs, evaluated by the same rules: a CSV of geometry or a folder of masks.
 
 The CSV has `filename` and, in pixels of the frame with centres at (column + 0.5, row + 0.5), `cx,cy,a,b,theta` or
 `x1,y1,x2,y2`; or the end points as arXiv 2512.16710 names them (`ofd_1_x` ... `bpd_2_y`, `tad_`, `apad_`, `fl_`),
 which are pixel indices. Cells are empty where nothing was found. A mask is an image named as its frame, in the same
-folder below the one given where the frame's name has one; it may have another suffix, such as PNG for a JPEG.
+subfolder where the frame's name has one; its suffix may differ, such as PNG for a JPEG.
 """
 
 from __future__ import annotations
@@ -34,21 +34,21 @@ LANDMARKS = [
     for diameters in (("ofd", "bpd"), ("tad", "apad"), ("fl",))
 ]
 MOST_OFF = 2.0
-"""Times too large or too small at the median: another unit. A pixel is 0.05 to 0.4 mm."""
+"""Ratio to the true size, at the median, above which the unit must be another. A pixel is 0.05 to 0.4 mm."""
 
 
 def evaluate_predictions(path: Path, frames: Split) -> Iterator[EvaluatedFrame]:
-    """Rows of all frames of a split; one that was not predicted is a failure, and counted.
+    """Yield all frames of a split; one without a prediction is a failure.
 
     Raises:
-      UserError: predictions that are not of this split, twice of a frame, no numbers or in another unit.
+      UserError: predictions of other frames, two of one frame, cells that are not numbers, or another unit.
     """
     names = [frames[i].filename for i in range(len(frames))]
     twice = [name for name, n in Counter(names).items() if n > 1]
     if twice:
-        raise UserError(f"{frames.dataset} has {twice[0]} twice: predictions by name cannot be told apart")
+        raise UserError(f"{frames.dataset} has {twice[0]} twice: predictions cannot be matched by name")
     if not path.exists():
-        raise UserError(f"{path} is not there: give a CSV of geometry or a folder of masks")
+        raise UserError(f"{path} does not exist: give a CSV of geometry or a folder of masks")
     if path.is_dir():
         masks = _masks(path, names)
     else:
@@ -65,7 +65,7 @@ def read_csv(path: Path) -> Shapes:
     """The shape of each frame by file name, None where the cells are empty.
 
     Raises:
-      UserError: a column is missing, a frame stands twice, or a cell is no number.
+      UserError: a column is missing, a frame occurs twice, or a cell is not a number.
     """
     shapes: Shapes = {}
     with path.open(newline="", encoding="utf-8-sig") as f:  # spreadsheets write a byte order mark
@@ -77,7 +77,7 @@ def read_csv(path: Path) -> Shapes:
             raise UserError(f"{path} needs the column filename and {','.join(ELLIPSE)} or {','.join(SHAFT)}")
         for line, row in enumerate(reader, start=2):
             if row[name] in shapes:
-                raise UserError(f"{path}, line {line}: {row[name]} stands twice: keep one")
+                raise UserError(f"{path}, line {line}: {row[name]} occurs twice: keep one")
             shapes[row[name]] = _shape(columns, [row[c] or "" for c in columns], f"{path}, line {line}")
     return shapes
 
@@ -90,7 +90,7 @@ def _shape(columns: list[str], cells: list[str], at: str) -> Ellipse | Shaft | N
     except ValueError:
         values = [math.nan]
     if not np.isfinite(values).all():
-        raise UserError(f"{at}: a cell is no number: leave all of them empty where nothing was found")
+        raise UserError(f"{at}: a cell is not a number: leave all of them empty where nothing was found")
     if tuple(columns) == ELLIPSE:
         cx, cy, a, b, theta = values
         if min(a, b) <= 0:
@@ -115,7 +115,7 @@ def _masks(folder: Path, names: list[str]) -> dict[str, Path]:
         own = file.relative_to(folder).as_posix()
         name = own if own in known else by_stem.get(str(Path(own).with_suffix("")), own)
         if name in masks:
-            raise UserError(f"{folder}: {masks[name].name} and {file.name} are both of {name}: keep one")
+            raise UserError(f"{folder}: {masks[name].name} and {file.name} are both for {name}: keep one")
         masks[name] = file
     _of_this_split(folder, list(masks), names)
     return masks

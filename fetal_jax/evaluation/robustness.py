@@ -1,4 +1,4 @@
-"""How the error grows when frames change: one change at a time, at growing strength."""
+"""Error under changes of the frames: one change at a time, at growing strength."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ def test_two_runs_side_by_side(two, capsys):
     assert "Not for clinical use" in page
 
 
-def test_what_two_networks_share():
+def test_shared_error_of_two_networks():
     rng = np.random.default_rng(0)
     label, a, b = rng.normal(0, [[3], [1], [1]], (3, 20_000))
     found = shared(label + a, label + b)
@@ -78,20 +78,20 @@ def edit(path, **cells):
         writer.writerows(rows)
 
 
-def test_a_figure_that_one_lacks_is_in_no_pair_and_counted(two):
+def test_value_that_one_lacks_is_in_no_pair_and_counted(two):
     edit(two / "a" / "frames.csv", error_mm="nan", measured_mm="", dice="0.0", failed="True")
     found = compare_runs(two / "a", two / "b", two / "c")["hc_mm"]
     assert (found["mae"]["pairs"], found["mae"]["lacking"]) == (9, [1, 0])
     assert (found["failed"]["pairs"], found["failed"]["means"]) == (10, [0.1, 0])
 
 
-def test_a_plane_that_the_network_has_no_class_for_is_not_misnamed(two):
+def test_plane_outside_the_classes_is_in_no_pair(two):
     before = compare_runs(two / "a", two / "b", two / "c")["plane"]["plane"]["pairs"]
     edit(two / "a" / "frames.csv", plane_right="")
     assert compare_runs(two / "a", two / "b", two / "c")["plane"]["plane"]["pairs"] == before - 1
 
 
-def test_what_cannot_be_compared_is_refused(two):
+def test_folders_that_do_not_match_are_refused(two):
     with pytest.raises(UserError, match="holds no evaluation"):
         compare_runs(two / "a", two / "none", two / "c")
     edit(two / "b" / "frames.csv", true_mm="100")

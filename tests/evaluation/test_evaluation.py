@@ -62,13 +62,13 @@ def test_failures_are_counted_and_never_dropped():
     assert head["failed_share"] == pytest.approx(1 / 3)
 
 
-def test_relative_errors_are_of_the_truth():
+def test_relative_errors_are_over_the_true_length():
     head = summarise([row(error=2.0), row(error=-6.0), row(error=12.0, true=100.0)])["hc_mm"]
     assert (head["mae_percent"], head["bias_percent"]) == pytest.approx((16 / 3, 10 / 3))
     assert (head["within_5_percent"], head["within_10_percent"]) == pytest.approx((2 / 3, 2 / 3))
 
 
-def test_every_figure_has_an_interval_that_holds_it():
+def test_every_interval_holds_its_value():
     rng = np.random.default_rng(0)
     rows = [row(error=float(e), subject=str(i // 2)) for i, e in enumerate(rng.normal(0.5, 2, 60))]
     head = summarise(rows)["hc_mm"]
@@ -126,7 +126,7 @@ def test_temperature_is_undone_for_the_calibration_error_before_it():
     assert summarise(sure + wrong)["plane"]["calibration_error_before"] == pytest.approx(0.16)
 
 
-def test_what_was_not_measured_says_why():
+def test_empty_tables_say_why():
     nothing = replace(row(named=None), dice=None, error_mm=None, true_mm=None, measured_mm=None)
     reasons = summarise([nothing])["not_measured"]
     assert "shape or a mask" in reasons["shapes"]
@@ -156,14 +156,14 @@ def test_diameters_have_names_where_their_order_is_known():
     assert diameters(frame("femur")) == ("fl",)
 
 
-def test_the_other_configurations_split_is_refused():
+def test_split_of_another_configuration_is_refused():
     with pytest.raises(UserError, match="hc18/benchmark"):
         refuse_other_split(["hc18/benchmark"], "hc18/examinations", "test")
     refuse_other_split(["hc18/benchmark"], "hc18/benchmark", "test")
     refuse_other_split(["hc18/benchmark"], "fetal_phantom/small", "test")
 
 
-def test_a_table_takes_enough_frames_with_a_figure():
+def test_interval_table_needs_enough_measured_frames():
     found = Measurement("head", hc_mm=200.0, sd_mm=2.0)
     rows = [replace(row(error=float(e), subject=str(e // 2)), found=found) for e in range(1, 40)]
     table = {"level": 0.9, "factor": 18.0, "frames": 39, "subjects": 20, "data": "d"}  # the 36th of 39, over 2

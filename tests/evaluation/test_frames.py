@@ -1,4 +1,4 @@
-"""What counts as a failure, and as one outcome or another."""
+"""Rules of failures and outcomes."""
 
 from __future__ import annotations
 

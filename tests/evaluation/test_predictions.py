@@ -1,4 +1,4 @@
-"""Anybody's predictions: perfect ones give zeros, and what is wrong with a file is said in one line."""
+"""Predictions of other programs: perfect ones give zeros; faults of a file are reported in one line."""
 
 from __future__ import annotations
 
@@ -90,37 +90,37 @@ def test_masks_are_found_by_folder_and_stem_and_cut_at_half(tmp_path, heads):
     assert found["missing"] == 0
     assert found["dice"] > 0.98
     Image.fromarray(soft).save(place.with_suffix(".bmp"))
-    with pytest.raises(UserError, match="both of"):
+    with pytest.raises(UserError, match="both for"):
         summary(tmp_path, frames)
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="no image"):
         summary(tmp_path / "empty", frames)
 
 
-def test_a_spreadsheets_byte_order_mark(tmp_path, heads):
+def test_byte_order_mark_is_read_over(tmp_path, heads):
     path = tmp_path / "p.csv"
     path.write_text("\n".join(["filename,cx,cy,a,b,theta", *perfect()]), encoding="utf-8-sig")
     assert summary(path, heads)["missing"] == 0
 
 
 @pytest.mark.parametrize(
-    ("spoil", "told"),
+    ("spoil", "message"),
     [
         (lambda rows: [*rows, "x.png,1,1,1,1,0"], "x.png"),
-        (lambda rows: [*rows, rows[0]], "line 8.*twice"),
-        (lambda rows: ["0.png,nan,1,1,1,0", *rows[1:]], "line 2.*no number"),
-        (lambda rows: ["0.png,a,1,1,1,0", *rows[1:]], "line 2.*no number"),
+        (lambda rows: [*rows, rows[0]], "line 8.*occurs twice"),
+        (lambda rows: ["0.png,nan,1,1,1,0", *rows[1:]], "line 2.*not a number"),
+        (lambda rows: ["0.png,a,1,1,1,0", *rows[1:]], "line 2.*not a number"),
         (lambda rows: ["0.png,9,9,-1,1,0", *rows[1:]], "semi-axes"),
         (lambda rows: [f"{i}.png,30,25,12,9,0" for i in range(len(rows))], "give pixels"),
     ],
 )
-def test_what_is_refused(tmp_path, heads, spoil, told):
-    with pytest.raises(UserError, match=told):
+def test_faulty_predictions_are_refused(tmp_path, heads, spoil, message):
+    with pytest.raises(UserError, match=message):
         summary(write(tmp_path / "p.csv", spoil(perfect())), heads)
 
 
-def test_a_file_without_geometry_is_refused(tmp_path, heads):
+def test_file_without_geometry_is_refused(tmp_path, heads):
     with pytest.raises(UserError, match="cx"):
         summary(write(tmp_path / "p.csv", ["0.png,200"], "filename,hc"), heads)
-    with pytest.raises(UserError, match="not there"):
+    with pytest.raises(UserError, match="does not exist"):
         summary(tmp_path / "none.csv", heads)

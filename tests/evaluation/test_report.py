@@ -28,7 +28,7 @@ def few_draws(monkeypatch):
     monkeypatch.setattr(bootstrap, "RESAMPLES", 100)
 
 
-def test_a_report_is_whole_and_self_contained(tmp_path):
+def test_report_is_complete_and_self_contained(tmp_path):
     frames = heads(10)
     rows = list(evaluate_frames(PREDICTOR, frames))
     page = write_report(tmp_path, frames, rows, robustness=measure_robustness(PREDICTOR, heads(3)))
@@ -54,7 +54,7 @@ def test_a_report_is_whole_and_self_contained(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("spoil", "told"),
+    ("spoil", "messages"),
     [
         ({"shape": None, "geometry": "unknown", "truth_mm": {}}, ["overlap: not measured", "Agreement: not measured"]),
         ({"plane": None}, ["no frame of the split has a class", "Planes: not measured"]),
@@ -64,15 +64,15 @@ def test_a_report_is_whole_and_self_contained(tmp_path):
         ),
     ],
 )
-def test_a_split_that_lacks_something_says_so(tmp_path, spoil, told):
+def test_report_says_what_the_split_lacks(tmp_path, spoil, messages):
     frames = Drawn(replace(f, **spoil) for f in heads(4))
     page = write_report(tmp_path, frames, list(evaluate_frames(PREDICTOR, frames)))
-    for sentence in [*told, "Intervals: not measured, because", "Robustness: not measured, because"]:
+    for sentence in [*messages, "Intervals: not measured, because", "Robustness: not measured, because"]:
         assert sentence in page
     assert "nan" not in re.sub(r'"data:[^"]*"', "", page).lower().replace("nano", "")
 
 
-def test_what_is_averaged_over_fewer_frames_says_how_many(tmp_path):
+def test_cell_says_how_many_frames_lack_the_value(tmp_path):
     frames = heads(4)
     frames[0] = replace(frames[0], image=np.zeros_like(frames[0].image))  # nothing to find
     page = write_report(tmp_path, frames, list(evaluate_frames(PREDICTOR, frames)))
@@ -80,7 +80,7 @@ def test_what_is_averaged_over_fewer_frames_says_how_many(tmp_path):
     assert "no measurement" in page
 
 
-def test_the_matrix_has_a_row_a_network_and_says_what_is_not_in_it(tmp_path):
+def test_cross_dataset_table_has_a_row_for_each_network(tmp_path):
     rows = list(evaluate_frames(PREDICTOR, heads(4)))
     cells = {
         "one": {"x/heads": summarise(rows), "y/heads": "trained on y/other"},
@@ -96,7 +96,7 @@ def test_the_matrix_has_a_row_a_network_and_says_what_is_not_in_it(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("call", "told"),
+    ("call", "message"),
     [
         (["--predictions=p.csv", "--dataset=a", "--dataset=b"], "one data set"),
         (["--predictions=p.csv", "--dataset=a", "--robustness"], "--bundle or --workdir"),
@@ -105,9 +105,9 @@ def test_the_matrix_has_a_row_a_network_and_says_what_is_not_in_it(tmp_path):
         (["--workdir=a", "--runtime=jax"], "--runtime needs a bundle"),
     ],
 )
-def test_calls_that_make_no_sense(tmp_path, capsys, call, told):
+def test_contradictory_flags_are_refused(tmp_path, capsys, call, message):
     assert main(["evaluate", *call, f"--out={tmp_path}"]) == 2
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 def page_of(tmp_path, frames):

@@ -1,4 +1,4 @@
-"""What this report answers of two checklists, item by item, in our own words.
+"""Items of two checklists, in our own words, with the section of the report that answers each.
 
 CLAIM: Tejani et al., Checklist for Artificial Intelligence in Medical Imaging: 2024 update, Radiology: Artificial
 Intelligence 2024; 6: e240300, 44 items. TRIPOD+AI: Collins et al., BMJ 2024; 385: e078378, 27 items with their parts.

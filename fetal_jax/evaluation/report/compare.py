@@ -153,7 +153,7 @@ def _paired(subjects: list[str], a: dict[str, Array], b: dict[str, Array]) -> di
 
 
 def shared(a: Array, b: Array) -> dict[str, float | None]:
-    """What the signed errors (N,) in mm of two networks have in common, over the frames where both have one.
+    """Common part of the signed errors (N,) in mm of two networks, over the frames where both have one.
 
     `apart`: mean absolute difference of the two measurements. `correlation`: of the errors. `sd`: the root of their
     covariance; if the networks are independent, the part that the frames and their labels add to any network. The last

@@ -11,7 +11,7 @@ from fetal_jax.evaluation.summary import MEASURES, NAMES
 
 JSON, PAGE = "matrix.json", "matrix.html"
 Result = dict[str, Any] | str
-"""What `summary.summarise` gives, or why there is nothing."""
+"""The numbers of `summary.summarise`, or the reason for their absence."""
 
 
 def write_cross_dataset(out: Path, cells: dict[str, dict[str, Result]], trained: dict[str, str], command: str) -> None:

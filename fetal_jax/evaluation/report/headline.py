@@ -12,8 +12,10 @@ from fetal_jax.evaluation.summary import MEASURES, NAMES
 Summary = dict[str, Any]
 
 
-def headline(summary: Summary, kind: str, made: str) -> list[str]:
-    """How many frames, how wrong, for whom it is worst, whether another hospital may rely on it, how it was made.
+def headline(summary: Summary, kind: str, made: str) -> list[list[str]]:
+    """Answer: how many frames, how wrong, for whom it is worst, may another hospital rely on it, how was it made.
+
+    Each of the five is a list of sentences, one for each measure.
 
     Args:
       summary: of `summary.summarise`.
@@ -22,11 +24,11 @@ def headline(summary: Summary, kind: str, made: str) -> list[str]:
     """
     parts = {m: summary[m] for m in MEASURES if m in summary}
     return [
-        _how_many(summary),
-        " ".join(_how_wrong(m, s) for m, s in parts.items()) or "Nothing was compared: see the tables.",
-        " ".join(_worst(m, s) for m, s in parts.items() if s.get("subgroups")) or "No lengths, so no subgroups.",
-        f"{_elsewhere(kind)} {' '.join(_verdict(m, s) for m, s in parts.items())}".strip(),
-        made,
+        [_how_many(summary)],
+        [_how_wrong(m, s) for m, s in parts.items()] or ["Nothing was compared: see the tables."],
+        [_worst(m, s) for m, s in parts.items() if s.get("subgroups")] or ["No lengths, so no subgroups."],
+        [_elsewhere(kind), *(_verdict(m, s) for m, s in parts.items())],
+        [made],
     ]
 
 

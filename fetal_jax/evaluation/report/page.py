@@ -104,7 +104,7 @@ Block = Table | Text | Plots | Pictures
 Sections = dict[str, Sequence[Block]]
 
 
-def page(title: str, intro: str, sections: Sections, command: str, summary: Sequence[str] = ()) -> str:
+def page(title: str, intro: str, sections: Sections, command: str, summary: Sequence[Sequence[str]] = ()) -> str:
     """Render an HTML document that loads nothing else, runs no script and says so in its own security policy.
 
     Args:
@@ -112,7 +112,7 @@ def page(title: str, intro: str, sections: Sections, command: str, summary: Sequ
       intro: follows the disclaimer that every page has.
       sections: blocks by heading; an empty section is left out.
       command: what makes the page again.
-      summary: the lines that a reader sees first.
+      summary: what a reader sees first: points, each a list of sentences.
     """
     digest = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
     return TEMPLATES.get_template("page.html").render(

@@ -27,7 +27,7 @@ PACKAGES = ("fetal_jax", "numpy", "scipy", "scikit-image", "pillow", "onnxruntim
 
 @dataclass(frozen=True)
 class Origin:
-    """What was evaluated on what, and how to do it again."""
+    """The network, the data and the command of an evaluation."""
 
     title: str
     command: str
