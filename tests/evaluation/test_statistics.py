@@ -119,6 +119,10 @@ def test_too_few_subjects_have_no_bootstrap_interval(n):
     assert bootstrap.intervals(names(n), lambda i: {"mae": float(i.mean())}) == {}
 
 
+def test_equal_values_have_no_bootstrap_interval():
+    assert bootstrap.mean_intervals(names(30), {"failed": np.zeros(30)}) == {}
+
+
 def test_subjects_are_counted_per_column():
     """Twenty subjects, of whom three have the value: no interval."""
     column = np.full(20, np.nan)

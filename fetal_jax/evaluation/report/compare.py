@@ -235,7 +235,7 @@ def _tables(values: dict[str, Any]) -> list[Block]:
             Cell(str(v["pairs"]), ", ".join(f"{n} not in {x}" for x, n in zip("AB", v["lacking"], strict=True) if n)),
             *(number(m, 3) for m in v["means"]),
             f"{v['difference']:+.3f}",
-            number(v["ci"], 3) if v["ci"] else "too few subjects",
+            number(v["ci"], 3) if v["ci"] else "none",
             f"{v['p']:.4f}",
         ]
         for k, v in values.items()
@@ -245,7 +245,8 @@ def _tables(values: dict[str, Any]) -> list[Block]:
         Text(
             "Over the frames where both have the value. p, two-sided: sign-flip permutation test over subjects, exact "
             f"up to {exact.ENUMERATED} subjects that differ (n of them give no p below 2 / 2^n), {exact.DRAWS:,} "
-            f"random patterns above. Interval: paired bootstrap over subjects, from {bootstrap.FEWEST} subjects on."
+            f"random patterns above. Interval: paired bootstrap over subjects, from {bootstrap.FEWEST} subjects on; none "
+            "if all differences are equal."
         ),
     ]
 

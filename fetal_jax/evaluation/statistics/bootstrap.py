@@ -24,7 +24,8 @@ _TAILS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
 def mean_intervals(subjects: Sequence[str], columns: Mapping[str, Array]) -> Intervals:
     """Percentile intervals of the mean of each column (N,) of frames; NaN cells take no part.
 
-    A column that fewer than `FEWEST` subjects have a value in gets no interval.
+    A column that fewer than `FEWEST` subjects have a value in gets no interval, nor does one of equal values: drawing
+    them again says nothing (no failure in either of two runs is not a difference of "0 to 0").
 
     Args:
       subjects: the subject of each frame. Frames of one subject are not independent: they are drawn together.
@@ -34,7 +35,7 @@ def mean_intervals(subjects: Sequence[str], columns: Mapping[str, Array]) -> Int
     found = {}
     for name, column in columns.items():
         known = ~np.isnan(column)
-        if len(np.unique(group[known])) < FEWEST:
+        if len(np.unique(group[known])) < FEWEST or np.ptp(column[known]) == 0:
             continue
         sums, sizes = (np.bincount(group, w, counts.shape[1]) for w in (np.where(known, column, 0.0), known))
         drawn = counts @ sizes
