@@ -245,8 +245,8 @@ def _tables(values: dict[str, Any]) -> list[Block]:
         Text(
             "Over the frames where both have the value. p, two-sided: sign-flip permutation test over subjects, exact "
             f"up to {exact.ENUMERATED} subjects that differ (n of them give no p below 2 / 2^n), {exact.DRAWS:,} "
-            f"random patterns above. Interval: paired bootstrap over subjects, from {bootstrap.FEWEST} subjects on; none "
-            "if all differences are equal."
+            f"random patterns above. Interval: paired bootstrap over subjects, from {bootstrap.FEWEST} subjects on, "
+            "none if all are equal."
         ),
     ]
 
