@@ -181,7 +181,7 @@ def _origin(network: Network, frames: Split, dataset: str, out: Path, args: argp
     training, info = network.training, network.predictor.info
     lines = {
         "network": network.name,
-        "trained on": training.get("fingerprint") or training.get("dataset") or "not known",
+        "trained on": ", ".join(fingerprint or name for name, fingerprint in trained_on(training).items()),
         "steps": str(training.get("steps", "not known")),
         "configuration": json.dumps(training["recipe"], sort_keys=True) if training.get("recipe") else "not known",
         "preprocessing": info.preprocessing,
