@@ -261,12 +261,11 @@ def _calibrate(args: argparse.Namespace) -> None:
         frames = Split(dataset, "calibration", args.data_dir or DATA_DIR)
         own = list(tqdm(evaluate_frames(predictor, frames), total=len(frames), unit="frame"))
         tables = interval_tables(own, frames.fingerprint) | tables
+        evaluated += own
     temperature, tables = plane_temperature(evaluated) or before.temperature, before.intervals | tables
     path = bundle.update(path, replace(before, intervals=tables, temperature=temperature), args.out / "bundle")
     args.bundle = [path]
     print(f"intervals and temperature are in {path}")
-    for measure, name in NAMES.items():
-        found = tables.get(measure)
     for measure, name in NAMES.items():
         found = tables.get(measure)
         text = f"± {found['factor']:.2f} sd, 90 %, {found['data']}" if found else "no interval: too few frames"

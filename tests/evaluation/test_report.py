@@ -11,7 +11,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fetal_jax import bundle
 from fetal_jax.cli.main import main
 from fetal_jax.evaluation.frames import evaluate_frames
 from fetal_jax.evaluation.report import checklist
@@ -166,11 +165,3 @@ def test_margin_that_is_none_is_refused(tmp_path, capsys, flag, message):
     with pytest.raises(SystemExit):
         main(["evaluate", "--bundle=heads", f"--margin={flag}", f"--out={tmp_path}"])
     assert message in capsys.readouterr().err
-
-
-def test_installed_bundle_is_not_calibrated(tmp_path, capsys):
-    """It is shared by all users of the installation, and its digest is stated."""
-    before = (bundle.SHIPPED / "heads" / "bundle.json").read_bytes()
-    assert main(["evaluate", "--bundle=heads", "--calibrate", f"--out={tmp_path}"]) == 2
-    assert "give the copy as --bundle" in capsys.readouterr().err
-    assert (bundle.SHIPPED / "heads" / "bundle.json").read_bytes() == before
