@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -25,15 +26,21 @@ def few_draws(monkeypatch):
     monkeypatch.setattr(bootstrap, "RESAMPLES", 100)
 
 
-@pytest.fixture
-def two(tmp_path):
+@pytest.fixture(scope="module")
+def evaluations(tmp_path_factory):
     """An evaluation, and one whose circumferences are 2 mm longer; each has a frame that the other lacks."""
-    frames = heads(12)
-    rows = list(evaluate_frames(PREDICTOR, frames))
-    longer = [replace(r, measured_mm=r.measured_mm + 2, error_mm=r.error_mm + 2) for r in rows]
-    write_report(tmp_path / "a", frames, rows[:11])
-    write_report(tmp_path / "b", frames, longer[1:])
-    return tmp_path
+    folder, frames = tmp_path_factory.mktemp("evaluations"), heads(12)
+    evaluated = list(evaluate_frames(PREDICTOR, frames))
+    longer = [replace(r, measured_mm=r.measured_mm + 2, error_mm=r.error_mm + 2) for r in evaluated]
+    write_report(folder / "a", frames, evaluated[:11])
+    write_report(folder / "b", frames, longer[1:])
+    return folder
+
+
+@pytest.fixture
+def two(evaluations, tmp_path):
+    """A copy of both, to be changed."""
+    return shutil.copytree(evaluations, tmp_path / "two")
 
 
 def test_two_runs_side_by_side(two, capsys):

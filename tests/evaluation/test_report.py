@@ -162,6 +162,5 @@ def test_checklists_name_every_item_once_and_what_is_not_done(tmp_path):
 
 @pytest.mark.parametrize(("flag", "message"), [("HC", "no margin"), ("BPD=3", "no margin"), ("AC=-1", "no margin")])
 def test_margin_that_is_none_is_refused(tmp_path, capsys, flag, message):
-    with pytest.raises(SystemExit):
-        main(["evaluate", "--bundle=heads", f"--margin={flag}", f"--out={tmp_path}"])
+    assert main(["evaluate", "--bundle=heads", f"--margin={flag}", f"--out={tmp_path}"]) == 2
     assert message in capsys.readouterr().err
