@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from fetal_jax.preprocess import to_grey
 from fetal_jax.reading import depth_ruler
+from fetal_jax.reading.spacing import PixelSize
 from tests.support.ruler_readings import BY_HAND, OTHER_VOLUSON, by_hand_mm
 
 
@@ -43,8 +44,8 @@ def main() -> None:
     print(f"other machines and HC18: {sum(read(p).mm is not None for p in others)} of {len(others)} accepted")
 
 
-def read(path: Path) -> depth_ruler.PixelSize:
-    return depth_ruler.pixel_size(to_grey(np.asarray(Image.open(path).convert("RGB"))))
+def read(path: Path) -> PixelSize:
+    return depth_ruler.read(to_grey(np.asarray(Image.open(path).convert("RGB"))))
 
 
 def read_rates(folder: Path) -> dict[str, float]:

@@ -36,7 +36,7 @@ def to_grey(frame: Array) -> Array:
 def warp(frame: Array, to_output: Array, shape: tuple[int, int]) -> Array:
     """Resample a grey frame through an affine map (2, 3) from its pixels to those of an output (height, width).
 
-    What lies outside the frame is black. Shrinking by a factor of two or more averages areas first, so that nothing
+    Outside the frame the output is black. Shrinking by a factor of two or more averages areas first, so that nothing
     aliases; a mirrored frame gives the mirrored output. Pixel centres are at + 0.5 on both sides, as everywhere.
     """
     shrink = int(1 / np.sqrt(abs(np.linalg.det(to_output[:, :2]))) + 1e-6)
@@ -79,7 +79,7 @@ class Letterbox:
         return warp(frame, self.to_network((frame.shape[0], frame.shape[1]), spacing_mm), (self.height, self.width))
 
     def frame_box(self, frame_shape: tuple[int, int], spacing_mm: Spacing | None = None) -> tuple[float, ...]:
-        """(x0, y0, x1, y1) of the frame in network pixels: what lies outside was never seen."""
+        """(x0, y0, x1, y1) of the frame in network pixels: outside it nothing was seen."""
         to_network = self.to_network(frame_shape, spacing_mm)
         corners = geometry.apply(to_network, [(0, 0), (frame_shape[1], frame_shape[0])])
         return tuple(float(v) for v in corners.ravel())

@@ -11,8 +11,8 @@ from fetal_jax.cli import export, measure, prepare
 from fetal_jax.cli.train import CONFIG_KEYS, train_config
 from fetal_jax.errors import UserError
 from fetal_jax.files import write_whole
-from fetal_jax.inference.spacing import Spacings
 from fetal_jax.reading.images import write_png
+from fetal_jax.reading.spacing_table import Spacings
 
 SEEDS = range(300_000, 300_024)
 """Seeds that no split holds."""

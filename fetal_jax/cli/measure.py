@@ -16,11 +16,10 @@ from fetal_jax.errors import NOT_CLINICAL, UserError
 from fetal_jax.inference import Predictor
 from fetal_jax.inference.folder import measure_files
 from fetal_jax.inference.runtimes import RUNTIMES
-from fetal_jax.inference.spacing import Spacings
 from fetal_jax.outputs import reports
 from fetal_jax.outputs.results import STATUSES, Row
-from fetal_jax.reading.images import SUFFIXES
-from fetal_jax.reading.sources import DICOM_SUFFIXES, OVERLAYS, RESULTS, Source, find, head_of, is_dicom
+from fetal_jax.reading.sources import DICOM_SUFFIXES, OVERLAYS, RESULTS, SUFFIXES, Source, find, head_of, is_dicom
+from fetal_jax.reading.spacing_table import Spacings
 
 ALSO = ("svg", *reports.KINDS)
 ASK = "give --spacing-mm, --spacing-csv or --spacing=ruler"

@@ -23,8 +23,8 @@ from fetal_jax.errors import UserError
 from fetal_jax.evaluation.frames import EvaluatedFrame, evaluate_frame
 from fetal_jax.geometry import HALF_PIXEL, Ellipse, Shaft, ellipse_of_diameters
 from fetal_jax.planes import SHAPE_OF_PLANE
-from fetal_jax.reading.images import SUFFIXES
 from fetal_jax.reading.masks import read_mask
+from fetal_jax.reading.sources import SUFFIXES
 
 Shapes = dict[str, Ellipse | Shaft | None]
 

@@ -23,7 +23,6 @@ from fetal_jax.files import open_whole, spreadsheet_text, write_whole
 from fetal_jax.inference import cines
 from fetal_jax.inference.predictor import FrameResult, Predictor
 from fetal_jax.inference.resume_log import ResumeLog
-from fetal_jax.inference.spacing import Spacings
 from fetal_jax.outputs import overlay, reports
 from fetal_jax.outputs.contact_sheet import ContactSheet
 from fetal_jax.outputs.results import COLUMNS, Row, caption, cells, failure_row, result_row
@@ -31,6 +30,8 @@ from fetal_jax.reading.frame import Failure, Frame
 from fetal_jax.reading.images import read_image, write_png
 from fetal_jax.reading.isolated import read_ahead
 from fetal_jax.reading.sources import OVERLAYS, RESULTS, Source
+from fetal_jax.reading.spacing import NOT_COVERED
+from fetal_jax.reading.spacing_table import Spacings
 
 JSON, CINES = "measurements.json", "cines.csv"
 BEHIND = 4
@@ -119,26 +120,14 @@ def _measure(predictor: Predictor, item: Frame | Failure, spacings: Spacings, pl
         results.add(row, None, None)
         return row
     size = spacings.of(item)
-    result = predictor.measure(item.pixels, size.mm, plane, getattr(item, "warnings", ()))
-    if size.region and not _lies_in(size.region, result):
-        result = replace(
-            result,
-            status="refused",
-            interval_mm=None,
-            reason="it lies outside the region that the DICOM spacing holds for",
-        )
+    result = predictor.measure(item.pixels, size.mm, plane, item.warnings)
+    shape = result.measurement and (result.measurement.ellipse or result.measurement.shaft)
+    if shape and not size.covers(shape):
+        result = replace(result, status="refused", interval_mm=None, reason=NOT_COVERED)
     row = result_row(item, size, result)
     row["overlay"] = results.picture_name(item)
     results.add(row, item, result)
     return row
-
-
-def _lies_in(region: tuple[float, float, float, float], result: FrameResult) -> bool:
-    found = result.measurement
-    if found is None or (found.ellipse is None and found.shaft is None):
-        return True
-    x, y = (found.ellipse.cx, found.ellipse.cy) if found.ellipse else found.shaft.ends.mean(0)  # type: ignore[union-attr]
-    return bool(region[0] <= x <= region[2] and region[1] <= y <= region[3])
 
 
 class Results:

@@ -12,8 +12,9 @@ from fetal_jax.growth import GrowthError, format_age, gestational_age
 from fetal_jax.inference import acceptance
 from fetal_jax.inference.predictor import FrameResult
 from fetal_jax.planes import MEASURED, PRIMARY
-from fetal_jax.reading.frame import Failure, Frame, PixelSize
+from fetal_jax.reading.frame import Failure, Frame
 from fetal_jax.reading.sources import Source
+from fetal_jax.reading.spacing import PixelSize
 
 Row = dict[str, Any]
 
@@ -66,7 +67,7 @@ def result_row(frame: Frame, size: PixelSize, result: FrameResult) -> Row:
     if found is None:
         return row
     row |= {
-        "flags": list(found.flags),
+        "flags": [*found.flags, *size.flags],
         "ellipse_px": found.ellipse and np.asarray(found.ellipse).tolist(),
         "shaft_px": found.shaft and np.asarray(found.shaft).tolist(),
     }

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from fetal_jax.reading.frame import PixelSize
+from fetal_jax.reading import edge_ruler
+from fetal_jax.reading.spacing import PixelSize, with_ruler
 
 Array = NDArray[Any]
 
@@ -23,17 +24,20 @@ BRIGHTNESS = (235, 200, 160)
 MAX_HEIGHT, MAX_WIDTH = 6, 24
 MIN_MARKS = 6
 MAX_SPECKS = 2000
-"""Of a frame's small bright spots: real frames have up to 700; more is noise, in which any pattern can be found."""
+"""Small bright spots of a frame: real frames have up to 700; more is noise, in which any pattern can be found."""
 MIN_PERIOD = 8.0
 OFF_LATTICE = 1.2
 """Pixels: a mark is drawn on whole rows, so that it is up to half a row off, and long ones are a row taller."""
 MIN_COVERAGE = 0.65
-"""Of the places between the first and the last mark that have one: bright tissue hides some."""
+"""Share of the places between the first and the last mark that have one: bright tissue hides some."""
 LONG, DASH = 2.5, 1.35
 """A long dash holds at least so much more light than a dash (4.5, 3.8, 4.4 times on three machines), a dash than a dot
 (3, 2, 1.7 times). Light, and not width: it stays the same when a frame is resized."""
 ALIKE = 0.35
 """Relative: how far marks of one kind may differ."""
+MAX_ODD = 0.15
+"""Share of marks that may be unlike their kind and are passed over: cut at the frame's edge, or grown together with a
+caliper or a letter. One is allowed in any ruler."""
 BRIGHT_GROUND, UNEVEN_GROUND = 140, 50
 """Grey levels around a mark: on such ground it says where it is, and not what kind it is."""
 MIN_ALIKE = 8
@@ -41,6 +45,7 @@ MIN_ALIKE = 8
 AGREE = 0.005
 """Relative: what the period may be off, and what two readings of one frame may differ by."""
 PLAUSIBLE_MM = (0.02, 0.6)
+NO_SIZE = PixelSize()
 SURE = 0.5
 """The least confidence that is accepted."""
 
@@ -63,11 +68,11 @@ def pixel_size(frame: Array) -> PixelSize:
     for brightness in BRIGHTNESS:
         read = []
         for marks in _lattices(frame, brightness):
-            apart = _apart_mm(marks)
-            if isinstance(apart, str):
-                reason = apart
+            step = _step_mm(marks)
+            if isinstance(step, str):
+                reason = step
             else:
-                read.append((_confidence(marks), apart / marks.period))
+                read.append((_confidence(marks), step / marks.period))
         if read:
             confidence, mm = max(read)
             if any(abs(other / mm - 1) > AGREE for _, other in read):
@@ -99,7 +104,7 @@ def _lattices(frame: Array, brightness: int) -> list[Marks]:
 
 
 def _light(frame: Array, box: Array) -> float:
-    """How many white pixels a mark amounts to, over what lies around it; NaN where that is too bright or uneven."""
+    """Light of a mark above its ground, as a number of white pixels; NaN on ground that is too bright or uneven."""
     y0, y1, x0, x1 = box
     window = frame[max(y0 - 2, 0) : y1 + 2, max(x0 - 2, 0) : x1 + 2].astype(float)
     inner = np.zeros(window.shape, bool)
@@ -152,14 +157,21 @@ def _follow(rows: Array, lights: Array, start: float, period: float) -> Marks | 
     return Marks(index, lights[chosen], float(period), float(error), float(coverage))
 
 
-def _apart_mm(marks: Marks) -> float | str:
-    """How far two marks are apart, in mm, or why their pattern does not tell."""
+def _step_mm(marks: Marks) -> float | str:
+    """Millimetres from one mark to the next, or why their pattern does not show it."""
     known = np.isfinite(marks.light)
     index, light = marks.index[known], marks.light[known]
     parity = index % 2
     medians = [np.median(light[parity == p]) if (parity == p).any() else 0.0 for p in (0, 1)]
     dash = int(medians[1] > medians[0])
     long = light >= LONG * medians[dash]
+    usual = np.array(
+        [np.median(light[~long & (parity == p)]) if (~long & (parity == p)).any() else 1.0 for p in (0, 1)]
+    )
+    odd = ~long & (np.abs(light / usual[parity] - 1) > ALIKE)
+    if odd.sum() > max(1, MAX_ODD * len(light)):
+        return "the ruler's marks follow no known pattern"
+    index, light, parity, long = index[~odd], light[~odd], parity[~odd], long[~odd]
     at, short = np.sort(index[long]), index[~long]
     dots, dashes = light[~long & (parity != dash)], light[~long & (parity == dash)]
     alternating = min(len(dots), len(dashes)) >= 3 and dashes.min() >= DASH * dots.max()
@@ -180,3 +192,43 @@ def _confidence(marks: Marks) -> float:
     confirmed = 1.0 if np.nanmax(marks.light) >= LONG * np.nanmedian(marks.light) else 0.8
     few = min(1.0, len(marks.index) / 8)
     return float(confirmed * marks.coverage * few * max(0.0, 1 - marks.error / AGREE))
+
+
+def read(frame: Array, size: PixelSize = NO_SIZE) -> PixelSize:
+    """Millimetres per pixel that the file of a grey frame states, completed by its rulers (`spacing.with_ruler`)."""
+    return with_ruler(size, *read_rulers(frame))
+
+
+def read_rulers(frame: Array) -> tuple[PixelSize, PixelSize]:
+    """Readings of a grey frame (H, W) uint8: down its rows, and along its columns where there is a ruler too.
+
+    Marks down the rows (Voluson), or ticks on the left and the bottom edge (Aloka).
+    """
+    marks = pixel_size(frame)
+    left, bottom, unit = edge_ruler.read_ticks(frame)
+    if isinstance(unit, str):
+        return marks, PixelSize()
+    down, along = _from_edges(left, bottom, unit)
+    if marks.mm and down.mm and abs(marks.mm[0] / down.mm[0] - 1) > AGREE:
+        return PixelSize(reason="two rulers say different things: give --spacing-mm or --spacing-csv"), PixelSize()
+    return (marks, along) if marks.mm else (down, along)
+
+
+def _from_edges(
+    left: edge_ruler.Ticks | None, bottom: edge_ruler.Ticks | None, unit: float
+) -> tuple[PixelSize, PixelSize]:
+    """Millimetres per pixel from the ticks; two edges that agree to a per cent are one scale, of square pixels."""
+    if left and bottom and abs(left.period / bottom.period - 1) <= 2 * AGREE:
+        weights = np.array([left.error, bottom.error]) ** -2.0
+        period = float(np.average([left.period, bottom.period], weights=weights))
+        both = _edge(unit / period, float(weights.sum() ** -0.5))
+        return both, both
+    down, along = (_edge(unit / t.period, t.error) if t else PixelSize() for t in (left, bottom))
+    return down, along
+
+
+def _edge(mm: float, error: float) -> PixelSize:
+    confidence = max(0.0, 1 - error / AGREE)
+    if confidence < SURE or not PLAUSIBLE_MM[0] < mm < PLAUSIBLE_MM[1]:
+        return PixelSize(reason=f"the ruler is not sure (confidence {confidence:.2f})")
+    return PixelSize((mm, mm), "ruler", confidence=confidence)

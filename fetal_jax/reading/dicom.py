@@ -12,17 +12,10 @@ from numpy.typing import NDArray
 
 from fetal_jax.errors import UserError
 from fetal_jax.preprocess import to_grey
-from fetal_jax.reading.frame import PixelSize
-from fetal_jax.reading.images import MAX_PIXELS
+from fetal_jax.reading import codestream, spacing
+from fetal_jax.reading.images import MAX_PIXELS, Page
 
 Array = NDArray[Any]
-
-CENTIMETRES = 3
-_UNITS = {0: "none or not applicable", 1: "percent", 2: "dB", 4: "seconds", 5: "hertz", 6: "dB/s", 7: "cm/s"}
-_UNITS |= {8: "cm2", 9: "cm2/s", 10: "cm3", 11: "cm3/s", 12: "degrees"}
-_TWO_D, _TISSUE = 1, 1
-AGREE = 0.01
-"""Relative: two statements of a spacing that differ by more contradict each other."""
 
 
 class NoImage(UserError):
@@ -32,6 +25,7 @@ class NoImage(UserError):
 def _pydicom() -> Any:
     try:
         import pydicom
+        import pydicom.encaps
         import pydicom.pixels
     except ImportError:
         raise UserError("reading DICOM needs the dicom extra: pip install '.[dicom]'") from None
@@ -54,15 +48,15 @@ def read_header(file: Path | BytesIO, name: str) -> Any:
     return header
 
 
-def read_frames(file: Path | BytesIO, name: str) -> Iterator[tuple[Array, PixelSize, int]]:
+def read_frames(file: Path | BytesIO, name: str) -> Iterator[Page]:
     """Grey frames (H, W) uint8 one at a time, each with the size of its pixels and how many there are.
 
-    Grey of other than 8 bits goes through the stored window, or the whole range of its bits where there is none;
-    MONOCHROME1 is turned over, so that bright is echo; palettes and YBR become RGB, then grey.
+    Grey of other than 8 unsigned bits goes through the stored window, or the range of the bits in use if there is none;
+    MONOCHROME1 is inverted, so that bright is echo; palettes and YBR become RGB, then grey.
 
     Raises:
       NoImage: the object is no image.
-      UserError: damaged, too large, or compressed in a way that is not decoded.
+      UserError: damaged, too large, compressed in a way that is not decoded, or a header that does not fit its pixels.
     """
     header = read_header(file, name)
     if "Rows" not in header or "Columns" not in header or "Segmentation" in header.SOPClassUID.name:
@@ -70,37 +64,97 @@ def read_frames(file: Path | BytesIO, name: str) -> Iterator[tuple[Array, PixelS
     rows, columns = _integer(header, "Rows", name), _integer(header, "Columns", name)
     if not 0 < rows * columns <= MAX_PIXELS:
         raise UserError(f"{name} says that it holds {rows} x {columns} pixels: export it again")
-    size = pixel_size(header)
+    size = spacing.of_dicom(header)
     count = _integer(header, "NumberOfFrames", name) if header.get("NumberOfFrames") else 1
     if isinstance(file, BytesIO):
         file.seek(0)
-    frames = _decoded(file, name, header)
+    frames = _decoded(file, name, header, count)
     for _ in range(count):
         try:
-            pixels = next(frames)
+            pixels, warning = next(frames)
         except StopIteration:
             raise UserError(f"{name} holds fewer frames than the {count} that it says: export it again") from None
-        yield _grey(pixels, header, name), size, count
+        yield Page(_grey(pixels, header, name), size, count, warning)
 
 
-def _decoded(file: Path | BytesIO, name: str, header: Any) -> Iterator[Array]:
+def _decoded(file: Path | BytesIO, name: str, header: Any, count: int) -> Iterator[tuple[Array, tuple[str, ...]]]:
+    """Each frame's pixels, and what is wrong with them although they decode."""
+    pydicom = _pydicom()
     syntax = getattr(header.file_meta, "TransferSyntaxUID", None)
     try:
+        if syntax is not None and not (syntax.is_encapsulated or syntax.is_deflated):
+            held = _native_frames(file, header)
+            _refuse_more(held, count, name)
+            if held == count and str(header.PhotometricInterpretation) == "YBR_FULL_422":  # which takes two thirds
+                says = "three bytes a pixel under PhotometricInterpretation YBR_FULL_422, which has two"
+                raise UserError(f"{name} holds {says}: export it as RGB")
+            for pixels in pydicom.pixels.iter_pixels(file):
+                yield pixels, ()
+            return
+        whole = pydicom.dcmread(file, force=True)
         if syntax is None:  # an old file without the preamble: little endian, uncompressed
-            whole = _pydicom().dcmread(file, force=True)
             whole.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2"
-            file = whole
-        yield from _pydicom().pixels.iter_pixels(file)
+        if syntax is None or not syntax.is_encapsulated:  # pydicom seeks in a deflated file as if it were not
+            for pixels in pydicom.pixels.iter_pixels(whole):
+                yield pixels, ()
+            return
+        yield from _decompressed(whole, name, count)
+    except UserError:
+        raise
     except NotImplementedError:
         raise UserError(f"{name} is stored as {_syntax(syntax)}, which is not read: export it as JPEG or RLE") from None
     except Exception as e:  # a decoder raises anything on a mutated file
         said = str(e)
+        if "does not support" in said:  # 12 bits of JPEG Extended
+            kind = f"{_syntax(syntax)} of a kind that no decoder here reads"
+            raise UserError(f"{name} is stored as {kind}: export it uncompressed, or as 8-bit JPEG") from None
         if "missing dependencies" in said or "no available" in said.lower():
             raise UserError(
                 f"{name} is stored as {_syntax(syntax)}, which no installed decoder reads: "
                 "pip install '.[dicom]', or export it uncompressed"
             ) from None
         raise UserError(f"{name} has damaged pixels ({_short(e)}): export it again") from None
+
+
+def _decompressed(whole: Any, name: str, count: int) -> Iterator[tuple[Array, tuple[str, ...]]]:
+    """The frames of a compressed data set, each compared with its header and decoded by itself."""
+    pydicom = _pydicom()
+    data, rle = whole.PixelData, whole.file_meta.TransferSyntaxUID.name.startswith("RLE")
+    fragments = pydicom.encaps.generate_fragments(data)
+    next(fragments, None)  # the offset table
+    _refuse_more(sum(rle or codestream.begins(f) for f in fragments), count, name)
+    for key in ("ExtendedOffsetTable", "ExtendedOffsetTableLengths"):
+        if key in whole:
+            del whole[key]
+    for coded in pydicom.encaps.generate_frames(data, number_of_frames=count):
+        stream = None if rle else codestream.header(coded)
+        says = (int(whole.Rows), int(whole.Columns), int(whole.SamplesPerPixel))
+        if stream and (stream.rows, stream.columns, stream.components) != says:
+            holds = f"{stream.columns}x{stream.rows} of {stream.components} channel(s)"
+            header = f"{says[1]}x{says[0]} of {says[2]} (Rows, Columns, SamplesPerPixel)"
+            raise UserError(f"{name} holds a picture of {holds} under a header of {header}: export it again")
+        if stream and stream.bits > int(whole.BitsAllocated):
+            raise UserError(
+                f"{name} holds {stream.bits} bits, BitsAllocated says {whole.BitsAllocated}: export it again"
+            )
+        whole.PixelData, whole.NumberOfFrames = pydicom.encaps.encapsulate([coded]), 1
+        damage = codestream.damage(coded)
+        yield pydicom.pixels.pixel_array(whole), (damage,) if damage else ()
+
+
+def _native_frames(file: Path | BytesIO, header: Any) -> int:
+    """Number of whole frames in uncompressed pixel data, by their length; 0 if that is not stated."""
+    element = _pydicom().dcmread(file, force=True, defer_size=1024).get_item("PixelData", keep_deferred=True)
+    if isinstance(file, BytesIO):
+        file.seek(0)
+    bits = int(header.Rows) * int(header.Columns) * int(header.SamplesPerPixel) * int(header.BitsAllocated)
+    length = getattr(element, "length", None)
+    return 8 * length // bits if length and length != 0xFFFFFFFF and bits else 0
+
+
+def _refuse_more(held: int, count: int, name: str) -> None:
+    if held > count:
+        raise UserError(f"{name} holds {held} frames, and NumberOfFrames of its header says {count}: export it again")
 
 
 def _syntax(syntax: Any) -> str:
@@ -113,8 +167,9 @@ def _grey(pixels: Array, header: Any, name: str) -> Array:
     try:
         if photometric == "PALETTE COLOR":
             pixels = _pydicom().pixels.apply_color_lut(pixels, header)
-            pixels = pixels if pixels.dtype == np.uint8 else (pixels >> 8).astype(np.uint8)
-        elif photometric.startswith("MONOCHROME") and int(header.BitsStored) != 8:
+            if pixels.dtype != np.uint8:  # some writers put 8-bit values into 16-bit entries
+                pixels = (pixels >> (8 if pixels.max(initial=0) > 255 else 0)).astype(np.uint8)
+        elif photometric.startswith("MONOCHROME") and (int(header.BitsStored) != 8 or pixels.dtype != np.uint8):
             pixels = _windowed(pixels, header)
         elif pixels.dtype != np.uint8:
             pixels = (pixels.astype(float) * 255 / (2 ** int(header.BitsStored) - 1)).round().astype(np.uint8)
@@ -126,16 +181,26 @@ def _grey(pixels: Array, header: Any, name: str) -> Array:
 
 
 def _windowed(pixels: Array, header: Any) -> Array:
-    bits = int(header.BitsStored)
-    low = -(2 ** (bits - 1)) if header.get("PixelRepresentation") else 0
-    values, high = pixels.astype(float), low + 2**bits - 1
+    low, high = _bits_in_use(pixels, int(header.BitsStored))
+    values = pixels.astype(float)
     if "WindowCenter" in header and header.get("WindowWidth"):
         modality = _pydicom().pixels.apply_modality_lut(pixels, header)
         values = _pydicom().pixels.apply_windowing(modality, header).astype(float)
-        # the window's two ends, whatever rescale or table came before: what lies far under it, and far over it
+        # the window's two ends, whatever rescale or table came before: values far below and far above it
         with np.errstate(over="ignore"):
             low, high = _pydicom().pixels.apply_windowing(np.array([-1e30, 1e30]), header)
     return np.clip((values - low) * 255 / (high - low), 0, 255).round().astype(np.uint8)
+
+
+def _bits_in_use(pixels: Array, stored: int) -> tuple[int, int]:
+    """The range that black to white takes: of the fewest usual bits (8, 10, 12, 14, 16, ...) that hold the values.
+
+    Eight bits of echo in a sample of sixteen would otherwise come out black.
+    """
+    least, most = int(pixels.min(initial=0)), int(pixels.max(initial=0))
+    used = max(most.bit_length(), (-least - 1).bit_length() + 1 if least < 0 else 0)
+    bits = min(max(8, used + used % 2), stored) if stored > 8 else stored
+    return (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if least < 0 else (0, 2**bits - 1)
 
 
 def _integer(header: Any, key: str, name: str) -> int:
@@ -143,86 +208,6 @@ def _integer(header: Any, key: str, name: str) -> int:
         return int(header[key].value)
     except (TypeError, ValueError):
         raise UserError(f"{name} has a damaged {key}: export it again") from None
-
-
-# ----------------------------------------------------------------------------------------------------- spacing
-
-
-def pixel_size(header: Any) -> PixelSize:
-    """Millimetres per pixel of a DICOM header.
-
-    The calibrated 2-D tissue region decides (Sequence of Ultrasound Regions, PS3.3 C.8.5.5); Pixel Spacing where there
-    is no such region. Units other than centimetres, regions of different scales, and a Pixel Spacing that says
-    otherwise give none, with the reason.
-    """
-    try:
-        return _pixel_size(header)
-    except Exception as e:  # an element of another type than its tag's
-        return PixelSize(reason=f"the DICOM header's spacing is damaged ({_short(e)})")
-
-
-def _pixel_size(header: Any) -> PixelSize:
-    regions = list(header.get("SequenceOfUltrasoundRegions") or ())
-    tissue = [r for r in regions if (r.get("RegionSpatialFormat"), r.get("RegionDataType")) == (_TWO_D, _TISSUE)]
-    plain = _plain_spacing(header)
-    if not tissue:
-        if plain:
-            return PixelSize(plain, "dicom")
-        kinds = "no 2-D tissue region among its ultrasound regions" if regions else "no ultrasound region"
-        return PixelSize(reason=f"the DICOM header has {kinds} and no PixelSpacing")
-    spacings = []
-    for region in tissue:
-        found = _region_spacing(region)
-        if isinstance(found, str):
-            return PixelSize(reason=found)
-        spacings.append(found)
-    if any(not agree(spacings[0], s) for s in spacings[1:]):
-        told = ", ".join(f"{s[0]:.4f}" for s in spacings)
-        return PixelSize(reason=f"the DICOM header has 2-D tissue regions of different scales ({told} mm)")
-    if plain and not agree(plain, spacings[0]):
-        told = f"{spacings[0][0]:.4f} mm in its ultrasound region, {plain[0]:.4f} mm in PixelSpacing"
-        return PixelSize(reason=f"the DICOM header contradicts itself: {told}")
-    if len(regions) == 1:
-        return PixelSize(spacings[0], "dicom")
-    left, top, right, bottom = zip(*map(_box, tissue), strict=True)
-    return PixelSize(spacings[0], "dicom", region=(min(left), min(top), max(right), max(bottom)))
-
-
-def agree(one: tuple[float, float], other: tuple[float, float]) -> bool:
-    """Whether two spacings (row, column) are the same but for rounding."""
-    return all(abs(a / b - 1) <= AGREE for a, b in zip(one, other, strict=True))
-
-
-def _region_spacing(region: Any) -> tuple[float, float] | str:
-    """(row, column) in mm, or why not."""
-    spacing = []
-    for axis in "YX":
-        unit, delta = region.get(f"PhysicalUnits{axis}Direction"), region.get(f"PhysicalDelta{axis}")
-        if unit is None:
-            return f"PhysicalUnits{axis}Direction of the DICOM header's ultrasound region is missing"
-        if unit != CENTIMETRES:
-            named = _UNITS.get(unit, "unknown")
-            return f"PhysicalUnits{axis}Direction of the DICOM header is {unit} ({named}), not {CENTIMETRES} (cm)"
-        if delta is None or not (np.isfinite(delta) and delta != 0):
-            return f"PhysicalDelta{axis} of the DICOM header's ultrasound region is {delta}, not a length"
-        spacing.append(10 * abs(float(delta)))  # negative where the axis runs the other way
-    return spacing[0], spacing[1]
-
-
-def _plain_spacing(header: Any) -> tuple[float, float] | None:
-    values = header.get("PixelSpacing")
-    if not values or len(values) != 2:
-        return None
-    row, column = (float(v) for v in values)
-    if not (np.isfinite([row, column]).all() and row > 0 and column > 0):
-        return None
-    return row, column
-
-
-def _box(region: Any) -> tuple[float, float, float, float]:
-    x0, y0 = region.get("RegionLocationMinX0", 0), region.get("RegionLocationMinY0", 0)
-    x1, y1 = region.get("RegionLocationMaxX1", -1), region.get("RegionLocationMaxY1", -1)
-    return float(x0), float(y0), float(x1) + 1, float(y1) + 1
 
 
 def _short(e: Exception) -> str:

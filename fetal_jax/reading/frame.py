@@ -1,4 +1,4 @@
-"""What reading gives: frames, or why there is none."""
+"""Results of reading: frames, or why there is none."""
 
 from __future__ import annotations
 
@@ -8,22 +8,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from fetal_jax.reading.sources import Source
-
-
-@dataclass(frozen=True)
-class PixelSize:
-    """Millimetres per pixel that a frame carries itself, or why it carries none."""
-
-    mm: tuple[float, float] | None = None
-    """(row, column)."""
-    source: str | None = None
-    """"dicom" or "ruler"."""
-    reason: str = ""
-    """Why there is none; empty where a file of that kind never has one."""
-    region: tuple[float, float, float, float] | None = None
-    """(x0, y0, x1, y1) of the pixels that it holds for; None: all."""
-    confidence: float | None = None
-    """Of a ruler, in [0, 1]."""
+from fetal_jax.reading.spacing import PixelSize
 
 
 @dataclass(frozen=True)
@@ -38,14 +23,16 @@ class Frame:
     size: PixelSize
     cine: bool = False
     """Whether its file holds several frames."""
+    warnings: tuple[str, ...] = ()
+    """Faults of pixels that decode, such as damaged JPEG data: a person must look at such a frame."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A file, or what is left of one, that gave no frame."""
+    """A file, or the rest of one, that gave no frame."""
 
     source: Source
     index: int
     reason: str
     damaged: bool = True
-    """False where nothing is wrong with the file: it holds no image."""
+    """False if the file is sound but holds no image."""

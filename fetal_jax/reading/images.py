@@ -3,44 +3,74 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from fetal_jax.errors import UserError
 from fetal_jax.files import open_whole
+from fetal_jax.reading import codestream
+from fetal_jax.reading.spacing import PixelSize, with_aspect
 
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
-SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 MAX_PIXELS = 25_000_000
 """No ultrasound frame is near it: a header that promises more is damage, or meant to fill the memory."""
+_TURNED = (5, 6, 7, 8)
+"""EXIF orientations that exchange rows and columns."""
+_THUMBNAIL, _MASK = 1, 4
+"""Bits of TIFF's NewSubfileType for a page that is no frame."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """One decoded picture of a file."""
+
+    pixels: NDArray[np.uint8]
+    """(H, W) grey or (H, W, 3) RGB."""
+    size: PixelSize
+    count: int = 1
+    """Number of pictures in the file."""
+    warnings: tuple[str, ...] = ()
+    """Faults of pixels that decode, such as damaged JPEG data."""
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:
-    """A PNG, JPEG, TIFF or BMP as (H, W) or (H, W, 3) uint8; of several pages, the first.
+    """A PNG, JPEG, TIFF or BMP as (H, W) or (H, W, 3) uint8, turned upright by its orientation tag.
+
+    Of several pages, the first.
 
     Raises:
       UserError: the file is missing, damaged, cut short, too large, or holds no 8-bit image.
     """
-    return next(read_pages(path, str(path)))[0]
+    return next(read_pages(path, str(path))).pixels
 
 
-def read_pages(file: Path | BytesIO, name: str) -> Iterator[tuple[NDArray[np.uint8], int]]:
-    """Each page of a TIFF, or the one image of another file, as `read_image` gives it, and how many there are.
+def read_pages(file: Path | BytesIO, name: str) -> Iterator[Page]:
+    """Each page of a TIFF, each frame of an animated PNG, or the one picture of another file.
 
-    `name` stands in messages.
+    Thumbnails and masks among TIFF's pages are left out. Pages of different sizes have no common spacing.
+
+    Args:
+      file: path or bytes.
+      name: the file's name in messages.
+
+    Raises:
+      UserError: as `read_image`.
     """
     try:
-        with Image.open(file, formats=FORMATS) as image:
-            pages = getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
-            for page in range(pages):
-                if pages > 1:
+        # through an open file: Pillow maps a named TIFF with the sides of the turned picture, which gives noise
+        with file.open("rb") if isinstance(file, Path) else file as data, Image.open(data, formats=FORMATS) as image:
+            pages = _frames(image)
+            sizes = {size for _, size in pages}
+            for page, _ in pages:
+                if page != image.tell():
                     image.seek(page)
-                yield _checked_pixels(image, name), pages
+                yield Page(_checked_pixels(image, name), _size(image, sizes), len(pages), _warnings(image, data))
     except FileNotFoundError:
         raise UserError(f"{name} does not exist") from None
     except UnidentifiedImageError:
@@ -53,12 +83,71 @@ def read_pages(file: Path | BytesIO, name: str) -> Iterator[tuple[NDArray[np.uin
         raise UserError(f"{name} is damaged ({' '.join(str(e).split())[:80]}): copy it again") from None
 
 
+def _frames(image: Image.Image) -> list[tuple[int, tuple[int, int]]]:
+    """(index, size) of each page that is a frame."""
+    if image.format == "MPO":  # a camera's JPEG: previews follow the picture
+        return [(0, image.size)]
+    found = []
+    for index in range(getattr(image, "n_frames", 1)):
+        if index:
+            image.seek(index)
+        kind = _tag(image, 254, 0) if image.format == "TIFF" else 0
+        if index == 0 or not int(kind) & (_THUMBNAIL | _MASK):
+            found.append((index, image.size, int(kind)))
+    if len(found) > 1 and found[0][2] & (_THUMBNAIL | _MASK):  # a thumbnail may come first
+        found = found[1:]
+    image.seek(0)
+    return [(index, size) for index, size, _ in found]
+
+
+def _tag(image: Image.Image, tag: int, default: Any) -> Any:
+    return getattr(image, "tag_v2", {}).get(tag, default)
+
+
 def _checked_pixels(image: Image.Image, name: str) -> NDArray[np.uint8]:
     if image.mode not in ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"):
         raise UserError(f"{name} holds a {image.mode} image, not 8 bits a channel: save it as 8-bit grey or RGB")
     if image.width * image.height > MAX_PIXELS:
         raise Image.DecompressionBombError
-    return np.asarray(image.convert("L" if image.mode in ("1", "L", "LA") else "RGB"))
+    grey = image.mode in ("1", "L", "LA")
+    return np.asarray(ImageOps.exif_transpose(image).convert("L" if grey else "RGB"))
+
+
+def _size(image: Image.Image, sizes: set[tuple[int, int]]) -> PixelSize:
+    """Size of the pixels as far as the file states it: their aspect."""
+    if len(sizes) > 1:
+        named = ", ".join(f"{w}x{h}" for w, h in sorted(sizes))
+        reason = f"pages of different sizes ({named}) have no common spacing: save each page as a file of its own"
+        return PixelSize(reason=reason, final=True)
+    aspect, source = _aspect(image)
+    return with_aspect(PixelSize(), aspect, source)
+
+
+def _aspect(image: Image.Image) -> tuple[float | None, str]:
+    """Height of a pixel over its width, after the picture is turned upright, and the chunk or tag that states it."""
+    info, exif = image.info, image.getexif()
+    if image.format == "TIFF":
+        density, source = (_tag(image, 282, 0), _tag(image, 283, 0)), "TIFF XResolution and YResolution"
+    elif image.format in ("JPEG", "MPO"):
+        density, source = info.get("jfif_density", (exif.get(282, 0), exif.get(283, 0))), "JPEG density"
+    else:
+        density = info.get("aspect") or info.get("dpi") or (0, 0)
+        source = "PNG pHYs" if image.format == "PNG" else "BMP resolution"
+    x, y = (float(v) for v in density)
+    if not (np.isfinite([x, y]).all() and x > 0 and y > 0):
+        return None, ""
+    if x == y:
+        return None, ""  # every writer's default: it says nothing of a frame that was squeezed before
+    turned = exif.get(0x0112) in _TURNED
+    return (y / x if turned else x / y), source
+
+
+def _warnings(image: Image.Image, data: Any) -> tuple[str, ...]:
+    if image.format not in ("JPEG", "MPO"):
+        return ()
+    data.seek(0)
+    found = codestream.damage(data.read())
+    return (found,) if found else ()
 
 
 def write_png(path: Path, image: NDArray[Any]) -> None:

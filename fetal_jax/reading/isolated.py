@@ -1,7 +1,7 @@
-"""A process of its own reads the files, ahead of the network: what crashes or hangs a decoder takes one file down.
+"""Reading files ahead of the network in a separate process: a crash or hang of a decoder costs one file.
 
-Decoders are C and C++ code fed with whatever lies on a disk. The reading process has a limit of memory and of time for
-each frame; where it dies or stalls it is replaced, the file is reported, and the next one is read.
+Decoders are C and C++ code that is fed with any file on a disk. The reading process has a limit of memory, and of time
+for each frame; if it dies or stalls it is replaced, the file is reported, and the next one is read.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ from typing import Any
 from fetal_jax.errors import UserError
 from fetal_jax.preprocess import to_grey
 from fetal_jax.reading import dicom
-from fetal_jax.reading.frame import Failure, Frame, PixelSize
-from fetal_jax.reading.images import read_pages
+from fetal_jax.reading.frame import Failure, Frame
+from fetal_jax.reading.images import Page, read_pages
 from fetal_jax.reading.sources import DICOM_SUFFIXES, Source, head_of, is_dicom, is_image
+from fetal_jax.reading.spacing import PixelSize
 
 SECONDS = 7.0
 """For one frame. A frame takes milliseconds; a mutated file can take for ever."""
@@ -31,19 +32,30 @@ START_SECONDS = 60.0
 """For the reading process to start, which is no file's fault: half a second, and ten on a machine that is busy."""
 MEMORY = 1200 * 2**20
 """Bytes that the reading process may take beyond what it starts with."""
+ROOT = Path(__file__).resolve().parents[2]
+_START = """
+import sys
+sys.path.insert(0, {root!r})
+import fetal_jax
+sys.path[:] = [*sys.path[1:], *filter(None, {paths!r})]
+from fetal_jax.reading.isolated import serve
+serve({with_ruler})
+"""
+"""This package first, then the standard library, last the caller's own paths: a `glob.py` in the current folder or
+beside the caller's script must not take the place of Python's."""
 AHEAD = 4
 """Frames that are read while the network works."""
 
 
 def read(source: Source, with_ruler: bool = False) -> Iterator[Frame | Failure]:
     """The frames of one file; a failure ends it. `with_ruler` looks for one where the header has no spacing."""
-    index = 0
+    index = 0  # of the next frame: a failure must not share the row of the last one that was read
     try:
-        for index, (pixels, size, count) in enumerate(_frames(source)):
-            if with_ruler and size.mm is None:
-                size = _from_ruler(pixels)
-            yield Frame(source, index, pixels, size, cine=count > 1)
-        return
+        for index, page in enumerate(_pages(source), start=1):
+            pixels, size = to_grey(page.pixels), page.size
+            if with_ruler:
+                size = _with_ruler(pixels, size)
+            yield Frame(source, index - 1, pixels, size, page.count > 1, page.warnings)
     except dicom.NoImage as e:
         yield Failure(source, index, str(e), damaged=False)
     except UserError as e:
@@ -56,28 +68,28 @@ def read(source: Source, with_ruler: bool = False) -> Iterator[Frame | Failure]:
         yield Failure(source, index, f"{source} is damaged ({type(e).__name__}: {str(e)[:80]}): copy it again")
 
 
-def _frames(source: Source) -> Iterator[tuple[Any, PixelSize, int]]:
-    """(grey pixels, their size, how many frames there are); what a file is, its first bytes say, not its name."""
+def _pages(source: Source) -> Iterator[Page]:
+    """The pictures of a file; its first bytes say what it is, not its name."""
     file = source.open()
     head = head_of(file)
     if is_dicom(head) or (source.filename.lower().endswith(DICOM_SUFFIXES) and not is_image(head)):
-        yield from dicom.read_frames(file, str(source))
-    else:
-        for pixels, count in read_pages(file, str(source)):
-            yield to_grey(pixels), PixelSize(), count
+        return dicom.read_frames(file, str(source))
+    return read_pages(file, str(source))
 
 
-def _from_ruler(pixels: Any) -> PixelSize:
+def _with_ruler(pixels: Any, size: PixelSize) -> PixelSize:
+    if size.mm is not None or size.final:
+        return size
     from fetal_jax.reading import depth_ruler  # SciPy, which nothing else here needs
 
-    return depth_ruler.pixel_size(pixels)
+    return depth_ruler.read(pixels, size)
 
 
 # ------------------------------------------------------------------------------------------------ the process
 
 
 def serve(with_ruler: bool) -> None:
-    """What the reading process runs: a source comes in, its frames go out, then None; until nothing comes in."""
+    """Main loop of the reading process: a source comes in, its frames go out, then None; until the input ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is the parent's to act on
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # where a decoder might print
@@ -109,15 +121,14 @@ class _Child:
     def __init__(self, with_ruler: bool) -> None:
         self._late = self._ready = False
         self._process = subprocess.Popen(
-            [sys.executable, "-c", f"from fetal_jax.reading.isolated import serve; serve({with_ruler})"],
+            [sys.executable, "-P", "-c", _START.format(root=str(ROOT), paths=sys.path, with_ruler=with_ruler)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,  # GDCM and libtiff write their complaints there
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         )
 
     def frames(self, source: Source) -> Iterator[Frame | Failure]:
-        """What is read of a source.
+        """Frames of a source as they are read.
 
         Raises:
           TimeoutError: nothing came within `SECONDS`.

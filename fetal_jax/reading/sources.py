@@ -14,8 +14,8 @@ from io import BytesIO
 from pathlib import Path, PurePosixPath
 
 from fetal_jax.errors import UserError
-from fetal_jax.reading.images import SUFFIXES
 
+SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 ARCHIVE = ".zip"
 MAX_MEMBER_BYTES = 512 * 2**20
@@ -23,8 +23,10 @@ MAX_MEMBERS = 100_000
 RESULTS, OVERLAYS = "measurements.csv", "overlays"
 REPORTS = ("sr", "seg", "fhir")
 PARTS = (OVERLAYS, *REPORTS)
-"""What a folder of results holds, and its own folders."""
+"""Table and folders of a results folder."""
 EARLIER = "results of fetal-jax measure"
+ANNOTATION = "_Annotation.png"
+"""HC18 keeps outlines beside frames: `001_HC_Annotation.png` beside `001_HC.png`."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class Source:
         return PurePosixPath(self.filename).stem
 
     def fingerprint(self) -> list[int]:
-        """What changes when the file does: size and time of writing, of the archive for a member."""
+        """Size and time of writing, of the archive for a member: they change when the file does."""
         try:
             s = self.path.stat()
         except OSError:
@@ -56,7 +58,7 @@ class Source:
         return [s.st_size, s.st_mtime_ns]
 
     def open(self) -> Path | BytesIO:
-        """What a reader opens: the path, or the member's bytes.
+        """The path, or the member's bytes, for a reader to open.
 
         Raises:
           UserError: not a regular file, a damaged or encrypted member, or one that is too large.
@@ -80,6 +82,8 @@ class Source:
                 raise UserError(f"{self.path} is damaged (its list of files cannot be read): copy it again")
             if PurePosixPath(self.member).suffix.lower() == ARCHIVE:
                 raise UserError(f"{self} is an archive within an archive: unpack the outer one")
+            if sum(entry.filename == self.member for entry in archive.filelist) > 1:
+                raise UserError(f"{self.path} holds {self.member} twice: unpack the archive, and rename one")
             with archive.open(self.member) as f:
                 head = f.read(HEAD)
                 if not (is_image(head) or is_dicom(head)):  # what unpacks to gigabytes of nothing is not read on
@@ -129,17 +133,18 @@ def is_dicom(head: bytes) -> bool:
 
 @dataclass
 class Found:
-    """The files to read, and how many others lie beside them, by suffix."""
+    """The files to read, and the number of other files beside them, by suffix."""
 
     sources: list[Source] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
 
 
 def find(paths: list[Path], leave_out: Path | None = None) -> Found:
-    """The files given, those in the folders and archives given, and what patterns such as `*.png` stand for, by name.
+    """The files given, those in the folders and archives given, and those that match patterns such as `*.png`, by name.
 
-    A file that was named is read whatever it is called; in a folder the suffix decides, or DICOM's preamble.
-    `leave_out`, where the results go, is not walked, nor is a folder that holds an earlier call's results.
+    A file that is named is read whatever it is called; in a folder the suffix decides, or DICOM's preamble. Links are
+    followed, each folder is read once. HC18's annotations beside their frames are left out.
+    `leave_out`, the folder for the results, is not walked, nor is a folder that holds an earlier call's results.
 
     Raises:
       UserError: a path that does not exist, or nothing to read.
@@ -150,7 +155,7 @@ def find(paths: list[Path], leave_out: Path | None = None) -> Found:
             _walk(path, leave_out, found)
         elif path.exists() or path.is_symlink():
             _add(path, found)
-        elif matches := sorted(glob.glob(str(path), recursive=True)):
+        elif matches := sorted(glob.glob(_pattern(path), recursive=True)):
             for match in map(Path, matches):
                 folder = match if match.is_dir() else match.parent
                 if folder.name in PARTS and _holds_results(folder.parent, leave_out):
@@ -159,6 +164,8 @@ def find(paths: list[Path], leave_out: Path | None = None) -> Found:
                     found.left_out[EARLIER] += 1
                 elif match.is_dir():
                     _walk(match, leave_out, found)
+                elif _is_annotation(match.name, {p.name for p in match.parent.glob("*.png")}.__contains__):
+                    found.left_out[ANNOTATION] += 1
                 else:
                     _add(match, found)
         else:
@@ -172,9 +179,20 @@ def find(paths: list[Path], leave_out: Path | None = None) -> Found:
     return found
 
 
+def _pattern(path: Path) -> str:
+    """A pattern whose leading folders are taken literally if they exist: `dir[1]/*.png`."""
+    folder = next(p for p in path.parents if p.is_dir() or p == p.parent)
+    return os.path.join(glob.escape(str(folder)), path.relative_to(folder))
+
+
 def _walk(folder: Path, leave_out: Path | None, found: Found) -> None:
-    for here, folders, files in os.walk(folder):
-        # linked folders are not followed: they may lead back
+    seen: set[str] = set()  # a link may lead back
+    for here, folders, files in os.walk(folder, followlinks=True):
+        real = os.path.realpath(here)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
         if _holds_results(Path(here), leave_out):
             found.left_out[EARLIER] += 1
             folders.clear()
@@ -182,10 +200,17 @@ def _walk(folder: Path, leave_out: Path | None, found: Found) -> None:
         folders[:] = sorted(d for d in folders if not d.startswith("."))
         for name in sorted(files):
             path = Path(here) / name
-            if _is_wanted(name, functools.partial(_head, path)):
+            if _is_annotation(name, set(files).__contains__):
+                found.left_out[ANNOTATION] += 1
+            elif _is_wanted(name, functools.partial(_head, path)):
                 _add(path, found)
             else:
                 found.left_out[path.suffix.lower() or name] += 1
+
+
+def _is_annotation(name: str, exists: Callable[[str], bool]) -> bool:
+    """Whether a file is HC18's outline of a frame beside it."""
+    return name.endswith(ANNOTATION) and exists(name.removesuffix(ANNOTATION) + ".png")
 
 
 def _holds_results(folder: Path, out: Path | None) -> bool:
@@ -233,11 +258,14 @@ def _members(path: Path, found: Found) -> Iterator[Source]:
         if len(entries) > MAX_MEMBERS:
             yield Source(path)
             return
+        names = {entry.filename for entry in entries}
         for entry in sorted(entries, key=lambda e: e.filename):
             name = PurePosixPath(entry.filename)
             if entry.is_dir() or "__MACOSX" in name.parts:
                 continue
-            if _is_wanted(name.name, functools.partial(_member_head, archive, entry)):
+            if _is_annotation(entry.filename, names.__contains__):
+                found.left_out[ANNOTATION] += 1
+            elif _is_wanted(name.name, functools.partial(_member_head, archive, entry)):
                 yield Source(path, entry.filename)
             else:
                 found.left_out[name.suffix.lower() or name.name] += 1

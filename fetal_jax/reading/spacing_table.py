@@ -1,0 +1,180 @@
+"""Millimetres per pixel that the caller gives: one number, a table by file name, or the depth ruler."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import math
+import unicodedata
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from fetal_jax.errors import UserError
+from fetal_jax.reading.frame import Frame
+from fetal_jax.reading.sources import Source
+from fetal_jax.reading.spacing import ASK, PixelSize, Spacing, with_given
+
+NAME, ROWS, COLUMNS, HC18 = "filename", "spacing_mm", "column_spacing_mm", "pixel size(mm)"
+_NAMES = ("filename", "file", "file name", "file_name", "name", "dateiname", "datei", "fichier", "nom du fichier")
+HC18_ROWS, HC18_COLUMNS = range(530, 571), range(730, 811)
+"""HC18's frames are 800 x 540 pixels, a few dozen up to 8 % narrower and 4 % higher; no other size fits its table."""
+NEEDS = "needs the columns filename,spacing_mm, separated by commas, semicolons or tabs"
+
+
+@dataclass(frozen=True)
+class Spacings:
+    """Millimetres per pixel from the caller: one number for all frames, a table by file name, a ruler, or nothing.
+
+    A name in the table may have folders before it; the row with the most of a file's path is the file's.
+    """
+
+    source: str  # "flag", "csv", "ruler" or "none"
+    constant: float | Spacing | None = None
+    table: dict[str, float | Spacing] | None = None
+    hc18: bool = False
+    """Whether the table is HC18's own, which holds for frames of its sizes alone."""
+
+    def of(self, frame: Frame) -> PixelSize:
+        """The spacing of a frame, where it holds, or the reason why there is none."""
+        row = self._row(frame.source)
+        given = self.constant if row is None else (self.table or {})[row]
+        own = frame.size
+        if given is None:
+            return own if own.mm else replace(own, reason=f"no spacing: {own.reason or self._remedy(frame)}")
+        rows, columns = frame.pixels.shape
+        if self.hc18 and not (rows in HC18_ROWS and columns in HC18_COLUMNS):
+            fits = f"HC18's table holds for its frames of about 800x540 pixels, and this one is {columns}x{rows}"
+            return PixelSize(reason=f"no spacing: {fits}: give the frame as it was published, or a table of your own")
+        return with_given(own, given, self.source)
+
+    def check(self, sources: list[Source]) -> None:
+        """Refuse a table that has one row for several files: two examinations name their frames alike.
+
+        Raises:
+          UserError: which row, and two of its files.
+        """
+        taken: dict[str, Source] = {}
+        for source in sources:
+            row = self._row(source)
+            if row is not None and str(taken.setdefault(row, source)) != str(source):
+                raise UserError(
+                    f"the spacing table has one row {row} for {taken[row]} and {source}: "
+                    "give each a row with its folder, such as exam1/frame.png"
+                )
+
+    def _row(self, source: Source) -> str | None:
+        if not self.table:
+            return None
+        parts = _plain(f"{source.path.absolute().as_posix()}/{source.member or ''}").rstrip("/").split("/")
+        names = ("/".join(parts[i:]) for i in range(len(parts)))
+        return next((name for name in names if name in (self.table or {})), None)
+
+    def _remedy(self, frame: Frame) -> str:
+        if self.source != "csv":
+            return ASK
+        name = frame.source.filename
+        near = difflib.get_close_matches(_plain(name), self.table or {}, 1, 0.6)
+        nearest = f"; the nearest name in it is {near[0]!r}" if near else ""
+        return f"the table has no row for {name!r}{nearest}"
+
+    @classmethod
+    def read(cls, path: Path) -> Spacings:
+        """Read a table with the columns `filename,spacing_mm`, or HC18's own.
+
+        As spreadsheets write it: separated by commas, semicolons or tabs, decimal commas, UTF-8 or UTF-16, with or
+        without a byte order mark, blanks, empty lines and trailing separators. Names match whichever way their
+        accents are composed; folders may stand before them, with `/` or `\\`. A third column `column_spacing_mm` is for
+        pixels that are not square.
+
+        Raises:
+          UserError: no such file or columns, a column twice, a row without a positive number, a file name twice.
+        """
+        try:
+            text = _decoded(path.read_bytes())
+        except (OSError, UnicodeDecodeError) as e:
+            raise UserError(f"{path} cannot be read ({type(e).__name__}): it {NEEDS}") from None
+        header, rows = _rows(path, text)
+        name, values = _columns(path, header)
+        table: dict[str, float | Spacing] = {}
+        for line, row in rows:
+            key, mm = _entry(f"{path}, line {line}", header, row, name, values)
+            if key in table:
+                raise UserError(f"{path}, line {line}: {row[name]} is there twice: remove one")
+            table[key] = mm
+        return cls("csv", table=table, hc18=header[values[0]] == HC18)
+
+
+def _rows(path: Path, text: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """Column names in lower case, and the rows that are not empty, each with its line's number."""
+    lines = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip(" \t,;")]
+    if lines and lines[0][1].lower().startswith("sep="):  # a spreadsheet's own first line
+        lines = lines[1:]
+    separator = max(";\t,", key=(lines[0][1] if lines else "").count)
+    try:
+        cells = list(csv.reader((line for _, line in lines), delimiter=separator, skipinitialspace=True))
+    except csv.Error:
+        cells = []
+    if len(cells) != len(lines) or not cells:  # a quote that is not closed swallows lines
+        raise UserError(f"{path} holds no table: it {NEEDS}")
+    header = [cell.strip().lower() for cell in cells[0]]
+    while header and not header[-1]:
+        header.pop()
+    return header, [(number, row) for (number, _), row in zip(lines[1:], cells[1:], strict=True)]
+
+
+def _entry(at: str, header: list[str], row: list[str], name: int, values: list[int]) -> tuple[str, float | Spacing]:
+    """A row's file name and spacing."""
+    row = [cell.strip() for cell in row]
+    if any(row[len(header) :]):
+        raise UserError(f"{at} has more cells than columns: with decimal commas, separate columns by semicolons")
+    row += [""] * (len(header) - len(row))
+    if not row[name]:
+        raise UserError(f"{at}: a row without a file name: add it or remove the row")
+    mm = []
+    for i in values:
+        value = _length(row[i])
+        if value is None:
+            raise UserError(f"{at}: {header[i]} of {row[name]} is {row[i]!r}, not a length in mm: correct or remove it")
+        mm.append(value)
+    return _plain(row[name]), (mm[0], mm[1]) if len(mm) == 2 else mm[0]
+
+
+def _decoded(data: bytes) -> str:
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return data.decode("utf-16")
+    if b"\0" in data[:64]:  # UTF-16 without its mark: every second byte of Latin letters is zero
+        return data.decode("utf-16-le" if data[1:2] == b"\0" else "utf-16-be")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return data.decode("cp1252")  # what older spreadsheets write in western Europe
+
+
+def _columns(path: Path, header: list[str]) -> tuple[int, list[int]]:
+    """Positions of the names and of the spacing: one column, or rows and columns."""
+    if doubled := sorted({cell for cell in header if cell and header.count(cell) > 1}):
+        raise UserError(f"{path} has the column {doubled[0]} twice: remove one")
+    names = [i for i, cell in enumerate(header) if cell in _NAMES]
+    given = [i for i, cell in enumerate(header) if cell in (ROWS, HC18)]
+    if NAME in header:
+        names = [header.index(NAME)]
+    if len(names) != 1 or not given:
+        raise UserError(f"{path} {NEEDS}; it has {', '.join(cell or '(no name)' for cell in header) or 'none'}")
+    if len(given) > 1:
+        raise UserError(f"{path} has the columns {ROWS} and {HC18!r}: remove one")
+    return names[0], [*given, *(i for i, cell in enumerate(header) if cell == COLUMNS)]
+
+
+def _length(cell: str) -> float | None:
+    """A positive number with a point or a decimal comma; None for anything else."""
+    try:
+        value = float(cell.replace(",", ".") if cell.count(",") == 1 and "." not in cell else cell)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) and value > 0 else None
+
+
+def _plain(name: str) -> str:
+    """A path with `/`, without `./`, accents composed: names are compared in this form."""
+    text = unicodedata.normalize("NFC", name.strip().replace("\\", "/"))
+    return "/".join(part for part in text.split("/") if part != ".") if "/" in text else text
