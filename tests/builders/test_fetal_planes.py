@@ -21,6 +21,7 @@ from fetal_jax import geometry
 from fetal_jax.data.source import Split, builder
 from fetal_jax.errors import UserError
 from fetal_jax.geometry import Ellipse
+from fetal_jax.reading.spacing import PixelSize
 from tests.support.folders import FP, TABLE, draw_fetal_planes
 from tfds_builders.fetal_planes import calipers, fetal_planes_dataset_builder, folder, outlines
 
@@ -230,3 +231,22 @@ def test_outlines_of_ours_replace_calipers_on_all_but_test_frames(home, tmp_path
     assert train[name(1, 5)].shape.ends.tolist() == [[20, 30], [90, 50]]
     assert (train[name(1, 3)].shape, train[name(1, 3)].geometry) == (None, "unknown")
     assert np.asarray(test[name(4, 2)].shape)[2:4] == pytest.approx([40, 30])
+
+
+@pytest.mark.parametrize(
+    ("rate", "ruler", "spacing", "fault"),
+    [
+        (0.2, (0.4, 0.4), 0.4, "rate over 3% off"),
+        (0.2, (0.205, 0.205), 0.2, ""),
+        (math.nan, (0.4, 0.4), 0.4, "no usable rate"),
+        (0.2, (0.4, 0.3), 0.2, ""),  # one number cannot be the scale of oblong pixels
+        (0.2, None, 0.2, ""),
+    ],
+)
+def test_a_ruler_that_contradicts_the_rate_gives_the_scale(rate, ruler, spacing, fault):
+    marks = calipers.Calipers(Ellipse(60, 45, 40, 30, 0), rate, {"ofd": 80.0}, (120, 90), False)
+    found, name = calipers.with_ruler(marks, PixelSize(ruler, "ruler" if ruler else None))
+    assert found.spacing_mm == spacing
+    assert found.millimetres == {"ofd_mm": 80 * spacing}
+    assert name.startswith(fault)
+    assert bool(name) == bool(fault)

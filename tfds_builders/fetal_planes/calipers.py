@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import math
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from fetal_jax.errors import UserError
 from fetal_jax.geometry import HALF_PIXEL, Ellipse, Shaft, ellipse_of_diameters
 from fetal_jax.planes import AXIS_LIMITS_MM
+from fetal_jax.reading.spacing import PixelSize, agree
 
 Array = NDArray[Any]
 
@@ -23,19 +24,27 @@ PLANE = {"Head": "head", "Abdomen": "abdomen", "Femur": "femur"}
 """Plane of each structure, as the benchmark's files are named."""
 DIAMETERS = {"Head": ("ofd", "bpd"), "Abdomen": ("tad", "apad"), "Femur": ("fl",)}
 MOST_OUTSIDE = 0.25  # of the length; 35 real heads reach out of their frame by less
+MOST_OFF_RULER = 0.03
+"""Relative: a rate that differs by more from the ruler in the frame is wrong (Aloka: by half on half of the frames)."""
 ALOKA = (640, 392)
 """Frames whose femur scale is not to be trusted: FL of one patient spreads by 43 %, elsewhere by 2 %."""
 
 
 @dataclass(frozen=True)
 class Calipers:
-    """What the benchmark says of one frame. `shape` is None and `spacing_mm` NaN where a rule dropped it."""
+    """The benchmark's calipers of one frame. `shape` is None and `spacing_mm` NaN where a rule dropped it."""
 
     shape: Ellipse | Shaft | None
     spacing_mm: float
-    millimetres: dict[str, float]
+    pixels: dict[str, float]
+    """The calipers' own lengths and, of two of them, the ellipse's circumference, in pixels."""
     size: tuple[int, int]  # width, height of the frame that they were set on
     test: bool
+
+    @property
+    def millimetres(self) -> dict[str, float]:
+        """`pixels` in millimetres, by features; NaN where the spacing is unknown."""
+        return {f"{name}_mm": length * self.spacing_mm for name, length in self.pixels.items()}
 
 
 @dataclass
@@ -60,7 +69,7 @@ def read(folder: Path, frames: set[str]) -> Benchmark:
       frames: the names that the data set's own table lists.
 
     Raises:
-      UserError: a file or column is missing, a frame stands twice or is none of the data set's, a number is none.
+      UserError: a file or column is missing, a frame is listed twice or is not in the data set, a cell is not a number.
     """
     found = Benchmark()
     for structure, diameters in DIAMETERS.items():
@@ -82,7 +91,7 @@ def read(folder: Path, frames: set[str]) -> Benchmark:
 def _add(found: Benchmark, structure: str, row: dict[str, str], points: list[str], frames: set[str], at: str) -> None:
     name = row["image_name"]
     if name in found.calipers:
-        raise UserError(f"{at}: {name} stands there twice; remove one")
+        raise UserError(f"{at}: {name} is there twice: remove one")
     if name.removesuffix(".png") not in frames:
         raise UserError(f"{at}: {name} is no frame of the data set; remove the row")
     if row["Split"] not in ("Train", "Test"):
@@ -93,7 +102,7 @@ def _add(found: Benchmark, structure: str, row: dict[str, str], points: list[str
         rate = float(row["px_to_mm_rate"] or "nan")
     except (TypeError, ValueError):
         raise UserError(
-            f"{at}: {name} has a caliper, centre or rate that is no number; mend or remove the row"
+            f"{at}: {name} has a caliper, centre or rate that is not a number: correct or remove the row"
         ) from None
     test = row["Split"] == "Test"
     if test:
@@ -104,8 +113,8 @@ def _add(found: Benchmark, structure: str, row: dict[str, str], points: list[str
     shape, fault = _shape(structure, ends + HALF_PIXEL, size, rate)
     if fault:
         found.faults[f"{structure}: {fault}"] += 1
-    millimetres = _millimetres(structure, ends, shape, spacing) if shape else {}
-    found.calipers[name] = Calipers(shape, spacing if shape else math.nan, millimetres, size, test)
+    pixels = _lengths(structure, ends, shape) if shape else {}
+    found.calipers[name] = Calipers(shape, spacing if shape else math.nan, pixels, size, test)
 
 
 def patient(name: str) -> int:
@@ -153,14 +162,32 @@ def fault(structure: str, ends: Array, size: tuple[int, ...], spacing_mm: float)
 
 
 def _outside(ends: Array, size: tuple[int, ...]) -> float:
-    """By how many pixels the farthest end lies outside the frame; negative where all lie inside."""
+    """Pixels by which the farthest end is outside the frame; negative if all are inside."""
     return float(np.maximum(-ends, ends - np.array(size)).max())
 
 
-def _millimetres(structure: str, ends: Array, shape: Ellipse | Shaft, spacing_mm: float) -> dict[str, float]:
-    """The calipers' own lengths and, of two of them, the ellipse's circumference."""
-    lengths = np.hypot(*np.moveaxis(ends[:, 1] - ends[:, 0], -1, 0)) * spacing_mm
-    own = {f"{d}_mm": float(length) for d, length in zip(DIAMETERS[structure], lengths, strict=True)}
+def _lengths(structure: str, ends: Array, shape: Ellipse | Shaft) -> dict[str, float]:
+    lengths = np.hypot(*np.moveaxis(ends[:, 1] - ends[:, 0], -1, 0))
+    own = {d: float(length) for d, length in zip(DIAMETERS[structure], lengths, strict=True)}
     if isinstance(shape, Ellipse):
-        own["hc_mm" if structure == "Head" else "ac_mm"] = shape.perimeter * spacing_mm
+        own["hc" if structure == "Head" else "ac"] = shape.perimeter
     return own
+
+
+def with_ruler(marks: Calipers, ruler: PixelSize) -> tuple[Calipers, str]:
+    """Calipers with the scale of the ruler in their frame where it contradicts their rate or they have none.
+
+    Args:
+      marks: the calipers.
+      ruler: the reading of the frame's ruler; without millimetres, or of pixels that are not square, it says nothing.
+
+    Returns:
+      The calipers, and the name of the fault that was found, or nothing.
+    """
+    if ruler.mm is None or marks.shape is None or not agree(ruler.mm, ruler.mm[::-1]):
+        return marks, ""
+    if abs(ruler.mm[0] / marks.spacing_mm - 1) <= MOST_OFF_RULER:
+        return marks, ""
+    unknown = math.isnan(marks.spacing_mm)
+    fault = "no usable rate" if unknown else f"rate over {MOST_OFF_RULER:.0%} off the frame's ruler"
+    return replace(marks, spacing_mm=ruler.mm[0]), f"{fault}, the ruler's scale taken"

@@ -98,7 +98,9 @@ class Builder(tfds.core.GeneratorBasedBuilder):
                 outlined = row.name in drawn and row.name not in marks
                 yield (
                     row.name,
-                    outlined_example(row, drawn[row.name]) if outlined else example(row, marks.get(row.name)),
+                    outlined_example(row, drawn[row.name])
+                    if outlined
+                    else example(row, marks.get(row.name), self.faults),
                 )
             except UserError as e:  # one bad frame does not cost 12,399 good ones
                 self.missing.append(str(e))
@@ -123,8 +125,8 @@ def source(dl_manager: Any, registered: bool) -> Path:
     try:
         archive = Path(dl_manager.download(ARCHIVE))
     except NonMatchingChecksumError:
-        told = f"{ARCHIVE} came with another size or SHA-256 than checksums.tsv registers"
-        raise UserError(f"{told}: prepare again, or fetch it by hand and give --manual-dir") from None
+        got = f"{ARCHIVE} came with another size or SHA-256 than checksums.tsv registers"
+        raise UserError(f"{got}: prepare again, or fetch it by hand and give --manual-dir") from None
     except (OSError, DownloadError) as e:
         reason = " ".join(str(e).split())[:120]
         raise UserError(f"{ARCHIVE} cannot be downloaded ({reason}): fetch it by hand and give --manual-dir") from None
@@ -142,8 +144,10 @@ def source(dl_manager: Any, registered: bool) -> Path:
     return unpacked
 
 
-def example(row: folder.Row, marks: calipers.Calipers | None) -> dict[str, Any]:
-    """The frame of one row, with what the calipers say.
+def example(row: folder.Row, marks: calipers.Calipers | None, faults: Counter[str]) -> dict[str, Any]:
+    """The frame of one row with its calipers, in the scale of the frame's ruler where their rate contradicts it.
+
+    `faults` counts how often that is so.
 
     Raises:
       UserError: the frame does not decode, or has another size than its calipers were set on.
@@ -152,6 +156,9 @@ def example(row: folder.Row, marks: calipers.Calipers | None) -> dict[str, Any]:
     if marks and marks.size != image.shape[::-1]:
         sizes = [f"{w}x{h}" for w, h in (image.shape[::-1], marks.size)]
         raise UserError(f"{row.frame} is {sizes[0]}, its calipers were set on {sizes[1]}: copy it again")
+    if marks and marks.shape:
+        marks, fault = calipers.with_ruler(marks, depth_ruler.read(image))
+        faults.update([fault] if fault else [])
     return features.example(
         image,
         row.plane,
@@ -171,7 +178,7 @@ def outlined_example(row: folder.Row, shape: Ellipse | Shaft) -> dict[str, Any]:
       UserError: the frame does not decode.
     """
     image = to_grey(read_image(row.frame))
-    spacing_mm = (depth_ruler.pixel_size(image).mm or (math.nan,))[0]
+    spacing_mm = (depth_ruler.read(image).mm or (math.nan,))[0]
     own = {PRIMARY[row.plane]: (shape.perimeter if isinstance(shape, Ellipse) else shape.length) * spacing_mm}
     return features.example(
         image,

@@ -10,7 +10,7 @@ from pathlib import Path
 from fetal_jax.errors import UserError
 from fetal_jax.geometry import Ellipse, Shaft, wrap
 from fetal_jax.planes import PLANES, SHAPE_OF_PLANE
-from fetal_jax.reading.images import SUFFIXES
+from fetal_jax.reading.sources import SUFFIXES
 
 CSV_NAME = "frames.csv"
 NEEDED = ("filename", "plane", "spacing_mm", "subject")
