@@ -20,8 +20,8 @@ from fetal_jax.errors import UserError
 from fetal_jax.files import LOCK, OwnFiles
 from fetal_jax.inference.folder import measure_files
 from fetal_jax.inference.resume_log import CALL, NAME, ResumeLog
-from fetal_jax.inference.spacing import Spacings
 from fetal_jax.reading.sources import Source
+from fetal_jax.reading.spacing_table import Spacings
 from tests.support.counting import HEADS, counting, three_heads
 
 KNOWN, NONE = Spacings("flag", constant=0.3), Spacings("none")

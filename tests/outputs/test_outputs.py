@@ -28,11 +28,11 @@ from fetal_jax.errors import UserError
 from fetal_jax.geometry import Ellipse, Shaft
 from fetal_jax.inference import cines, folder
 from fetal_jax.inference.predictor import Predictor
-from fetal_jax.inference.spacing import Spacings
 from fetal_jax.outputs import contact_sheet, fhir, fonts, hc18_submission, overlay, structured_report
 from fetal_jax.outputs.results import SCHEMA
 from fetal_jax.reading.isolated import read
 from fetal_jax.reading.sources import Source
+from fetal_jax.reading.spacing_table import Spacings
 from tests.support import ROOT
 from tests.support.counting import HEADS, counting, three_heads
 from tests.support.dicom_files import region, save, ultrasound

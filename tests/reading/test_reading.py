@@ -20,11 +20,11 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import ImplicitVRLittleEndian, JPEGBaseline8Bit
 
 from fetal_jax.errors import UserError
-from fetal_jax.reading.dicom import pixel_size
 from fetal_jax.reading.frame import Failure, Frame
 from fetal_jax.reading.images import MAX_PIXELS
 from fetal_jax.reading.isolated import read, read_ahead
 from fetal_jax.reading.sources import EARLIER, Source, find
+from fetal_jax.reading.spacing import of_dicom
 from tests.support import ROOT
 from tests.support.bad_sources import Killer, Sleeper
 from tests.support.dicom_files import GDCM_SYNTAXES, region, save, ultrasound
@@ -47,7 +47,7 @@ def failure(path: Path) -> Failure:
 
 @pytest.mark.parametrize("pixels", [GREY, RGB], ids=["grey", "rgb"])
 @pytest.mark.parametrize("suffix", ["png", "tif", "bmp"])
-def test_images_are_read_as_they_are_whatever_they_are_called(tmp_path, pixels, suffix):
+def test_image_is_read_by_its_bytes_not_its_suffix(tmp_path, pixels, suffix):
     Image.fromarray(pixels).save(tmp_path / f"a.{suffix}")
     os.rename(tmp_path / f"a.{suffix}", tmp_path / "a.dcm")
     frame = only(tmp_path / "a.dcm")
@@ -121,17 +121,17 @@ def test_a_palette_and_a_file_without_the_preamble(tmp_path):
 # ----------------------------------------------------------------------------------------------------- spacing
 
 
-def test_the_tissue_region_is_the_one_that_counts():
+def test_tissue_region_gives_the_spacing():
     doppler = region(7, 7, 4, RegionSpatialFormat=3, RegionDataType=3)
     tissue = region(0.3, 0.2, RegionLocationMinX0=10, RegionLocationMaxX1=49)
-    size = pixel_size(ultrasound(GREY, [doppler, tissue]))
-    assert size.mm == pytest.approx((0.3, 0.2))
-    assert size.region == (10, 0, 50, 5001)
-    assert pixel_size(ultrasound(GREY, [tissue])).region is None
+    for regions in ([doppler, tissue], [tissue]):
+        size = of_dicom(ultrasound(GREY, regions))
+        assert size.mm == pytest.approx((0.3, 0.2))
+        assert [r.box for r in size.regions] == [(10, -np.inf, 50, np.inf)]  # open where the frame ends
 
 
-def test_a_scale_that_runs_upwards_is_a_length():
-    assert pixel_size(ultrasound(GREY, [region(PhysicalDeltaY=-0.03)])).mm == pytest.approx((0.3, 0.2))
+def test_negative_delta_is_a_length():
+    assert of_dicom(ultrasound(GREY, [region(PhysicalDeltaY=-0.03)])).mm == pytest.approx((0.3, 0.2))
 
 
 @pytest.mark.parametrize(
@@ -145,28 +145,28 @@ def test_a_scale_that_runs_upwards_is_a_length():
         (None, ["no ultrasound region and no PixelSpacing"]),
     ],
 )
-def test_a_spacing_that_is_not_one_is_refused_with_the_reason(regions, words):
-    size = pixel_size(ultrasound(GREY, regions))
+def test_unusable_spacing_is_refused_with_the_reason(regions, words):
+    size = of_dicom(ultrasound(GREY, regions))
     assert size.mm is None
     for word in words:
         assert word in size.reason
 
 
-def test_pixel_spacing_stands_in_and_must_not_contradict():
+def test_pixel_spacing_is_used_without_a_region_and_must_not_contradict_one():
     ds = ultrasound(GREY)
     ds.PixelSpacing = [0.3, 0.2]
-    assert pixel_size(ds).mm == (0.3, 0.2)
+    assert of_dicom(ds).mm == (0.3, 0.2)
     ds = ultrasound(GREY, [region(0.3, 0.2)])
     ds.PixelSpacing = [0.302, 0.2]
-    assert pixel_size(ds).mm == pytest.approx((0.3, 0.2))
+    assert of_dicom(ds).mm == pytest.approx((0.3, 0.2))
     ds.PixelSpacing = [0.2, 0.3]  # rows and columns swapped
-    assert "contradicts itself" in pixel_size(ds).reason
+    assert "contradicts itself" in of_dicom(ds).reason
 
 
 # ------------------------------------------------------------------------------------------------ bad files
 
 
-def test_what_is_no_image_is_not_damaged(tmp_path):
+def test_report_is_refused_and_not_called_damaged(tmp_path):
     ds = ultrasound(GREY)
     del ds.Rows, ds.PixelData
     found = failure(save(ds, tmp_path / "a.dcm"))
@@ -182,7 +182,7 @@ def png_header(width: int, height: int) -> bytes:
     )
 
 
-def test_damage_is_named(tmp_path):
+def test_damaged_file_is_refused_with_its_name(tmp_path):
     whole = save(ultrasound(GREY, [region()]), tmp_path / "whole.dcm", "jpeg_2000_lossless").read_bytes()
     huge = ultrasound(GREY)
     huge.Rows = huge.Columns = 30_000
@@ -262,7 +262,7 @@ def test_folders_patterns_and_what_is_left_out(tmp_path):
         find([tmp_path / "empty"])
 
 
-def test_an_earlier_calls_results_are_no_frames(tmp_path):
+def test_results_of_an_earlier_call_are_left_out(tmp_path):
     for name in ("a.png", "first/overlays/a.png", "first/seg/a.png", "first/contact_sheet_01.png"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(GREY).save(tmp_path / name)
@@ -278,7 +278,7 @@ def test_an_earlier_calls_results_are_no_frames(tmp_path):
         find([tmp_path], leave_out=tmp_path)
 
 
-def test_what_kills_or_hangs_the_reader_costs_one_file(tmp_path, monkeypatch):
+def test_file_that_crashes_or_hangs_the_reader_costs_one_file(tmp_path, monkeypatch):
     Image.fromarray(GREY).save(tmp_path / "good.png")
     good = Source(tmp_path / "good.png")
     killer, sleeper = Killer(tmp_path / "killer.png"), Sleeper(tmp_path / "sleeper.png")
@@ -291,7 +291,7 @@ def test_what_kills_or_hangs_the_reader_costs_one_file(tmp_path, monkeypatch):
     assert "sleeper.png takes over 4 s" in reasons[1]
 
 
-def test_a_busy_machines_slow_start_is_no_files_fault(tmp_path, monkeypatch):
+def test_slow_start_of_the_reader_is_not_blamed_on_a_file(tmp_path, monkeypatch):
     (tmp_path / "sitecustomize.py").write_text("import time\ntime.sleep(4)\n")
     Image.fromarray(GREY).save(tmp_path / "good.png")
     monkeypatch.syspath_prepend(tmp_path)
@@ -315,7 +315,7 @@ def test_a_script_without_a_main_guard_reads_too(tmp_path):
     assert done.stdout == "['Frame', 'NoneType']\n", done.stderr
 
 
-def test_reading_stops_when_nobody_listens_any_more(tmp_path):
+def test_reading_stops_when_the_consumer_closes(tmp_path):
     Image.fromarray(GREY).save(tmp_path / "a.png")
     frames = read_ahead([Source(tmp_path / "a.png")] * 500)
     next(frames)

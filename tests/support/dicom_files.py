@@ -25,11 +25,10 @@ GDCM_SYNTAXES = {
 
 
 def region(row_mm: float = 0.2, column_mm: float = 0.2, units: int | None = 3, **changes: object) -> Dataset:
-    """One item of the Sequence of Ultrasound Regions: 2-D tissue unless changed."""
+    """One item of the Sequence of Ultrasound Regions: 2-D tissue of the whole frame unless changed."""
     item = Dataset()
     item.RegionSpatialFormat, item.RegionDataType, item.RegionFlags = 1, 1, 0
     item.RegionLocationMinX0, item.RegionLocationMinY0 = 0, 0
-    item.RegionLocationMaxX1, item.RegionLocationMaxY1 = 5000, 5000
     if units is not None:
         item.PhysicalUnitsXDirection = item.PhysicalUnitsYDirection = units
     item.PhysicalDeltaX, item.PhysicalDeltaY = column_mm / 10, row_mm / 10
@@ -67,6 +66,10 @@ def ultrasound(pixels: np.ndarray, regions: list[Dataset] | None = None, photome
     data = pixels.tobytes()
     ds.PixelData = data + b"\0" * (len(data) % 2)
     ds["PixelData"].VR = "OB" if pixels.dtype == np.uint8 else "OW"
+    for item in regions or ():
+        for name, last in (("RegionLocationMaxX1", ds.Columns - 1), ("RegionLocationMaxY1", ds.Rows - 1)):
+            if name not in item:
+                setattr(item, name, last)
     if regions:
         ds.SequenceOfUltrasoundRegions = Sequence(regions)
     return ds

@@ -1,0 +1,118 @@
+"""Spacing tables as people make them: read, or a message that shows what is wrong."""
+
+from __future__ import annotations
+
+import unicodedata
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fetal_jax.errors import UserError
+from fetal_jax.reading.frame import Frame
+from fetal_jax.reading.sources import Source
+from fetal_jax.reading.spacing import PixelSize
+from fetal_jax.reading.spacing_table import Spacings
+
+
+def table(path: Path, text: str, encoding: str = "utf-8") -> Spacings:
+    path.write_bytes(text.encode(encoding))
+    return Spacings.read(path)
+
+
+def frame(path: str, shape: tuple[int, int] = (540, 800)) -> Frame:
+    return Frame(Source(Path(path)), 0, np.zeros(shape, np.uint8), PixelSize())
+
+
+NAME = "Müller_20w.png"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"filename,spacing_mm\n{NAME},0.12\n",
+        f"filename;spacing_mm\r\n{NAME};0,12\r\n",
+        f"filename\tspacing_mm\n{NAME}\t0,12\n",
+        f"sep=;\nfilename;spacing_mm\n{NAME};0,12\n",
+        f'"filename","spacing_mm"\n"{NAME}","0,12"\n',
+        f"Filename,Spacing_MM\n{NAME},0.12\n",
+        f"filename, spacing_mm\n{NAME}, 0.12\n",
+        f" filename , spacing_mm \n {NAME} , 0.12 \n",
+        f"filename,spacing_mm,\n{NAME},0.12,\n,,\n",
+        f"\n\nfilename,spacing_mm\n\n{NAME},0.12\n\n\n",
+        f"filename,spacing_mm\n./{NAME},0.12\n",
+        f"filename,spacing_mm\nexam1/{NAME},0.12\n",
+        f"filename,spacing_mm\nexam1\\{NAME},0.12\n",
+        f"filename,spacing_mm\n.\\exam1\\{NAME},0.12\n",
+        f"Dateiname;spacing_mm\n{NAME};0,12\n",
+        f"fichier;spacing_mm\n{NAME};0,12\n",
+        f"patient,filename,note,spacing_mm\n7,{NAME},,0.12\n",
+        f"filename,spacing_mm,column_spacing_mm\n{NAME},0.12,0.12\n",
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "cp1252"])
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_tables_of_all_spreadsheets_are_read(tmp_path, text, encoding, form):
+    if encoding == "cp1252" and form == "NFD":
+        form = "NFC"  # it has no combining accents
+    spacings = table(tmp_path / "t.csv", unicodedata.normalize(form, text), encoding)
+    for other in ("NFC", "NFD"):
+        size = spacings.of(frame(unicodedata.normalize(other, f"/data/exam1/{NAME}")))
+        assert size.mm == (0.12, 0.12), size.reason
+        assert size.source == "csv"
+
+
+def test_two_columns_are_rows_and_columns(tmp_path):
+    spacings = table(tmp_path / "t.csv", "filename;spacing_mm;column_spacing_mm\na.png;0,2;0,1\n")
+    assert spacings.of(frame("/x/a.png")).mm == (0.2, 0.1)
+
+
+def test_name_that_is_missing_is_shown_beside_the_nearest(tmp_path):
+    spacings = table(tmp_path / "t.csv", "filename,spacing_mm\nMueller_20w.png,0.12\nother.png,0.1\n")
+    reason = spacings.of(frame(f"/x/{NAME}")).reason
+    assert repr(NAME) in reason
+    assert "'Mueller_20w.png'" in reason
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("filename,spacing_mm,spacing_mm\na.png,0.1,0.2\n", "column spacing_mm twice"),
+        ("filename,filename,spacing_mm\na.png,b.png,0.2\n", "column filename twice"),
+        ("filename,spacing_mm,pixel size(mm)\na.png,0.1,0.2\n", "remove one"),
+        ("filename,spacing_mm\na.png,0.1\na.png,0.2\n", "line 3: a.png is there twice"),
+        ("filename,spacing_mm\na.png,0.1\n./a.png,0.2\n", "line 3: .* twice"),
+        ("filename,spacing_mm\n\nx\\a.png,0.1\nx/a.png,0.2\n", "line 4: .* twice"),
+        ("filename,spacing_mm\na.png,0,12\n", "line 2 has more cells than columns"),
+        ("filename,spacing_mm\na.png,1,2\n", "decimal commas"),
+        ("filename,spacing_mm,\na.png,1,2\n", "more cells than columns"),
+        ("filename,spacing_mm\na.png,\n", "line 2: spacing_mm of a.png is ''"),
+        ("filename,spacing_mm\na.png,0\n", "not a length"),
+        ("filename,spacing_mm\na.png,-0.1\n", "not a length"),
+        ("filename,spacing_mm\na.png,nan\n", "not a length"),
+        ("filename,spacing_mm\na.png,1.234.5\n", "not a length"),
+        ("filename,spacing_mm\n,0.1\n", "without a file name"),
+        ("filename,mm\na.png,0.1\n", "it has filename, mm"),
+        ("", "holds no table"),
+        ('filename,spacing_mm\n"a.png,0.1\nb.png,0.2\n', "holds no table|more cells|not a length"),
+    ],
+)
+def test_tables_that_could_be_misread_are_refused(tmp_path, text, words):
+    with pytest.raises(UserError, match=words):
+        table(tmp_path / "t.csv", text)
+
+
+def test_missing_table_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"none\.csv cannot be read"):
+        Spacings.read(tmp_path / "none.csv")
+
+
+@pytest.mark.parametrize("shape", [(540, 800), (563, 799), (541, 738)])
+def test_table_of_hc18_holds_for_its_own_sizes(tmp_path, shape):
+    text = "filename,pixel size(mm),head circumference (mm)\n001_HC.png,0.0896,56.81\n"
+    spacings = table(tmp_path / "t.csv", text)
+    assert spacings.of(frame("/x/001_HC.png", shape)).mm == (0.0896, 0.0896)
+    reason = spacings.of(frame("/x/001_HC.png", (256, 256))).reason
+    assert "800x540" in reason
+    assert "256x256" in reason
+    assert spacings.of(frame("/x/001_HC.png", (1080, 1600))).mm is None
