@@ -129,7 +129,7 @@ def spoil(path, old, new):
         (FP / "Head.csv", "bpd_2_y", "bpd", "has no column bpd_2_y"),
         (FP / "Head.csv", "Patient00002", "Patient00001", "line 3: .* twice"),
         (FP / "Head.csv", "Patient00002", "Patient00777", "is no frame of the data set"),
-        (FP / "Femur.csv", "30,45", "x,45", "no number"),
+        (FP / "Femur.csv", "30,45", "x,45", "not a number"),
     ],
 )
 def test_a_spoilt_table_is_named(home, tmp_path, file, old, new, message):
