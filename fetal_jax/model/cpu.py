@@ -1,4 +1,4 @@
-"""What is special to a CPU, and nowhere else: its form of a convolution's kernel gradient, and its memory."""
+"""CPU-specific code: the kernel gradient of a convolution, and the memory allocator."""
 
 from __future__ import annotations
 
@@ -10,16 +10,18 @@ import jax.numpy as jnp
 
 
 def kernel_gradient(x: jax.Array, g: jax.Array) -> jax.Array:
-    """The gradient of a 3x3 'SAME' convolution's kernel, as one matrix product.
+    """Gradient of the kernel of a 3x3 'SAME' convolution, as one matrix product.
+
+    Tap (i, j) is the sum over the pixels of x[h + i - 1, w + j - 1] g[h, w], which equals that of x[h + i - 1, w] and
+    g[h, w - j + 1]. With x in three row shifts and g in three column shifts, (3C, P) @ (P, 3F) gives all nine taps.
+    XLA's own form convolves with a window of the size of the frame and takes four to ten times as long.
 
     Args:
-      x: (B, H, W, C), what was convolved.
-      g: (B, H, W, F), the gradient of the result.
+      x: (B, H, W, C), the input of the convolution.
+      g: (B, H, W, F), the gradient of its output.
 
     Returns:
-      (3, 3, C, F): sum over the pixels of x[h + i - 1, w + j - 1] g[h, w], which is that of x[h + i - 1, w] and
-      g[h, w - j + 1]. With x in three shifts of its rows and g in three of its columns, (3C, P) @ (P, 3F) is all nine
-      taps. XLA's own form takes a window of the size of the frame, four to ten times as long.
+      (3, 3, C, F).
     """
     _, h, w, c = x.shape
     f = g.shape[-1]
@@ -33,11 +35,11 @@ def kernel_gradient(x: jax.Array, g: jax.Array) -> jax.Array:
 
 
 def keep_freed_memory() -> None:
-    """Let the C library keep what this process frees, where it is glibc.
+    """Let the C library keep memory that this process frees, if it is glibc.
 
-    XLA asks for its temporaries anew each step, glibc maps and unmaps them, and Linux then clears every page at its
-    first touch: of the kernel gradient above that was half the time (82 ms against 33, 256x256x32 to 32). To be called
-    before other threads have memory of their own.
+    XLA allocates its temporaries in each step, glibc maps and unmaps them, and Linux clears every page at its first
+    touch: half the time of the kernel gradient above (82 ms against 33, 256x256x32 to 32). It changes the whole
+    process, so that only commands call it, before other threads have memory of their own.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:

@@ -1,7 +1,7 @@
-"""The network as an ONNX graph, built from its parameters: a U-Net is ten kinds of node.
+"""The network as an ONNX graph, built from its parameters with ten kinds of node.
 
-Arrays are channels-first there. Initializers of the parameters are named by their path in the tree, so that a bundle
-can start a training (`init.bundle`).
+Arrays are channels-first. Initializers of parameters are named by their path in the tree, so that a run can start from
+a bundle (`init.bundle`).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from fetal_jax.config import ModelConfig
 from fetal_jax.errors import UserError
 
 Array = NDArray[Any]
@@ -20,20 +21,20 @@ OPSET, IR_VERSION = 18, 9
 
 
 class Graph:
-    """Nodes and initializers, in the order that they are run."""
+    """Nodes and initializers, in the order of execution."""
 
     def __init__(self) -> None:
         self.nodes: list[Any] = []
         self.initializers: dict[str, Array] = {}
 
     def add(self, kind: str, inputs: list[str], output: str = "", **attributes: Any) -> str:
-        """One node; returns the name of its output."""
+        """Add a node; returns the name of its output."""
         output = output or f"{kind}_{len(self.nodes)}"
         self.nodes.append(helper.make_node(kind, inputs, [output], **attributes))
         return output
 
     def constant(self, name: str, value: Any, dtype: Any = np.float32) -> str:
-        """One initializer; returns its name."""
+        """Add an initializer, unless there is one of that name; returns the name."""
         self.initializers.setdefault(name, np.asarray(value, dtype))
         return name
 
@@ -44,7 +45,7 @@ class Graph:
         return self.add("Conv", inputs, pads=[kernel.shape[0] // 2] * 4)
 
     def group_norm(self, x: str, path: str, scale: Array, bias: Array, groups: int, shape: tuple[int, int]) -> str:
-        """`ops.group_norm`, as instance norm over reshaped groups: (B, groups, what is left)."""
+        """`ops.group_norm`, as instance norm of the reshaped array (B, groups, rest)."""
         channels = len(scale)
         grouped = self.constant(f"shape/groups{groups}", [0, groups, -1], np.int64)
         whole = self.constant(f"shape/{channels}x{shape[0]}x{shape[1]}", [0, channels, *shape], np.int64)
@@ -56,12 +57,12 @@ class Graph:
         return self.add("Add", [x, self.constant(f"{path}/bias", bias.reshape(-1, 1, 1))])
 
 
-def build(params: Any, config: Any, input_shape: tuple[int, int]) -> onnx.ModelProto:
+def build(params: Any, config: ModelConfig, input_shape: tuple[int, int]) -> onnx.ModelProto:
     """The graph of `model.UNet` with these parameters.
 
     Args:
       params: the tree, as NumPy arrays.
-      config: the recipe's `model` part.
+      config: the `model` group of the configuration.
       input_shape: (H, W).
 
     Returns:
@@ -103,11 +104,11 @@ def build(params: Any, config: Any, input_shape: tuple[int, int]) -> onnx.ModelP
         x = block(x, f"down{i}", depth, shapes[i])
         skips.append(x)
 
-    looks = g.add("Relu", [dense(x, "head", params["head"])]) if config.classifier_width else x
-    looks = dense(g.add("GlobalAveragePool", [looks]), "plane", params["plane"])
+    c = g.add("Relu", [dense(x, "head", params["head"])]) if config.classifier_width else x
+    c = dense(g.add("GlobalAveragePool", [c]), "plane", params["plane"])
     planes = params["plane"]["kernel"].shape[1] // config.subclasses
-    looks = g.add("Reshape", [looks, g.constant("shape/looks", [0, planes, config.subclasses], np.int64)])
-    g.add("ReduceLogSumExp", [looks, g.constant("axis2", [2], np.int64)], "plane_logits", keepdims=0)
+    c = g.add("Reshape", [c, g.constant("shape/subclasses", [0, planes, config.subclasses], np.int64)])
+    g.add("ReduceLogSumExp", [c, g.constant("axis2", [2], np.int64)], "plane_logits", keepdims=0)
 
     for i in reversed(range(len(skips) - 1)):
         x = dense(x, f"upsample{i}/project", params[f"upsample{i}"]["project"])
@@ -137,8 +138,8 @@ def build(params: Any, config: Any, input_shape: tuple[int, int]) -> onnx.ModelP
 def half(model: onnx.ModelProto) -> onnx.ModelProto:
     """The same graph with its weights stored as float16, half the file; the arithmetic stays float32.
 
-    A runtime casts them once, when it loads. Kernels round to 2**-11 of themselves; what is no kernel (biases, scales)
-    is a hundredth of the file and stays as it is.
+    A runtime casts them once, when it loads the file. The relative rounding error of a kernel is 2**-11. Biases and
+    scales are a hundredth of the file and stay float32.
     """
     small = onnx.ModelProto()
     small.CopyFrom(model)
@@ -156,7 +157,7 @@ def parameters(model: onnx.ModelProto, like: Any) -> Any:
     """The parameters of a graph made by `build`, as a tree of the shapes of `like`.
 
     Raises:
-      UserError: the graph is of another network; names the first parameter that differs.
+      UserError: the graph is of another network; names the first parameter that is different.
     """
     stored = {i.name: numpy_helper.to_array(i) for i in model.graph.initializer}
 

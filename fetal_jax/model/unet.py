@@ -1,4 +1,4 @@
-"""The U-Net with a class head: a pure function of (parameters, frames)."""
+"""The U-Net with a classification head: a pure function of (parameters, frames)."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from fetal_jax.config import ModelConfig
 from fetal_jax.model import ops
 
 HE = nn.initializers.he_normal()
@@ -76,47 +77,47 @@ class Upsample(nn.Module):
 
 
 class UNet(nn.Module):
-    """U-Net after the figure of arXiv 2311.09607, with a class head on the bottleneck.
+    """U-Net after the figure of arXiv 2311.09607, with a classification head on the bottleneck.
 
     Attributes:
       planes: number of classes.
       width: channels of the first level.
-      multipliers: channels of each level, in units of `width`; their number is the number of levels.
+      multipliers: channels of each level, in units of `width`; one for each level.
       depths: 3x3 convolutions of each level.
-      decoder: channels of each level on the way up, in units of `width`; one fewer than levels.
-      stem: 1, or 2 for a first level at half the resolution (2x2 space-to-depth in, depth-to-space out).
+      decoder: channels of each decoder level, in units of `width`; one fewer than levels.
+      stem: 2 for a first level at half the resolution (2x2 space-to-depth in, depth-to-space out), 1 for full.
       groups: groups of the norm.
-      encoder_norm: whether the way down has a norm; the way up always has.
-      standardise: a frame by its own mean and deviation, in place of `mean` and `std`.
-      mean, std: what grey values (0-255) are normalised by.
-      head: channels of a 1x1 convolution before the pooling of the class head; 0: none.
-      looks: how many kinds of frame each plane is a mixture of.
-      dtype: of the computation; parameters, the norm's moments and the logits are float32, or wider.
-      precision: of its products, as XLA names them: `default` (bfloat16 passes on a TPU, TF32 on some GPUs), `high`, or
-        `highest` (float32 throughout).
-      remat: compute each block again for the gradient in place of keeping what it made: less memory, more work.
+      encoder_norm: whether the encoder has a norm; the decoder always has.
+      standardise: normalise a frame by its own mean and standard deviation, not by `mean` and `std`.
+      mean, std: for the normalisation of grey values (0-255).
+      classifier_width: channels of a 1x1 convolution before the pooling of the classification head; 0: none.
+      subclasses: logits of each plane; the plane's own logit is their logsumexp.
+      dtype: of the computation; parameters, norms and logits are float32, or wider.
+      precision: of matrix products, as XLA names it: `default` (bfloat16 passes on a TPU, TF32 on some GPUs), `high`,
+        or `highest` (float32 throughout).
+      remat: compute each block again in the backward pass instead of keeping its activations: less memory, more work.
     """
 
     planes: int
     width: int
     multipliers: Sequence[int]
     depths: Sequence[int]
-    decoder: Sequence[int]
+    decoder: Sequence[float]
     stem: int
     groups: int
     encoder_norm: bool
     standardise: bool
     mean: float
     std: float
-    head: int
-    looks: int
+    classifier_width: int
+    subclasses: int
     dtype: Any
     precision: str = "default"
     remat: bool = False
 
     def __call__(self, frames: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Grey frames (B, H, W, 1), uint8 or floats 0-255 -> logits of the map (B, H, W) and the planes (B, P)."""
-        with jax.default_matmul_precision(self.precision):  # their gradients' products take it over
+        with jax.default_matmul_precision(self.precision):  # also holds for the gradients
             return self._logits(frames)
 
     @nn.compact
@@ -135,10 +136,11 @@ class UNet(nn.Module):
             x = block(features, depth, self.groups * self.encoder_norm, self.dtype, name=f"down{i}")(x)
             skips.append(x)
 
-        looks = x.astype(kept)
-        looks = nn.relu(nn.Dense(self.head, param_dtype=kept, name="head")(looks)) if self.head else looks
-        looks = nn.Dense(self.planes * self.looks, param_dtype=kept, name="plane")(looks.mean(axis=(1, 2)))
-        plane_logits = jax.nn.logsumexp(looks.reshape(-1, self.planes, self.looks), axis=-1)
+        c = x.astype(kept)
+        if self.classifier_width:
+            c = nn.relu(nn.Dense(self.classifier_width, param_dtype=kept, name="head")(c))
+        c = nn.Dense(self.planes * self.subclasses, param_dtype=kept, name="plane")(c.mean(axis=(1, 2)))
+        plane_logits = jax.nn.logsumexp(c.reshape(-1, self.planes, self.subclasses), axis=-1)
 
         for i in reversed(range(len(levels) - 1)):
             features = int(self.width * self.decoder[i])
@@ -151,22 +153,22 @@ class UNet(nn.Module):
         return x[..., 0], plane_logits
 
 
-def from_config(config: Any, planes: int) -> UNet:
-    """The network of a recipe's `model` part, for `planes` classes."""
+def from_config(config: ModelConfig, planes: int) -> UNet:
+    """The network of a configuration, for `planes` classes."""
     return UNet(
         planes=planes,
         width=config.width,
-        multipliers=tuple(config.multipliers),
-        depths=tuple(config.depths),
-        decoder=tuple(config.decoder) or tuple(config.multipliers[:-1]),
+        multipliers=config.multipliers,
+        depths=config.depths,
+        decoder=config.decoder or config.multipliers[:-1],
         stem=config.stem,
         groups=config.groups,
         encoder_norm=config.encoder_norm,
         standardise=config.standardise,
         mean=config.mean,
         std=config.std,
-        head=config.classifier_width,
-        looks=config.subclasses,
+        classifier_width=config.classifier_width,
+        subclasses=config.subclasses,
         dtype=jnp.dtype(config.dtype),
         precision=config.precision,
         remat=config.remat,

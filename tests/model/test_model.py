@@ -1,4 +1,4 @@
-"""The network and its array forms, each against the plain form."""
+"""The network, and its array operations against their plain forms."""
 
 from __future__ import annotations
 
@@ -8,16 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fetal_jax import config as recipe
+from fetal_jax.config import from_values
 from fetal_jax.model import ops, unet
 
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}
 
 
 def changed(**changes):
-    config = recipe.defaults()
-    config.model.update({"width": 8, "multipliers": (1, 2, 2), "depths": (1, 2, 1), **changes})
-    return config.model
+    return from_values({"model": {"width": 8, "multipliers": (1, 2, 2), "depths": (1, 2, 1), **changes}}).model
 
 
 def network(**changes):
@@ -25,7 +23,7 @@ def network(**changes):
 
 
 def pull(f, *inputs):
-    """Value and gradients of a sum that no symmetry hides."""
+    """Value and gradients of a sum with random weights, which no symmetry hides."""
     weights = jax.random.normal(jax.random.key(9), jax.eval_shape(f, *inputs).shape)
     return jax.value_and_grad(lambda *x: (f(*x) * weights).sum(), argnums=tuple(range(len(inputs))))(*inputs)
 
@@ -42,7 +40,7 @@ def plain_conv3x3(x, kernel):
 
 
 @pytest.mark.parametrize(("dtype", "off"), [("float64", 1e-13), ("float32", 1e-5), ("bfloat16", 2e-2)])
-def test_conv3x3_is_the_plain_convolution(dtype, off):
+def test_conv3x3_equals_the_plain_convolution(dtype, off):
     with jax.enable_x64(dtype == "float64"):
         rng = np.random.default_rng(0)
         shapes = (3, 5, 8, 4), (3, 3, 4, 6), (3, 5, 8, 6)
@@ -59,7 +57,7 @@ def test_conv3x3_is_the_plain_convolution(dtype, off):
             assert np.abs(one - two).max() <= off * np.abs(two).max()
 
 
-def test_other_platforms_compile_plain_convolutions():
+def test_other_platforms_use_plain_convolutions():
     def text(platform):
         def grads(x, kernel):
             return jax.grad(lambda x, k: ops.conv3x3(x, k).sum(), (0, 1))(x, kernel)
@@ -72,7 +70,7 @@ def test_other_platforms_compile_plain_convolutions():
     assert text("tpu").count("stablehlo.convolution") == text("cpu").count("stablehlo.convolution") + 1
 
 
-def test_group_norm_is_flax_group_norm():
+def test_group_norm_equals_flax():
     x = jax.random.normal(jax.random.key(0), (2, 6, 10, 16)) * 3 + 1
     scale, bias = jax.random.normal(jax.random.key(1), (2, 16))
     plain = nn.GroupNorm(num_groups=4)
@@ -83,12 +81,28 @@ def test_group_norm_is_flax_group_norm():
     )
 
 
-def test_max_pool_is_flax_max_pool():
+@pytest.mark.parametrize("mean", [0, 5, 20])
+def test_bfloat16_group_norm_is_as_exact_as_flax(mean):
+    x = jnp.asarray(np.random.default_rng(0).normal(mean, 1, (2, 32, 32, 16)), jnp.bfloat16)
+    grouped = np.asarray(x.astype(jnp.float32), np.float64).reshape(2, -1, 4, 4)
+    exact = (grouped - grouped.mean((1, 3), keepdims=True)) / np.sqrt(grouped.var((1, 3), keepdims=True) + 1e-6)
+    scale, bias = jnp.ones(16), jnp.zeros(16)
+    flax = nn.GroupNorm(num_groups=4, dtype=jnp.bfloat16).apply({"params": {"scale": scale, "bias": bias}}, x)
+    ours = ops.group_norm(x, scale, bias, 4)
+    assert ours.dtype == jnp.bfloat16
+
+    def rms(y):
+        return np.sqrt(np.square(np.asarray(y.astype(jnp.float32), np.float64) - exact.reshape(y.shape)).mean())
+
+    assert rms(ours) < 1.5 * rms(flax)
+
+
+def test_max_pool_equals_flax():
     x = jax.random.normal(jax.random.key(0), (2, 6, 10, 3))
     assert_same(ops.max_pool2, lambda x: nn.max_pool(x, window_shape=(2, 2), strides=(2, 2)), x)
 
 
-def test_max_pool_gives_ties_and_no_numbers_to_whom_flax_gives_them():
+def test_max_pool_treats_ties_and_nan_as_flax():
     x = jax.random.randint(jax.random.key(0), (2, 16, 16, 3), 0, 3).astype(jnp.float32)
     assert_same(ops.max_pool2, lambda x: nn.max_pool(x, window_shape=(2, 2), strides=(2, 2)), x)
     for i, j in ((0, 0), (0, 1), (1, 0), (1, 1)):
@@ -106,7 +120,7 @@ def test_upsampling_is_a_transposed_convolution():
     assert_same(lambda x, k: ops.depth_to_space(x @ k, 2), plain, x, kernel)
 
 
-def test_space_to_depth_is_undone():
+def test_depth_to_space_inverts_space_to_depth():
     x = jax.random.normal(jax.random.key(0), (2, 4, 6, 3))
     np.testing.assert_array_equal(ops.depth_to_space(ops.space_to_depth(x, 2), 2), x)
 
@@ -140,23 +154,23 @@ def test_standardised_frames_do_not_depend_on_gain_and_offset():
     assert all(np.isfinite(x).all() for x in net.apply(params, jnp.zeros_like(frames)))
 
 
-def test_a_plane_is_the_sum_of_its_looks():
+def test_probability_of_a_plane_is_the_sum_of_its_subclasses():
     frames = jax.random.randint(jax.random.key(0), (2, 32, 48, 1), 0, 255).astype(jnp.uint8)
     params = network(subclasses=2).init(jax.random.key(0), frames)
     _, planes = network(subclasses=2).apply(params, frames)
-    _, looks = unet.from_config(changed(), 6).apply(params, frames)  # the six looks as six planes
-    expected = jax.nn.softmax(looks).reshape(2, 3, 2).sum(-1)
+    _, subclasses = unet.from_config(changed(), 6).apply(params, frames)  # the six subclasses as six planes
+    expected = jax.nn.softmax(subclasses).reshape(2, 3, 2).sum(-1)
     np.testing.assert_allclose(jax.nn.softmax(planes), expected, **CLOSE)
 
 
-def test_without_a_norm_the_way_down_has_biases_alone():
+def test_encoder_without_norm_has_biases_only():
     frames = jax.ShapeDtypeStruct((1, 32, 48, 1), jnp.uint8)
     tree = jax.eval_shape(network(encoder_norm=False).init, jax.random.key(0), frames)["params"]
     assert set(tree["down0"]["conv0"]) == {"conv", "bias"}
     assert set(tree["up0"]["conv0"]) == {"conv", "bias", "scale"}
 
 
-def test_frames_of_a_batch_do_not_see_each_other():
+def test_frames_of_a_batch_are_independent():
     net = network()
     frames = jax.random.randint(jax.random.key(0), (3, 32, 48, 1), 0, 255).astype(jnp.uint8)
     params = net.init(jax.random.key(0), frames)
