@@ -1,13 +1,20 @@
-"""Save and restore a run with Orbax: state, the position in the data, and what they belong to.
+"""Checkpoints of a run, saved and restored with Orbax.
 
-Which checkpoint wins where a run goes on:
-1. A work directory with a complete checkpoint goes on from its newest one that is whole; damaged ones are set aside.
-2. One without starts from `init.bundle`, if the recipe names one.
-3. Otherwise from a random start.
-A directory that holds another recipe's checkpoint is refused.
+A checkpoint, `checkpoints/STEP/`, holds two items:
+- `state`: `step.State`, that is step, parameters, their running mean (EMA) and the optimiser's moments and counters.
+- `meta`: JSON with the training data and their `fingerprint`, `origin` (licence of the weights that the run
+  started from), `progress` (`log.Progress`: skipped steps, validation scores), `position` (the next batch of the data
+  iterator) and `digests` (32 bits for each leaf of the state, 32 for the rest of `meta`).
+The configuration is not in it but beside it, in `config.json`. Random numbers depend on seed and step alone.
 
-Kept are the newest ones, and the one with the lowest `validation.failure` of those that were saved. `export` and
-`evaluate` take the newest, with `--best` that one.
+A run starts from
+1. its newest checkpoint that is not damaged; damaged newer ones are moved to `damaged/`;
+2. without a checkpoint, the parameters of `init.bundle` or `init.sononet`, if the configuration names one;
+3. otherwise random parameters.
+A directory that holds a run of another configuration is refused.
+
+The newest `keep_checkpoints` are kept, and the one with the lowest `validation.validation_score` among those saved.
+`export` and `evaluate` take the newest, or with `--best` the latter.
 """
 
 from __future__ import annotations
@@ -27,47 +34,53 @@ import orbax.checkpoint as ocp
 
 from fetal_jax.errors import UserError
 from fetal_jax.files import absolute, in_bucket
-from fetal_jax.training import distributed, sharding
+from fetal_jax.training import distributed
 
 FOLDER = "checkpoints"
 DAMAGED = "damaged"
 
 
 class NewestAndBest(ocp.checkpoint_managers.PreservationPolicy):
-    """Keeps the newest checkpoints, and of all the one of the lowest figure.
+    """Keeps the newest checkpoints, and the one with the lowest score.
 
     Args:
-      newest: how many.
-      failures: the figure of a step, where it has one; the run adds to it as it goes on.
+      newest: number of the newest checkpoints to keep.
+      scores: validation score by step, for the steps that have one; the run adds to it.
     """
 
-    def __init__(self, newest: int, failures: dict[int, float]):
-        self.newest, self.failures = newest, failures
+    def __init__(self, newest: int, scores: dict[int, float]):
+        self.newest, self.scores = newest, scores
 
     def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> Sequence[bool]:  # noqa: ARG002
-        """Whether each, the oldest first, stays."""
+        """Whether to keep each checkpoint, the oldest first."""
         steps = [checkpoint.step for checkpoint in checkpoints]
-        best = lowest(steps, self.failures)
+        best = best_step(steps, self.scores)
         return [step in steps[-self.newest :] or step == best for step in steps]
 
 
-def lowest(steps: Sequence[int], failures: dict[int, float]) -> int | None:
-    """The step of the lowest figure, the newer of two alike; None where none has one."""
-    return min((s for s in steps if s in failures), key=lambda s: (failures[s], -s), default=None)
+def best_step(steps: Sequence[int], scores: dict[int, float]) -> int | None:
+    """The step with the lowest score, the newer of two equal ones; None if no step has a score."""
+    return min((s for s in steps if s in scores), key=lambda s: (scores[s], -s), default=None)
 
 
-def manager(workdir: Path, keep: int = 1, failures: dict[int, float] | None = None) -> ocp.CheckpointManager:
-    """Orbax's manager of a run's `checkpoints/`; saves are asynchronous, and make `NewestAndBest` of those there."""
-    policy = NewestAndBest(keep, {} if failures is None else failures)
+def manager(workdir: Path, keep: int = 1, scores: dict[int, float] | None = None) -> ocp.CheckpointManager:
+    """Orbax's manager of `workdir/checkpoints/`, with asynchronous saves, that keeps `NewestAndBest`."""
+    policy = NewestAndBest(keep, {} if scores is None else scores)
     options = ocp.CheckpointManagerOptions(preservation_policy=policy, create=True)
     return ocp.CheckpointManager(absolute(workdir) / FOLDER, options=options)
 
 
+def saved_steps(workdir: Path) -> list[int]:
+    """Steps of the checkpoints in a work directory, without opening them."""
+    folder = workdir / FOLDER
+    return sorted(int(p.name) for p in folder.iterdir() if p.name.isdigit()) if folder.is_dir() else []
+
+
 def save(to: ocp.CheckpointManager, step: int, state: Any, iterator: Any, meta: dict[str, Any]) -> None:
-    """Begin to write one checkpoint, when the one before is written; it is complete or invisible.
+    """Start to write a checkpoint, after the previous one is written. Until it is complete, it is invisible.
 
     Raises:
-      UserError: this one or the one before cannot be written.
+      UserError: this checkpoint or the previous one cannot be written.
     """
     meta = meta | {"position": iterator.get_state()}
     meta |= {"digests": {"state": leaf_digests(state), "meta": _text_digest(meta)}}
@@ -76,13 +89,15 @@ def save(to: ocp.CheckpointManager, step: int, state: Any, iterator: Any, meta: 
 
 
 def finish(to: ocp.CheckpointManager) -> None:
-    """Wait for the last save, and close.
+    """Wait until the last checkpoint is written, and close the manager.
 
     Raises:
       UserError: it cannot be written.
     """
-    _write(to, to.wait_until_finished)
-    to.close()
+    try:
+        _write(to, to.wait_until_finished)
+    finally:
+        to.close()
 
 
 def _write(to: ocp.CheckpointManager, write: Callable[[], Any]) -> None:
@@ -94,52 +109,74 @@ def _write(to: ocp.CheckpointManager, write: Callable[[], Any]) -> None:
 
 
 def restore(source: ocp.CheckpointManager, step: int, abstract: Any, iterator: Any | None = None) -> tuple[Any, Any]:
-    """The state, onto the shardings of `abstract`, and the meta of a checkpoint; sets the iterator's position.
+    """State and meta of a checkpoint. Each device reads only its own part of the state.
 
-    Every process reads the whole state by its own and they go on only if all have: one that failed inside a read that
-    they do together would leave the others waiting.
+    Args:
+      source: of `manager`.
+      step: of the checkpoint.
+      abstract: shapes and types of the state with their shardings, on any mesh.
+      iterator: its position is set to that of the checkpoint.
 
     Raises:
       UserError: the checkpoint is damaged or of another network.
     """
-    where = source.directory / str(step)
+    folder = source.directory / str(step)
     error: UserError | None = None
     try:
-        state, meta = _read(where, abstract)
+        state, meta, digests = _read(folder, abstract)
     except UserError as e:
         error = e
-    if not distributed.all_agree(error is None):
-        raise error or UserError(f"{where} cannot be read by another process")
+    if not distributed.all_agree(error is None):  # what follows is computed together: nobody may be missing
+        raise error or UserError(f"{folder} cannot be read by another process")
+    now = leaf_digests(state) if digests else {}
+    changed = [name for name in now if now[name] != digests.get(name)]
+    if changed:
+        raise UserError(f"{folder} is damaged: remove it to resume from the one before (changed: {', '.join(changed)})")
     position = meta.pop("position", {"next_index": step})  # a batch a step
     if iterator is not None:
         iterator.set_state(position)
-    return sharding.spread(state, abstract), meta
-
-
-def _read(where: Any, abstract: Any) -> tuple[Any, dict[str, Any]]:
-    """State, on one device of this process, and meta of a checkpoint's folder, with no word to other processes."""
-    one, own = jax.sharding.SingleDeviceSharding(jax.local_devices()[0]), jax.process_index()
-    alone = ocp.options.MultiprocessingOptions(primary_host=own, active_processes={own})
-    whole = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=one), abstract)
-    try:
-        handler = ocp.StandardCheckpointHandler(multiprocessing_options=alone)
-        state = handler.restore(where / "state", args=ocp.args.StandardRestore(whole))
-        meta = ocp.JsonCheckpointHandler(multiprocessing_options=alone).restore(where / "meta")
-        digests = meta.pop("digests", None)  # checkpoints written before there were digests have none
-        changed = _changed(state, meta, digests) if digests is not None else []
-    except Exception as e:  # Orbax shows damage as ValueError, KeyError, JSONDecodeError or a plain Exception
-        reason = " ".join(str(e).split())[:160]
-        raise UserError(f"{where} cannot be read: remove it to go on from the one before ({reason})") from e
-    if changed:
-        raise UserError(f"{where} is damaged: remove it to go on from the one before (changed: {', '.join(changed)})")
     return state, meta
 
 
-def restore_newest(source: ocp.CheckpointManager, abstract: Any, iterator: Any) -> tuple[int, Any, Any] | None:
-    """(step, state, meta) of the newest checkpoint that is whole, None where there is no checkpoint at all.
+def _read(folder: Any, abstract: Any) -> tuple[Any, dict[str, Any], dict[str, int]]:
+    """State, meta and the digests of the state's leaves, without communication between processes.
 
-    Newer ones that are damaged are named and moved to `damaged/` beside the checkpoints: Orbax would not save their
-    steps again.
+    A process that fails inside a read that they do together would leave the others waiting.
+    """
+    own = jax.process_index()
+    alone = ocp.options.MultiprocessingOptions(primary_host=own, active_processes={own})
+    try:
+        handler = ocp.StandardCheckpointHandler(multiprocessing_options=alone)
+        state = handler.restore(folder / "state", args=ocp.args.StandardRestore(abstract))
+        meta = ocp.JsonCheckpointHandler(multiprocessing_options=alone).restore(folder / "meta")
+        return state, *checked_meta(meta)
+    except Exception as e:  # Orbax shows damage as ValueError, KeyError, JSONDecodeError or a plain Exception
+        reason = " ".join(str(e).split())[:160]
+        raise UserError(f"{folder} cannot be read: remove it to resume from the one before ({reason})") from e
+
+
+def checked_meta(meta: dict[str, Any]) -> tuple[dict[str, Any], dict[str, int]]:
+    """Meta without its digests, and the digests of the state's leaves.
+
+    The first checkpoints had neither digests nor a position. With a position but no digests, the key is damaged.
+
+    Raises:
+      ValueError: meta is not as it was written.
+    """
+    if "digests" not in meta and "position" not in meta:
+        return meta, {}
+    digests = meta.get("digests", {})
+    rest = {key: value for key, value in meta.items() if key != "digests"}
+    if not digests.get("state") or digests.get("meta") != _text_digest(rest):
+        raise ValueError("meta is damaged")
+    return rest, digests["state"]
+
+
+def restore_newest(source: ocp.CheckpointManager, abstract: Any, iterator: Any) -> tuple[int, Any, Any] | None:
+    """(step, state, meta) of the newest checkpoint that is not damaged; None if there is no checkpoint at all.
+
+    Newer, damaged ones are named and moved to `damaged/` beside the checkpoints: Orbax would not save their steps
+    again.
 
     Raises:
       UserError: there are checkpoints, and none can be read. They stay where they are.
@@ -167,8 +204,8 @@ def _set_aside(source: ocp.CheckpointManager, step: int, error: UserError) -> No
             (aside / "README").write_text("Checkpoints that could not be read.\n")
         taken = len([p for p in aside.iterdir() if p.name.split(".")[0] == str(step)])
         (source.directory / str(step)).rename(aside / (f"{step}.{taken}" if taken else str(step)))
-        print(f"set aside in {aside}, going on from the checkpoint before: {error}", flush=True)
-    distributed.all_agree(True)  # moved, before any looks again
+        print(f"moved to {aside}, resuming from the checkpoint before: {error}", flush=True)
+    distributed.all_agree(True)  # moved, before any process looks again
     source.reload()
 
 
@@ -176,10 +213,10 @@ def _set_aside(source: ocp.CheckpointManager, step: int, error: UserError) -> No
 
 
 def leaf_digests(tree: Any) -> dict[str, int]:
-    """32 bits for each leaf, from its bits and their places; the same on any mesh.
+    """32-bit digest of each leaf by its path, from all bits and their positions; the same on any mesh.
 
-    Orbax restores flipped bits as wrong numbers without a word (20 of 20). Any change of a single word changes the
-    digest for certain, any other with a chance of 1 - 2^-32. Computed where the leaf lies: nothing is gathered.
+    Orbax restores flipped bits as wrong numbers without an error (20 of 20). A change of one word always changes the
+    digest, any other change with probability 1 - 2^-32. Each device digests its own part: nothing is gathered.
     """
     leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
     values = jax.device_get(_digests([leaf for _, leaf in leaves]))
@@ -192,15 +229,15 @@ def _digests(leaves: list[jax.Array]) -> list[jax.Array]:
 
 
 def _digest(leaf: jax.Array) -> jax.Array:
-    """The sum modulo 2^32 of the words, each mixed with its place by the finaliser of MurmurHash3: in any order."""
+    """Sum modulo 2^32 of the words, each mixed with its position by MurmurHash3's finaliser: in any order."""
     words = jax.lax.bitcast_convert_type(leaf, jnp.uint32)  # float64: two words, along an axis of their own
     strides = np.cumprod([1, *words.shape[:0:-1]], dtype=np.uint64)[::-1][: words.ndim]
-    places = [
+    offsets = [
         jax.lax.broadcasted_iota(jnp.uint32, words.shape, axis) * jnp.uint32(int(stride) % 2**32)
         for axis, stride in enumerate(strides)
     ]
-    place = functools.reduce(operator.add, places, jnp.zeros(words.shape, jnp.uint32))
-    h = words + place * jnp.uint32(0x9E3779B1)
+    position = functools.reduce(operator.add, offsets, jnp.zeros(words.shape, jnp.uint32))
+    h = words + position * jnp.uint32(0x9E3779B1)
     h = (h ^ (h >> jnp.uint32(16))) * jnp.uint32(0x85EBCA6B)
     h = (h ^ (h >> jnp.uint32(13))) * jnp.uint32(0xC2B2AE35)
     return (h ^ (h >> jnp.uint32(16))).sum(dtype=jnp.uint32)
@@ -208,10 +245,3 @@ def _digest(leaf: jax.Array) -> jax.Array:
 
 def _text_digest(meta: dict[str, Any]) -> int:
     return zlib.crc32(json.dumps(meta, sort_keys=True).encode())
-
-
-def _changed(state: Any, meta: dict[str, Any], digests: dict[str, Any]) -> list[str]:
-    """The names of what does not have its digest any more."""
-    now = leaf_digests(state)
-    changed = [name for name in now if now[name] != digests["state"].get(name)]
-    return changed + ["meta"] * (_text_digest(meta) != digests["meta"])

@@ -1,6 +1,6 @@
-"""Several processes as one run: how they find each other, and the few words that they exchange.
+"""Several processes as one run: how they connect, and the few values that they exchange.
 
-Without several processes everything here says at once what the one would say to itself.
+In a run of one process every function here returns at once.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from numpy.typing import NDArray
 from fetal_jax.errors import UserError
 
 Array = NDArray[Any]
-DEAD_AFTER = 60  # seconds without a word from a process until the others give up
+DEAD_AFTER = 60  # seconds without a heartbeat from a process until the others give up
 
 
 def start(coordinator: str | None = None, processes: int | None = None, process_id: int | None = None) -> None:
-    """Join the other processes of this run. To be called before anything is computed.
+    """Join the other processes of this run. Call it before anything is computed.
 
-    What is not given is read from `FETAL_COORDINATOR` (host:port of process 0), `FETAL_PROCESSES` and
-    `FETAL_PROCESS_ID`. Where neither says anything, JAX looks for a cluster that it knows (Cloud TPU, GKE, SLURM,
-    Open MPI); where there is none, this process is the whole run.
+    Arguments that are None are read from `FETAL_COORDINATOR` (host:port of process 0), `FETAL_PROCESSES` and
+    `FETAL_PROCESS_ID`. If those are not set either, JAX looks for a cluster that it knows (Cloud TPU, GKE, SLURM,
+    Open MPI). Without one, this process is the whole run.
 
     Raises:
-      UserError: only some of the three are given, or they cannot be.
+      UserError: only some of the three are given, or a value is impossible.
     """
     where = coordinator or os.environ.get("FETAL_COORDINATOR")
     count, own = _number(processes, "FETAL_PROCESSES"), _number(process_id, "FETAL_PROCESS_ID")
@@ -36,7 +36,7 @@ def start(coordinator: str | None = None, processes: int | None = None, process_
     missing = [name for name, value in given.items() if value in (None, "")]
     if 0 < len(missing) < len(given):
         raise UserError(
-            f"several processes need --coordinator, --processes and --process-id: {', '.join(missing)} lacks"
+            f"several processes need --coordinator, --processes and --process-id: {', '.join(missing)} is missing"
         )
     if where and (count is None or own is None or not 0 <= own < count or ":" not in where):
         raise UserError(f"--coordinator={where} --processes={count} --process-id={own}: host:port, N and 0 to N - 1")
@@ -57,24 +57,24 @@ def _number(given: int | None, variable: str) -> int | None:
 
 
 def is_first() -> bool:
-    """Whether this is the process that speaks and writes for all."""
+    """Whether this is the process that prints and writes for all."""
     return jax.process_index() == 0
 
 
 def gathered(own: Array) -> Array:
-    """(...) of every process, all of one shape and type -> (processes, ...), bit for bit."""
+    """All-gather of equal shapes and types, (...) -> (processes, ...), bit for bit."""
     own = np.ascontiguousarray(own)
     words = multihost_utils.process_allgather(own.reshape(-1).view(np.uint8))  # JAX would round a float64
     return np.asarray(words).view(own.dtype).reshape(-1, *own.shape)
 
 
 def all_agree(own: bool) -> bool:
-    """Whether it holds in every process; none goes on before all have come here."""
+    """Whether `own` is true in every process. Also a barrier: none returns before all have called."""
     return bool(gathered(np.array([own])).all())
 
 
 def give_up(code: int) -> NoReturn:
-    """End this process at once after an error: leaving in the usual way waits for the others, and they for this one."""
+    """End this process at once after an error: a normal exit waits for the others, and they wait for this one."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

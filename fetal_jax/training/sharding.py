@@ -1,4 +1,4 @@
-"""The mesh and who holds what on it: the only place that names a PartitionSpec."""
+"""The device mesh and the sharding rules: the only module that names a PartitionSpec."""
 
 from __future__ import annotations
 
@@ -12,49 +12,49 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from fetal_jax.errors import UserError
 
-SMALLEST_SHARDED = 2**12  # elements: below that a gather costs more than the memory it saves
+SMALLEST_SHARDED = 2**12  # elements: for smaller leaves a gather costs more than the memory it saves
 RULES: tuple[tuple[str, tuple[str | None, ...]], ...] = (
-    # the end of a leaf's path            its axes over the mesh
-    (r"conv/kernel", (None, None, None, "fsdp")),  # 3x3 convolutions (3, 3, in, out): by what they put out
+    # end of a leaf's path              mesh axis of each of its axes
+    (r"conv/kernel", (None, None, None, "fsdp")),  # 3x3 convolutions (3, 3, in, out), by output channel
     (r"project/kernel", (None, "fsdp")),  # up-convolutions (in, 4 out)
-    (r".*", ()),  # scales, biases, both heads, counters: whole on every device
+    (r".*", ()),  # scales, biases, both heads, counters: replicated
 )
-"""Who holds what: the first rule that fits a leaf's path, for the parameters, their mean and both moments alike."""
+"""The first rule that matches the path applies, alike for parameters, their running mean and both moments."""
 
 
 @dataclass(frozen=True)
 class Sharding:
-    """A mesh with the axes `data` and `fsdp`: batches are split over both, parameters and their like over `fsdp`."""
+    """A mesh with the axes `data` and `fsdp`: batches are split over both, the state over `fsdp`."""
 
     mesh: Mesh
 
     @classmethod
     def create(cls, data: int, fsdp: int) -> Sharding:
-        """The mesh over all devices. One of the two sizes may be -1: what the other leaves.
+        """A mesh over all devices. One of the two sizes may be -1: all devices that the other leaves.
 
         Raises:
-          UserError: the devices cannot be laid out so.
+          UserError: the product of the sizes is not the number of devices.
         """
         count = jax.device_count()
         sizes = [count // max(fsdp, 1) if data == -1 else data, count // max(data, 1) if fsdp == -1 else fsdp]
         if min(sizes) < 1 or sizes[0] * sizes[1] != count:
             raise UserError(
-                f"config.mesh is {data} x {fsdp}, but there are {count} devices: their product must be that"
+                f"config.mesh is {data} x {fsdp}, but there are {count} devices: the product must be {count}"
             )
         return cls(jax.make_mesh(tuple(sizes), ("data", "fsdp"), axis_types=(AxisType.Auto, AxisType.Auto)))
 
     @property
     def batch(self) -> NamedSharding:
-        """Of an array whose first axis runs over examples."""
+        """Sharding of a batch along its first axis."""
         return NamedSharding(self.mesh, PartitionSpec(("data", "fsdp")))
 
     @property
     def replicated(self) -> NamedSharding:
-        """Of what every device holds whole."""
+        """Fully replicated sharding."""
         return NamedSharding(self.mesh, PartitionSpec())
 
     def parameters(self, abstract: Any) -> Any:
-        """A sharding for each leaf of a tree by `RULES`; whole where it is small or `fsdp` does not divide its axis."""
+        """Sharding of each leaf of a tree by `RULES`; replicated if it is small or `fsdp` does not divide its axis."""
 
         def place(path: Any, leaf: Any) -> NamedSharding:
             name = jax.tree_util.keystr(path, simple=True, separator="/")
@@ -67,20 +67,20 @@ class Sharding:
         return jax.tree_util.tree_map_with_path(place, abstract)
 
     def put(self, batch: Any) -> Any:
-        """A process' part of a batch -> the global batch on its devices."""
+        """The global batch on its devices, from the part that this process has."""
         return jax.tree.map(lambda x: jax.make_array_from_process_local_data(self.batch, x), batch)
 
     def local(self, tree: Any) -> Any:
-        """A tree that lies on the mesh -> whole, on one device of each process."""
+        """The whole of a sharded tree, on one device of each process."""
         return jax.tree.map(lambda x: x.addressable_data(0), jax.jit(_same, out_shardings=self.replicated)(tree))
 
 
 def spread(tree: Any, abstract: Any) -> Any:
-    """A tree that every process has whole -> onto the shardings of `abstract`, each device its own part."""
+    """Place a tree that every process has as a whole on the shardings of `abstract`."""
 
     def place(leaf: jax.Array, like: jax.ShapeDtypeStruct) -> jax.Array:
         whole = np.asarray(leaf)
-        # a copy: a step that is given its state for good must not write into somebody else's
+        # a copy: the step donates its state, and must not write into another owner's array
         return jax.make_array_from_callback(whole.shape, like.sharding, lambda index: whole[index].copy())
 
     return jax.tree.map(place, tree, abstract)

@@ -1,4 +1,4 @@
-"""Several real processes on this machine against one: the same steps, every frame counted once, one stop for all."""
+"""Several processes on this machine against one: the same steps, each frame counted once, one stop for all."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ KEYS = {
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> Path:
-    """A few drawn frames, prepared."""
+    """A few synthetic frames, prepared."""
     place = tmp_path_factory.mktemp("several")
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(Phantoms.COUNTS, "small", {"train": 24, "validation": 6, "test": 1})
@@ -48,7 +48,7 @@ def data(tmp_path_factory) -> Path:
 
 
 def start(workdir: Path, data: Path, processes: int) -> list[subprocess.Popen[str]]:
-    """One run in so many processes of one device each; the number by flags, or by the environment where it is two."""
+    """Start a run of several processes with one device each; given by the environment if two, by flags if more."""
     overrides = [f"--config.{key}={value}" for key, value in {**KEYS, "data.dir": data, "mesh.fsdp": processes}.items()]
     config = f"--config={ROOT / 'configs' / 'demo.py'}"
     command = [sys.executable, "-m", "fetal_jax.cli.main", "train", config, f"--workdir={workdir}", *overrides]
@@ -57,7 +57,7 @@ def start(workdir: Path, data: Path, processes: int) -> list[subprocess.Popen[st
     with socket.socket() as free:
         free.bind(("localhost", 0))
         where = f"localhost:{free.getsockname()[1]}"
-    started = []
+    running = []
     for k in range(processes):
         env = os.environ | cache | {"JAX_ENABLE_X64": "1", "XLA_FLAGS": "--xla_force_host_platform_device_count=1"}
         flags: list[str] = []
@@ -65,15 +65,15 @@ def start(workdir: Path, data: Path, processes: int) -> list[subprocess.Popen[st
             env |= {"FETAL_COORDINATOR": where, "FETAL_PROCESSES": "2", "FETAL_PROCESS_ID": str(k)}
         elif processes > 2:
             flags = [f"--coordinator={where}", f"--processes={processes}", f"--process-id={k}"]
-        started.append(subprocess.Popen([*command, *flags], env=env, **quiet))
-    return started
+        running.append(subprocess.Popen([*command, *flags], env=env, **quiet))
+    return running
 
 
-def finish(started: list[subprocess.Popen[str]], code: int = 0) -> list[str]:
-    """What each process said; all must end with the code."""
-    said = [process.communicate(timeout=300)[0] for process in started]
-    assert [process.returncode for process in started] == [code] * len(started), "\n".join(said)
-    return said
+def finish(running: list[subprocess.Popen[str]], code: int = 0) -> list[str]:
+    """Output of each process; all must end with the exit code."""
+    output = [process.communicate(timeout=300)[0] for process in running]
+    assert [process.returncode for process in running] == [code] * len(running), "\n".join(output)
+    return output
 
 
 def rows(workdir: Path) -> list[dict[str, float]]:
@@ -96,9 +96,9 @@ def same(one: Path, other: Path) -> None:
 
 @pytest.fixture(scope="module")
 def alone(data) -> Path:
-    """The run of one process, never stopped."""
-    said = finish(start(data.parent / "alone", data, 1))[0]
-    assert "1 cpu, processes 1" in said
+    """A run of one process, never stopped."""
+    output = finish(start(data.parent / "alone", data, 1))[0]
+    assert "1 cpu, processes 1" in output
     counts = next(r for r in rows(data.parent / "alone") if "validation/hc_mm_frames" in r)
     assert sum(counts[f"validation/{name}_mm_frames"] for name in ("hc", "ac", "fl")) <= KEYS["eval_frames"]
     return data.parent / "alone"
@@ -108,63 +108,63 @@ def alone(data) -> Path:
 def stopped(data) -> Path:
     """A run of two processes, stopped by a SIGTERM to the second one alone."""
     workdir = data.parent / "stopped"
-    started = start(workdir, data, 2)
+    running = start(workdir, data, 2)
     deadline = time.monotonic() + 280
-    while time.monotonic() < deadline and started[1].poll() is None:
+    while time.monotonic() < deadline and running[1].poll() is None:
         if (workdir / "metrics.jsonl").exists() and len(rows(workdir)) >= STOPPED:
             break
         time.sleep(0.02)
-    started[1].send_signal(signal.SIGTERM)
-    said = finish(started, 75)
-    assert "a checkpoint is saved" in said[0]
-    assert "2 cpu, processes 2" in said[0]
-    assert "parameters" not in said[1]  # the first process speaks for all
-    assert "saved" not in said[1]
+    running[1].send_signal(signal.SIGTERM)
+    output = finish(running, 75)
+    assert "a checkpoint is saved" in output[0]
+    assert "2 cpu, processes 2" in output[0]
+    assert "parameters" not in output[1]  # the first process prints for all
+    assert "saved" not in output[1]
     return workdir
 
 
-def go_on(data: Path, stopped: Path, processes: int) -> Path:
+def resume(data: Path, stopped: Path, processes: int) -> Path:
     workdir = data.parent / f"on_in_{processes}"
     shutil.copytree(stopped, workdir)
     assert "resumed at step" in finish(start(workdir, data, processes))[0]
     return workdir
 
 
-def test_two_processes_stopped_go_on_in_one_to_the_same_end(data, alone, stopped):
-    same(alone, go_on(data, stopped, 1))
+def test_run_of_two_processes_resumes_in_one(data, alone, stopped):
+    same(alone, resume(data, stopped, 1))
 
 
 @pytest.mark.slow
-def test_two_processes_stopped_go_on_in_four_to_the_same_end(data, alone, stopped):
-    same(alone, go_on(data, stopped, 4))
+def test_run_of_two_processes_resumes_in_four(data, alone, stopped):
+    same(alone, resume(data, stopped, 4))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("processes", [2, 4])
-def test_several_processes_train_as_one(data, alone, processes):
+def test_several_processes_train_like_one(data, alone, processes):
     finish(start(data.parent / f"whole_{processes}", data, processes))
     same(alone, data.parent / f"whole_{processes}")
 
 
 @pytest.mark.slow
-def test_a_lost_process_ends_the_others(data):
+def test_lost_process_ends_the_others(data):
     workdir = data.parent / "lost"
-    started = start(workdir, data, 2)
+    running = start(workdir, data, 2)
     deadline = time.monotonic() + 280
     while time.monotonic() < deadline and not (workdir / "metrics.jsonl").exists():
         time.sleep(0.05)
-    os.kill(started[0].pid, signal.SIGKILL)
-    assert started[1].wait(2 * distributed.DEAD_AFTER) not in (0, 75)
-    for process in started:
+    os.kill(running[0].pid, signal.SIGKILL)
+    assert running[1].wait(2 * distributed.DEAD_AFTER) not in (0, 75)
+    for process in running:
         process.communicate()  # closes its pipes
 
 
-def test_words_are_exchanged_bit_for_bit():
-    word = np.array([[np.pi, np.nan], [1e-300, -0.0]])
-    heard = distributed.gathered(word)
-    assert heard.dtype == word.dtype
-    assert heard.shape == (1, 2, 2)
-    assert heard.tobytes() == word.tobytes()
+def test_gathered_is_exact_bit_for_bit():
+    own = np.array([[np.pi, np.nan], [1e-300, -0.0]])
+    every = distributed.gathered(own)
+    assert every.dtype == own.dtype
+    assert every.shape == (1, 2, 2)
+    assert every.tobytes() == own.tobytes()
     assert distributed.all_agree(True)
     assert not distributed.all_agree(False)
 
@@ -178,12 +178,12 @@ def test_words_are_exchanged_bit_for_bit():
         ((None, 2, 0), "coordinator"),
     ],
 )
-def test_half_of_what_they_need_is_refused(given, names):
+def test_incomplete_addresses_are_refused(given, names):
     with pytest.raises(UserError, match=names):
         distributed.start(*given)
 
 
-def test_a_variable_that_is_no_number_is_refused(monkeypatch):
+def test_variable_must_be_a_number(monkeypatch):
     monkeypatch.setenv("FETAL_PROCESSES", "two")
     with pytest.raises(UserError, match="FETAL_PROCESSES"):
         distributed.start("localhost:1", None, 0)
