@@ -1,14 +1,16 @@
-"""Errors in millimetres of the network in training, over the first frames of each validation split."""
+"""Validation during training: errors in millimetres and plane accuracy, on a fixed random draw of each split."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import numpy as np
 from numpy.typing import NDArray
 
-from fetal_jax.data.source import Split
+from fetal_jax.data.pipeline import plane_index
+from fetal_jax.data.source import Frame, Split
 from fetal_jax.evaluation import metrics
 from fetal_jax.inference import Predictor
 from fetal_jax.planes import PLANES, PRIMARY
@@ -16,40 +18,51 @@ from fetal_jax.training import distributed
 
 Array = NDArray[Any]
 BATCH = 16
-PLANE, NAMED, ERROR, TRUTH = range(4)
-"""Columns of a frame's row: its plane and the one it was named, into `PLANES`; error and truth of its size in mm."""
+PLANE, CLASS, PREDICTED, TRUTH, ERROR = range(5)
+"""Columns of a frame's row: its plane, into `PLANES`; its class and the predicted one, into the network's planes; its
+size and the error of the size, in mm."""
 
 
-def measured(predictor: Predictor, frames: Split, count: int) -> Array:
-    """(N, 4) of the first `count` frames, the plane given; NaN where there is nothing.
+def draw(length: int, count: int, seed: int) -> Array:
+    """Indices (min(count, length),) of a random draw without replacement, in order; the same at every validation."""
+    return np.sort(np.random.default_rng(seed).permutation(length)[:count])
 
-    Each process measures every so manieth frame, and all of them get all rows: none is dropped, none counted twice.
+
+def measured(predictor: Predictor, frames: Split | Sequence[Frame], indices: Array) -> Array:
+    """Measure some frames of a split, plane given -> rows (N, 5); NaN for unknown values and failed measurements.
+
+    The class of a frame follows `data.pipeline.plane_index`, as in training: planes outside the network's list count
+    as `other`. Frames are divided among processes by stride and the rows are all-gathered, so that each frame is
+    counted once.
     """
     first, step = jax.process_index(), jax.process_count()
-    rows = np.full((min(count, len(frames)), 4), np.nan)
+    planes = predictor.info.planes
+    rows = np.full((len(indices), 5), np.nan)
     own = range(first, len(rows), step)
     for start in range(0, len(own), BATCH):
-        part = [(i, frames[i]) for i in own[start : start + BATCH]]
+        part = [(row, frames[int(indices[row])]) for row in own[start : start + BATCH]]
         seen = predictor.predict([f.image for _, f in part], [f.spacing_mm for _, f in part])
-        for (i, frame), prediction in zip(part, seen, strict=True):
+        for (row, frame), prediction in zip(part, seen, strict=True):
             if frame.plane is None:
                 continue
-            rows[i, PLANE] = PLANES.index(frame.plane)
-            rows[i, NAMED] = PLANES.index(max(prediction.planes, key=lambda p: prediction.planes[p]))
+            rows[row, PLANE] = PLANES.index(frame.plane)
+            expected = plane_index(frame, planes)
+            rows[row, CLASS] = expected if expected >= 0 else np.nan
+            rows[row, PREDICTED] = planes.index(max(prediction.planes, key=lambda p: prediction.planes[p]))
             name = PRIMARY.get(frame.plane)
             if name and name in frame.truth_mm and frame.spacing_mm:
                 shape = (frame.image.shape[0], frame.image.shape[1])
-                found = predictor.measure_map(prediction.probability, frame.plane, shape, frame.spacing_mm).primary_mm
-                rows[i, TRUTH] = frame.truth_mm[name]
-                rows[i, ERROR] = np.nan if found is None else found - frame.truth_mm[name]
+                value = predictor.measure_map(prediction.probability, frame.plane, shape, frame.spacing_mm).primary_mm
+                rows[row, TRUTH] = frame.truth_mm[name]
+                rows[row, ERROR] = np.nan if value is None else value - frame.truth_mm[name]
     every = np.arange(len(rows))
     return distributed.gathered(rows)[every % step, every]
 
 
-def summary(rows: Array, planes: tuple[str, ...]) -> dict[str, float]:
-    """Of `measured` rows: of each size the mean absolute error in mm, the frames it is of and those without a figure.
+def summary(rows: Array, planes: Sequence[str]) -> dict[str, float]:
+    """Mean absolute error of each size in mm, with the number of frames and of failed measurements.
 
-    Where planes are told apart, also the share that is named right, of the frames of those planes.
+    If the network has several classes, also the accuracy of the planes, over the frames that have a class.
     """
     report: dict[str, float] = {}
     for plane, name in PRIMARY.items():
@@ -58,38 +71,46 @@ def summary(rows: Array, planes: tuple[str, ...]) -> dict[str, float]:
             s = metrics.error_summary(of_plane[:, ERROR])
             report |= {f"{name}_mae": float(s.get("mae", np.nan))}
             report |= {f"{name}_frames": s["frames"], f"{name}_missing": s["missing"]}
-    told = _told_apart(rows, planes)
-    if len(planes) > 1 and len(told):
-        report |= {"plane_accuracy": float(np.mean(told[:, PLANE] == told[:, NAMED])), "plane_frames": len(told)}
+    wrong = _misclassified(rows)
+    if len(planes) > 1 and len(wrong):
+        report |= {"plane_accuracy": float(np.mean(~wrong)), "plane_frames": len(wrong)}
     return report
 
 
-def _told_apart(rows: Array, planes: tuple[str, ...]) -> Array:
-    return rows[np.isin(rows[:, PLANE], [PLANES.index(p) for p in planes])]
+def _misclassified(rows: Array) -> Array:
+    """Whether the plane is wrong, for each frame that has a class."""
+    rows = rows[~np.isnan(rows[:, CLASS])]
+    return np.asarray(rows[:, CLASS] != rows[:, PREDICTED])
 
 
-def failure(every: list[Array], planes: tuple[str, ...]) -> float | None:
-    """One figure by which the best checkpoint is kept, the smaller the better; None where nothing is known.
+def validation_score(data_sets: Sequence[Array]) -> float | None:
+    """Score of a checkpoint, the lower the better, from the rows of each data set; None if nothing is known.
 
-    The mean, over every size of every data set, of its mean |error| / truth, a frame without a figure and an error
-    above the truth counting as 1; where no frame has a size, the share of planes named wrong.
+    The mean, over the sizes of all data sets, of the mean of |error| / truth. A failed measurement and an error above
+    the truth count as 1. If no frame has a size, the share of misclassified planes.
     """
     shares = []
-    for rows in every:
+    for rows in data_sets:
         relative = np.nan_to_num(np.minimum(np.abs(rows[:, ERROR]) / rows[:, TRUTH], 1), nan=1.0)
         sized = ~np.isnan(rows[:, TRUTH])
         shares += [relative[sized & (rows[:, PLANE] == p)].mean() for p in np.unique(rows[sized, PLANE])]
-    if not shares:
-        told = _told_apart(np.concatenate(every), planes)
-        shares = [np.mean(told[:, PLANE] != told[:, NAMED])] if len(told) else []
-    return float(np.mean(shares)) if shares else None
+    if shares:
+        return float(np.mean(shares))
+    wrong = [w for rows in data_sets for w in _misclassified(rows)]
+    return float(np.mean(wrong)) if wrong else None
 
 
-def validate(predictor: Predictor, splits: dict[str, Split], count: int) -> tuple[dict[str, float], float | None]:
-    """(the `summary` of each data set by its own, its name before the keys where there are several; `failure`)."""
-    every, planes = {name: measured(predictor, split, count) for name, split in splits.items()}, predictor.info.planes
+def validate(
+    predictor: Predictor, splits: dict[str, Split], count: int, seed: int
+) -> tuple[dict[str, float], float | None]:
+    """Measure up to `count` frames of each split.
+
+    Returns:
+      The `summary` of each data set, with its name before the keys if there are several, and the `validation_score`.
+    """
+    data_sets = {name: measured(predictor, split, draw(len(split), count, seed)) for name, split in splits.items()}
     report: dict[str, float] = {}
-    for name, rows in every.items():
-        prefix = f"{name}/" if len(every) > 1 else ""
-        report |= {prefix + key: value for key, value in summary(rows, planes).items()}
-    return report, failure(list(every.values()), planes)
+    for name, rows in data_sets.items():
+        prefix = f"{name}/" if len(data_sets) > 1 else ""
+        report |= {prefix + key: value for key, value in summary(rows, predictor.info.planes).items()}
+    return report, validation_score(list(data_sets.values()))
