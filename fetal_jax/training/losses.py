@@ -1,4 +1,8 @@
-"""The joint loss of arXiv 2311.09607: λ·L_cls + (1-λ)·L_seg."""
+"""The joint loss of arXiv 2311.09607, λ·L_cls + (1-λ)·L_seg. λ is `loss.cls_weight`; `joint_loss` applies it.
+
+L_cls is the cross-entropy of the plane, L_seg binary cross-entropy plus soft Dice of the map. Each is a mean over the
+examples of the batch that carry the label it needs.
+"""
 
 from __future__ import annotations
 
@@ -8,21 +12,21 @@ import optax
 
 
 def label_counts(has_map: jax.Array, plane: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """How many examples of a batch have a known map, and how many a class."""
+    """Numbers of examples of a batch with a known map and with a known class."""
     return has_map.sum(), (plane >= 0).sum()
 
 
 def masked_share(values: jax.Array, counted: jax.Array, count: jax.Array) -> jax.Array:
-    """What the values (B,) whose `counted` (B,) is true add to a mean over `count`; 0 where there is none."""
+    """Sum of the values (B,) whose `counted` (B,) is true, over `count`; 0 if there are none."""
     total = jnp.where(counted, values, 0.0).sum()
     return total / jnp.maximum(count.astype(total.dtype), 1)
 
 
 def segmentation_loss(logits: jax.Array, target: jax.Array) -> jax.Array:
-    """(B,): mean binary cross-entropy of a map (B, H, W) against its coverage, plus a soft Dice loss.
+    """Segmentation loss (B,) of maps (B, H, W): mean binary cross-entropy against the coverage, plus soft Dice loss.
 
-    Dice is taken with squares, 1 - 2Σpt / (Σp² + Σt²) (Milletari et al. 2016), so that both terms have their minimum
-    at p = t also where a border pixel's t is a fraction. An empty target is smoothed by one pixel.
+    Dice has squares in its denominator, 1 - 2Σpt / (Σp² + Σt²) (Milletari et al. 2016), so that both terms are minimal
+    at p = t even if a border pixel's t is a fraction. One pixel of smoothing makes it finite for an empty target.
     """
     cross_entropy = optax.sigmoid_binary_cross_entropy(logits, target).mean(axis=(1, 2))
     p = jax.nn.sigmoid(logits)
@@ -40,20 +44,20 @@ def joint_loss(
     cls_weight: float,
     counts: tuple[jax.Array, jax.Array] | None = None,
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """`λ·L_cls + (1-λ)·L_seg`, each a mean over the examples that carry its label.
+    """The joint loss λ·L_cls + (1-λ)·L_seg, each term a mean over the examples that carry its label.
 
     Args:
       map_logits: (B, H, W) float32 or wider.
       plane_logits: (B, P) float32 or wider.
       target: (B, H, W) coverage.
-      has_map: (B,) whether the geometry is known (`none` is: an empty map).
-      plane: (B,) class in [0, P), -1 where there is none.
+      has_map: (B,) whether the geometry is known; `none` is known (an empty map).
+      plane: (B,) class in [0, P), -1 if unknown.
       cls_weight: λ in [0, 1].
-      counts: `label_counts` of the batch that these examples are a part of, where it is more: the losses of its parts
-        then sum to its own.
+      counts: `label_counts` of the whole batch, if these examples are only a part of it: the losses of the parts then
+        sum to the loss of the batch.
 
     Returns:
-      The loss, and the parts that it is made of.
+      The loss, and the scalars `loss`, `loss_seg` and `loss_cls`.
     """
     maps, classes = counts or label_counts(has_map, plane)
     seg = masked_share(segmentation_loss(map_logits, target), has_map, maps)

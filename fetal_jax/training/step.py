@@ -1,7 +1,8 @@
-"""The training step: state, optimiser, loss gradient and update, compiled on a mesh."""
+"""The training step: state, optimiser, gradient of the joint loss and update, compiled for a mesh."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import flax.struct
@@ -9,15 +10,19 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from fetal_jax.config import Config
 from fetal_jax.model import ops
 from fetal_jax.planes import GEOMETRIES
 from fetal_jax.training import losses, targets
 from fetal_jax.training.sharding import Sharding, spread
 
+ENCODER = ("down", "head", "plane")
+"""Prefixes of the parameter names that `optim.encoder_lr` scales: the encoder's levels and the class head's layers."""
+
 
 @flax.struct.dataclass
 class State:
-    """What a step changes. `ema` is the running mean of the parameters: it is what is evaluated and exported."""
+    """Everything a step changes. `ema` is the running mean of the parameters; it is evaluated and exported."""
 
     step: jax.Array
     params: Any
@@ -25,17 +30,17 @@ class State:
     opt_state: Any
 
 
-def learning_rate(config: Any) -> optax.Schedule:
-    """Linear warm-up, then a cosine to zero at the last step."""
+def learning_rate(config: Config) -> optax.Schedule:
+    """Linear warm-up, then a cosine to zero at the last step. Its argument is the number of updates before."""
     warmup = min(config.optim.warmup_steps, config.total_steps // 2)
     return optax.warmup_cosine_decay_schedule(0.0, config.optim.lr, warmup, config.total_steps)
 
 
-def optimiser(config: Any) -> optax.GradientTransformation:
-    """AdamW behind clipping by the global norm; biases and norms do not decay."""
+def optimiser(config: Config) -> optax.GradientTransformation:
+    """AdamW after clipping by the global norm. Biases and norms have no weight decay."""
 
     def encoder(params: Any) -> Any:
-        return jax.tree.map_with_path(lambda path, _: path[0].key.startswith(("down", "head", "plane")), params)
+        return jax.tree.map_with_path(lambda path, _: path[0].key.startswith(ENCODER), params)
 
     return optax.chain(
         optax.clip_by_global_norm(config.optim.clip),
@@ -48,12 +53,33 @@ def optimiser(config: Any) -> optax.GradientTransformation:
     )
 
 
-def train_step(
-    state: State, batch: dict[str, jax.Array], network: Any, tx: optax.GradientTransformation, config: Any
-) -> tuple[State, dict[str, jax.Array]]:
-    """One step: draw the targets, take the gradient of the joint loss, update parameters and their mean.
+def ema_decay(config: Config, step: jax.Array) -> jax.Array:
+    """Decay of the running mean after `step` steps, at most `optim.ema`.
 
-    Where the loss or its gradient is no number, nothing changes but the step's number, and `skipped` is 1.
+    (1 + step) / (10 + step) at first, so that the mean never remembers the random start.
+    """
+    step = step.astype(jnp.float32)
+    return jnp.minimum(config.optim.ema, (1 + step) / (10 + step))
+
+
+def train_step(
+    state: State, batch: dict[str, jax.Array], network: Any, tx: optax.GradientTransformation, config: Config
+) -> tuple[State, dict[str, jax.Array]]:
+    """One step: draw the targets, take the gradient of the joint loss, update parameters and their running mean.
+
+    If the loss or its gradient is not finite, the update is skipped: only the step counter advances, and `skipped` is
+    1. `optax.apply_if_finite` is not used because it applies the bad update after `max_consecutive_errors`, does not
+    cover the running mean, and adds three leaves to the state, which old checkpoints lack.
+
+    Args:
+      state: before the step.
+      batch: of `data.pipeline.training_batches`, without `index`.
+      network: a `model.unet.UNet`.
+      tx: of `optimiser`.
+      config: the configuration of the run.
+
+    Returns:
+      The state after the step, and the scalars `loss`, `loss_seg`, `loss_cls` and `skipped`.
     """
 
     def has_map(part: dict[str, jax.Array]) -> jax.Array:
@@ -62,30 +88,27 @@ def train_step(
     counts = losses.label_counts(has_map(batch), batch["plane"])
 
     def loss(params: Any, part: dict[str, jax.Array]) -> tuple[jax.Array, dict[str, jax.Array]]:
-        numbers = part["shape_params"].astype(ops.wide(network.dtype))
-        target = targets.coverage(part["geometry"], numbers, tuple(config.input_shape))
+        shape_params = part["shape_params"].astype(ops.wide(network.dtype))
+        target = targets.coverage(part["geometry"], shape_params, config.input_shape)
         target = targets.binary(target) if config.loss.binary else target
         map_logits, plane_logits = network.apply({"params": params}, part["frames"])
         weight = config.loss.cls_weight
         return losses.joint_loss(map_logits, plane_logits, target, has_map(part), part["plane"], weight, counts)
 
-    grads, logs = in_parts(jax.grad(loss, has_aux=True), state.params, batch, config.accumulate)
+    grads, logs = accumulated(jax.grad(loss, has_aux=True), state.params, batch, config.accumulate)
     updates, opt_state = tx.update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
-    # the mean is over at most `step` steps at first, so that it never remembers the random start
-    step = state.step.astype(jnp.float32)
-    decay = jnp.minimum(config.optim.ema, (1 + step) / (10 + step))
-    ema = jax.tree.map(lambda e, p: decay.astype(e.dtype) * e + (1 - decay).astype(e.dtype) * p, state.ema, params)
-    good = jnp.isfinite(logs["loss"]) & jnp.isfinite(optax.tree.norm(grads))
+    ema = optax.incremental_update(params, state.ema, 1 - ema_decay(config, state.step))
+    finite = jnp.isfinite(logs["loss"]) & jnp.isfinite(optax.tree.norm(grads))
     new, old = (params, ema, opt_state), (state.params, state.ema, state.opt_state)
-    kept = jax.tree.map(lambda n, o: jnp.where(good, n, o), new, old)
-    return State(state.step + 1, *kept), logs | {"skipped": 1 - good.astype(jnp.int32)}
+    return State(state.step + 1, *optax.tree.where(finite, new, old)), logs | {"skipped": 1 - finite.astype(jnp.int32)}
 
 
-def in_parts(gradient: Any, params: Any, batch: dict[str, jax.Array], parts: int) -> Any:
-    """The sum of `gradient(params, part)` over so many parts of a batch, one after the other; of the whole where one.
+def accumulated(gradient: Callable[[Any, Any], Any], params: Any, batch: dict[str, jax.Array], parts: int) -> Any:
+    """Gradient accumulation: the sum of `gradient(params, part)` over the parts of a batch, one part at a time.
 
-    A part is every `parts`-th example, so that each device keeps its own.
+    A part is every `parts`-th example, so that each device keeps its own examples. The losses of the parts must sum
+    to the loss of the batch (`losses.joint_loss` with `counts`).
     """
     if parts == 1:
         return gradient(params, batch)
@@ -99,23 +122,26 @@ def in_parts(gradient: Any, params: Any, batch: dict[str, jax.Array], parts: int
     return jax.lax.scan(add, zero, split)[0]
 
 
-def initial_state(network: Any, tx: optax.GradientTransformation, config: Any) -> State:
-    """A random start, the same on any mesh."""
+def initial_state(network: Any, tx: optax.GradientTransformation, config: Config) -> State:
+    """The state before the first step: random parameters from `config.seed`, the same on any mesh."""
     frames = jnp.zeros((1, *config.input_shape, 1), jnp.uint8)
     params = network.init(jax.random.key(config.seed), frames)["params"]
     return State(jnp.zeros((), jnp.int32), params, params, tx.init(params))
 
 
-def started(state: Any, abstract: Any, params: Any) -> Any:
-    """A state that starts from these parameters; those that the tree lacks stay as they are."""
+def with_parameters(state: Any, abstract: Any, params: Any) -> Any:
+    """The state with these parameters, also in the running mean; parameters that the tree lacks stay as they are."""
     like = {name: abstract.params[name] for name in params}
     return state.replace(params=state.params | spread(params, like), ema=state.ema | spread(params, like))
 
 
-def compiled_step(network: Any, tx: optax.GradientTransformation, config: Any, sharding: Sharding, state: Any) -> Any:
-    """`train_step` on a mesh, compiled, for states of the given shapes and shardings, which it takes over (donated).
+def compiled_step(
+    network: Any, tx: optax.GradientTransformation, config: Config, sharding: Sharding, state: Any
+) -> jax.stages.Compiled:
+    """`train_step`, compiled for a mesh and for states of the given shapes and shardings. The state is donated.
 
-    A batch also says, in `stop` (B,), whether a process was told to stop; the metrics say whether any was.
+    A batch has one key more, `stop` (B,): whether the process that made the example was asked to stop. The metrics
+    have `stop`, true if any process was.
     """
 
     def step(state: State, batch: dict[str, jax.Array]) -> tuple[State, dict[str, jax.Array]]:
@@ -123,17 +149,16 @@ def compiled_step(network: Any, tx: optax.GradientTransformation, config: Any, s
         new, logs = train_step(state, {k: v for k, v in batch.items() if k != "stop"}, network, tx, config)
         return new, logs | {"stop": stop}
 
-    shapes = {"frames": (*config.input_shape, 1), "geometry": (), "shape_params": (5,), "plane": (), "stop": ()}
-    types = {
-        "frames": jnp.uint8,
-        "geometry": jnp.int32,
-        "shape_params": jnp.float32,
-        "plane": jnp.int32,
-        "stop": jnp.bool_,
+    inputs = {
+        "frames": ((*config.input_shape, 1), jnp.uint8),
+        "geometry": ((), jnp.int32),
+        "shape_params": ((5,), jnp.float32),
+        "plane": ((), jnp.int32),
+        "stop": ((), jnp.bool_),
     }
     batch = {
-        key: jax.ShapeDtypeStruct((config.batch_size, *shape), types[key], sharding=sharding.batch)
-        for key, shape in shapes.items()
+        key: jax.ShapeDtypeStruct((config.batch_size, *shape), dtype, sharding=sharding.batch)
+        for key, (shape, dtype) in inputs.items()
     }
     placement = jax.tree.map(lambda a: a.sharding, state)
     on_mesh = jax.jit(step, out_shardings=(placement, sharding.replicated), donate_argnums=0)

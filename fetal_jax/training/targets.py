@@ -1,4 +1,4 @@
-"""Geometry -> coverage map, drawn on the device: the fraction of each pixel that lies inside the structure."""
+"""Targets drawn on the device: geometry -> coverage map, the fraction of each pixel inside the structure."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ NONE, ELLIPSE, SHAFT = (GEOMETRIES.index(g) for g in ("none", "ellipse", "shaft"
 def half_plane_coverage(distance: jax.Array, nx: jax.Array, ny: jax.Array) -> jax.Array:
     """Exact fraction of a unit square inside a half plane.
 
-    Args:
-      distance: signed, from the square's centre to the edge, positive when the centre is inside.
-      nx, ny: the edge's unit normal.
+    The points of a square, projected on the normal, are distributed as the sum of two uniform variables of widths
+    |nx| and |ny|. The fraction is the cumulative distribution of that sum.
 
-    A square's points, projected on the normal, follow the sum of two uniform laws of widths |nx| and |ny|; this is
-    that sum's cumulative distribution.
+    Args:
+      distance: signed, from the square's centre to the edge, positive if the centre is inside.
+      nx, ny: the edge's unit normal.
     """
     long = jnp.maximum(jnp.abs(nx), jnp.abs(ny))
     short = jnp.maximum(jnp.minimum(jnp.abs(nx), jnp.abs(ny)), 1e-3)
@@ -44,7 +44,7 @@ def ellipse_coverage(ellipse: jax.Array, x: jax.Array, y: jax.Array) -> jax.Arra
 
 
 def shaft_coverage(shaft: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
-    """Coverage (H, W) of a shaft (x1, y1, x2, y2, width); a width of NaN is drawn by `default_shaft_width`'s rule."""
+    """Coverage (H, W) of a shaft (x1, y1, x2, y2, width); a width of NaN follows `geometry.default_shaft_width`."""
     x1, y1, x2, y2, width = shaft
     length = jnp.hypot(x2 - x1, y2 - y1) + 1e-6
     width = jnp.where(jnp.isnan(width), jnp.maximum(length / 12, 3.0), width)
@@ -60,28 +60,27 @@ def shaft_coverage(shaft: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
     return along * across
 
 
-def coverage(kind: jax.Array, numbers: jax.Array, shape: tuple[int, int]) -> jax.Array:
-    """Targets (B, H, W) in [0, 1], of the type of `numbers`.
+def coverage(kind: jax.Array, shape_params: jax.Array, shape: tuple[int, int]) -> jax.Array:
+    """Coverage maps (B, H, W) in [0, 1], of the type of `shape_params`.
 
     Args:
       kind: (B,) indices into `planes.GEOMETRIES`; `none` and `unknown` give an empty map.
-      numbers: (B, 5) an ellipse or a shaft in network pixels; NaN where there is none.
-      shape: (H, W) of the network's canvas. It is drawn on all of it, also where the frame's own pixels end.
+      shape_params: (B, 5) an ellipse or a shaft in network pixels; NaN if there is none.
+      shape: (H, W) of the network's canvas. The structure is drawn on all of it, also beyond the frame's own pixels.
     """
-    x = jnp.arange(shape[1], dtype=numbers.dtype)[None] + 0.5
-    y = jnp.arange(shape[0], dtype=numbers.dtype)[:, None] + 0.5
+    x = jnp.arange(shape[1], dtype=shape_params.dtype)[None] + 0.5
+    y = jnp.arange(shape[0], dtype=shape_params.dtype)[:, None] + 0.5
 
-    def draw(kind: jax.Array, numbers: jax.Array) -> jax.Array:
-        unit = jnp.asarray(
-            [0.0, 0.0, 1.0, 1.0, 0.0], numbers.dtype
-        )  # a stand-in keeps NaN out of the branch that is not taken
-        ellipse = ellipse_coverage(jnp.where(kind == ELLIPSE, numbers, unit), x, y)
-        shaft = shaft_coverage(jnp.where(kind == SHAFT, numbers, unit), x, y)
+    def draw(kind: jax.Array, shape_params: jax.Array) -> jax.Array:
+        # a stand-in keeps NaN out of the branch that is not selected
+        unit = jnp.asarray([0.0, 0.0, 1.0, 1.0, 0.0], shape_params.dtype)
+        ellipse = ellipse_coverage(jnp.where(kind == ELLIPSE, shape_params, unit), x, y)
+        shaft = shaft_coverage(jnp.where(kind == SHAFT, shape_params, unit), x, y)
         return jnp.where(kind == ELLIPSE, ellipse, jnp.where(kind == SHAFT, shaft, 0.0))
 
-    return jax.vmap(draw)(kind, numbers)
+    return jax.vmap(draw)(kind, shape_params)
 
 
 def binary(coverage: jax.Array) -> jax.Array:
-    """The mask that most of the field trains on: 1 where at least half of a pixel is covered, else 0."""
+    """Binary mask, which most published work trains on: 1 for pixels that are at least half covered, else 0."""
     return (coverage >= 0.5).astype(coverage.dtype)

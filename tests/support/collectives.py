@@ -6,12 +6,13 @@ import math
 import re
 from typing import Any, NamedTuple
 
-import jax
 from jax.sharding import Mesh
 
+from fetal_jax.config import Config
 from fetal_jax.model import unet
 from fetal_jax.training.sharding import Sharding
-from fetal_jax.training.step import compiled_step, initial_state, optimiser
+from fetal_jax.training.step import compiled_step, optimiser
+from tests.support.training import abstract_state
 
 COLLECTIVE = re.compile(
     r"= (.*?) (all-reduce|all-gather|reduce-scatter|all-to-all|collective-permute|collective-broadcast)(?:-start)?\("
@@ -38,11 +39,8 @@ def collectives(program: str) -> list[Collective]:
     return found
 
 
-def compile_step(config: Any, mesh: Mesh) -> Any:
-    """The training step of a recipe on a mesh with the axes `data` and `fsdp`, compiled from shapes alone."""
+def compile_step(config: Config, mesh: Mesh) -> Any:
+    """The training step on a mesh with the axes `data` and `fsdp`, compiled from shapes alone."""
     sharding = Sharding(mesh)
     network, tx = unet.from_config(config.model, len(config.planes)), optimiser(config)
-    shapes = jax.eval_shape(lambda: initial_state(network, tx, config))
-    place = sharding.parameters(shapes)
-    state = jax.tree.map(lambda a, s: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=s), shapes, place)
-    return compiled_step(network, tx, config, sharding, state)
+    return compiled_step(network, tx, config, sharding, abstract_state(config, sharding))

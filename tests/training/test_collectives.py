@@ -1,35 +1,28 @@
-"""What the compiled training step sends between devices: gradients, scalars, the gathers of fsdp, and nothing else."""
+"""The compiled training step sends gradients, scalars and the gathers of fsdp between devices, and nothing else."""
 
 from __future__ import annotations
 
-import copy
 from collections import Counter
+from dataclasses import replace
 
 import jax
 import pytest
 
-from fetal_jax import config as recipe
-from fetal_jax.model import unet
 from fetal_jax.training.sharding import Sharding
-from fetal_jax.training.step import initial_state, optimiser
 from tests.support.collectives import Collective, collectives, compile_step
+from tests.support.training import abstract_state, small_config
 
 FEW = 64  # elements: counts, norms, means of the loss
 
 
 @pytest.fixture(scope="module")
 def config():
-    config = recipe.defaults()
-    config.update({"input_shape": (64, 64), "batch_size": 16, "planes": ("other", "head")})
-    config.model.update({"width": 8, "multipliers": (1, 2, 4), "depths": (1, 1, 1), "stem": 1, "groups": 4})
-    return config
+    return small_config(input_shape=(64, 64), model__multipliers=(1, 2, 4), model__depths=(1, 1, 1), model__stem=1)
 
 
 @pytest.fixture(scope="module")
 def parameters(config):
-    network = unet.from_config(config.model, len(config.planes))
-    state = jax.eval_shape(lambda: initial_state(network, optimiser(config), config))
-    return [leaf.size for leaf in jax.tree.leaves(state.params)]
+    return [leaf.size for leaf in jax.tree.leaves(abstract_state(config, Sharding.create(8, 1)).params)]
 
 
 def sent_by(config, data, fsdp):
@@ -63,11 +56,9 @@ def test_with_fsdp_nothing_as_large_as_an_activation_is_sent(config, parameters)
     assert max(c.size for c in sent) <= max(parameters) < 64 * 64 * config.model.width
 
 
-def test_a_batch_in_parts_sends_nothing_as_large_as_an_activation(config, parameters):
+def test_gradient_accumulation_sends_nothing_as_large_as_an_activation(config, parameters):
     whole = sum(c.size for c in sent_by(config, 8, 1))
-    in_parts = copy.deepcopy(config)
-    in_parts.accumulate = 2
-    sent = sent_by(in_parts, 8, 1)
+    sent = sent_by(replace(config, accumulate=2), 8, 1)
     assert {c.kind for c in sent} == {"all-reduce"}
     assert max(c.size for c in sent) <= max(parameters)
     assert sum(c.size for c in sent) < whole + 2 * FEW

@@ -15,8 +15,8 @@ SHAPE = (96, 128)
 
 
 def drawn(kind: str, shape: Ellipse | Shaft | None) -> np.ndarray:
-    numbers = np.full(5, np.nan, np.float32) if shape is None else np.asarray(shape, np.float32)
-    return np.asarray(coverage(jnp.asarray([GEOMETRIES.index(kind)]), jnp.asarray(numbers)[None], SHAPE))[0]
+    shape_params = np.full(5, np.nan, np.float32) if shape is None else np.asarray(shape, np.float32)
+    return np.asarray(coverage(jnp.asarray([GEOMETRIES.index(kind)]), jnp.asarray(shape_params)[None], SHAPE))[0]
 
 
 def supersampled(shape: Ellipse | Shaft, factor: int = 8) -> np.ndarray:
@@ -48,7 +48,7 @@ def test_shaft_matches_a_finer_mask(seed):
     assert abs(error.sum()) / fine.sum() < 0.01
 
 
-def test_unknown_width_is_drawn_as_geometry_says():
+def test_unknown_width_follows_the_default_of_geometry():
     shaft = Shaft(20, 40, 100, 40, np.nan)
     assert drawn("shaft", shaft).sum() == pytest.approx(80 * shaft.drawn_width, rel=1e-3)
 
@@ -58,16 +58,16 @@ def test_no_shape_is_an_empty_map(kind):
     np.testing.assert_array_equal(drawn(kind, None), 0)
 
 
-def test_a_head_that_leaves_the_canvas_keeps_its_ellipse():
+def test_head_beyond_the_canvas_keeps_its_ellipse():
     ellipse = Ellipse(5, 48, 40, 30, 0)
     whole = np.abs(drawn("ellipse", ellipse) - supersampled(ellipse)).max()
     assert whole < 0.1
 
 
-def test_the_binary_target_is_the_mask_of_pixel_centres():
+def test_binary_target_is_the_mask_of_pixel_centres():
     ellipse = Ellipse(61.3, 47.8, 40.2, 30.7, 0.4)
     target = np.asarray(binary(jnp.asarray(drawn("ellipse", ellipse))))
     assert set(np.unique(target)) == {0, 1}
     mask = geometry.mask(ellipse, *SHAPE)
-    assert (target != mask).sum() <= 2  # of some 220 on the outline: half covered, centre a hair outside
+    assert (target != mask).sum() <= 2  # of about 220 on the outline: half covered, centre just outside
     assert target.dtype == np.float32
