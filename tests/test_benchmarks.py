@@ -61,7 +61,7 @@ def test_freed_memory_is_kept():
     code = (
         "import ctypes, resource, sys\n"
         "if sys.argv[1] == 'keep':\n"
-        "    from fetal_jax import cpu; cpu.keep_freed_memory()\n"
+        "    from fetal_jax.model import cpu; cpu.keep_freed_memory()\n"
         "c = ctypes.CDLL(None); c.malloc.restype = ctypes.c_void_p\n"
         "def use():\n"
         "    p = ctypes.c_void_p(c.malloc(64 << 20)); ctypes.memset(p, 1, 64 << 20); c.free(p)\n"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 from pathlib import Path
 
 from fetal_jax.cli import export, measure, prepare
@@ -49,11 +48,10 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     except Preempted as e:
         print(f"fetal-jax demo: {e}")
         return os.EX_TEMPFAIL
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # training's own only asks its loop to stop
     _say("evaluate on held-out synthetic frames")
     call(evaluate, ["--workdir", str(workdir), "--out", str(args.out / "report")])
     _say("export")
-    call(export, ["--workdir", str(workdir), "--out", str(bundle), "--onnx"])
+    call(export, ["--workdir", str(workdir), "--out", str(bundle)])
     _say("measure new frames")
     spacings = draw_folder(frames)
     counts = measure.measure_paths([frames], bundle, Spacings.read(spacings), "auto", args.out / "measured")

@@ -7,8 +7,12 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
+import threading
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -106,11 +110,29 @@ def train_config(path: str, workdir: Path, overrides: list[str], profile: bool =
     cpu.keep_freed_memory()
     keep_compiled_programs()
     try:
-        train(config, workdir, profile)
+        with stop_on_sigterm() as stop:
+            train(config, workdir, profile, stop.is_set)
     except FloatingPointError as e:
         raise UserError(f"{e}; lower optim.lr, or look at the frames") from None
     except OSError as e:
         raise UserError(f"{e.filename or workdir}: {e.strerror or e}: make room, or give another --workdir") from None
+
+
+@contextmanager
+def stop_on_sigterm() -> Iterator[threading.Event]:
+    """An event that SIGTERM sets inside the block, so that a run ends between two steps; then the old handler is back.
+
+    Only the main thread can have a handler; in another one the event is never set.
+    """
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def keep_compiled_programs() -> None:

@@ -1,4 +1,4 @@
-"""What a run will cost, told before it starts: from the compiled step, not from estimates."""
+"""Cost of a run, printed before it starts: taken from the compiled step, not estimated."""
 
 from __future__ import annotations
 
@@ -7,37 +7,40 @@ from typing import Any
 import jax
 import numpy as np
 
+from fetal_jax.config import Config
 from fetal_jax.training.sharding import Sharding
 
 
 def bytes_of(tree: Any) -> int:
-    """Bytes of all leaves of a tree of shapes, each counted once however many devices hold it."""
+    """Bytes of all leaves of a tree of shapes, each counted once, whatever its sharding."""
     return sum(int(np.prod(leaf.shape)) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
 
 
-def bytes_a_device(abstract: Any) -> int:
-    """Bytes that each device holds of a tree of shapes with their shardings."""
+def bytes_per_device(abstract: Any) -> int:
+    """Bytes that each device holds of a tree of shapes with shardings."""
     parts = [jax.ShapeDtypeStruct(x.sharding.shard_shape(x.shape), x.dtype) for x in jax.tree.leaves(abstract)]
     return bytes_of(parts)
 
 
-def _figure(value: float) -> str:
+def _rounded(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def describe(compiled: Any, state: Any, sharding: Sharding, config: Any) -> str:
-    """The plan, a line a subject. FLOPs are XLA's count of the whole step, all devices together.
+def describe(compiled: Any, state: Any, sharding: Sharding, config: Config) -> str:
+    """Mesh, batch, parameters, FLOPs, memory and checkpoint size, one line each.
+
+    FLOPs are XLA's count for the whole step, summed over all devices.
 
     Args:
       compiled: the training step.
-      state: its shapes with their shardings; what a checkpoint holds.
-      sharding: the mesh that it was compiled for.
-      config: a recipe.
+      state: shapes of the state with their shardings.
+      sharding: the mesh that the step was compiled for.
+      config: the configuration of the run.
     """
     mesh, held = sharding.mesh, compiled.memory_analysis()
     count = sum(int(np.prod(p.shape)) for p in jax.tree.leaves(state.params))
     flops = compiled.cost_analysis().get("flops", float("nan")) * mesh.size
-    flops *= config.accumulate  # XLA counts what a loop does once
+    flops *= config.accumulate  # XLA counts the body of a loop once
     step = held.argument_size_in_bytes + held.output_size_in_bytes - held.alias_size_in_bytes
     step += held.temp_size_in_bytes
     device = mesh.devices.flat[0].device_kind
@@ -48,8 +51,8 @@ def describe(compiled: Any, state: Any, sharding: Sharding, config: Any) -> str:
             f"{mesh.size} {device}, processes {jax.process_count()}",
             f"batch       {config.batch_size} frames of {config.input_shape[0]}x{config.input_shape[1]}{parts}; "
             f"computed in {config.model.dtype}, precision {config.model.precision}",
-            f"parameters  {count:,}, {_figure(bytes_a_device(state.params) / 1e6)} MB a device",
-            f"a step      {_figure(flops / 1e9)} GFLOP, {_figure(step / 1e6)} MB a device",
-            f"checkpoint  {_figure(bytes_of(state) / 1e6)} MB",
+            f"parameters  {count:,}, {_rounded(bytes_per_device(state.params) / 1e6)} MB a device",
+            f"a step      {_rounded(flops / 1e9)} GFLOP, {_rounded(step / 1e6)} MB a device",
+            f"checkpoint  {_rounded(bytes_of(state) / 1e6)} MB",
         ]
     )

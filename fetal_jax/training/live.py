@@ -1,4 +1,4 @@
-"""A predictor that runs the network in training."""
+"""A predictor that runs the network of a training run, without a bundle."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fetal_jax.bundle import BundleInfo
+from fetal_jax.config import Config
 from fetal_jax.inference import Predictor
 from fetal_jax.model import unet
 
@@ -21,8 +22,8 @@ def _apply(network: Any, params: Any, frames: Array) -> tuple[jax.Array, jax.Arr
     return network.apply({"params": params}, frames)
 
 
-def live_predictor(config: Any, params: Any) -> Predictor:
-    """A predictor that runs the network of a recipe with these parameters."""
+def live_predictor(config: Config, params: Any) -> Predictor:
+    """Predictor of the network of a configuration with these parameters."""
     network = unet.from_config(config.model, len(config.planes))
 
     def forward(frames: Array) -> tuple[Array, Array]:
@@ -32,6 +33,6 @@ def live_predictor(config: Any, params: Any) -> Predictor:
     return Predictor(bundle_info(config), forward)
 
 
-def bundle_info(config: Any) -> BundleInfo:
-    """What a bundle says of a recipe's network."""
-    return BundleInfo(tuple(config.planes), tuple(config.input_shape), bool(config.flip_average))
+def bundle_info(config: Config) -> BundleInfo:
+    """The bundle info of the network of a configuration."""
+    return BundleInfo(config.planes, config.input_shape, config.flip_average)

@@ -1,4 +1,4 @@
-"""What a run tells while it trains: `metrics.jsonl`, TensorBoard's events, the progress bar."""
+"""Logs of a run: `metrics.jsonl`, TensorBoard events, values of the progress bar, a profiler trace."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tensorboardX import SummaryWriter
 
+from fetal_jax.config import Config
 from fetal_jax.files import in_bucket, write_whole
 from fetal_jax.training import distributed
 
@@ -22,40 +23,50 @@ Array = NDArray[Any]
 
 @dataclass
 class Progress:
-    """What a run knows of its past, saved with each checkpoint.
+    """Counters and scores of a run, saved with each checkpoint.
 
     Attributes:
-      skipped: steps whose loss or gradient was no number.
-      bad_in_a_row: those of them that are the last ones.
-      failures: `validation.failure` of each step that was validated.
+      skipped: steps that were skipped because loss or gradient was not finite.
+      consecutive_nonfinite: the number of them up to the last step without a finite one between.
+      validation_scores: `validation.validation_score` by step.
     """
 
     skipped: int = 0
-    bad_in_a_row: int = 0
-    failures: dict[int, float] = field(default_factory=dict)
+    consecutive_nonfinite: int = 0
+    validation_scores: dict[int, float] = field(default_factory=dict)
 
-    def take(self, meta: dict[str, Any]) -> None:
-        """Take over, out of a checkpoint's meta, what it knew; nothing where it was saved before there was any."""
+    def restore(self, meta: dict[str, Any]) -> None:
+        """Take the values out of a checkpoint's meta. The first checkpoints have none, later ones older names."""
         saved = meta.pop("progress", {})
-        self.skipped, self.bad_in_a_row = saved.get("skipped", 0), saved.get("bad_in_a_row", 0)
-        self.failures |= {int(step): figure for step, figure in saved.get("failures", {}).items()}
+        self.skipped = saved.get("skipped", 0)
+        self.consecutive_nonfinite = saved.get("consecutive_nonfinite", saved.get("bad_in_a_row", 0))
+        scores = saved.get("validation_scores", saved.get("failures", {}))
+        self.validation_scores |= {int(step): score for step, score in scores.items()}
 
     def to_meta(self) -> dict[str, Any]:
-        """As JSON takes it."""
-        return vars(self) | {"failures": {str(step): figure for step, figure in self.failures.items()}}
+        """The values as JSON holds them."""
+        return vars(self) | {"validation_scores": {str(step): s for step, s in self.validation_scores.items()}}
 
 
 class Log:
-    """Rows from the resumed step on, and what the progress bar shows. Only the first process writes.
+    """Writes a row a logged step, and keeps the values of the progress bar. Only the first process writes.
 
-    A step's metrics are read when the next step has been started, so that the device never waits for the host.
+    The metrics of a step are read after the next step was started, so that the device never waits for the host.
+
+    Args:
+      workdir: of the run; rows after `start` are removed, those steps are trained again.
+      start: step that the run resumes from.
+      config: the configuration of the run.
+      progress: updated by every row.
+      schedule: learning rate by the number of updates before.
+      filenames: of all training frames, for the message about non-finite steps.
     """
 
     def __init__(
         self,
         workdir: Path,
         start: int,
-        config: Any,
+        config: Config,
         progress: Progress,
         schedule: Callable[[int], Any],
         filenames: list[str],
@@ -65,53 +76,54 @@ class Log:
         self._pending: tuple[int, dict[str, jax.Array], Array] | None = None
         self._clock, self._clock_step = time.monotonic(), start
         self.shown: dict[str, str] = {}
-        self.stopped = False  # whether some process was told to stop
+        self.stopped = False  # whether some process was asked to stop
         self._board: Any = None
         self._unwritten = ""
         if distributed.is_first():
             rows = self._path.read_text().split("\n")[:-1] if self._path.exists() else []  # a kill may cut the last
-            kept = [row for row in rows if json.loads(row)["step"] <= start]  # what came after is trained again
+            kept = [row for row in rows if json.loads(row)["step"] <= start]  # later steps are trained again
             write_whole(self._path, "".join(row + "\n" for row in kept))
             self._board = SummaryWriter(str(workdir / "tensorboard"), purge_step=start + 1)
 
     def push(self, step: int, logs: dict[str, jax.Array], index: Array) -> None:
-        """Take a step's metrics, still on the device, with its frames' indices; write the step before."""
+        """Keep a step's metrics, still on the device, and the indices of its frames; write the step before."""
         self.flush()
         self._pending = (step, logs, index)
 
     def flush(self) -> None:
-        """Write the last step's metrics.
+        """Write the metrics of the last step.
 
         Raises:
-          FloatingPointError: too many steps in a row had no finite loss and gradient; names the last one's frames.
+          FloatingPointError: `max_bad_steps` steps in a row were not finite; names the frames of the last one.
         """
         if self._pending is None:
             return
         (step, logs, index), self._pending = self._pending, None
         row = {k: float(v) for k, v in logs.items()}
         self.stopped |= bool(row.pop("stop"))
-        bad = bool(row.pop("skipped"))
-        self.progress.skipped += bad
-        self.progress.bad_in_a_row = self.progress.bad_in_a_row + 1 if bad else 0
-        if self.progress.bad_in_a_row >= self._config.max_bad_steps:
+        rate = float(self._schedule(step - 1 - self.progress.skipped))  # a skipped step is no update
+        skipped = bool(row.pop("skipped"))
+        self.progress.skipped += skipped
+        self.progress.consecutive_nonfinite = self.progress.consecutive_nonfinite + 1 if skipped else 0
+        if self.progress.consecutive_nonfinite >= self._config.max_bad_steps:
             names = ", ".join(self._filenames[i] for i in np.sort(distributed.gathered(index).ravel()))
             raise FloatingPointError(
-                f"{self.progress.bad_in_a_row} steps in a row, up to step {step}, had no finite loss and gradient "
-                f"(loss {row['loss']}); the last one's frames: {names}"
+                f"{self.progress.consecutive_nonfinite} steps in a row, up to step {step}, had no finite loss and "
+                f"gradient (loss {row['loss']}); frames of the last one: {names}"
             )
         if step % self._config.log_every == 0:
             speed = (step - self._clock_step) * self._config.batch_size / (time.monotonic() - self._clock)
             self._clock, self._clock_step = time.monotonic(), step
             self.shown |= {"loss": f"{row['loss']:.4f}", "frames/s": f"{speed:.1f}"}
-            row |= {"skipped": self.progress.skipped, "lr": float(self._schedule(step)), "frames_per_s": speed}
+            row |= {"skipped": self.progress.skipped, "lr": rate, "frames_per_s": speed}
             self._write(step, row)
 
-    def validation(self, step: int, report: dict[str, float], failure: float | None, seconds: float) -> None:
-        """Write a validation that took so long, which is no time of training."""
+    def validation(self, step: int, report: dict[str, float], score: float | None, seconds: float) -> None:
+        """Write a validation. Its `seconds` do not count as training time."""
         self._clock += seconds
-        if failure is not None:
-            self.progress.failures[step] = failure
-            report = report | {"failure": failure}
+        if score is not None:
+            self.progress.validation_scores[step] = score
+            report = report | {"score": score, "failure": score}  # its name in older logs
         self._write(step, {f"validation/{k}": v for k, v in report.items()})
         errors = {k: v for k, v in report.items() if k.endswith("_mm_mae")}
         self.shown |= {k.removesuffix("_mm_mae").upper(): f"{v:.2f}mm" for k, v in errors.items()}
@@ -128,7 +140,7 @@ class Log:
                 self._board.add_scalar(name, value, step)
 
     def save(self) -> None:
-        """Write the rows that a bucket has not been given yet: its files cannot be appended to, they are sent whole."""
+        """Write the rows that are not in the file yet. A bucket's files cannot be appended to: they are sent whole."""
         if self._unwritten and in_bucket(self._path):
             write_whole(self._path, self._path.read_text() + self._unwritten)
         elif self._unwritten:
@@ -137,22 +149,21 @@ class Log:
         self._unwritten = ""
 
     def close(self) -> None:
-        """Write what is left."""
-        self.flush()
+        """Write the rows so far, and close the files. The metrics of the last step need `flush` before."""
         self.save()
         if self._board:
             self._board.close()
 
 
 class Trace:
-    """A trace of some steps, which https://ui.perfetto.dev opens; of none where `count` is 0."""
+    """Profiler trace of `count` steps for https://ui.perfetto.dev; no trace if `count` is 0."""
 
     def __init__(self, folder: Path, first: int, count: int):
         self._folder, self._begin, self._end = folder, first - 1 if count else -1, first - 1 + count
         self._running = False
 
     def after(self, step: int, state: Any) -> None:
-        """Begin or end between two steps."""
+        """Start or stop the trace, after a step."""
         if step == self._begin:
             jax.block_until_ready(state)
             jax.profiler.start_trace(str(self._folder), create_perfetto_trace=True)
@@ -162,7 +173,7 @@ class Trace:
             self.close()
 
     def close(self) -> None:
-        """End a trace that is being taken, and say where it lies."""
+        """Stop a running trace, and print its path."""
         if self._running:
             self._running = False
             jax.profiler.stop_trace()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,134 +13,132 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from fetal_jax import bundle
-from fetal_jax import config as recipe
+from fetal_jax import config as configuration
+from fetal_jax import files
+from fetal_jax.config import Config
 from fetal_jax.data.decoded import decoded
 from fetal_jax.data.pipeline import training_batches
 from fetal_jax.data.source import Split, splits, trained_on, training_record
 from fetal_jax.errors import UserError
 from fetal_jax.model import unet
-from fetal_jax.training import checkpoints, cost, distributed, sononet
+from fetal_jax.training import checkpoints, cost, distributed
 from fetal_jax.training.live import live_predictor
-from fetal_jax.training.log import Log, Progress, Trace, write_whole
+from fetal_jax.training.log import Log, Progress, Trace
 from fetal_jax.training.sharding import Sharding
-from fetal_jax.training.step import compiled_step, initial_state, learning_rate, optimiser, started
+from fetal_jax.training.start import check_start, start_parameters
+from fetal_jax.training.step import compiled_step, initial_state, learning_rate, optimiser, with_parameters
 from fetal_jax.training.validation import validate
 
 Array = NDArray[Any]
-PROFILED_FROM, PROFILED = 3, 5  # steps of a trace: the first ones of a start are not like the rest
+PROFILED_FROM, PROFILED = 3, 5  # steps of a trace: the first ones after a start are slower
 
 
 class Preempted(Exception):
-    """The run was told to stop (SIGTERM) and has saved a checkpoint; started again, it goes on."""
+    """The run was asked to stop and has saved a checkpoint; started again, it resumes."""
 
 
-def train(config: Any, workdir: Path, profile: bool = False) -> None:
-    """Train a recipe in a work directory, from its newest checkpoint if it has one, to its last step.
+def train(
+    config: Config, workdir: Path, profile: bool = False, stop_requested: Callable[[], bool] = lambda: False
+) -> None:
+    """Train in a work directory, from its newest checkpoint if it has one, to the last step.
 
-    Every process of a run calls this with the same recipe and work directory; the first one speaks and writes.
+    Every process of a run calls this with the same arguments; the first one prints and writes.
 
     Args:
-      config: a recipe.
-      workdir: made where it is not there.
-      profile: write a trace of a few steps into its `profile/`.
+      config: the configuration of the run.
+      workdir: made if it does not exist; on disk or in a bucket.
+      profile: write a trace of a few steps into `workdir/profile/`.
+      stop_requested: asked before every step; if true in any process, the run saves a checkpoint and stops.
 
     Raises:
-      UserError: the data set is not prepared, or the directory holds another recipe's run.
-      FloatingPointError: the loss or its gradient was no number for `max_bad_steps` steps in a row.
-      Preempted: SIGTERM came to some process; a checkpoint of the last step is written.
+      UserError: the data set is not prepared, the directory is in use or holds a run of another configuration.
+      FloatingPointError: loss or gradient was not finite for `max_bad_steps` steps in a row.
+      Preempted: a stop was requested; the checkpoint is written.
     """
-    told_to_stop = _stop_on_sigterm()
-
-    # --- the devices
+    # --- devices
     sharding = Sharding.create(config.mesh.data, config.mesh.fsdp)
     part = config.batch_size // config.accumulate
     if part % jax.device_count():
         key = "config.batch_size / config.accumulate" if config.accumulate > 1 else "config.batch_size"
         raise UserError(f"{key} is {part}; it must be a multiple of {jax.device_count()} devices")
 
-    # --- the data, and a directory that is this recipe's
-    names = recipe.mixture(config)
-    train_splits = [Split(name, "train", config.data.dir) for name in names]
-    have = [name for name in names if "validation" in splits(name, config.data.dir)]
-    validation_splits = {name: Split(name, "validation", config.data.dir) for name in have}
-    claim(workdir, config)
-    sources = [decoded(split) for split in train_splits]
-    iterator = training_batches(sources, config)
+    # Everything opened below is closed on every way out, the last opened first: a checkpoint in flight gets written.
+    with ExitStack() as stack:
+        # --- data, and a work directory for this run alone
+        names = configuration.mixture(config)
+        train_splits = [Split(name, "train", config.data.dir) for name in names]
+        have = [name for name in names if "validation" in splits(name, config.data.dir)]
+        validation_splits = {name: Split(name, "validation", config.data.dir) for name in have}
+        stack.enter_context(exclusive(workdir))
+        check_workdir(workdir, config)
+        sources = [decoded(split) for split in train_splits]
+        iterator = stack.enter_context(closing(training_batches(sources, config)))
 
-    # --- the network and its state, on the mesh
-    network = unet.from_config(config.model, len(config.planes))
-    tx = optimiser(config)
-    abstract = jax.eval_shape(lambda: initial_state(network, tx, config))
-    placement = sharding.parameters(abstract)
-    abstract = jax.tree.map(lambda a, s: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=s), abstract, placement)
-    step_on_mesh = compiled_step(network, tx, config, sharding, abstract)
-    meta = training_record(train_splits)
-    _say(f"{cost.describe(step_on_mesh, abstract, sharding, config)}\ntrain       {meta['fingerprint']}")
+        # --- network and state, on the mesh
+        network = unet.from_config(config.model, len(config.planes))
+        tx = optimiser(config)
+        abstract = jax.eval_shape(lambda: initial_state(network, tx, config))
+        placement = sharding.parameters(abstract)
+        abstract = jax.tree.map(lambda a, s: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=s), abstract, placement)
+        step_on_mesh = compiled_step(network, tx, config, sharding, abstract)
+        meta = training_record(train_splits)
+        _say(cost.describe(step_on_mesh, abstract, sharding, config))
+        _say(f"train       {meta['fingerprint']}")
+        _say(f"validation  {', '.join(have) or 'none: no data set has a validation split'}")
 
-    # --- where it starts from
-    progress, origin = Progress(), ""  # the licence of the weights that it starts from
-    manager = checkpoints.manager(workdir, config.keep_checkpoints, progress.failures)
-    found = checkpoints.restore_newest(manager, abstract, iterator)
-    if found:
-        start, state, saved = found
-        progress.take(saved)
-        origin = saved.pop("origin", "")
-        if trained_on(saved) != trained_on(meta):
-            raise UserError(f"{workdir} was trained on {saved['fingerprint']}, here is {meta['fingerprint']}")
-        _say(f"resumed at step {start} of {config.total_steps}, lr {learning_rate(config)(start):.2e}")
-    else:
-        start = 0
-        state = jax.jit(lambda: initial_state(network, tx, config), out_shardings=placement)()
-        if config.init.bundle:
-            from fetal_jax.training.start import bundle_parameters
+        # --- start: the newest checkpoint, given parameters or random ones
+        progress = Progress()
+        manager = checkpoints.manager(workdir, config.keep_checkpoints, progress.validation_scores)
+        stack.callback(checkpoints.finish, manager)
+        found = checkpoints.restore_newest(manager, abstract, iterator)
+        if found:
+            start, state, saved = found
+            progress.restore(saved)
+            origin = saved.pop("origin", "")  # licence of the weights that the run started from
+            if trained_on(saved) != trained_on(meta):
+                raise UserError(f"{workdir} was trained on {saved['fingerprint']}, here is {meta['fingerprint']}")
+            rate = learning_rate(config)(start - progress.skipped)
+            _say(f"resumed at step {start} of {config.total_steps}, lr {rate:.2e}")
+        else:
+            start, origin = 0, ""
+            state = jax.jit(lambda: initial_state(network, tx, config), out_shardings=placement)()
+            if config.init.bundle or config.init.sononet:
+                params, origin = start_parameters(config, sharding.local(state.params), sources)
+                state = with_parameters(state, abstract, params)
+        write_config(workdir, config)  # last, so that a run that was refused can be corrected
 
-            params, origin = bundle_parameters(bundle.find(config.init.bundle), config, abstract.params)
-            state = started(state, abstract, params)
-        elif config.init.sononet:
-            params = sononet.start(Path(config.init.sononet), sharding.local(state.params), config, sources)
-            origin = sononet.LICENCE
-            state = started(state, abstract, params)
-
-    # --- the loop
-    filenames = [frame.filename for source in sources for frame in source]
-    log = Log(workdir, start, config, progress, learning_rate(config), filenames)
-    trace = Trace(workdir / "profile", first=start + PROFILED_FROM, count=PROFILED if profile else 0)
-    stop, quiet = False, not distributed.is_first()
-    bar = tqdm(total=config.total_steps, initial=start, unit="step", dynamic_ncols=True, mininterval=1.0, disable=quiet)
-    with bar:  # an error ends it too, so that its message is the last line
+        # --- the loop
+        filenames = [frame.filename for source in sources for frame in source]
+        log = stack.enter_context(closing(Log(workdir, start, config, progress, learning_rate(config), filenames)))
+        trace = Trace(workdir / "profile", first=start + PROFILED_FROM, count=PROFILED if profile else 0)
+        stack.enter_context(closing(trace))
+        bar = stack.enter_context(_progress_bar(start, config.total_steps))
         for step in range(start + 1, config.total_steps + 1):
             batch = next(iterator)
             index = batch.pop("index")
-            batch["stop"] = np.full(len(index), told_to_stop.is_set())
+            batch["stop"] = np.full(len(index), stop_requested())
             state, logs = step_on_mesh(state, sharding.put(batch))
             log.push(step, logs, index)
 
             last = step == config.total_steps
-            validated = step % config.eval_every == 0 or last
+            validated = bool(validation_splits) and (step % config.eval_every == 0 or last)
             if validated:
                 log.flush()
                 began = time.monotonic()
                 predictor = live_predictor(config, sharding.local(state.ema))
-                report, failure = validate(predictor, validation_splits, config.eval_frames)
-                log.validation(step, report, failure, time.monotonic() - began)
+                report, score = validate(predictor, validation_splits, config.eval_frames, config.seed)
+                log.validation(step, report, score, time.monotonic() - began)
             stop = log.stopped and not last
-            if step % config.checkpoint_every == 0 or validated or stop:
-                log.flush()  # a run that goes on from here has this step's row
+            if step % config.checkpoint_every == 0 or validated or last or stop:
+                log.flush()  # a run that resumes from here has this step's row
                 log.save()
-                told = meta | {"origin": origin, "progress": progress.to_meta()}
-                checkpoints.save(manager, step, state, iterator, told)
+                extra = {"origin": origin, "progress": progress.to_meta()}
+                checkpoints.save(manager, step, state, iterator, meta | extra)
             trace.after(step, state)
             bar.set_postfix(log.shown, refresh=False)
             bar.update()
             if stop:
-                break
-    trace.close()
-    log.close()
-    iterator.close()
-    checkpoints.finish(manager)
-    if stop:
-        raise Preempted(f"stopped at step {step} of {config.total_steps}: a checkpoint is saved")
+                raise Preempted(f"stopped at step {step} of {config.total_steps}: a checkpoint is saved")
 
 
 def _say(text: str) -> None:
@@ -148,32 +146,54 @@ def _say(text: str) -> None:
         print(text, flush=True)
 
 
-def _stop_on_sigterm() -> threading.Event:
-    """An event that SIGTERM sets: a run ends between two steps. Only the main thread may set a handler."""
-    told = threading.Event()
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, lambda *_: told.set())
-    return told
+def _progress_bar(start: int, total: int) -> Any:
+    quiet = not distributed.is_first()
+    return tqdm(total=total, initial=start, unit="step", dynamic_ncols=True, mininterval=1.0, disable=quiet)
 
 
-def claim(workdir: Path, config: Any) -> None:
-    """Write `config.json` into a new work directory; refuse one that holds another recipe's run.
+@contextmanager
+def exclusive(workdir: Path) -> Iterator[None]:
+    """Hold a work directory for this run: two runs in one would mix their checkpoints. A bucket has no lock.
+
+    The first process holds it for all processes of the run.
 
     Raises:
-      UserError: naming the keys that differ, or what is wrong with the bundle to start from.
+      UserError: another run holds it.
+    """
+    with ExitStack() as stack:
+        error: UserError | None = None
+        if distributed.is_first():
+            try:
+                stack.enter_context(files.lock(workdir, "wait for that run to end, or give another --workdir"))
+            except UserError as e:
+                error = e
+        if not distributed.all_agree(error is None):
+            raise error or UserError(f"another run is writing into {workdir}")
+        yield
+
+
+def check_workdir(workdir: Path, config: Config) -> None:
+    """Refuse a work directory of another configuration and, in a new one, a start that is impossible.
+
+    Raises:
+      UserError: names the keys that differ, or what is wrong with `init`.
     """
     path = workdir / "config.json"
     if path.exists():
-        keys = recipe.differences(recipe.from_json(path), config)
+        keys = configuration.differences(configuration.from_json(path), config)
         if keys:
-            raise UserError(f"{workdir} holds another recipe's run ({'; '.join(keys)}): give another --workdir")
-    elif (workdir / checkpoints.FOLDER).exists():
+            raise UserError(
+                f"{workdir} holds a run of another configuration ({'; '.join(keys)}): give another --workdir"
+            )
+    elif checkpoints.saved_steps(workdir):
         raise UserError(f"{workdir} holds checkpoints without a config.json: give another --workdir")
-    elif config.init.bundle:
-        from fetal_jax.training.start import check_start
+    else:
+        check_start(config)
 
-        check_start(bundle.find(config.init.bundle), config)
-    distributed.all_agree(True)  # every process has looked, before the first one writes
+
+def write_config(workdir: Path, config: Config) -> None:
+    """Write `config.json`, after every process has passed all checks."""
+    distributed.all_agree(True)
     if distributed.is_first():
         workdir.mkdir(parents=True, exist_ok=True)
-        write_whole(path, recipe.to_json(config))
+        files.write_whole(workdir / "config.json", configuration.to_json(config))

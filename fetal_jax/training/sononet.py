@@ -1,8 +1,8 @@
-"""A start from SonoNet16 (C. F. Baumgartner et al., IEEE TMI 2017; weights Apache-2.0), which knows real planes.
+"""Start from SonoNet16 (C. F. Baumgartner et al., IEEE TMI 2017; weights Apache-2.0), trained on real planes.
 
-SonoNet's first stage works at full resolution; a network with a 2x2 stem has none. The stem is fitted to give what that
-stage gives, in two minutes on two cores (a twenty-fifth of its variance is left), and all other layers are copied. So
-a network starts with SonoNet's answers: 93 % of frames keep their class of fourteen, brains the same as before.
+SonoNet's first stage works at full resolution; a network with a 2x2 stem has no such stage. The stem is fitted to the
+output of that stage, in two minutes on two cores (4 % of the variance is left), and all other layers are copied. The
+network then starts with SonoNet's answers: 93 % of frames keep their class of fourteen, brains as before.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import optax
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from fetal_jax.config import SONONET16
+from fetal_jax.config import SONONET16, Config
 from fetal_jax.data.source import Frame
 from fetal_jax.errors import UserError
 from fetal_jax.model import ops
@@ -29,35 +29,51 @@ Layer = tuple[Array, Array]  # kernel (k, k, in, out), bias (out,)
 
 LICENCE = "SonoNet16 (C. F. Baumgartner et al., doi 10.1109/TMI.2017.2712367), Apache-2.0."
 PLANES = ("other", "other", "abdomen", "other", "head", "head", "femur", *["other"] * 7)
-"""What SonoNet's fourteen classes are to us."""
+"""The plane of each of SonoNet's fourteen classes."""
 FRAMES, CROPS, CROP, STEPS = 400, 32, 48, 2500
-"""The stem is fitted on crops of so many frames."""
+"""The stem is fitted on crops of `FRAMES` frames: `STEPS` steps of `CROPS` crops of `CROP` x `CROP` pixels."""
 
 
-def start(path: Path, params: Any, config: Any, sources: Sequence[Sequence[Frame]]) -> Any:
-    """The tree `params` of a recipe's network with SonoNet's encoder and class head in it.
+def check(path: Path, config: Config) -> list[Layer]:
+    """Refuse a start that is impossible; returns the layers of the file.
 
     Args:
       path: `SonoNet16.npz` of the authors' repository baumgach/SonoNet-weights.
-      params: a random start; what SonoNet lacks (the way up) stays.
-      config: the recipe.
-      sources: the training frames of each data set: the stem is fitted on some of them.
+      config: the configuration of the run.
 
     Raises:
-      UserError: the file is another one, or the recipe's network cannot hold it.
+      UserError: the file is another one, or the network of the configuration cannot hold it; names the keys to give.
     """
     wrong = [key for key, value in SONONET16.items() if getattr(config.model, key) != value]
     if wrong:
         needed = ", ".join(f"config.model.{key}={SONONET16[key]}" for key in wrong)
         raise UserError(f"config.init.sononet needs {needed}: see configs/unified.py")
-    layers = read(path)
-    frames = letterboxed(sources, tuple(config.input_shape), np.random.default_rng(config.seed))
+    unknown = sorted(set(config.planes) - set(PLANES))
+    if unknown:
+        raise UserError(f"config.planes has {unknown[0]}, which SonoNet does not know: take from {sorted(set(PLANES))}")
+    return read(path)
+
+
+def start(path: Path, params: Any, config: Config, sources: Sequence[Sequence[Frame]]) -> Any:
+    """The tree `params` of a network with SonoNet's encoder and class head in it.
+
+    Args:
+      path: `SonoNet16.npz`.
+      params: random parameters; those that SonoNet lacks (the decoder) stay.
+      config: the configuration of the run.
+      sources: the training frames of each data set; the stem is fitted on some of them.
+
+    Raises:
+      UserError: as `check`.
+    """
+    layers = check(path, config)
+    frames = letterboxed(sources, config.input_shape, np.random.default_rng(config.seed))
     stem, scale = fit_stem(layers, params["down0"], frames, config.seed)
     width = config.model.width
     params = jax.tree.map(np.asarray, params) | {"head": _dense(layers[13]), "plane": plane_head(layers[14], config)}
-    places = [(f"down{i}", j) for i, depth in enumerate(config.model.depths) for j in range(2 * (i == 0), depth)]
-    for (block, j), (kernel, bias) in zip(places, layers[2:13], strict=True):
-        if (block, j) == ("down0", 2):  # it sees the stem's output: normalised, and with channels that SonoNet lacks
+    convolutions = [(f"down{i}", j) for i, depth in enumerate(config.model.depths) for j in range(2 * (i == 0), depth)]
+    for (block, j), (kernel, bias) in zip(convolutions, layers[2:13], strict=True):
+        if (block, j) == ("down0", 2):  # its input is the stem's output: scaled, and with channels that SonoNet lacks
             kernel = np.pad(kernel * scale[:, None], ((0, 0), (0, 0), (0, width - len(scale)), (0, 0)))
         params[block] = params[block] | {f"conv{j}": {"conv": {"kernel": kernel}, "bias": bias}}
     params["down0"] = params["down0"] | stem
@@ -65,7 +81,7 @@ def start(path: Path, params: Any, config: Any, sources: Sequence[Sequence[Frame
 
 
 def read(path: Path) -> list[Layer]:
-    """The fifteen layers, each with its frozen normalisation folded in.
+    """SonoNet's fifteen layers, with their frozen batch normalisation folded in.
 
     Raises:
       UserError: no such file, or another one.
@@ -83,14 +99,14 @@ def read(path: Path) -> list[Layer]:
 
 
 def first_stage(layers: list[Layer], x: Any) -> jax.Array:
-    """What SonoNet's two first convolutions and its first pooling make of standardised frames (B, H, W, 1)."""
+    """Output of SonoNet's first two convolutions and its first pooling on standardised frames (B, H, W, 1)."""
     for kernel, bias in layers[:2]:
         x = jax.nn.relu(_convolve(255 * x if x.shape[-1] == 1 else x, kernel, bias))
     return ops.max_pool2(x)
 
 
 def stem_stage(stem: Any, x: Any) -> jax.Array:
-    """What a stem's two convolutions make of them."""
+    """Output of the two convolutions of a 2x2 stem on standardised frames (B, H, W, 1)."""
     x = ops.space_to_depth(x, 2)
     for name in ("conv0", "conv1"):
         x = jax.nn.relu(_convolve(x, stem[name]["conv"]["kernel"], stem[name]["bias"]))
@@ -98,16 +114,16 @@ def stem_stage(stem: Any, x: Any) -> jax.Array:
 
 
 def fit_stem(layers: list[Layer], block: Any, frames: Array, seed: int) -> tuple[Any, Array]:
-    """The first two convolutions of `block`, so that their first channels are SonoNet's first stage over `scale`.
+    """Fit the first two convolutions of a level: their first channels become SonoNet's first stage, over `scale`.
 
     Args:
       layers: of `read`.
-      block: parameters of the first level, a random start.
+      block: random parameters of the first level.
       frames: (N, H, W, 1) uint8.
       seed: of the crops.
 
     Returns:
-      `conv0` and `conv1`, and the scale (16,): the deviation of each channel.
+      `conv0` and `conv1`, and the scale (16,): the standard deviation of each channel of SonoNet's stage.
     """
     x = np.asarray(jax.lax.map(ops.standardise, frames.astype(np.float32)[:, None]))[:, 0]
     scale = np.asarray(first_stage(layers, x[:64]).std((0, 1, 2)))
@@ -136,24 +152,20 @@ def fit_stem(layers: list[Layer], block: Any, frames: Array, seed: int) -> tuple
     return jax.tree.map(np.asarray, stem), scale
 
 
-def plane_head(layer: Layer, config: Any) -> Any:
-    """SonoNet's classes as the looks of planes: a class is repeated, its odds shared, to fill a plane's looks."""
+def plane_head(layer: Layer, config: Config) -> Any:
+    """SonoNet's classes as subclasses of the planes. A class is repeated, with its odds shared, to fill a plane's."""
     kernel, bias = layer[0][0, 0], layer[1]
     columns, biases = [], []
     for plane in config.planes:
         classes = [i for i, name in enumerate(PLANES) if name == plane]
-        if not classes:
-            raise UserError(
-                f"config.planes has {plane}, of which SonoNet knows nothing: take from {sorted(set(PLANES))}"
-            )
-        which = np.resize(classes, config.model.subclasses)
-        columns.append(kernel[:, which])
-        biases.append(bias[which] - np.log([np.sum(which == i) for i in which]))
+        subclasses = np.resize(classes, config.model.subclasses)
+        columns.append(kernel[:, subclasses])
+        biases.append(bias[subclasses] - np.log([np.sum(subclasses == i) for i in subclasses]))
     return {"kernel": np.concatenate(columns, axis=1), "bias": np.concatenate(biases)}
 
 
 def letterboxed(sources: Sequence[Sequence[Frame]], shape: tuple[int, int], rng: np.random.Generator) -> Array:
-    """Up to `FRAMES` frames, drawn by lot from every data set alike: (N, H, W, 1) uint8."""
+    """Up to `FRAMES` frames (N, H, W, 1) uint8, a random draw of equal size from each data set."""
     share = FRAMES // len(sources)
     chosen = [s[int(i)] for s in sources for i in rng.permutation(len(s))[:share]]
     return np.stack([Letterbox(*shape)(frame.image) for frame in chosen])[..., None]

@@ -1,58 +1,98 @@
-"""Where a run starts from: the parameters of a bundle."""
+"""Start parameters of a run, in place of random ones: from a bundle (`init.bundle`) or SonoNet16 (`init.sononet`)."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from fetal_jax import bundle
-from fetal_jax.config import portable, renamed
+from fetal_jax import config as configuration
+from fetal_jax.config import Config
+from fetal_jax.data.source import Frame
 from fetal_jax.errors import UserError
+from fetal_jax.training import sononet
 
 
-def check_start(folder: Path, config: Any) -> None:
-    """Whether a recipe may start from a bundle; says so where its class head cannot be taken over.
+def check_start(config: Config) -> None:
+    """Refuse a start that is impossible, before anything is written or computed.
+
+    Raises:
+      UserError: both starts are given, or the given one does not fit the network; names the keys to give.
+    """
+    if config.init.bundle and config.init.sononet:
+        raise UserError("config.init.bundle and config.init.sononet are both given: give one of them")
+    if config.init.bundle:
+        check_bundle(bundle.find(config.init.bundle), config)
+    elif config.init.sononet:
+        sononet.check(Path(config.init.sononet), config)
+
+
+def start_parameters(config: Config, params: Any, sources: Sequence[Sequence[Frame]]) -> tuple[Any, str]:
+    """Parameters to start from, by name, and the licence of their weights.
+
+    Args:
+      config: the configuration of the run, which names a bundle or SonoNet's file.
+      params: random parameters of its network.
+      sources: the training frames of each data set.
+
+    Raises:
+      UserError: as `check_start`.
+    """
+    if config.init.bundle:
+        return bundle_parameters(bundle.find(config.init.bundle), config, params)
+    return sononet.start(Path(config.init.sononet), params, config, sources), sononet.LICENCE
+
+
+def check_bundle(folder: Path, config: Config) -> None:
+    """Refuse a bundle of another network. If its planes differ, print that the class head starts from random.
 
     Raises:
       UserError: no bundle, one without ONNX, or one of another network; names the keys to give.
     """
     info = bundle.read(folder)
     if bundle.ONNX not in info.files:
-        raise UserError(f"{folder} has no {bundle.ONNX}, which holds the parameters: export it with --onnx")
-    ours = json.loads(json.dumps(portable(config)))
-    stored = renamed(info.training.get("recipe", {}))
+        raise UserError(f"{folder} has no {bundle.ONNX}, which holds the parameters: export the run again")
+    onnx_graph()
+    ours = json.loads(json.dumps(configuration.portable(config)))
+    stored = configuration.renamed(info.training.get("recipe", {}))
     theirs = {k: v for k, v in stored.items() if k.startswith("model.") and k != "model.dtype"}
     differ = [f"--config.{k}={tuple(v) if isinstance(v, list) else v}" for k, v in theirs.items() if ours.get(k) != v]
     if differ:
         given = " ".join(f"'{key}'" if "(" in key else key for key in differ)
         raise UserError(f"config.init.bundle is {folder}, of another network: give {given}")
     if info.planes != tuple(config.planes):
-        told = [", ".join(planes) for planes in (info.planes, config.planes)]
-        print(f"{folder} tells apart {told[0]}; this recipe {told[1]}: the class head starts anew", flush=True)
+        planes = f"{folder} has the planes {', '.join(info.planes)}; this run has {', '.join(config.planes)}"
+        print(f"{planes}: the class head starts from random", flush=True)
 
 
-def bundle_parameters(folder: Path, config: Any, like: Any) -> tuple[Any, str]:
-    """The parameters that a bundle's `model.onnx` holds, as a tree like the given one, and their licence.
+def bundle_parameters(folder: Path, config: Config, like: Any) -> tuple[Any, str]:
+    """Parameters in a bundle's `model.onnx`, as a tree like the given one, and their licence.
 
     Args:
-      folder: a bundle that `check_start` lets pass.
-      config: a recipe. With other planes than the bundle's, the class head is left out.
+      folder: a bundle that `check_bundle` accepts.
+      config: the configuration of the run. If its planes are not the bundle's, the class head is left out.
       like: parameters, or their shapes.
 
     Raises:
       UserError: no bundle, or one of another network.
     """
     info = bundle.read(folder)
-    kept = () if info.planes == tuple(config.planes) else ("plane",)
-    onnx_graph = _onnx_graph()
+    left_out = () if info.planes == tuple(config.planes) else ("plane",)
+    graph = onnx_graph()
     import onnx
 
-    wanted = {k: v for k, v in like.items() if k not in kept}
-    return onnx_graph.parameters(onnx.load(folder / bundle.ONNX), wanted), info.licence
+    wanted = {k: v for k, v in like.items() if k not in left_out}
+    return graph.parameters(onnx.load(folder / bundle.ONNX), wanted), info.licence
 
 
-def _onnx_graph() -> Any:
+def onnx_graph() -> Any:
+    """The module `model.onnx_graph`, which needs the `export` extra.
+
+    Raises:
+      UserError: onnx is not installed.
+    """
     try:
         from fetal_jax.model import onnx_graph
     except ImportError:

@@ -1,13 +1,15 @@
-"""The start from SonoNet16, on a file of random numbers of its form."""
+"""Start from SonoNet16, with a file of random weights in its layout."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fetal_jax import config as recipe
+from fetal_jax.config import SONONET16, from_values
 from fetal_jax.data.source import Frame
 from fetal_jax.errors import UserError
 from fetal_jax.model import ops, unet
@@ -38,15 +40,12 @@ def frames():
     return rng.integers(0, 255, (6, *SHAPE, 1)).astype(np.uint8)
 
 
-def config():
-    made = recipe.defaults()
-    made.input_shape = SHAPE
-    made.model.update(recipe.SONONET16 | {"decoder": (0.5, 1, 2)})
-    return made
+def config(**model):
+    return from_values({"input_shape": SHAPE, "model": SONONET16 | {"decoder": (0.5, 1, 2)} | model})
 
 
 def published(path, x):
-    """SonoNet as its authors state it: standardised frames (B, H, W, 1) -> what each pooling gave, and the logits."""
+    """SonoNet as published: standardised frames (B, H, W, 1) -> the output of each pooling, and the logits."""
     with np.load(path) as arrays:
         layers = [[arrays[f"arr_{5 * i + k}"] for k in range(5)] for i in range(15)]
     x, pools = 255 * x.transpose(0, 3, 1, 2), []
@@ -61,14 +60,14 @@ def published(path, x):
     return pools, x.mean((2, 3))
 
 
-def test_folded_layers_give_what_the_published_ones_give(file, frames):
+def test_folded_layers_equal_the_published_ones(file, frames):
     x = ops.standardise(frames.astype(np.float32))
     pools, _ = published(file, x)
     first = sononet.first_stage(sononet.read(file), x)
     np.testing.assert_allclose(first.transpose(0, 3, 1, 2), pools[0], rtol=1e-4, atol=1e-4)
 
 
-def test_behind_its_stem_the_network_is_sononet(file, frames, monkeypatch):
+def test_network_behind_its_stem_is_sononet(file, frames, monkeypatch):
     monkeypatch.setattr(sononet, "STEPS", 2)
     made = config()
     network = unet.from_config(made.model, len(made.planes))
@@ -77,7 +76,7 @@ def test_behind_its_stem_the_network_is_sononet(file, frames, monkeypatch):
     with jax.numpy_dtype_promotion("standard"):  # optax needs it
         params = sononet.start(file, params, made, [source])
 
-    # SonoNet's own layers behind what the stem gives, which two steps have not made SonoNet's
+    # SonoNet's own layers behind the stem, which two steps do not fit to SonoNet's first stage
     layers = sononet.read(file)
     x = ops.standardise(frames.astype(np.float32))
     scale = sononet.first_stage(layers, x).std((0, 1, 2))
@@ -94,7 +93,7 @@ def test_behind_its_stem_the_network_is_sononet(file, frames, monkeypatch):
     np.testing.assert_allclose(planes, np.stack(expected, axis=1), rtol=2e-3, atol=1e-5)
 
 
-def test_the_fit_comes_closer_to_the_first_stage(file, frames, monkeypatch):
+def test_fit_approaches_the_first_stage(file, frames, monkeypatch):
     monkeypatch.setattr(sononet, "STEPS", 150)
     made = config()
     block = unet.from_config(made.model, 4).init(jax.random.key(0), frames)["params"]["down0"]
@@ -109,13 +108,14 @@ def test_the_fit_comes_closer_to_the_first_stage(file, frames, monkeypatch):
     assert error(stem) < 0.5 * error(block)
 
 
-def test_another_file_and_another_network_are_refused(file, tmp_path, frames):
+def test_another_file_network_or_plane_is_refused(file, tmp_path):
     with pytest.raises(UserError, match=r"is not SonoNet16\.npz"):
         sononet.read(tmp_path / "none.npz")
     np.savez(tmp_path / "other.npz", np.zeros(3))
     with pytest.raises(UserError, match=r"is not SonoNet16\.npz"):
         sononet.read(tmp_path / "other.npz")
-    made = config()
-    made.model.width = 16
     with pytest.raises(UserError, match=r"config\.model\.width=32"):
-        sononet.start(file, {}, made, [])
+        sononet.check(file, config(width=16))
+    with pytest.raises(UserError, match="cervix, which SonoNet does not know"):
+        sononet.check(file, replace(config(), planes=("other", "cervix")))
+    sononet.check(file, config())

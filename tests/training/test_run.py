@@ -1,0 +1,113 @@
+"""A training run in this process: what it refuses, and what it leaves behind on every way out."""
+
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import jax
+import pytest
+
+from fetal_jax import files
+from fetal_jax.cli.train import stop_on_sigterm
+from fetal_jax.config import InitConfig, from_json, from_values
+from fetal_jax.data import pipeline
+from fetal_jax.errors import UserError
+from fetal_jax.training import checkpoints, run
+from tfds_builders.fetal_phantom.fetal_phantom_dataset_builder import Builder as Phantoms
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    """A few synthetic frames, without a validation split."""
+    place = tmp_path_factory.mktemp("data")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(Phantoms.COUNTS, "small", {"train": 8, "test": 1})
+        Phantoms(data_dir=place, file_format="array_record", config="small").download_and_prepare()
+    return place
+
+
+@pytest.fixture(autouse=True)
+def _optax_promotes():
+    with jax.numpy_dtype_promotion("standard"):
+        yield
+
+
+def config(data: Path, **keys):
+    return from_values(
+        {
+            "data.dir": str(data),
+            "data.name": "fetal_phantom/small",
+            "input_shape": (16, 16),
+            "batch_size": 8,
+            "total_steps": 2,
+            "checkpoint_every": 1,
+            "eval_every": 1,
+            "log_every": 1,
+            "model.width": 4,
+            "model.multipliers": (1, 2),
+            "model.depths": (1, 1),
+            "model.groups": 2,
+            **keys,
+        }
+    )
+
+
+def test_run_without_a_validation_split_finishes(data, tmp_path, capsys):
+    run.train(config(data), tmp_path)
+    assert checkpoints.saved_steps(tmp_path) == [1, 2]
+    assert "validation  none" in capsys.readouterr().out
+    assert from_json(tmp_path / "config.json") == config(data)
+
+
+def test_error_in_the_loop_keeps_the_checkpoint_in_flight(data, tmp_path, monkeypatch):
+    put, closed = run.Sharding.put, []
+    close = pipeline.Batches.close
+    steps = iter(range(1, 9))
+
+    def fails_at_the_second(self, batch):
+        if next(steps) == 2:
+            raise RuntimeError("device lost")
+        return put(self, batch)
+
+    monkeypatch.setattr(run.Sharding, "put", fails_at_the_second)
+    monkeypatch.setattr(pipeline.Batches, "close", lambda self: closed.append(True) or close(self))
+    with pytest.raises(RuntimeError, match="device lost"):
+        run.train(config(data), tmp_path)
+    assert checkpoints.saved_steps(tmp_path) == [1]
+    assert not list((tmp_path / "checkpoints").glob("*tmp*"))
+    assert '"step": 1' in (tmp_path / "metrics.jsonl").read_text()
+    assert closed
+    with files.lock(tmp_path):
+        pass
+
+
+def test_second_run_in_a_work_directory_is_refused(data, tmp_path):
+    with files.lock(tmp_path), pytest.raises(UserError, match=str(tmp_path)) as error:
+        run.train(config(data), tmp_path)
+    assert "\n" not in str(error.value)
+    assert "--workdir" in str(error.value)
+    assert not (tmp_path / "config.json").exists()
+
+
+def test_refused_start_leaves_a_directory_for_the_corrected_call(data, tmp_path):
+    wrong = replace(config(data), init=InitConfig(sononet=str(tmp_path / "SonoNet16.npz")))
+    with pytest.raises(UserError, match=r"config\.model\.width=32"):
+        run.train(wrong, tmp_path / "run")
+    run.check_workdir(tmp_path / "run", config(data, **{"model.width": 8}))  # another network is not refused
+
+
+def test_both_starts_are_refused(data, tmp_path):
+    both = replace(config(data), init=InitConfig(bundle="default", sononet="SonoNet16.npz"))
+    with pytest.raises(UserError, match="give one of them"):
+        run.check_workdir(tmp_path, both)
+
+
+def test_sigterm_handler_is_restored():
+    before = signal.getsignal(signal.SIGTERM)
+    with stop_on_sigterm() as stop:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.wait(5)
+    assert signal.getsignal(signal.SIGTERM) is before
