@@ -20,7 +20,7 @@ from fetal_jax.inference import Predictor
 from fetal_jax.model import onnx_graph, unet
 from fetal_jax.training import run
 from fetal_jax.training.live import bundle_info, live_predictor
-from fetal_jax.training.start import bundle_parameters, check_start
+from fetal_jax.training.start import bundle_parameters, check_bundle
 from tfds_builders.fetal_phantom.phantom import draw
 
 PLANES = ("other", "abdomen", "head", "femur")
@@ -42,10 +42,9 @@ FORMS = {
 
 @pytest.fixture(scope="module", params=FORMS.values(), ids=FORMS)
 def small(request):
-    """(recipe, parameters) of a small network with a random start."""
-    config = recipe.defaults()
-    config.update({"input_shape": (64, 96), "planes": PLANES})
-    config.model.update({"width": 8, "multipliers": (1, 2, 2), "depths": (1, 2, 1), "groups": 4, **request.param})
+    """(configuration, parameters) of a small network with random parameters."""
+    model = {"width": 8, "multipliers": (1, 2, 2), "depths": (1, 2, 1), "groups": 4, **request.param}
+    config = recipe.from_values({"input_shape": (64, 96), "planes": PLANES, "model": model})
     net = unet.from_config(config.model, len(PLANES))
     params = net.init(jax.random.key(3), np.zeros((1, 64, 96, 1), np.uint8))["params"]
     return config, jax.tree.map(np.asarray, params)
@@ -112,7 +111,7 @@ def test_the_mirrored_frame_gives_the_mirrored_map(folder):
 
 def test_parameters_come_back_from_the_graph(small, folder):
     config, params = small
-    check_start(folder, config)
+    check_bundle(folder, config)
     back, licence = bundle_parameters(folder, config, params)
     assert licence == bundle.read(folder).licence
     jax.tree.map(np.testing.assert_array_equal, back, params)
@@ -120,26 +119,24 @@ def test_parameters_come_back_from_the_graph(small, folder):
 
 def test_another_networks_parameters_are_refused(small, folder, tmp_path):
     config, _ = small
-    other = config.copy_and_resolve_references()
-    other.model.width, other.model.multipliers, other.init.bundle = 16, (1, 2, 4), str(folder)
+    wider = replace(config.model, width=16, multipliers=(1, 2, 4))
+    other = replace(config, model=wider, init=recipe.InitConfig(bundle=str(folder)))
     with pytest.raises(UserError, match=r"give '--config.model.multipliers=\(1, 2, 2\)' --config.model.width=8$"):
-        run.claim(tmp_path / "run", other)
-    assert not (tmp_path / "run").exists()  # the mended call is not refused for what this one left
+        run.check_workdir(tmp_path / "run", other)
     like = unet.from_config(other.model, 4).init(jax.random.key(0), np.zeros((1, 64, 96, 1), np.uint8))["params"]
     with pytest.raises(UserError, match="another network"):
         bundle_parameters(folder, other, jax.tree.map(np.asarray, like))
 
 
-def test_other_planes_start_the_class_head_anew(small, folder, capsys):
+def test_other_planes_start_the_class_head_from_random(small, folder, capsys):
     config, params = small
-    other = config.copy_and_resolve_references()
-    other.planes = ("head", "femur")
+    other = replace(config, planes=("head", "femur"))
     fresh = unet.from_config(other.model, 2).init(jax.random.key(1), np.zeros((1, 64, 96, 1), np.uint8))["params"]
-    check_start(folder, other)
-    assert "the class head starts anew" in capsys.readouterr().out
-    started, _ = bundle_parameters(folder, other, fresh)
-    assert set(fresh) - set(started) == {"plane"}
-    np.testing.assert_array_equal(started["map"]["kernel"], params["map"]["kernel"])
+    check_bundle(folder, other)
+    assert "the class head starts from random" in capsys.readouterr().out
+    taken, _ = bundle_parameters(folder, other, fresh)
+    assert set(fresh) - set(taken) == {"plane"}
+    np.testing.assert_array_equal(taken["map"]["kernel"], params["map"]["kernel"])
 
 
 def test_a_bundle_measures_without_jax(folder):

@@ -1,4 +1,4 @@
-"""`fetal-jax export --workdir=DIR --out=BUNDLE [--best] [--onnx] [--half] [--metrics=METRICS.json]`"""
+"""`fetal-jax export --workdir=DIR --out=BUNDLE [--best] [--half] [--metrics=METRICS.json]`"""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from pathlib import Path
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workdir", required=True)
-    parser.add_argument("--out", required=True, help="the bundle's directory")
-    parser.add_argument("--best", action="store_true", help="the checkpoint that validated best, not the newest")
-    parser.add_argument("--onnx", action="store_true", help="also write model.onnx, which measure runs")
+    parser.add_argument("--out", required=True, help="directory of the bundle")
+    parser.add_argument("--best", action="store_true", help="take the checkpoint with the lowest validation score")
+    parser.add_argument("--onnx", action="store_true", help="accepted for older scripts: ONNX is always written")
     parser.add_argument("--half", action="store_true", help="also write model.half.onnx, of half the size")
-    parser.add_argument("--metrics", type=Path, help="metrics.json of fetal-jax evaluate, to stand in the bundle")
+    parser.add_argument("--metrics", type=Path, help="metrics.json of fetal-jax evaluate, to be included in the bundle")
 
 
 def run(args: argparse.Namespace, overrides: list[str]) -> None:
-    """Write the bundle and say what it holds."""
+    """Write the bundle, and print its files with their sizes."""
     from etils import epath  # not for --help, which every installation answers
 
     from fetal_jax import bundle, export
 
     out = epath.Path(args.out)
-    export.write_bundle(epath.Path(args.workdir), out, args.onnx, args.half, args.metrics, args.best)
+    export.write_bundle(epath.Path(args.workdir), out, args.half, args.metrics, args.best)
     sizes = [f"{name} {len((out / name).read_bytes()) / 1e6:.1f} MB" for name in bundle.read(out).files]
     print(f"{out}: {', '.join(sizes)}")

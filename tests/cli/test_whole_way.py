@@ -161,7 +161,7 @@ def test_a_mixture_is_trained_on_and_each_part_evaluated_by_its_own(place, monke
     assert done.returncode == 0, done.stderr
     card = (place / "mixed_bundle" / "MODEL_CARD.md").read_text()
     assert "CC BY 4.0" in card
-    assert "drawn frames" in card
+    assert "synthetic frames" in card
 
 
 def test_prepare_draws_a_contact_sheet(place):
