@@ -1,6 +1,6 @@
 """The shipped network: `configs/unified.py`'s, fine-tuned on routine frames at 128x192 pixels.
 
-make unified HC18=DIR PLANES=DIR EXAMPLES=DIR SONONET=SonoNet16.npz      trains both; this part takes 20 minutes on two cores
+make unified HC18=DIR PLANES=DIR EXAMPLES=DIR SONONET=SonoNet16.npz      this part: 20 minutes
 
 It starts from the bundle of `configs/unified.py` (`config.init.bundle`) and adds abdomens, femurs, heads and thoraces
 of FETAL_PLANES_DB with outlines of our own (tfds_builders/fetal_planes/README.md). A forward pass costs 0.44 of

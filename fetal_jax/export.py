@@ -32,6 +32,8 @@ LICENCES = {
     "hc18": "Weights trained on HC18 (T. L. A. van den Heuvel et al., doi 10.5281/zenodo.1327317), CC BY 4.0.",
     "fetal_planes": "Weights trained on FETAL_PLANES_DB (X. P. Burgos-Artizzu et al., doi 10.5281/zenodo.3904280), "
     "CC BY 4.0, and on calipers of arXiv 2512.16710 where they were joined, CC BY-NC-SA 4.0.",
+    "fetal_planes/outlines": "Weights trained on frames of FETAL_PLANES_DB (X. P. Burgos-Artizzu et al., "
+    "doi 10.5281/zenodo.3904280) with outlines of this project, CC BY 4.0.",
     "fetal_phantom": "Weights trained on synthetic frames, Apache-2.0.",
     "folder": "Weights trained on the exporter's own frames; their owner decides on the use.",
 }
@@ -119,7 +121,8 @@ def write_bundle(
 
 def licence(config: Config, origin: str) -> str:
     """Licence of the weights of a run: that of its data sets, and of the weights that it started from."""
-    data = [LICENCES[name] for name in sorted({n.split("/")[0] for n in configuration.mixture(config)})]
+    names = {name if name in LICENCES else name.split("/")[0] for name in configuration.mixture(config)}
+    data = [LICENCES[name] for name in sorted(names)]
     return " ".join([*data, *([f"Started from: {origin}"] if origin else [])])
 
 

@@ -15,6 +15,7 @@ import pytest
 
 from fetal_jax import bundle, export
 from fetal_jax import config as recipe
+from fetal_jax.config import from_values
 from fetal_jax.errors import UserError
 from fetal_jax.inference import Predictor
 from fetal_jax.model import onnx_graph, unet
@@ -311,3 +312,11 @@ def test_an_update_of_a_shipped_bundle_goes_into_a_copy(tmp_path):
     (tmp_path / "mine" / "notes.txt").touch()
     with pytest.raises(UserError, match="not empty and not a bundle"):
         bundle.update(bundle.DEFAULT, info, tmp_path / "mine")
+
+
+def test_outlines_of_ours_bring_no_non_commercial_licence():
+    ours = export.licence(from_values({"data.name": {"fetal_planes/outlines": 1}}), "")
+    calipers = export.licence(from_values({"data.name": {"fetal_planes/official": 1}}), "")
+    assert "CC BY 4.0" in ours
+    assert "NC" not in ours
+    assert "CC BY-NC-SA 4.0" in calipers
