@@ -1,0 +1,58 @@
+"""Cutting one structure out of a map."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fetal_jax.biometry import contour
+
+
+def soft_disc(cx: float, cy: float, radius: float) -> np.ndarray:
+    """A disc in a map of 60 x 80 pixels whose edge falls from 1 to 0 over one pixel."""
+    y, x = np.mgrid[:60, :80] + 0.5
+    return np.clip(radius - np.hypot(x - cx, y - cy) + 0.5, 0, 1).astype(np.float32)
+
+
+def in_place(region: contour.Region) -> np.ndarray:
+    """The region's map, back in the whole map."""
+    whole = np.zeros((60, 80), np.float32)
+    (x, y), (height, width) = region.origin, region.map.shape
+    whole[y : y + height, x : x + width] = region.map
+    return whole
+
+
+def test_neighbour_and_its_soft_edge_are_cut_away():
+    large, small = soft_disc(30, 30, 20), soft_disc(60, 30, 6)
+    region = contour.largest_region(np.maximum(large, small))
+    np.testing.assert_array_equal(in_place(region), large)
+    assert region.share == pytest.approx((large > 0.5).sum() / ((large > 0.5) | (small > 0.5)).sum())
+
+
+def test_region_keeps_its_own_soft_edge_and_origin():
+    disc = soft_disc(41, 22, 12)
+    region = contour.largest_region(disc)
+    np.testing.assert_array_equal(in_place(region), disc)
+    assert region.origin == (29 - contour.BORDER, 10 - contour.BORDER)
+    assert (region.share, region.solid) == (1, 1)
+
+
+def test_holes_are_filled_and_counted():
+    disc = soft_disc(40, 30, 20)
+    holed = disc * (1 - soft_disc(40, 30, 5))
+    region = contour.largest_region(holed)
+    inside = disc > 0.5
+    assert (in_place(region)[holed <= 0.5] == disc[holed <= 0.5]).all()
+    assert region.solid == pytest.approx((holed > 0.5).sum() / inside.sum())
+
+
+def test_transition_width_is_the_length_of_the_ramp():
+    y, x = np.mgrid[:60, :80] + 0.5
+    for pixels in (4.0, 9.0):
+        region = contour.largest_region(np.clip(0.5 + (20 - np.hypot(x - 40, y - 30)) / pixels, 0, 1))
+        assert contour.transition_width(region, contour.outline(region)) == pytest.approx(pixels, rel=0.02)
+
+
+def test_points_at_the_edge_of_the_frame_are_dropped():
+    points = np.array([[5.0, 5.0], [1.0, 5.0], [5.0, 1.0], [9.0, 5.0], [5.0, 9.0], [8.9, 1.1]])
+    np.testing.assert_array_equal(contour.within(points, (0, 0, 10, 10)), points[[0, 5]])

@@ -1,0 +1,43 @@
+"""Map of a femur -> two end points and a width."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fetal_jax.biometry import fit_shaft
+
+Y, X = np.mgrid[:176, :256] + 0.5
+
+
+def bowed(radius: float, half_angle: float, width: float) -> np.ndarray:
+    """Part of a ring about (128, 130) whose middle is straight above the centre."""
+    r, angle = np.hypot(X - 128, Y - 130), np.arctan2(X - 128, 130 - Y)
+    across = np.clip(width / 2 - np.abs(r - radius) + 0.5, 0, 1)
+    return across * np.clip((half_angle - np.abs(angle)) * r + 0.5, 0, 1)
+
+
+def test_length_of_a_bowed_bone_is_the_chord_between_its_ends():
+    """The ends are on the bone's middle line, 7 pixels below the map's principal axis."""
+    shaft = fit_shaft(bowed(90, 0.5, 8)).shaft
+    right = (128 + 90 * np.sin(0.5), 130 - 90 * np.cos(0.5))
+    left = (256 - right[0], right[1])
+    np.testing.assert_allclose(shaft.ends, [left, right], atol=0.8)
+    assert shaft.length == pytest.approx(2 * 90 * np.sin(0.5), abs=0.5)  # the arc is 90.0 long, the chord 86.3
+    assert shaft.width == pytest.approx(8, abs=0.4)
+
+
+@pytest.mark.parametrize("ramp", [4.0, 8.0])
+def test_ends_width_and_sharpness_of_a_straight_bone(ramp):
+    soft = np.clip(0.5 + (50 - np.abs(X - 128)) / ramp, 0, 1) * (np.abs(Y - 88) <= 5)
+    found = fit_shaft(soft)
+    np.testing.assert_allclose(found.shaft.ends, [[78, 88], [178, 88]], atol=1e-3)
+    assert found.shaft.width == pytest.approx(10, abs=1e-3)
+    assert found.end_width == pytest.approx(ramp, rel=1e-3)
+
+
+def test_map_without_an_elongated_structure_gives_none():
+    assert fit_shaft(np.zeros((20, 20))) is None
+    dot = np.zeros((20, 20))
+    dot[10, 10:13] = 1
+    assert fit_shaft(dot) is None
