@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import datetime
+from importlib.metadata import version
 from pathlib import Path
 
 from fetal_jax.errors import NOT_CLINICAL, UserError
@@ -18,7 +20,7 @@ from fetal_jax.growth import (
     gestational_age,
     parse_age,
 )
-from fetal_jax.growth.measures import CONVENTIONS, GrowthError, given
+from fetal_jax.growth.measures import CONVENTIONS, GrowthError, bpd_as, bpd_text, given, labels
 from fetal_jax.planes import QUANTITIES
 
 SIZES = {
@@ -29,14 +31,19 @@ SIZES = {
     "ofd": "occipitofrontal diameter",
     "crl": "crown-rump length, alone",
 }
-DEFAULT_STANDARDS = ("intergrowth", "intergrowth-hadlock", "hadlock", "who")
+DEFAULT_STANDARDS = ("intergrowth", "intergrowth-hadlock", "hadlock", "who", "fmf")
+SUFFIXES = (".png", ".svg", ".pdf")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     for measure, text in SIZES.items():
         parser.add_argument(f"--{measure}", type=float, metavar="MM", help=f"{text}, in mm")
     parser.add_argument("--bpd-convention", choices=CONVENTIONS, help="position of the BPD's calipers on the skull")
-    parser.add_argument("--ga", metavar="AGE", help="the known gestational age: 30w2d, or weeks as 30.3")
+    parser.add_argument(
+        "--ga",
+        metavar="AGE",
+        help="known gestational age: 30w2d, 30+2, '30 2/7', 212d (days), or 30.2w (decimal weeks)",
+    )
     parser.add_argument(
         "--standard",
         nargs="+",
@@ -44,47 +51,67 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=DEFAULT_STANDARDS,
         help=f"standards of the centiles; default: {' '.join(DEFAULT_STANDARDS)}",
     )
-    parser.add_argument("--chart", type=Path, metavar="FILE", help="draw the first standard's curves: .png or .svg")
+    parser.add_argument(
+        "--weight-formula",
+        choices=WEIGHT_FORMULAS,
+        help="compare the weight by this formula in every standard, also where its curves were made with another; "
+        "default: the formula of each standard",
+    )
+    parser.add_argument(
+        "--chart", type=Path, metavar="FILE", help="draw the curves of the first standard: .png, .svg or .pdf"
+    )
+    parser.add_argument("--code", default="", help="code of the patient or examination, written on the chart; no name")
+    parser.add_argument(
+        "--date", type=datetime.date.fromisoformat, metavar="YYYY-MM-DD", help="date of the examination, on the chart"
+    )
 
 
 def run(args: argparse.Namespace, overrides: list[str]) -> None:
-    """Print age, weight and centiles, each with its formula; draw the chart."""
-    if args.chart and args.chart.suffix not in (".png", ".svg"):
-        raise UserError(f"--chart={args.chart}: give a file that ends in .png or .svg")
+    """Print age, weight and centiles, each with its formula, and the sources; then draw the chart."""
+    if args.chart and args.chart.suffix.lower() not in SUFFIXES:
+        raise UserError(f"--chart={args.chart}: give a file that ends in .png, .svg or .pdf")
     known = None if args.ga is None else parse_age(args.ga)
     convention = args.bpd_convention
     sizes = given(convention, **{measure: getattr(args, measure) for measure in SIZES})
 
-    ages = _print_ages(sizes, convention, known)
+    ages = _print_ages(sizes, convention, known, args.ga)
     if known is None and not ages:
         raise GrowthError("no formula gives an age from these sizes: give --ga")
-    weights = _print_weights(sizes, convention)
+    weights = _print_weights(sizes, convention, args.weight_formula)
     weeks = ages[0].weeks if known is None else known
-    values = {name: _values(sizes, weights, name) for name in args.standard}
     print(f"Centiles at {format_age(weeks)}" + ("" if known is not None else f", the age by {ages[0].formula}"))
-    centiles = [c for name in values for c in _print_centiles(values[name], weeks, name, convention)]
+    centiles = []
+    values = {}
+    for name in args.standard:
+        values[name] = _values(sizes, weights, name, args.weight_formula)
+        centiles += _print_centiles(values[name], weeks, name, convention, args.weight_formula)
+        if weights and "efw" in STANDARDS[name].weeks and "efw" not in values[name]:
+            own = STANDARDS[name].weight_formula
+            print(f"  EFW  no centile by {name}: its weights are by {own} ({labels(WEIGHT_FORMULAS[own])})")
     if not any(values.values()):
-        print("  none: no standard has a curve for what is given")
+        print("  none: no standard has a curve for these sizes")
     if known is None and centiles:
         print("  The age comes from the same sizes: these centiles only compare them with each other. Give --ga.")
-    if args.chart:
-        _draw(args.chart, values[args.standard[0]], weeks, args.standard[0], convention)
     print("Sources")
     results: list[GestationalAge | FetalWeight | Centile] = [*ages, *weights.values(), *centiles]
     for citation in dict.fromkeys(result.citation for result in results):
         print(f"  {citation}.")
     print(NOT_CLINICAL)
+    if args.chart:
+        _draw(args, values[args.standard[0]], weeks)
 
 
 def _lengths(sizes: dict[str, float], *measures: str) -> dict[str, float | None]:
     return {f"{measure}_mm": sizes.get(measure) for measure in measures}
 
 
-def _print_ages(sizes: dict[str, float], convention: str | None, known: float | None) -> list[GestationalAge]:
+def _print_ages(
+    sizes: dict[str, float], convention: str | None, known: float | None, text: str | None
+) -> list[GestationalAge]:
     """Print and return the age by each standard that gives one."""
     print("Age")
     if known is not None:
-        print(f"  {format_age(known)}  {known:6.2f} weeks  as given")
+        print(f"  {format_age(known)}  {known:6.2f} weeks  as given: {text}")
     ages = []
     for standard in ("hadlock", "intergrowth"):
         try:
@@ -99,46 +126,70 @@ def _print_ages(sizes: dict[str, float], convention: str | None, known: float | 
     return ages
 
 
-def _print_weights(sizes: dict[str, float], convention: str | None) -> dict[str, FetalWeight]:
-    """Print and return the weight by each formula whose measures are given."""
+def _print_weights(sizes: dict[str, float], convention: str | None, wanted: str | None) -> dict[str, FetalWeight]:
+    """Print and return the weight by each formula whose measures are given; `wanted` must be one of them."""
     weights = {
         formula: fetal_weight(**_lengths(sizes, "hc", "ac", "fl", "bpd"), bpd_convention=convention, formula=formula)
         for formula, measures in WEIGHT_FORMULAS.items()
-        if sizes.keys() >= set(measures)
+        if sizes.keys() >= set(measures) or formula == wanted
     }
     print("Weight" if weights else "Weight\n  none: it takes AC and FL, or HC and AC, or more")
-    for weight in weights.values():
-        print(f"  {weight.grams:6.0f} g  {weight.formula}")
+    for name, weight in weights.items():
+        print(f"  {weight.grams:6.0f} g  {name:11}  {weight.formula}")
     return weights
 
 
-def _values(sizes: dict[str, float], weights: dict[str, FetalWeight], standard: str) -> dict[str, float]:
-    """Values that a standard has curves for: sizes, and the weight by the standard's own formula."""
-    formula = STANDARDS[standard].weight_formula
+def _values(
+    sizes: dict[str, float], weights: dict[str, FetalWeight], standard: str, wanted: str | None
+) -> dict[str, float]:
+    """Sizes that a standard has curves for, and the weight by its own formula or by the wanted one."""
+    formula = wanted or STANDARDS[standard].weight_formula
     found = sizes | ({"efw": weights[formula].grams} if formula in weights else {})
     return {measure: found[measure] for measure in STANDARDS[standard].weeks if measure in found}
 
 
-def _print_centiles(values: dict[str, float], weeks: float, standard: str, convention: str | None) -> list[Centile]:
-    """Print and return the centile of each value in a standard."""
+def _print_centiles(
+    values: dict[str, float], weeks: float, standard: str, convention: str | None, wanted: str | None
+) -> list[Centile]:
+    """Print and return the centile of each value in a standard. A BPD is in the standard's convention, as on the chart."""
+    chosen = STANDARDS[standard]
     centiles = []
     for measure, value in values.items():
         q = QUANTITIES[measure]
-        text = f"  {q.label:4} {value:6.{0 if measure == 'efw' else 1}f} {q.unit:2}"
+        shown, detail = value, ""
+        if measure == "bpd" and chosen.bpd_convention:
+            shown = bpd_as(chosen.bpd_convention, value, convention)
+            detail = f"; {bpd_text(chosen.bpd_convention, value, convention)}"
+        if measure == "efw" and wanted not in (None, chosen.weight_formula):
+            detail = f"; weight by {wanted}, curves by {chosen.weight_formula}"
+        row = f"  {q.label:4} {shown:6.{0 if measure == 'efw' else 1}f} {q.unit:2}"
         try:
-            found = centile(measure, value, weeks, standard, convention)
+            found = centile(
+                *(measure, value, weeks, standard, convention),
+                weight_formula=wanted,
+                allow_other_formula=wanted is not None,
+            )
         except GrowthError as e:
-            print(f"{text}  no centile by {standard}: {e}")
+            print(f"{row}  no centile by {standard}: {e}")
         else:
-            print(f"{text}  {found.text:>5} %  z {found.z:+.2f}  {found.formula}")
+            z = "       " if found.z is None else f"z {found.z:+.2f}"
+            print(f"{row}  {found.text:>5} %  {z}  {found.formula}{detail}")
             centiles.append(found)
     return centiles
 
 
-def _draw(path: Path, values: dict[str, float], weeks: float, standard: str, convention: str | None) -> None:
+def _draw(args: argparse.Namespace, values: dict[str, float], weeks: float) -> None:
     try:
         from fetal_jax.growth import chart  # only a chart needs matplotlib
     except ImportError:
         raise UserError("--chart draws with matplotlib: pip install '.[chart]'") from None
-    chart.write(path, chart.draw(values, weeks, standard, convention))
-    print(f"Chart ({standard}): {path}")
+    standard = args.standard[0]
+    dates = [f"examined {args.date}"] if args.date else []
+    figure = chart.draw(
+        *(values, weeks, standard, args.bpd_convention),
+        weight_formula=args.weight_formula,
+        heading="   ".join([args.code, *dates] if args.code else dates),
+        notes=[f"Drawn on {datetime.date.today()} by fetal_jax {version('fetal_jax')}."],
+    )
+    chart.write(args.chart, figure)
+    print(f"Chart ({standard}): {args.chart}")

@@ -1,17 +1,21 @@
-"""Gestational age, fetal weight and growth centiles: Hadlock, INTERGROWTH-21st, WHO. NumPy and SciPy.
+"""Gestational age, fetal weight and growth centiles: Hadlock, INTERGROWTH-21st, WHO, FMF. NumPy and SciPy.
 
-`chart` draws with matplotlib and is imported by itself.
+A module for each source of charts: `hadlock`, `intergrowth`, `who`, `fmf`. To add one, copy `fmf.py` (the smallest):
+it holds the citation, `WEEKS` (the ages of each measure) and `for_age`, which gives the distribution at an age. Then
+add a line to `STANDARDS` in `centiles.py`, its published values to `tests/growth/test_standards.py`, and a row to
+`docs/growth.md`. The command line and the chart read `STANDARDS`.
+
+`chart` draws with matplotlib and is imported on its own.
 """
 
+from fetal_jax.growth.ages import format_age, parse_age
 from fetal_jax.growth.centiles import STANDARDS, Centile, Reference, centile, reference
 from fetal_jax.growth.estimates import (
     WEIGHT_FORMULAS,
     FetalWeight,
     GestationalAge,
     fetal_weight,
-    format_age,
     gestational_age,
-    parse_age,
 )
 from fetal_jax.growth.intergrowth import size_for_age
 from fetal_jax.growth.measures import GrowthError

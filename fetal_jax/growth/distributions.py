@@ -1,18 +1,27 @@
-"""How a measure is spread over healthy fetuses of one age: value <-> z-score. Values in mm or g."""
+"""Distributions of a measure over healthy fetuses of one age: value <-> z-score. Values in mm or g."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
+from scipy.special import ndtri
 
 from fetal_jax.growth.measures import GrowthError
 
+EQUATIONS_END = (float(ndtri(0.001)), float(ndtri(0.999)))
+"""Outermost z-scores that a chart given by equations is asked for a centile: 0.1 and 99.9 %. INTERGROWTH-21st prints
+its tables to 3 SD (0.13 %); what lies beyond rests on no fetus."""
+
 
 class Distribution(Protocol):
-    """A spread that has a z-score for each value."""
+    """A z-score for each value, and back."""
+
+    @property
+    def outermost(self) -> tuple[float, float]:
+        """z-scores of the lowest and the highest centile that the chart gives; beyond them a centile is a bound."""
 
     def z(self, value: float) -> float:
         """The z-score of a value."""
@@ -27,6 +36,7 @@ class Normal:
 
     mean: float
     sd: float
+    outermost: ClassVar[tuple[float, float]] = EQUATIONS_END
 
     def z(self, value: float) -> float:
         """The z-score of a value."""
@@ -47,6 +57,7 @@ class LogLMS:
     l: float  # noqa: E741  (L, M and S are the method's names)
     m: float
     s: float
+    outermost: ClassVar[tuple[float, float]] = EQUATIONS_END
 
     def z(self, value: float) -> float:
         """The z-score of a value."""
@@ -70,17 +81,14 @@ class Quantiles:
     scores: tuple[float, ...]  # z-scores of the quantiles, rising
     logs: tuple[float, ...]  # ln(value) there, rising
 
-    def z(self, value: float) -> float:
-        """The z-score of a value.
+    @property
+    def outermost(self) -> tuple[float, float]:
+        """z-scores of the first and the last quantile."""
+        return self.scores[0], self.scores[-1]
 
-        Raises:
-          GrowthError: the value is beyond the outermost quantiles.
-        """
-        y = math.log(value)
-        if not self.logs[0] <= y <= self.logs[-1]:
-            end, side = (self.scores[0], "below") if y < self.logs[0] else (self.scores[-1], "above")
-            raise GrowthError(f"{side} the outermost quantile that is published (z {end:+.2f}: {self.value(end):.1f})")
-        return float(np.interp(y, self.logs, self.scores))
+    def z(self, value: float) -> float:
+        """The z-score of a value; infinite beyond the outermost quantiles, where nothing is published."""
+        return float(np.interp(math.log(value), self.logs, self.scores, left=-math.inf, right=math.inf))
 
     def value(self, z: float) -> float:
         """The value of a z-score.

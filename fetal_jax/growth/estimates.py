@@ -1,20 +1,20 @@
-"""What a fetus's sizes say of its age and its weight."""
+"""Gestational age and fetal weight from sizes."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from fetal_jax.growth import hadlock, intergrowth
+from fetal_jax.growth.ages import format_age
 from fetal_jax.growth.measures import GrowthError, bpd_as, given, labels
 
 WEIGHT_FORMULAS = hadlock.WEIGHT_FORMULAS | {"intergrowth": ("hc", "ac")}
-"""The weight formulas and what each takes."""
+"""Measures that each weight formula takes, by its name."""
 
 
 @dataclass(frozen=True)
 class GestationalAge:
-    """An age, the measures that it comes from, and the formula."""
+    """An age, the measures that took part, and the formula."""
 
     weeks: float  # exact
     measures: tuple[str, ...]
@@ -27,9 +27,11 @@ class GestationalAge:
 
 @dataclass(frozen=True)
 class FetalWeight:
-    """A weight, the measures that it comes from, and the formula."""
+    """A weight, the measures that took part, and the formula."""
 
     grams: float
+    name: str
+    """One of `WEIGHT_FORMULAS`; a growth chart takes weights by one of them alone."""
     measures: tuple[str, ...]
     formula: str
     citation: str
@@ -119,23 +121,4 @@ def fetal_weight(
         if "bpd" in sizes:
             sizes["bpd"] = bpd_as(hadlock.BPD_CONVENTION, sizes["bpd"], bpd_convention)
         source, grams = hadlock.WEIGHT, hadlock.weight_grams(formula, sizes)
-    return FetalWeight(grams, measures, f"{source.formula} ({labels(measures)})", source.citation)
-
-
-def format_age(weeks: float) -> str:
-    """Weeks and days, to the nearest day: 30.322 -> "30w2d"."""
-    whole, days = divmod(round(7 * weeks), 7)
-    return f"{whole}w{days}d"
-
-
-def parse_age(text: str) -> float:
-    """Exact weeks of "30w2d", "30w" or "30.3".
-
-    Raises:
-      GrowthError: the text is none of these.
-    """
-    if found := re.fullmatch(r"(\d{1,2})w(?:([0-6])d)?", text):
-        return int(found[1]) + int(found[2] or 0) / 7
-    if re.fullmatch(r"\d{1,2}(\.\d+)?", text):
-        return float(text)
-    raise GrowthError(f"{text!r} is no gestational age: give weeks and days as 30w2d, or weeks as 30.3")
+    return FetalWeight(grams, formula, measures, f"{source.formula} ({labels(measures)})", source.citation)

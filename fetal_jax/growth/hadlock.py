@@ -1,6 +1,6 @@
 """Hadlock's formulas: age (1984), weight (1985), size for age (1984), weight for age (1991).
 
-They were published in centimetres and stand here in them; lengths come in and go out in mm. BPD: outer to inner.
+The coefficients are for centimetres, as published; functions take and return mm. BPD: outer to inner.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from fetal_jax.growth.measures import GrowthError, Source, check_age
 
 BPD_CONVENTION = "outer-inner"
 MEASURES = ("bpd", "hc", "ac", "fl")
-"""What the formulas of age and weight take, in the papers' order."""
+"""Measures of the age and weight formulas, in the papers' order."""
 
 AGE = Source(
     "Hadlock 1984",
@@ -43,7 +43,7 @@ WEIGHT_FORMULAS = {
     "hadlock3": ("hc", "ac", "fl"),
     "hadlock4": ("bpd", "hc", "ac", "fl"),
 }
-"""What each weight formula takes."""
+"""Measures that each weight formula takes."""
 
 SPREADS = ("table", "12.7 %", "13 %", "0.12 ln")
 """The 1991 paper states the spread of weight in three ways that disagree: an SD of 12.7 % (abstract), 0.12 of ln(grams)
@@ -51,12 +51,12 @@ SPREADS = ("table", "12.7 %", "13 %", "0.12 ln")
 
 
 def _centimetres(sizes_mm: Mapping[str, float]) -> list[float]:
-    """BPD, HC, AC, FL in cm; NaN where not given, so that no formula can use what is not there."""
+    """BPD, HC, AC, FL in cm; NaN where not given, so that a formula that uses a missing size gives NaN."""
     return [sizes_mm.get(measure, math.nan) / 10 for measure in MEASURES]
 
 
 def age_weeks(sizes_mm: Mapping[str, float]) -> float:
-    """Age from any of BPD (outer-inner), HC, AC, FL: the formula of just those that are given."""
+    """Age from any of BPD (outer-inner), HC, AC, FL, by the formula of exactly those that are given."""
     b, h, a, f = _centimetres(sizes_mm)
     return {
         ("bpd",): 9.54 + 1.482 * b + 0.1676 * b**2,
@@ -90,10 +90,10 @@ def weight_grams(formula: str, sizes_mm: Mapping[str, float]) -> float:
 
 
 def for_age(measure: str, weeks: float, spread: str = "table") -> tuple[Distribution, Source]:
-    """How "hc", "bpd" (outer-inner), "ac", "fl" (mm) or "efw" (g) is spread at an age.
+    """Distribution of "hc", "bpd" (outer-inner), "ac", "fl" (mm) or "efw" (g) at an age.
 
     Args:
-      measure: what is measured.
+      measure: one of `WEEKS`.
       weeks: exact weeks.
       spread: of weight, one of `SPREADS`.
 

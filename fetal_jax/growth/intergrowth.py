@@ -74,7 +74,7 @@ def size_for_age(measure: str, weeks: float) -> tuple[float, float]:
 
 
 def age(sizes_mm: Mapping[str, float]) -> tuple[float, tuple[str, ...], Source]:
-    """Weeks, by HC and FL, by HC alone, or by CRL alone; what else is given takes no part.
+    """Weeks, by HC and FL, by HC alone, or by CRL alone; other sizes take no part.
 
     Returns:
       Exact weeks, the measures that took part, the source.
@@ -104,7 +104,7 @@ def weight_grams(sizes_mm: Mapping[str, float]) -> float:
 
 
 def for_age(measure: str, weeks: float) -> tuple[Distribution, Source]:
-    """How a size (mm) or "efw" (g, by `weight_grams`) is spread at an age.
+    """Distribution of a size (mm) or "efw" (g, by `weight_grams`) at an age.
 
     Raises:
       GrowthError: another measure, or an age outside `WEEKS`.
@@ -121,7 +121,7 @@ def for_age(measure: str, weeks: float) -> tuple[Distribution, Source]:
 
 
 def for_age_hadlock(measure: str, weeks: float) -> tuple[Distribution, Source]:
-    """How "efw" (g, by Hadlock's formula of HC, AC and FL) is spread at an age.
+    """Distribution of "efw" (g, by Hadlock's formula of HC, AC and FL) at an age.
 
     Raises:
       GrowthError: another measure, or an age outside `HADLOCK_WEEKS`.

@@ -1,4 +1,4 @@
-"""What is measured, between which points of the skull, and what a fetus can measure at all. Lengths in mm."""
+"""Checks of sizes and ages, and the two conventions of a BPD. Lengths in mm."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from fetal_jax.errors import UserError
 from fetal_jax.planes import QUANTITIES
 
 CONVENTIONS = ("outer-inner", "outer-outer")
-"""Where the calipers of a BPD stand: on the outer skull, and on the inner or the outer one opposite."""
+"""Positions of a BPD's calipers: the outer border of the near skull, the inner or outer border of the far one."""
 
 
 class GrowthError(UserError, ValueError):
-    """A size, an age or a combination that a formula does not cover. The message says what it does cover."""
+    """A size, an age or a combination that a formula does not cover. The message says what is covered."""
 
 
 class Source(NamedTuple):
-    """A published formula: its short name and where it stands."""
+    """A published formula: its short name and its citation."""
 
     formula: str
     citation: str
@@ -29,7 +29,7 @@ def labels(measures: tuple[str, ...]) -> str:
 
 
 def check_size(measure: str, value: float) -> None:
-    """Refuse what no fetus measures, NaN included.
+    """Refuse a size that no fetus has, NaN included.
 
     Raises:
       GrowthError: the value is outside its `limits` in `planes.QUANTITIES`.
@@ -58,7 +58,7 @@ def check_age(measure: str, weeks: float, covered: Mapping[str, tuple[float, flo
 
 
 def given(bpd_convention: str | None, **sizes_mm: float | None) -> dict[str, float]:
-    """The sizes that are there, checked; a BPD needs its convention.
+    """Sizes that are not None, checked; a BPD needs its convention.
 
     Raises:
       GrowthError: a size outside its `planes.QUANTITIES` limits, no size at all, or a BPD without a known convention.
@@ -74,7 +74,7 @@ def given(bpd_convention: str | None, **sizes_mm: float | None) -> dict[str, flo
 
 
 def check_convention(bpd_convention: str | None) -> None:
-    """Refuse a BPD that does not say where its calipers stood."""
+    """Refuse a BPD without a known convention."""
     if bpd_convention not in CONVENTIONS:
         said = "is missing" if bpd_convention is None else f"{bpd_convention!r} is unknown"
         raise GrowthError(f"a BPD needs its bpd_convention, which {said}: {' or '.join(CONVENTIONS)}")
@@ -100,3 +100,8 @@ def bpd_as(wanted: str, bpd_mm: float, convention: str | None) -> float:
     if wanted == "outer-outer":
         return 0.555934 + 1.027318 * bpd_mm
     return -0.403458 + 0.9714153 * bpd_mm
+
+
+def bpd_text(wanted: str, bpd_mm: float, convention: str | None) -> str:
+    """Convention of a BPD on a chart and, if it was converted, its origin: "outer-outer, from 80.0 mm outer-inner"."""
+    return wanted if convention == wanted else f"{wanted}, from {bpd_mm:.1f} mm {convention}"

@@ -1,7 +1,7 @@
 """WHO fetal growth charts: quantiles of size and weight for age. Lengths in mm, BPD outer to inner, weight in g.
 
 The charts are quantile regressions: for each quantile, ln(value) is a polynomial in weeks. The coefficients are the
-charts' whole content, so they stand here, as published.
+whole content of the charts.
 """
 
 from __future__ import annotations
@@ -117,14 +117,14 @@ EFW_OF_SEX: dict[str, Rows] = {
     ),
 }
 # fmt: on
-"""Of weight by sex, the outermost quantiles (0.01, 0.99) are left out: the boys' 0.99 runs into 0.975 at 40 weeks."""
+"""Weight by sex, without the outermost quantiles (0.01, 0.99): the boys' 0.99 runs into 0.975 at 40 weeks."""
 
 WEEKS = dict.fromkeys(COEFFICIENTS, (14.0, 40.0))
 SEX_WEEKS = {"efw": (14.0, 40.0)}
 
 
 def for_age(measure: str, weeks: float) -> tuple[Distribution, Source]:
-    """How "hc", "bpd" (outer-inner), "ac", "fl" (mm) or "efw" (g, by Hadlock's formula of HC, AC and FL) is spread.
+    """Distribution of "hc", "bpd" (outer-inner), "ac", "fl" (mm) or "efw" (g, by Hadlock's of HC, AC, FL) at an age.
 
     Raises:
       GrowthError: another measure, or an age outside `WEEKS`.
@@ -134,7 +134,7 @@ def for_age(measure: str, weeks: float) -> tuple[Distribution, Source]:
 
 
 def for_age_and_sex(measure: str, weeks: float, sex: str) -> tuple[Distribution, Source]:
-    """How "efw" is spread over "female" or "male" fetuses.
+    """Distribution of "efw" over "female" or "male" fetuses at an age.
 
     Raises:
       GrowthError: another measure, or an age outside `SEX_WEEKS`.

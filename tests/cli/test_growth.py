@@ -1,10 +1,12 @@
-"""`fetal-jax growth` as a user runs it: figures, refusals, charts."""
+"""`fetal-jax growth` as a user runs it: values, refusals, charts."""
 
 from __future__ import annotations
 
+import datetime
 import re
 import subprocess
 import sys
+from importlib.metadata import version
 
 import cv2
 import pytest
@@ -24,18 +26,20 @@ def test_a_patient_of_known_age(tmp_path):
     assert done.returncode == 0, done.stderr
     lines = [re.sub(r"\s+", " ", line.strip()) for line in done.stdout.splitlines()]
     for expected in (
-        "30w2d 30.29 weeks as given",
+        "30w2d 30.29 weeks as given: 30w2d",
         "30w2d 30.32 weeks Hadlock 1984 (BPD, HC, AC, FL)",
-        "1513 g Hadlock 1985 (AC, FL)",
-        "1548 g Hadlock 1985 (BPD, AC, FL)",
-        "1532 g Hadlock 1985 (HC, AC, FL)",
-        "1538 g Hadlock 1985 (BPD, HC, AC, FL)",
+        "1513 g hadlock1 Hadlock 1985 (AC, FL)",
+        "1548 g hadlock2 Hadlock 1985 (BPD, AC, FL)",
+        "1532 g hadlock3 Hadlock 1985 (HC, AC, FL)",
+        "1538 g hadlock4 Hadlock 1985 (BPD, HC, AC, FL)",
         "HC 290.0 mm 83.9 % z +0.99 INTERGROWTH-21st 2014",  # (290 - 280.822) / 9.29 by hand
+        "BPD 82.7 mm 84.2 % z +1.00 INTERGROWTH-21st 2014; outer-outer, from 80.0 mm outer-inner",
+        "BPD 80.0 mm 88.3 % z +1.19 Hadlock 1984; outer-inner",  # (8.0 - 7.643) / 0.30 by hand
         "Research software. Not for clinical use.",
     ):
         assert expected in lines, done.stdout
-    assert sum(line.startswith("EFW") for line in lines) == 4
-    for author in ("Hadlock FP", "Papageorghiou AT", "Stirnemann J", "Kiserud T"):
+    assert sum(line.startswith("EFW") for line in lines) == 5
+    for author in ("Hadlock FP", "Papageorghiou AT", "Stirnemann J", "Kiserud T", "Nicolaides KH"):
         assert any(line.startswith(author) for line in lines)
     assert "Give --ga" not in done.stdout
     image = cv2.imread(str(picture))
@@ -44,7 +48,7 @@ def test_a_patient_of_known_age(tmp_path):
     assert cv2.connectedComponents(red.astype("uint8"))[0] - 1 == 5  # a point in each panel
 
 
-def test_without_an_age_the_estimate_stands_and_says_so(tmp_path):
+def test_without_an_age_the_estimate_is_used_and_named(tmp_path):
     picture = tmp_path / "patient.svg"
     done = fetal_jax("growth", *PATIENT, "--standard", "who", "who-male", f"--chart={picture}")
     assert done.returncode == 0, done.stderr
@@ -57,11 +61,76 @@ def test_without_an_age_the_estimate_stands_and_says_so(tmp_path):
         assert text in drawn
 
 
-def test_an_age_that_no_curve_covers_is_told_row_by_row():
+def test_age_outside_a_standard_is_refused_in_its_rows_and_values_outside_are_bounds():
     done = fetal_jax("growth", *PATIENT, "--ga=41w3d")
     assert done.returncode == 0, done.stderr
     assert "INTERGROWTH-21st 2014 covers 14 to 40 weeks of HC, not 41.43" in done.stdout
-    assert "<0.1 %  z -6.03  Hadlock 1984" in done.stdout
+    assert " <0.1 %  z -6.03  Hadlock 1984" in done.stdout
+    done = fetal_jax("growth", "--hc=250", "--ga=36+0", "--standard=who")
+    assert "HC    250.0 mm     <1 %           WHO 2017" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("30W2D", "30w2d   30.29 weeks  as given: 30W2D"),
+        ("30+2", "30w2d   30.29 weeks  as given: 30+2"),
+        ("30 2/7", "30w2d   30.29 weeks  as given: 30 2/7"),
+        ("212d", "30w2d   30.29 weeks  as given: 212d"),
+        ("30.2w", "30w1d   30.20 weeks  as given: 30.2w"),
+    ],
+)
+def test_age_is_echoed_in_weeks_and_days(text, line, capsys):
+    assert main(["growth", "--hc=290", f"--ga={text}"]) in (None, 0)
+    assert line in capsys.readouterr().out
+
+
+def test_weight_by_another_formula_is_compared_only_when_asked(capsys, tmp_path):
+    bpd = ("--bpd=80", "--bpd-convention=outer-inner")
+    main(["growth", *PATIENT, *bpd, "--ga=30w2d", "--standard", "intergrowth", "fmf"])
+    own = capsys.readouterr().out
+    assert "hadlock4" in own.partition("Centiles")[0]
+    assert "hadlock4" not in own.partition("Centiles")[2]
+    picture = tmp_path / "asked.svg"
+    asked = ("--standard", "intergrowth", "--weight-formula=hadlock4", f"--chart={picture}")
+    main(["growth", *PATIENT, *bpd, "--ga=30w2d", *asked])
+    assert "weight by hadlock4, curves by intergrowth" in capsys.readouterr().out
+    assert "EFW 1538 g by hadlock4 on curves of intergrowth" in picture.read_text()
+    main(["growth", "--ac=260", "--fl=56", "--ga=30w2d", "--standard=who"])
+    assert "EFW  no centile by who: its weights are by hadlock3 (HC, AC, FL)" in capsys.readouterr().out
+    assert main(["growth", "--ac=260", "--fl=56", "--ga=30w2d", "--weight-formula=hadlock3"]) == 2
+    assert "HC is missing" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("suffix", [".PNG", ".Svg", ".pdf", ".PDF"])
+def test_chart_format_is_that_of_the_suffix_in_any_case(suffix, tmp_path):
+    picture = tmp_path / f"chart{suffix}"
+    assert main(["growth", "--hc=290", "--ga=30w2d", f"--chart={picture}"]) in (None, 0)
+    start = {".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}[suffix.lower()]
+    assert picture.read_bytes().startswith(start)
+
+
+def test_chart_bears_code_date_and_version(tmp_path):
+    picture = tmp_path / "chart.svg"
+    argv = ["growth", "--hc=290", "--ga=30w2d", f"--chart={picture}"]
+    assert main([*argv, "--code=K-017", "--date=2026-11-20"]) in (None, 0)
+    drawn = picture.read_text()
+    for text in (
+        "K-017",
+        "examined 2026-11-20",
+        f"Drawn on {datetime.date.today()} by fetal_jax {version('fetal_jax')}",
+    ):
+        assert text in drawn
+
+
+def test_sources_are_printed_also_where_the_chart_fails(tmp_path):
+    picture = tmp_path / "chart.png"
+    done = fetal_jax("growth", "--hc=290", "--ga=41w0d", "--standard", "intergrowth", "hadlock", f"--chart={picture}")
+    assert done.returncode == 2
+    assert "covers 14 to 40 weeks of HC, not 41" in done.stderr
+    assert "Radiology 1984" in done.stdout.partition("Sources")[2]
+    assert "Not for clinical use" in done.stdout
+    assert not picture.exists()
 
 
 @pytest.mark.parametrize(
@@ -71,7 +140,9 @@ def test_an_age_that_no_curve_covers_is_told_row_by_row():
         (("--hc=290", "--bpd=80"), ("outer-inner or outer-outer",)),
         (("--hc=290", "--ga=30w9d"), ("30w9d", "30w2d")),
         (("--hc=290", "--ga="), ("30w2d",)),
-        (("--hc=290", "--chart=chart.gif"), ("chart.gif", ".png or .svg")),
+        (("--hc=290", "--chart=chart.gif"), ("chart.gif", ".png, .svg or .pdf")),
+        (("--hc=290", "--ga=30.2"), ("30.2w", "30w2d")),
+        (("--hc=290", "--date=20.11.2026"), ("--date",)),
         (("--ofd=98",), ("--ga",)),
         (("--hc=290", "--standard=nichd"), ("nichd",)),
     ],
@@ -86,7 +157,7 @@ def test_wrong_calls(argv, words, capsys):
     assert all(word in last for word in words), last
 
 
-def test_a_wrong_call_leaves_by_the_door():
+def test_wrong_call_exits_with_2_and_one_line():
     refused(fetal_jax("growth", "--hc=29"), "HC 29 mm is outside 75 to 420")
 
 
@@ -108,11 +179,19 @@ def test_a_chart_without_matplotlib_names_the_extra(tmp_path):
     refused(done, "matplotlib", "'.[chart]'")
 
 
-def test_a_point_outside_the_curves_is_still_drawn():
-    axes = draw({"hc": 60.0, "efw": 300.0}, 12, "intergrowth").axes
-    for panel in axes:
-        assert panel.get_xlim()[0] < 12
-        assert "no centile" in panel.get_title()
+def test_measure_outside_its_range_of_ages_is_named_and_not_drawn():
+    figure = draw({"hc": 172.5, "efw": 300.0}, 20, "intergrowth")
+    (panel,) = figure.axes
+    assert panel.get_title() == "HC 172.5 mm at 20w0d: centile 50.1"
+    assert "EFW is not drawn: INTERGROWTH-21st 2017 covers 22 to 40 weeks" in figure.get_supxlabel().replace("\n", " ")
+    with pytest.raises(GrowthError, match=r"no chart: HC is not drawn: .* covers 14 to 40 weeks of HC, not 12"):
+        draw({"hc": 100.0}, 12, "intergrowth")
+
+
+def test_value_outside_the_curves_is_drawn_with_its_bound():
+    (panel,) = draw({"hc": 250.0}, 36, "who").axes
+    assert panel.get_title().endswith("centile <1")
+    assert panel.lines[-1].get_ydata()[0] == 250
 
 
 def test_the_curves_are_the_standards():
@@ -123,5 +202,6 @@ def test_the_curves_are_the_standards():
     (point,) = axes.lines[5:]
     assert point.get_ydata()[0] == pytest.approx(82.74, abs=0.01)  # 80 mm to the outer skull
     assert "outer-outer" in axes.get_ylabel()
+    assert axes.get_title().replace("\n", " ").startswith("BPD 82.7 mm outer-outer, from 80.0 mm outer-inner, at 30w0d")
     with pytest.raises(GrowthError, match="curves for"):
         draw({"ofd": 98.0}, 30, "who")
