@@ -8,9 +8,8 @@ import pytest
 from fetal_jax.geometry import Ellipse, Shaft
 from tfds_builders.fetal_phantom import screen
 from tfds_builders.fetal_phantom.acoustics import Machine
-from tfds_builders.fetal_phantom.anatomy import ANATOMIES
 from tfds_builders.fetal_phantom.fetal_phantom_dataset_builder import FIRST_SEED, PLANES, Builder, example
-from tfds_builders.fetal_phantom.phantom import draw
+from tfds_builders.fetal_phantom.phantom import ANATOMIES, draw
 
 CLEAR = Machine(240, 320, clear=True)
 

@@ -1,4 +1,4 @@
-"""One drawn frame from one seed: anatomy in millimetres, a machine's view of it, exact geometry."""
+"""One synthetic frame from one seed: anatomy in millimetres, a machine's view of it, exact geometry."""
 
 from __future__ import annotations
 
@@ -10,16 +10,25 @@ from numpy.typing import NDArray
 
 from fetal_jax import geometry
 from fetal_jax.geometry import Ellipse, Shaft
-from tfds_builders.fetal_phantom import screen
+from tfds_builders.fetal_phantom import anatomy, lookalikes, screen
 from tfds_builders.fetal_phantom.acoustics import USUAL, Machine
-from tfds_builders.fetal_phantom.anatomy import ANATOMIES
 
 Array = NDArray[Any]
+
+ANATOMIES = {
+    "head": anatomy.head,
+    "abdomen": anatomy.abdomen,
+    "femur": anatomy.femur,
+    "thorax": lookalikes.thorax,
+    "cervix": lookalikes.cervix,
+    "other": lookalikes.other,
+}
+"""The section of each plane. A plane's seed depends on its place in this order."""
 
 
 @dataclass(frozen=True)
 class Phantom:
-    """A drawn frame and all that is known of it."""
+    """A synthetic frame with its exact geometry and sizes."""
 
     image: Array  # (height, width) uint8
     plane: str  # a key of ANATOMIES
@@ -36,7 +45,7 @@ def draw(plane: str, seed: int, machine: Machine = USUAL) -> Phantom:
     spacing follows from how much of it they fill, so that pixels, spacing and millimetres agree to float rounding.
     """
     rng = np.random.default_rng([seed, list(ANATOMIES).index(plane)])
-    weeks = float(14 + 26 * rng.beta(1.6, 1.8))  # most scans are made in mid-pregnancy and after
+    weeks = float(14 + 26 * rng.beta(1.6, 1.8))  # most scans are of mid-pregnancy and later
     scene, shape, values = ANATOMIES[plane](rng, machine, weeks)
     spacing = scene.view.spacing
     in_pixels = shape and shape.transform(geometry.stretch(1 / spacing, 1 / spacing))
