@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import datetime
-from importlib.metadata import version
 from pathlib import Path
 
+from fetal_jax import __version__
 from fetal_jax.errors import NOT_CLINICAL, UserError
 from fetal_jax.growth import (
     STANDARDS,
@@ -151,7 +151,7 @@ def _values(
 def _print_centiles(
     values: dict[str, float], weeks: float, standard: str, convention: str | None, wanted: str | None
 ) -> list[Centile]:
-    """Print and return the centile of each value in a standard. A BPD is in the standard's convention, as on the chart."""
+    """Print and return the centile of each value in a standard, a BPD in the standard's convention as on the chart."""
     chosen = STANDARDS[standard]
     centiles = []
     for measure, value in values.items():
@@ -189,7 +189,7 @@ def _draw(args: argparse.Namespace, values: dict[str, float], weeks: float) -> N
         *(values, weeks, standard, args.bpd_convention),
         weight_formula=args.weight_formula,
         heading="   ".join([args.code, *dates] if args.code else dates),
-        notes=[f"Drawn on {datetime.date.today()} by fetal_jax {version('fetal_jax')}."],
+        notes=[f"Drawn on {datetime.date.today()} by fetal_jax {__version__}."],
     )
     chart.write(args.chart, figure)
     print(f"Chart ({standard}): {args.chart}")

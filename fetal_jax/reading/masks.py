@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from fetal_jax.errors import UserError
@@ -12,16 +13,39 @@ from fetal_jax.preprocess import to_grey
 from fetal_jax.reading.images import read_image
 
 Array = NDArray[Any]
+LEAST_AREA = 0.01  # of all flat blocks: a skull drawn 2 pixels wide around a head is 2 %
 
 
 def read_mask(path: Path, shape: tuple[int, ...]) -> Array:
-    """The mask (H, W) bool of a frame of `shape` in an image file: what is brighter than half of its brightest pixel.
+    """Mask (H, W) bool of a frame of `shape` in an image file: pixels brighter than half of the brightest one.
 
     Raises:
-      UserError: it is not the frame's size, or cannot be read.
+      UserError: it is not the frame's size, cannot be read, or has areas of several grey levels above 0.
     """
     mask = to_grey(read_image(path))
     if mask.shape != shape:
         sizes = [f"{s[1]}x{s[0]}" for s in (mask.shape, shape)]
         raise UserError(f"{path} is {sizes[0]}, its frame {sizes[1]}: give masks of the frame's own size")
+    levels = grey_levels(mask)
+    if len(levels) > 1:
+        raise UserError(
+            f"{path} has areas of the grey levels {', '.join(map(str, levels))}: give a mask of one level above 0, "
+            "filled to the structure's outer border"
+        )
     return mask > mask.max() // 2
+
+
+def grey_levels(mask: Array) -> list[int]:
+    """Grey levels above 0 that fill areas of a mask (H, W) uint8, from dark to bright.
+
+    The grey edge of an antialiased or blurred mask is no area: it has no flat blocks of 2 x 2 pixels, or its levels run
+    into each other. Levels within 1/16 of the brightest are one level, so that JPEG masks pass.
+    """
+    grey = mask.astype(np.int16)
+    blocks = np.stack([grey[:-1, :-1], grey[:-1, 1:], grey[1:, :-1], grey[1:, 1:]])
+    one = int(mask.max()) // 16
+    flat = blocks.min(0)[(np.ptp(blocks, axis=0) <= one // 2) & (blocks.min(0) > one)]
+    levels, counts = np.unique(flat, return_counts=True)
+    cuts = np.flatnonzero(np.diff(levels) > one) + 1
+    areas = zip(np.split(levels, cuts), np.split(counts, cuts), strict=True)
+    return [int(values[n.argmax()]) for values, n in areas if n.sum() > LEAST_AREA * len(flat)]

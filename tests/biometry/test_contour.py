@@ -53,6 +53,9 @@ def test_transition_width_is_the_length_of_the_ramp():
         assert contour.transition_width(region, contour.outline(region)) == pytest.approx(pixels, rel=0.02)
 
 
-def test_points_at_the_edge_of_the_frame_are_dropped():
-    points = np.array([[5.0, 5.0], [1.0, 5.0], [5.0, 1.0], [9.0, 5.0], [5.0, 9.0], [8.9, 1.1]])
-    np.testing.assert_array_equal(contour.within(points, (0, 0, 10, 10)), points[[0, 5]])
+def test_points_within_a_pixel_of_the_frames_edge_are_dropped():
+    inside = np.array([(1.2, 5), (5, 1.2), (8.8, 5), (5, 8.8), (1.2, 8.8)])
+    points = np.concatenate([inside, [(1, 5), (5, 1), (9, 5), (5, 9), (0.2, 0.2), (9.8, 5)]])
+    np.testing.assert_array_equal(contour.within(points, (0, 0, 10, 10)), inside)
+    shift = np.array([20, 30])
+    np.testing.assert_array_equal(contour.within(points + shift, (20, 30, 30, 40)), inside + shift)

@@ -1,15 +1,13 @@
-"""Own frames: masks and numbers into geometry, splits by subject, and what is refused."""
+"""A folder of own frames: geometry, splits by subject, refusals."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
-from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
-import tensorflow_datasets as tfds
 
 from fetal_jax import config as recipe
 from fetal_jax.cli.evaluate import changed_training, refuse_other_split
@@ -17,46 +15,25 @@ from fetal_jax.data.decoded import decoded
 from fetal_jax.data.pipeline import training_batches
 from fetal_jax.data.source import Split, builder
 from fetal_jax.errors import UserError
-from fetal_jax.geometry import Ellipse, Shaft, mask
 from fetal_jax.planes import GEOMETRIES
+from tests.builders.own_folder import SIZE, TABLE, planned, prepare, write_home
 from tests.support.folders import draw_fetal_planes, draw_folder, spoil
 from tfds_builders.folder import table
-from tfds_builders.folder.folder_dataset_builder import shape_of_mask
-
-TABLE = "frames.csv"
-SIZE = (120, 160)
 
 
 @pytest.fixture(scope="module")
-def drawn(tmp_path_factory):
+def synthetic(tmp_path_factory):
     home = tmp_path_factory.mktemp("own") / "mine"
     return home, draw_folder(home)
 
 
 @pytest.fixture
 def home(tmp_path) -> Path:
-    """Four subjects, one a split, to be spoilt by the test."""
-    home = tmp_path / "mine"
-    home.mkdir()
-    lines = ["filename,plane,spacing_mm,subject,split,cx,cy,a,b,theta,x1,y1,x2,y2"]
-    rng = np.random.default_rng(0)
-    for i, split in enumerate(table.SPLITS):
-        cv2.imwrite(str(home / f"h{i}.png"), rng.integers(0, 200, SIZE, dtype=np.uint8))
-        cv2.imwrite(str(home / f"f{i}.png"), rng.integers(0, 200, SIZE, dtype=np.uint8))
-        lines.append(f"h{i}.png,head,1.0,s{i},{split},80,60,50,40,0.3,,,,")
-        lines.append(f"f{i}.png,femur,0.5,s{i},{split},,,,,,40,60,120,60")
-    (home / TABLE).write_text("\n".join(lines) + "\n")
-    return home
+    return write_home(tmp_path / "mine")
 
 
-def prepare(home, data_dir, name="folder/mine", **options):
-    made = builder(name, data_dir, **options)
-    made.download_and_prepare(download_config=tfds.download.DownloadConfig(manual_dir=home))
-    return made
-
-
-def test_mended_labels_are_another_training_set(home, tmp_path):
-    """Else a finished run would not train them, and an old network would be tested on what it was trained on."""
+def test_corrected_labels_change_the_fingerprint_of_the_training_set(home, tmp_path):
+    """Otherwise a finished run would not train on them, and a network could be tested on its own training frames."""
     prepare(home, tmp_path / "one")
     text = (home / TABLE).read_text()
     before = Split("folder/mine", "train", tmp_path / "one").fingerprint
@@ -67,23 +44,16 @@ def test_mended_labels_are_another_training_set(home, tmp_path):
         prepare(home, tmp_path / new)
         now = Split("folder/mine", "train", tmp_path / new).fingerprint
         assert now != before
-        told = changed_training(training, "folder/mine", str(tmp_path / new))
-        assert before in told
-        assert now in told
+        message = changed_training(training, "folder/mine", str(tmp_path / new))
+        assert before in message
+        assert now in message
     (home / TABLE).write_text(text)
     prepare(home, tmp_path / "again")
     assert Split("folder/mine", "train", tmp_path / "again").fingerprint == before
 
 
-def planned(home, data_dir, **options):
-    """The builder when it has checked everything and is about to write, and the rows of each split."""
-    made = builder("folder/mine", data_dir, **options)
-    generators = made._split_generators(SimpleNamespace(manual_dir=home))
-    return made, {name: list(rows) for name, rows in generators.items()}
-
-
-def test_masks_and_numbers_become_geometry(drawn, tmp_path):
-    home, phantoms = drawn
+def test_masks_and_numbers_become_geometry(synthetic, tmp_path):
+    home, phantoms = synthetic
     made = prepare(home, tmp_path)
     found = {}
     for name in made.info.splits:
@@ -98,13 +68,13 @@ def test_masks_and_numbers_become_geometry(drawn, tmp_path):
         if phantom.shape is None:
             assert (frame.plane, frame.geometry) == ("other", "none")
             continue
-        exact = 0.15 if frame.plane == "head" else 1e-4  # a binary mask of pixels costs that
+        exact = 0.15 if frame.plane == "head" else 1e-4  # error of a binary mask
         np.testing.assert_allclose(np.asarray(frame.shape)[:4], np.asarray(phantom.shape)[:4], atol=exact)
         measure = {"head": "hc_mm", "abdomen": "ac_mm", "femur": "fl_mm"}[frame.plane]
         assert frame.truth_mm[measure] == pytest.approx(phantom.millimetres[measure], abs=0.3)
 
 
-def test_no_subject_is_on_two_sides_and_a_set_that_grows_keeps_its_splits(tmp_path):
+def test_subject_is_in_one_split_and_keeps_it_when_the_set_grows(tmp_path):
     draw_folder(tmp_path / "mine", frames=20)
     rows, missing = table.read(tmp_path / "mine", allow_partial=False)
     assert missing == []
@@ -119,7 +89,7 @@ def test_no_subject_is_on_two_sides_and_a_set_that_grows_keeps_its_splits(tmp_pa
     assert {r.filename: r.split for r in rows}.items() <= grown.items()
 
 
-def test_several_sets_live_side_by_side_and_mix(home, tmp_path):
+def test_several_sets_are_prepared_and_mixed(home, tmp_path):
     draw_fetal_planes(tmp_path / "set", women=(1, 3, 4, 17))
     where = tmp_path / "data"
     for name, manual in {"folder/one": home, "folder/two": home, "fetal_planes/official": tmp_path / "set"}.items():
@@ -169,7 +139,7 @@ def test_several_sets_live_side_by_side_and_mix(home, tmp_path):
         ("h0.png", "h9.png", r"lacks h9.png \(a row of frames.csv names it\) and 1 more.*--allow-partial"),
     ],
 )
-def test_a_spoilt_table_is_named_before_anything_is_written(home, tmp_path, old, new, message):
+def test_faulty_table_is_refused_before_anything_is_written(home, tmp_path, old, new, message):
     spoil(home / TABLE, old, new) if old != "," else (home / TABLE).write_text(
         (home / TABLE).read_text().replace(old, new)
     )
@@ -186,21 +156,21 @@ def test_a_spoilt_table_is_named_before_anything_is_written(home, tmp_path, old,
         ("40,60,120,60", "-30,60,50,60", "f0.png: its shaft: over 25 % of its length outside the frame"),
     ],
 )
-def test_a_shape_that_cannot_be_is_left_out_and_listed(home, tmp_path, old, new, message):
+def test_implausible_shape_is_left_out_and_listed(home, tmp_path, old, new, message):
     spoil(home / TABLE, old, new)
     made, splits = planned(home, tmp_path / "data")
     assert sum(map(len, splits.values())) == (7 if message else 8)
     assert [m for m in made.missing if message and re.search(message, m)] == made.missing
 
 
-def test_a_damaged_frame_is_left_out_and_listed(home, tmp_path):
+def test_damaged_frame_is_left_out_and_listed(home, tmp_path):
     (home / "h0.png").write_bytes((home / "h0.png").read_bytes()[:900])
     made = prepare(home, tmp_path / "data")
     assert [m for m in made.missing if "h0.png is damaged" in m] == made.missing
     assert len(made.missing) == made.info.splits["train"].num_examples == 1
 
 
-def test_what_lies_there_unnamed_is_listed(home):
+def test_file_without_a_row_is_listed(home):
     cv2.imwrite(str(home / "extra.jpg"), np.zeros(SIZE, np.uint8))
     with pytest.raises(UserError, match=r"lacks a row of frames.csv for extra.jpg: .*--allow-partial"):
         table.read(home, allow_partial=False)
@@ -208,13 +178,13 @@ def test_what_lies_there_unnamed_is_listed(home):
     assert (len(rows), missing) == (8, ["a row of frames.csv for extra.jpg"])
 
 
-def test_a_column_that_is_not_read_is_listed(home, tmp_path):
+def test_unknown_column_is_listed(home, tmp_path):
     lines = (home / TABLE).read_text().splitlines()
     (home / TABLE).write_text("\n".join(f"{line},{'notes' if not i else 'x'}" for i, line in enumerate(lines)))
     assert planned(home, tmp_path / "data")[0].missing == ["the column notes of frames.csv: not read"]
 
 
-def test_a_set_too_small_for_its_splits_says_so(home, tmp_path):
+def test_set_too_small_for_its_splits_is_refused(home, tmp_path):
     lines = [",".join(line.split(",")[:4] + line.split(",")[5:]) for line in (home / TABLE).read_text().splitlines()]
     (home / TABLE).write_text("\n".join(lines[:5]))
     for i in (2, 3):
@@ -228,82 +198,8 @@ def test_a_set_too_small_for_its_splits_says_so(home, tmp_path):
     assert made.missing == [f"the split {name}: no frame falls into it" for name in empty]
 
 
-def test_a_folder_one_level_off(home):
+def test_folder_one_level_off_names_the_right_one(home):
     (home / "images").mkdir()
     for wrong in (home.parent, home / "images"):
         with pytest.raises(UserError, match=f"holds no frames.csv: give {home} with --manual-dir"):
             table.find(wrong)
-
-
-# ------------------------------------------------------------------------------------------------------- masks
-
-
-def write_mask(path, array):
-    cv2.imwrite(str(path), array)
-    return path
-
-
-ELLIPSE = Ellipse(80.0, 60.0, 50.0, 40.0, 0.3)
-
-
-def test_a_mask_cut_by_the_frame_keeps_its_ellipse(tmp_path):
-    shape = Ellipse(30.0, 60.0, 50.0, 40.0, 0.1)  # a fifth of it is left of the frame
-    path = write_mask(tmp_path / "m.png", 255 * mask(shape, *SIZE).astype(np.uint8))
-    np.testing.assert_allclose(np.asarray(shape_of_mask(path, "head", SIZE)), np.asarray(shape), atol=0.3)
-
-
-@pytest.mark.parametrize("value", [1, 255])
-def test_labels_of_one_and_of_255_are_masks(tmp_path, value):
-    path = write_mask(tmp_path / "m.png", value * mask(ELLIPSE, *SIZE).astype(np.uint8))
-    np.testing.assert_allclose(np.asarray(shape_of_mask(path, "head", SIZE)), np.asarray(ELLIPSE), atol=0.1)
-
-
-def test_a_mask_of_a_femur(tmp_path):
-    shaft = Shaft(40.0, 50.0, 120.0, 65.0, 10.0)
-    path = write_mask(tmp_path / "m.png", 255 * mask(shaft, *SIZE).astype(np.uint8))
-    np.testing.assert_allclose(np.asarray(shape_of_mask(path, "femur", SIZE)), np.asarray(shaft), atol=0.7)
-
-
-def test_a_mask_that_the_frame_cuts_says_nothing_of_the_length(home, tmp_path):
-    """80 of 110 pixels are seen: taken for the bone's length, a right answer would count as wrong."""
-    text = (home / TABLE).read_text()
-    (home / TABLE).write_text(
-        text.replace("f0.png,femur,0.5,s0,train,,,,,,40,60,120,60", "f0.png,femur,0.5,s0,train" + "," * 9)
-    )
-    write_mask(home / "f0_mask.png", 255 * mask(Shaft(80.0, 50.0, 190.0, 60.0, 10.0), *SIZE).astype(np.uint8))
-    prepare(home, tmp_path / "data")
-    split = Split("folder/mine", "train", tmp_path / "data")
-    (frame,) = (f for f in map(split.__getitem__, range(len(split))) if f.filename == "f0.png")
-    assert frame.geometry == "shaft"
-    assert "fl_mm" not in frame.truth_mm
-
-
-def test_masks_that_are_none(tmp_path):
-    good = 255 * mask(ELLIPSE, *SIZE).astype(np.uint8)
-    two = good.copy()
-    two[:, 70:90] = 0
-    square = np.zeros(SIZE, np.uint8)
-    square[20:100, 30:130] = 255
-    for array, message in [
-        (good[:-1], "is 160x119, its frame 160x120"),
-        (good * 0, "holds 0 pixels"),
-        (two, r"no filled ellipse \(several structures"),
-        (square, r"no filled ellipse \(poor fit"),
-        (cv2.morphologyEx(good, cv2.MORPH_GRADIENT, np.ones((3, 3))), "ragged outline"),  # an outline, not filled
-    ]:
-        with pytest.raises(UserError, match=message):
-            shape_of_mask(write_mask(tmp_path / "m.png", array), "head", SIZE)
-    with pytest.raises(UserError, match="not empty, but the plane cervix is not measured"):
-        shape_of_mask(write_mask(tmp_path / "m.png", good), "cervix", SIZE)
-    assert shape_of_mask(write_mask(tmp_path / "m.png", good * 0), "cervix", SIZE) is None
-
-
-def test_two_masks_or_numbers_and_a_mask_are_refused(home):
-    good = 255 * mask(ELLIPSE, *SIZE).astype(np.uint8)
-    write_mask(home / "h0_mask.png", good)
-    with pytest.raises(UserError, match=r"line 2: h0.png has numbers here and h0_mask.png: keep one"):
-        table.read(home, allow_partial=False)
-    (home / "masks").mkdir()
-    write_mask(home / "masks" / "h0.png", good)
-    with pytest.raises(UserError, match=r"h0.png has two masks, .*h0_mask.png and .*masks/h0.png: keep one"):
-        table.read(home, allow_partial=False)

@@ -6,11 +6,11 @@ import datetime
 import re
 import subprocess
 import sys
-from importlib.metadata import version
 
 import cv2
 import pytest
 
+from fetal_jax import __version__
 from fetal_jax.cli.main import main
 from fetal_jax.growth import GrowthError
 from fetal_jax.growth.chart import draw
@@ -118,7 +118,7 @@ def test_chart_bears_code_date_and_version(tmp_path):
     for text in (
         "K-017",
         "examined 2026-11-20",
-        f"Drawn on {datetime.date.today()} by fetal_jax {version('fetal_jax')}",
+        f"Drawn on {datetime.date.today()} by fetal_jax {__version__}",
     ):
         assert text in drawn
 

@@ -1,0 +1,143 @@
+"""Filled masks beside own frames: shapes, orientation, refusals."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from fetal_jax.data.source import Split
+from fetal_jax.errors import UserError
+from fetal_jax.geometry import Ellipse, Shaft, mask, stretch
+from tests.builders.own_folder import SIZE, TABLE, prepare, write_home
+from tests.support.folders import spoil
+from tfds_builders.folder import table
+from tfds_builders.folder.folder_dataset_builder import shape_of_mask
+
+
+@pytest.fixture
+def home(tmp_path) -> Path:
+    return write_home(tmp_path / "mine")
+
+
+def write_mask(path, array):
+    cv2.imwrite(str(path), array)
+    return path
+
+
+ELLIPSE = Ellipse(80.0, 60.0, 50.0, 40.0, 0.3)
+
+
+def test_mask_cut_by_the_frame_keeps_its_whole_ellipse(tmp_path):
+    shape = Ellipse(30.0, 60.0, 50.0, 40.0, 0.1)  # a fifth of it is left of the frame
+    path = write_mask(tmp_path / "m.png", 255 * mask(shape, *SIZE).astype(np.uint8))
+    np.testing.assert_allclose(np.asarray(shape_of_mask(path, "head", SIZE)), np.asarray(shape), atol=0.3)
+
+
+@pytest.mark.parametrize("value", [1, 255])
+def test_masks_of_1_and_of_255_are_read(tmp_path, value):
+    path = write_mask(tmp_path / "m.png", value * mask(ELLIPSE, *SIZE).astype(np.uint8))
+    np.testing.assert_allclose(np.asarray(shape_of_mask(path, "head", SIZE)), np.asarray(ELLIPSE), atol=0.1)
+
+
+def test_mask_of_a_femur_gives_its_shaft(tmp_path):
+    shaft = Shaft(40.0, 50.0, 120.0, 65.0, 10.0)
+    path = write_mask(tmp_path / "m.png", 255 * mask(shaft, *SIZE).astype(np.uint8))
+    np.testing.assert_allclose(np.asarray(shape_of_mask(path, "femur", SIZE)), np.asarray(shaft), atol=0.7)
+
+
+def test_femur_mask_cut_by_the_frame_has_no_length(home, tmp_path):
+    """80 of 110 pixels are inside: as the bone's length they would count a right answer as wrong."""
+    text = (home / TABLE).read_text()
+    (home / TABLE).write_text(
+        text.replace("f0.png,femur,0.5,s0,train,,,,,,40,60,120,60", "f0.png,femur,0.5,s0,train" + "," * 9)
+    )
+    write_mask(home / "f0_mask.png", 255 * mask(Shaft(80.0, 50.0, 190.0, 60.0, 10.0), *SIZE).astype(np.uint8))
+    prepare(home, tmp_path / "data")
+    split = Split("folder/mine", "train", tmp_path / "data")
+    (frame,) = (f for f in map(split.__getitem__, range(len(split))) if f.filename == "f0.png")
+    assert frame.geometry == "shaft"
+    assert "fl_mm" not in frame.truth_mm
+
+
+def test_masks_that_hold_no_filled_shape_are_refused(tmp_path):
+    good = 255 * mask(ELLIPSE, *SIZE).astype(np.uint8)
+    two = good.copy()
+    two[:, 70:90] = 0
+    square = np.zeros(SIZE, np.uint8)
+    square[20:100, 30:130] = 255
+    for array, message in [
+        (good[:-1], "is 160x119, its frame 160x120"),
+        (good * 0, "holds 0 pixels"),
+        (two, r"no filled ellipse \(several structures"),
+        (square, r"no filled ellipse \(poor fit"),
+        (cv2.morphologyEx(good, cv2.MORPH_GRADIENT, np.ones((3, 3))), "ragged outline"),  # an outline, not filled
+    ]:
+        with pytest.raises(UserError, match=message):
+            shape_of_mask(write_mask(tmp_path / "m.png", array), "head", SIZE)
+    with pytest.raises(UserError, match="not empty, but the plane cervix is not measured"):
+        shape_of_mask(write_mask(tmp_path / "m.png", good), "cervix", SIZE)
+    assert shape_of_mask(write_mask(tmp_path / "m.png", good * 0), "cervix", SIZE) is None
+
+
+def test_two_masks_or_numbers_and_a_mask_are_refused(home):
+    good = 255 * mask(ELLIPSE, *SIZE).astype(np.uint8)
+    write_mask(home / "h0_mask.png", good)
+    with pytest.raises(UserError, match=r"line 2: h0.png has numbers here and h0_mask.png: keep one"):
+        table.read(home, allow_partial=False)
+    (home / "masks").mkdir()
+    write_mask(home / "masks" / "h0.png", good)
+    with pytest.raises(UserError, match=r"h0.png has two masks, .*h0_mask.png and .*masks/h0.png: keep one"):
+        table.read(home, allow_partial=False)
+
+
+def test_masks_with_areas_of_several_grey_levels_are_refused(tmp_path):
+    """Half of the brightest level would keep the inner area alone: 100 around 250 lost half of the HC."""
+    inner = Ellipse(80.0, 60.0, 30.0, 24.0, 0.3)
+    for head, inside in ((100, 250), (1, 2), (255, 60)):
+        labels = np.where(mask(inner, *SIZE), inside, head * mask(ELLIPSE, *SIZE)).astype(np.uint8)
+        levels = f"{min(head, inside)}, {max(head, inside)}"
+        with pytest.raises(UserError, match=f"areas of the grey levels {levels}: give a mask of one level"):
+            shape_of_mask(write_mask(tmp_path / "m.png", labels), "head", SIZE)
+
+
+def test_soft_edges_and_jpeg_are_one_grey_level(tmp_path):
+    filled = 255 * mask(ELLIPSE, *SIZE).astype(np.uint8)
+    fine = 255 * mask(ELLIPSE.transform(stretch(4, 4)), 4 * SIZE[0], 4 * SIZE[1]).astype(np.uint8)
+    for name, array in (
+        ("blurred.png", cv2.GaussianBlur(filled, (0, 0), 1.5)),
+        ("shrunk.png", cv2.resize(fine, SIZE[::-1], interpolation=cv2.INTER_AREA)),
+        ("m.jpg", filled),
+    ):
+        found = shape_of_mask(write_mask(tmp_path / name, array), "head", SIZE)
+        np.testing.assert_allclose(np.asarray(found), np.asarray(ELLIPSE), atol=0.5)
+
+
+def write_turned(path, upright, orientation):
+    """An image file whose pixels are stored turned, with the EXIF orientation that turns them upright."""
+    back = {3: Image.Transpose.ROTATE_180, 6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}[orientation]
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(upright).transpose(back).save(path, exif=exif)
+
+
+@pytest.mark.parametrize("orientation", [3, 6, 8])
+def test_exif_orientation_turns_frame_and_mask_alike(home, tmp_path, orientation):
+    """Numbers and masks are those of the upright frame."""
+    shape = Ellipse(60.0, 50.0, 45.0, 33.0, 0.4)
+    upright = np.where(mask(shape, *SIZE), 180, 20).astype(np.uint8)
+    write_turned(home / "h0.png", upright, orientation)
+    numbers = "h0.png,head,1.0,s0,train,80,60,50,40,0.3"
+    spoil(home / TABLE, numbers, "h0.png,head,1.0,s0,train,60,50,45,33,0.4")
+    spoil(home / TABLE, "h1.png,head,1.0,s1,validation,80,60,50,40,0.3", "h1.png,head,1.0,s1,validation,,,,,")
+    write_turned(home / "h1.png", upright, orientation)
+    write_turned(home / "h1_mask.png", 255 * mask(shape, *SIZE).astype(np.uint8), orientation)
+    prepare(home, tmp_path / "data")
+    for split, name in (("train", "h0.png"), ("validation", "h1.png")):
+        frames = Split("folder/mine", split, tmp_path / "data")
+        (frame,) = (f for f in map(frames.__getitem__, range(len(frames))) if f.filename == name)
+        np.testing.assert_array_equal(frame.image[..., 0] if frame.image.ndim == 3 else frame.image, upright)
+        np.testing.assert_allclose(np.asarray(frame.shape), np.asarray(shape), atol=0.2)
