@@ -16,7 +16,7 @@ from scipy.special import ellipe
 Array = NDArray[Any]
 
 HALF_PIXEL = 0.5
-"""What turns a pixel's index into its centre: annotations and array positions come as indices."""
+"""Added to a pixel's index gives its centre: annotations and array positions come as indices."""
 
 
 # ------------------------------------------------------------------------------------------------- affine maps
@@ -39,7 +39,7 @@ def mirror(width: float) -> Array:
 
 
 def compose(*maps: Array) -> Array:
-    """One map that does the given ones from right to left, as in matrix products."""
+    """One map equal to the given ones applied from right to left, as in matrix products."""
     total, *rest = maps
     for m in rest:
         shift, total = total[:, 2], total[:, :2] @ m
@@ -118,7 +118,7 @@ class Ellipse:
         return float(perimeter(self.a, self.b))
 
     def transform(self, m: Array) -> Ellipse:
-        """Its exact image under any affine map."""
+        """The exact image under any affine map."""
         return Ellipse.from_matrix(apply(m, (self.cx, self.cy)), m[:, :2] @ self.axes_matrix)
 
     @property
@@ -133,7 +133,7 @@ class Ellipse:
         return np.column_stack([np.cos(t), np.sin(t)]) @ self.axes_matrix.T + (self.cx, self.cy)
 
     def contains(self, points: Array) -> Array:
-        """Whether each of (..., 2) points lies inside."""
+        """Booleans (...): which of (..., 2) points are inside."""
         local = (points - (self.cx, self.cy)) @ np.linalg.inv(self.axes_matrix).T
         return (local**2).sum(-1) <= 1
 
@@ -153,7 +153,7 @@ class Shaft:
 
     @classmethod
     def from_ends(cls, ends: ArrayLike, width: float) -> Self:
-        """From two points, (2, 2), each (x, y)."""
+        """Build from two points, (2, 2), each (x, y)."""
         (x1, y1), (x2, y2) = np.asarray(ends, float)
         return cls(float(x1), float(y1), float(x2), float(y2), float(width))
 
@@ -168,14 +168,14 @@ class Shaft:
         return float(np.hypot(self.x2 - self.x1, self.y2 - self.y1))
 
     def transform(self, m: Array) -> Shaft:
-        """Its image under an affine map; the width is scaled by the root of the determinant."""
+        """The image under an affine map; the width is scaled by the root of the determinant."""
         scale = np.sqrt(abs(np.linalg.det(m[:, :2])))
         return Shaft.from_ends(apply(m, self.ends), self.width * scale)
 
     def is_cut_by(self, box: tuple[float, float, float, float]) -> bool:
-        """Whether an end lies at the edge of (x0, y0, x1, y1), where the bone may go on.
+        """True if an end is at the edge of (x0, y0, x1, y1), where the bone may continue.
 
-        Nearer than half its width and a pixel: there the edge cuts a corner off an oblique bone.
+        At the edge: nearer than half the width plus a pixel, where the edge cuts a corner off an oblique bone.
         """
         x, y = self.ends.T
         nearest = min((x - box[0]).min(), (y - box[1]).min(), (box[2] - x).min(), (box[3] - y).min())
@@ -189,11 +189,11 @@ class Shaft:
 
     @property
     def drawn_width(self) -> float:
-        """The width, or what is drawn where the calipers give none (`default_shaft_width`)."""
+        """The width, or `default_shaft_width` if it is unknown."""
         return float(default_shaft_width(self.length)) if np.isnan(self.width) else self.width
 
     def contains(self, points: Array) -> Array:
-        """Whether each of (..., 2) points lies inside the rectangle."""
+        """Booleans (...): which of (..., 2) points are inside the rectangle."""
         along = (self.ends[1] - self.ends[0]) / max(self.length, 1e-12)
         offset = points - self.ends.mean(0)
         inside = np.abs(offset @ along) <= self.length / 2
@@ -205,13 +205,13 @@ _MAX_APART = 0.10  # of the longer diameter, between the two midpoints
 
 
 def ellipse_of_diameters(ends: Array) -> Ellipse | None:
-    """Ellipse of two diameters, or None where they are over 15 degrees off square or 10 % apart.
+    """Ellipse of two diameters, or None if they are over 15 degrees off square or 10 % apart.
 
     Centre: the mean of the four ends. Axes: the nearest orthogonal pair of directions, each diameter turned by half
-    of what they are off square, with the two lengths kept.
+    of their deviation from 90 degrees; the two lengths are kept.
 
     Args:
-      ends: (2, 2, 2): of each diameter its two ends (x, y) in pixels.
+      ends: (2, 2, 2): two ends (x, y) in pixels for each diameter.
     """
     first, second = ends[:, 1] - ends[:, 0]
     lengths = np.hypot(*first), np.hypot(*second)
@@ -229,15 +229,15 @@ def ellipse_of_diameters(ends: Array) -> Ellipse | None:
 
 
 def wrap(theta: float) -> float:
-    """An axis' angle in [-pi/2, pi/2)."""
+    """Bring the angle of an axis into [-pi/2, pi/2)."""
     return float((theta + np.pi / 2) % np.pi - np.pi / 2)
 
 
 def default_shaft_width(length: ArrayLike) -> Any:
-    """The width drawn for a femur whose calipers give only two points: 1/12 of the length, at least 3 pixels."""
+    """Width drawn for a femur given by two points only: 1/12 of the length, at least 3 pixels."""
     return np.maximum(np.asarray(length, float) / 12, 3.0)
 
 
 def mask(shape: Ellipse | Shaft, height: int, width: int) -> Array:
-    """(height, width) booleans: the pixels whose centre is inside."""
+    """Booleans (height, width): pixels with their centre inside."""
     return shape.contains(pixel_centres(height, width))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 PLANES = ("other", "abdomen", "head", "cervix", "femur", "thorax")
-"""Class labels, in the order of the data set's file names (`Plane1` … `Plane6`)."""
+"""Class labels, in the order of the data set's file names (`Plane1` to `Plane6`)."""
 
 GEOMETRIES = ("unknown", "none", "ellipse", "shaft")
 """Annotation of an example: `none` is a frame without the structure; `unknown` was never annotated."""
@@ -14,20 +14,21 @@ SHAPE_OF_PLANE = {"head": "ellipse", "abdomen": "ellipse", "femur": "shaft"}
 """Planes that are measured, and the shape that is fitted in each."""
 
 MILLIMETRES = ("hc_mm", "ac_mm", "fl_mm", "bpd_mm", "ofd_mm", "apad_mm", "tad_mm")
-"""Lengths that a data set may state of a frame."""
+"""Lengths that a data set may give for a frame."""
 
 
 @dataclass(frozen=True)
 class Quantity:
-    """A measured or derived quantity: how it is named, where it is measured, what a fetus can have."""
+    """A measured or derived quantity: names, plane, plausible range, code."""
 
     key: str
     label: str
     name: str
     """Meaning of the LOINC code, as DICOM PS3.16 CID 12005 gives it."""
     limits: tuple[float, float]
-    """Accepted range in `unit`: from 4 SD below INTERGROWTH-21st's mean at 14 weeks to well over 4 SD above it at 40.
-    It catches centimetres and kilograms; it does not judge growth. CRL: the range of INTERGROWTH-21st's equation."""
+    """Range in `unit` that age, weight and centiles accept: from 4 SD below INTERGROWTH-21st's mean at 14 weeks to well
+    over 4 SD above it at 40. It catches centimetres and kilograms; it does not judge growth. CRL: the range of
+    INTERGROWTH-21st's equation."""
     unit: str = "mm"
     plane: str | None = None
     """Plane it is measured in; None where it is not measured in frames."""
@@ -74,6 +75,9 @@ MEASURED = {q.column: q for q in QUANTITIES.values() if q.plane}
 PRIMARY = {"head": "hc_mm", "abdomen": "ac_mm", "femur": "fl_mm"}
 """Column of the main quantity of each measured plane."""
 
+SIZE_LIMITS_MM = {"head": (50, 400), "abdomen": (40, 450), "femur": (5, 90)}
+"""Plausible HC, AC or FL of a measured frame, 12 to 42 weeks; outside it is flagged `implausible size`."""
+
 AXIS_LIMITS_MM = {"head": (10, 145), "abdomen": (10, 150), "femur": (5, 90)}
-"""Plausible diameter or femur length of an annotation, 11 to 42 weeks: public sets hold heads under 1 mm and femurs of
-138 mm."""
+"""Plausible diameter or femur length of an annotation, 11 to 42 weeks: public data sets hold heads under 1 mm
+and femurs of 138 mm."""

@@ -1,4 +1,4 @@
-"""The one features dictionary of every builder, and how an example is put into it."""
+"""The features dictionary shared by all builders, and the example that fills it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NO_SHAPE = np.full(5, np.nan, np.float32)
 
 
 def features() -> tfds.features.FeaturesDict:
-    """Pixels, geometry, scale and where they come from; NaN, -1 and `unknown` where something is not known."""
+    """Features: pixels, geometry, scale and origin. Unknown values are NaN, -1 or `unknown`."""
     scalar = tfds.features.Scalar(np.float32)
     shape = tfds.features.Tensor(shape=(5,), dtype=np.float32)
     return tfds.features.FeaturesDict(
@@ -54,17 +54,17 @@ def example(
     filename: str,
     millimetres: dict[str, float],
 ) -> dict[str, Any]:
-    """One example from a grey frame (H, W) uint8 and its geometry in the frame's pixels.
+    """Build one example from a grey frame (H, W) uint8 and its geometry in the frame's pixels.
 
     Args:
       image: the frame.
       plane: one of `planes.PLANES`.
-      shape: what is measured in it; None where nobody measured a head, abdomen or femur, or the frame has none.
-      spacing_mm: mm per pixel, NaN where unknown.
-      subject: what a split must not cross.
-      device: the machine, "" where unknown.
-      filename: where it comes from.
-      millimetres: any of `planes.MILLIMETRES`, where the source states it.
+      shape: the measured structure; None if the frame has none, or has one without an annotation.
+      spacing_mm: mm per pixel, NaN if unknown.
+      subject: label of a woman or examination; no split crosses it.
+      device: the ultrasound machine, "" if unknown.
+      filename: name of the source file.
+      millimetres: those of `planes.MILLIMETRES` that the source gives.
     """
     inside = np.zeros(image.shape, np.uint8) if shape is None else geometry.mask(shape, *image.shape).astype(np.uint8)
     without = "unknown" if plane in planes.SHAPE_OF_PLANE else "none"

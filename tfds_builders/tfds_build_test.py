@@ -1,4 +1,4 @@
-"""`tfds build`, as TFDS's users call it, builds each of the four."""
+"""`tfds build` on the command line builds each of the four data sets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Probability map -> contour -> ellipse or shaft -> millimetres and flags. NumPy and SciPy only."""
+"""Probability map -> contour -> ellipse or shaft -> millimetres and flags. NumPy, SciPy, scikit-image."""
 
 from fetal_jax.biometry.ellipse import direct_fit, fit_ellipse, residuals
 from fetal_jax.biometry.measurement import FLAGS, Measurement, measure, measure_batch

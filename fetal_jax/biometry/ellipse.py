@@ -20,7 +20,7 @@ def direct_fit(points: Array) -> Ellipse | None:
       points: (N, 2), N >= 6.
 
     Returns:
-      The ellipse, or None where the points do not determine one.
+      The ellipse, or None if the points do not determine one.
     """
     if len(points) < 6:
         return None
@@ -44,11 +44,11 @@ def fit_ellipse(points: Array, rounds: int = 10, settled: float = 1e-4) -> Ellip
 
     Args:
       points: (N, 2) of an outline, in any unit; gaps and outliers are allowed.
-      rounds: of re-weighting, at most.
-      settled: a change of centre and axes, relative to the long axis, below which the fit stops.
+      rounds: most rounds of re-weighting.
+      settled: change of centre and axes, relative to the long axis, below which the fit stops.
 
     Returns:
-      The ellipse in the points' unit, or None where they do not determine one.
+      The ellipse in the points' unit, or None if they do not determine one.
     """
     start = ellipse = direct_fit(points)
     if start is None or ellipse is None:
@@ -59,7 +59,7 @@ def fit_ellipse(points: Array, rounds: int = 10, settled: float = 1e-4) -> Ellip
         weights = np.maximum(1 - (distance / (4.685 * spread)) ** 2, 0) ** 2
         weighted = jacobian * weights
         normal = weighted @ jacobian.T
-        # a circle's angle is undetermined: the small ridge leaves it where it is
+        # a circle's angle is undetermined: the small ridge leaves it unchanged
         ridge = (1e-9 * np.trace(normal) + 1e-12) * np.eye(5)
         step = -np.linalg.solve(normal + ridge, weighted @ distance)
         cx, cy, a, b, theta = np.asarray(ellipse) + step
@@ -68,14 +68,14 @@ def fit_ellipse(points: Array, rounds: int = 10, settled: float = 1e-4) -> Ellip
         turn = np.array([[np.cos(theta), -np.sin(theta)], [np.sin(theta), np.cos(theta)]])
         ellipse = Ellipse.from_matrix((cx, cy), turn * [a, b])
         if not 0.5 < ellipse.perimeter / start.perimeter < 2:
-            return start  # a short or ragged arc does not hold the refinement, which then runs away
+            return start  # on a short or ragged arc the refinement runs away
         if np.abs(step[:4]).max() < settled * ellipse.a:
             break
     return ellipse
 
 
 def _residuals_and_jacobian(ellipse: Ellipse, points: Array) -> tuple[Array, Array]:
-    """Signed distances (N,), and their change (5, N) with cx, cy, a, b, theta."""
+    """Signed distances (N,), and their derivatives (5, N) by cx, cy, a, b, theta."""
     c, s = np.cos(ellipse.theta), np.sin(ellipse.theta)
     dx, dy = points[:, 0] - ellipse.cx, points[:, 1] - ellipse.cy
     p, q = c * dx + s * dy, c * dy - s * dx

@@ -15,7 +15,7 @@ from fetal_jax.biometry.contour import Region
 from fetal_jax.biometry.ellipse import fit_ellipse, residuals
 from fetal_jax.biometry.shaft import fit_shaft
 from fetal_jax.geometry import Ellipse, Shaft
-from fetal_jax.planes import SHAPE_OF_PLANE
+from fetal_jax.planes import PRIMARY, SHAPE_OF_PLANE, SIZE_LIMITS_MM
 
 Array = NDArray[Any]
 Box = tuple[float, float, float, float]
@@ -25,27 +25,26 @@ FLAGS = {
     "several structures": "the largest region holds less than 90 % of what is above 0.5; it is the one measured",
     "leaves the frame": "over 5 % of the fitted outline lies outside the frame",
     "little is seen": "over 40 % of the fitted outline lies outside the frame",
-    "cut off": "an end of the femur lies at the frame's edge, where it may go on",
+    "cut off": "an end of the femur lies at the frame's edge, where the bone may continue",
     "poor fit": "the outline is off the fitted ellipse by over 2 % of its mean diameter (root mean square)",
     "ragged outline": "the region is not the fitted shape: over 10 % of it is holes, or the areas differ by over 15 %",
     "low confidence": "the map takes over 6 % of the mean diameter to go from 0 to 1 (femur: of its length; 3 pixels)",
     "implausible shape": "short over long axis under 0.6 (head), under 0.7 (abdomen); a femur not 3 to 30 widths long",
-    "implausible size": "outside what 12 to 42 weeks can be: HC 50-400, AC 40-450, FL 5-90 mm",
-    "no spacing": "pixels have no known size: nothing is given in millimetres",
+    "implausible size": "outside the sizes of 12 to 42 weeks: HC 50-400, AC 40-450, FL 5-90 mm",
+    "no spacing": "the size of a pixel is unknown: there are no millimetres",
 }
-"""Each flag, its meaning and threshold (`docs/flags.md`). All but `leaves the frame` say: do not use the figure."""
+"""Each flag, its meaning and threshold (`docs/flags.md`). All but `leaves the frame` mean: do not use the value."""
 
 _KEEPS_MILLIMETRES = {"leaves the frame"}
-_SIZE_MM = {"head": (50.0, 400.0), "abdomen": (40.0, 450.0), "femur": (5.0, 90.0)}
 _ROUNDNESS = {"head": 0.6, "abdomen": 0.7}
 _SHIFT = 0.2
-"""Standard deviation of the outline's place, as a whole, in units of the map's transition width: the median over
-HC18's validation frames of what their errors need (`benchmarks/flags.py`)."""
+"""Standard deviation of the outline's position, as a whole, in units of the map's transition width: the median over
+HC18's validation frames of the value that explains their errors (`benchmarks/flags.py`)."""
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """What was found in one map. Lengths in mm, None where not measured; geometry in the map's own pixels."""
+    """Measurement of one map. Lengths in mm, None if not measured; geometry in the map's own pixels."""
 
     plane: str
     ellipse: Ellipse | None = None
@@ -62,13 +61,14 @@ class Measurement:
 
     @property
     def accepted(self) -> bool:
-        """Whether the millimetres stand."""
+        """True if no flag forbids the use of the millimetres."""
         return all(flag in _KEEPS_MILLIMETRES for flag in self.flags)
 
     @property
     def primary_mm(self) -> float | None:
-        """HC, AC or FL, whichever the plane is measured for."""
-        return {"head": self.hc_mm, "abdomen": self.ac_mm, "femur": self.fl_mm}[self.plane]
+        """HC, AC or FL: the main value of the plane."""
+        value: float | None = getattr(self, PRIMARY[self.plane])
+        return value
 
 
 def measure(
@@ -83,14 +83,14 @@ def measure(
       probability: (H, W) in [0, 1].
       plane: "head" (HC, BPD outer to outer, OFD), "abdomen" (AC, two diameters) or "femur" (FL).
       spacing_mm: size of this map's pixels, one number or (row, column); None gives geometry without millimetres.
-      frame: (x0, y0, x1, y1) of the real frame inside the map, where the map is padded.
+      frame: (x0, y0, x1, y1) of the real frame inside a padded map.
 
     Returns:
       The measurement. Circumferences are the fitted ellipse's exact perimeter, fitted in millimetres; the length of a
       bowed femur is the chord between its ends.
 
     Raises:
-      ValueError: the map is not 2-D, not numbers or leaves [0, 1]; the plane has no measurement; a spacing is not
+      ValueError: the map is not 2-D, not numeric or not within [0, 1]; the plane is not measured; a spacing is not
         a positive number.
     """
     probability = _checked_map(probability)
@@ -104,7 +104,7 @@ def measure(
         return Measurement(plane, flags=("nothing found", *missing))
     several = () if region.share >= 0.9 else ("several structures",)
     box = frame or (0.0, 0.0, float(probability.shape[1]), float(probability.shape[0]))
-    # shapes are fitted where distances are true: in millimetres where spacing is known, else in pixels
+    # shapes are fitted in millimetres if the spacing is known, else in pixels: distances must be true
     to_mm = geometry.stretch(column_mm, row_mm)
     if SHAPE_OF_PLANE[plane] == "shaft":
         found = _measure_shaft(region, to_mm, known, box)
@@ -120,7 +120,7 @@ def measure_batch(
     spacings_mm: Sequence[float | tuple[float, float] | None],
     frames: Sequence[Box | None] | None = None,
 ) -> list[Measurement]:
-    """`measure` of each map, in their order. Arguments and errors are those of `measure`, one of each a map."""
+    """`measure` of each map, in order. Arguments and errors are those of `measure`, one per map."""
     boxes = [None] * len(probabilities) if frames is None else frames
     return [measure(*each) for each in zip(probabilities, planes, spacings_mm, boxes, strict=True)]
 
@@ -148,7 +148,7 @@ def _measure_ellipse(region: Region, plane: str, to_mm: Array, known: bool, box:
         "ellipse": ellipse,
         "diameters_mm": (long, short),
         "seen": seen,
-        "sd_mm": 2 * np.pi * _SHIFT * width,  # an outline moved outwards by d is longer by 2 pi d, whatever its shape
+        "sd_mm": 2 * np.pi * _SHIFT * width,  # an outline moved outwards by d is 2 pi d longer, whatever its shape
         "flags": flags + _size_flag(plane, in_mm.perimeter),
     }
 
@@ -169,7 +169,7 @@ def _measure_shaft(region: Region, to_mm: Array, known: bool, box: Box) -> dict[
     return {
         "shaft": shaft,
         "fl_mm": in_mm.length,
-        "sd_mm": float(np.sqrt(2) * _SHIFT * found.end_width * per_pixel),  # two ends, each on its own
+        "sd_mm": float(np.sqrt(2) * _SHIFT * found.end_width * per_pixel),  # two independent ends
         "flags": flags + _size_flag("femur", in_mm.length),
     }
 
@@ -197,16 +197,16 @@ def _edge_flags(seen: float) -> tuple[str, ...]:
 
 def _fit_flags(fitted: Ellipse, points: Array) -> tuple[str, ...]:
     off = float(np.sqrt(np.mean(residuals(fitted, points) ** 2)))
-    # 1.5 % took 11 of HC18's 40 training and validation heads under 100 mm, none of them wrong by over 5 %
+    # 1.5 % flagged 11 of HC18's 40 training and validation heads under 100 mm, none of them wrong by over 5 %
     return ("poor fit",) if off > 0.02 * (fitted.a + fitted.b) else ()
 
 
 def _region_flags(region: Region, ellipse: Ellipse, seen: float) -> tuple[str, ...]:
-    """A whole ellipse has its region's area; of one that leaves the frame only the holes are judged."""
+    """Compare the areas of region and ellipse. If the ellipse leaves the frame, only holes are judged."""
     area = float((region.map > contour.LEVEL).sum()) / (np.pi * ellipse.a * ellipse.b)
     return ("ragged outline",) if region.solid < 0.9 or (seen >= 0.95 and abs(area - 1) > 0.15) else ()
 
 
 def _size_flag(plane: str, value_mm: float) -> tuple[str, ...]:
-    low, high = _SIZE_MM[plane]
+    low, high = SIZE_LIMITS_MM[plane]
     return () if low <= value_mm <= high else ("implausible size",)

@@ -12,29 +12,29 @@ from scipy import ndimage
 from fetal_jax.geometry import HALF_PIXEL, Shaft
 
 Array = NDArray[Any]
-STEP = 0.5  # pixels between samples along the axis; across it one, which a sum over the bone does not feel
+STEP = 0.5  # pixels between samples along the axis; across it 1, enough for a sum over the bone
 
 
 @dataclass(frozen=True)
 class Found:
-    """A shaft and, in pixels, how far the map takes to fall from full to nothing at its ends."""
+    """A shaft and the width in pixels of the step from 1 to 0 at its ends."""
 
     shaft: Shaft
     end_width: float
 
 
 def fit_shaft(probability: Array) -> Found | None:
-    """The bone's two ends and its width, in the map's pixels.
+    """Fit the bone's two ends and its width, in the map's pixels.
 
-    The map is resampled along its principal axis. Summed across, it is the bone's width at each place: the ends are
-    where that falls through half of its plateau, sub-pixel, and lie on the bone's middle there, so that a bowed
-    bone is measured by its chord.
+    The map is resampled along its principal axis and summed across it, which gives the bone's width along the axis.
+    The ends are where this falls through half of its plateau (sub-pixel), on the bone's middle line, so that the
+    length of a bowed bone is its chord.
 
     Args:
       probability: (H, W) in [0, 1], one structure.
 
     Returns:
-      The shaft, or None where the map holds no elongated structure.
+      The shaft, or None if the map holds no elongated structure.
     """
     mass = probability.sum()
     rows, columns = np.nonzero(probability > 0.01)
@@ -78,5 +78,5 @@ def fit_shaft(probability: Array) -> Found | None:
 
 
 def _crossing(s: Array, width: Array, i: int, level: float) -> float:
-    """Where the profile passes `level` between samples i and i + 1."""
+    """Position at which the profile crosses `level` between samples i and i + 1."""
     return float(s[i] + (level - width[i]) / (width[i + 1] - width[i]) * (s[i + 1] - s[i]))

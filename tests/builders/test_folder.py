@@ -118,7 +118,7 @@ def test_several_sets_are_prepared_and_mixed(home, tmp_path):
         (",", ";", "needs? filename,plane,spacing_mm,subject, comma-separated"),
         ("subject", "woman", "has no column subject"),
         (",theta", ",angle", "has no column theta: ellipses take cx,cy,a,b,theta"),
-        ("h1.png", "h0.png", "line 4: h0.png stands in line 2 already"),
+        ("h1.png", "h0.png", "line 4: h0.png is in line 2 already"),
         (",head,", ",brain,", "line 2: h0.png has plane 'brain', none of"),
         (",head,", ",cervix,", "line 2: .* ellipse numbers, but the plane cervix is not measured"),
         (",head,", ",femur,", "line 2: .* ellipse numbers, but the plane femur takes x1,y1,x2,y2"),

@@ -1,4 +1,4 @@
-"""Standards against the official tables, where they are at hand."""
+"""Standards against the official tables, if they are present."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How an ultrasound machine sees a scene: beams, speckle, shadows, grey levels, scan conversion.
+"""Image formation of an ultrasound machine: beams, speckle, shadows, grey levels, scan conversion.
 
 Everything is laid out in beam coordinates (rows: depth along the beam, columns: beams), where a point-spread function
 is a plain blur and a shadow a running sum; only the last step resamples to the frame's pixels.
@@ -17,8 +17,8 @@ Array = NDArray[Any]
 
 
 class Machine(NamedTuple):
-    """Its frame in pixels. A clear one shows whole structures in their usual form, loses no wall and
-    prints nothing: easy to learn from."""
+    """Frame size in pixels. A clear machine shows whole structures in their usual form, without gaps in their walls and
+    without marks: easy to learn from."""
 
     height: int = 480
     width: int = 640
@@ -29,9 +29,9 @@ USUAL = Machine()
 
 
 class View:
-    """Where the beams lie in a frame. Millimetres, from the frame's upper left corner, x right, y down.
+    """Geometry of the beams in a frame. Millimetres from the frame's upper left corner, x right, y down.
 
-    A sector has its apex above the frame; of a linear probe the apex is so far that the beams are parallel.
+    A sector has its apex above the frame; for a linear probe it is so far away that the beams are parallel.
     `tall` x `wide` is the frame; `x`, `y` (depths, beams) are the samples' places, `beam` their unit directions.
     """
 
@@ -56,7 +56,7 @@ class View:
         self.pitch = (near + far) / 2 * 2 * half / (columns - 1)  # of the beams, half way down
 
     def inside(self, x: Array, y: Array, margin: float = 0.0) -> Array:
-        """Which points the machine shows: in the fan and in the frame, by a margin in mm."""
+        """Booleans: points inside both the fan and the frame, by a margin in mm."""
         dx, dy = x - self.apex[0], y - self.apex[1]
         r, angle = np.hypot(dx, dy), np.arctan2(dx, dy)
         fan = (np.abs(angle) * r < self.half * r - margin) & (r > self.near + margin) & (r < self.far - margin)
@@ -66,7 +66,7 @@ class View:
         return fan & seen
 
     def window(self, cx: float, cy: float, radius: float) -> tuple[slice, slice]:
-        """The samples that hold a disc."""
+        """Slices of the samples that hold a disc."""
         dx, dy = cx - self.apex[0], cy - self.apex[1]
         r, angle = float(np.hypot(dx, dy)), float(np.arctan2(dx, dy))
         rows, columns = self.x.shape
@@ -95,12 +95,12 @@ def smooth_noise(rng: np.random.Generator, shape: tuple[int, ...], rows: int, co
 
 
 def image(rng: np.random.Generator, view: View, echo: Array, mirror: Array, loss: Array) -> Array:
-    """The frame (height, width) uint8 that a machine shows of a scene.
+    """Frame (height, width) uint8 of a scene.
 
     Args:
       echo: amplitude of the diffuse echo of each sample; it becomes speckle.
       mirror: amplitude of what reflects like a mirror; it stays a line.
-      loss: dB that the beam loses in each sample (negative where fluid makes what lies behind it brighter).
+      loss: dB that the beam loses in each sample (negative in fluid, which makes deeper tissue brighter).
     """
     clear = view.machine.clear
     taken = np.cumsum(loss, axis=0, dtype=np.float32) - loss  # on the way to each sample, in dB

@@ -1,4 +1,4 @@
-"""TFDS builder of drawn frames: heads, abdomens, femurs and none of them, from seeds."""
+"""TFDS builder of synthetic frames from seeds: heads, abdomens, femurs and other planes."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ PLANES = {
     "small": ("head", "abdomen", "femur", "other"),
     "large": ("head", "abdomen", "other", "femur", "head", "thorax", "abdomen", "femur", "cervix"),
 }
-"""Drawn in this order, over and over. Of the large set a third holds none of the measured structures."""
+"""Planes in the order of the seeds, repeated. A third of `large` holds no measured structure."""
 
 MACHINES = {"small": Machine(240, 320, clear=True), "large": USUAL}
 
 FIRST_SEED = {"train": 0, "validation": 100_000, "calibration": 150_000, "test": 200_000}
-"""Splits share no seed; 300,000 and above are for frames that no split holds."""
+"""Splits share no seed; seeds from 300,000 on are in no split."""
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """Drawn frames. `small` is what the demo trains on: clear frames, little ones."""
+    """Synthetic frames. The demo trains on `small`: clear frames of few pixels."""
 
     VERSION = tfds.core.Version("3.2.0")
     RELEASE_NOTES: ClassVar[dict[str, str]] = {
@@ -61,7 +61,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
 
 def example(plane: str, seed: int, machine: Machine = USUAL) -> dict[str, Any]:
-    """The drawn frame of a plane, a seed and a machine, with the features of every builder."""
+    """Example of the synthetic frame of a plane, a seed and a machine."""
     phantom = draw(plane, seed, machine)
     return features.example(
         phantom.image,

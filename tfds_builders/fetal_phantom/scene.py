@@ -1,4 +1,4 @@
-"""A scene of tissue in beam coordinates: what anatomy is drawn with."""
+"""A scene of tissue in beam coordinates, with the methods that draw anatomy into it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tfds_builders.fetal_phantom.acoustics import View, smooth_noise
 Array = NDArray[Any]
 
 FLUID = 0.0015  # amplitude of amniotic fluid beside 1 of a bright skull: -56 dB
-FLUID_GAIN = -0.06  # dB per mm: what lies behind fluid is brighter
+FLUID_GAIN = -0.06  # dB per mm: tissue behind fluid is brighter
 BONE_LOSS = 4.0  # dB per mm
 
 
@@ -30,14 +30,14 @@ class Scene:
         self.loss = np.full_like(self.echo, rng.uniform(-0.01, 0.05) * view.step)
         self.texture(0.7, 6)
         self.texture(0.35, 24)
-        self.bend = 0.0  # mm (sd) by which (dx, dy) bend what is drawn
+        self.bend = 0.0  # mm (SD) of the displacement (dx, dy) that bends shapes
         if not view.machine.clear:
             self.streaks(rng.uniform(0.15, 0.5))
             self.bend = rng.uniform(0.004, 0.016) * float(view.depth[-1, 0])
             self.dx, self.dy = (smooth_noise(rng, self.echo.shape, 9, 7) * np.float32(self.bend) for _ in range(2))
 
     def shows(self, probability: float) -> bool:
-        """Whether a part of the anatomy is in the section: a clear machine's frame holds all of them."""
+        """True with the given probability; always for a clear machine, which shows every part."""
         return bool(self.rng.random() < probability) or self.view.machine.clear
 
     def texture(self, strength: float, cells: int, within: Ellipse | None = None) -> None:
@@ -50,7 +50,7 @@ class Scene:
             self.echo[window] *= np.where(d < 0, noise[window], 1)
 
     def streaks(self, strength: float) -> None:
-        """Layers of tissue lie across the beams: fine in depth, long from beam to beam."""
+        """Layers of tissue across the beams: fine in depth, long from beam to beam."""
         self.echo *= cv2.exp(smooth_noise(self.rng, self.echo.shape, 75, 9) * np.float32(strength))
 
     def curves(
@@ -101,7 +101,7 @@ class Scene:
         """A reflecting wall whose outer border is the ellipse: `thickness` in mm, brightness `base` + cos^sharpness of
         the angle between beam and normal, broken where smooth noise falls below `gaps` (0: whole)."""
         window, d, normal = self._distance(shape, 2 * thickness, exact)
-        if not d.size:  # outside what the machine shows
+        if not d.size:  # outside the view
             return
         band = np.exp(-(((d + thickness / 2) / (0.42 * thickness)) ** 2))
         if gaps:
@@ -116,7 +116,7 @@ class Scene:
     def wall(
         self, shape: Ellipse, thickness: float, echo: float, sharpness: float, loss: float, base: float, gaps: float
     ) -> None:
-        """The rim that is measured: where the geometry says. A clear machine loses none of it."""
+        """The measured rim, exactly on the shape. A clear machine shows all of it."""
         base, gaps = (max(base, 0.35), 0.0) if self.view.machine.clear else (base, gaps)
         self.rim(shape, thickness, echo, sharpness, loss, base, gaps, exact=True)
 
@@ -137,7 +137,7 @@ class Scene:
         self.loss[window] += inside * np.float32(loss * self.view.step)
 
     def bone(self, shaft: Shaft, echo: float, loss: float, bow: float) -> None:
-        """The bar that is measured, as it mostly looks: uneven along its length, weaker where the beam grazes it, its
+        """The measured bar, as it usually looks: uneven along its length, weaker where the beam grazes it, its
         near edge sharp, fading towards the far one, a little wider at its ends."""
         rng = self.rng
         s, t, window = self._along(shaft)
@@ -163,7 +163,7 @@ class Scene:
         self.echo[window] *= np.where(inside, np.exp(np.float32(strength) * wave), 1)
 
     def image(self) -> Array:
-        """What a machine shows of it, (height, width) uint8."""
+        """Frame (height, width) uint8 of the scene."""
         return acoustics.image(self.rng, self.view, self.echo, self.mirror, self.loss)
 
     def _along(self, shaft: Shaft) -> tuple[Array, Array, tuple[slice, slice]]:
@@ -179,7 +179,7 @@ class Scene:
     ) -> tuple[tuple[slice, slice], Array, tuple[Array, Array]]:
         """The window that holds an ellipse and a margin; in it, distance to the outline in mm (to first order),
         negative inside, and a normal of the outline (its length is arbitrary). All but an `exact` ellipse are bent:
-        nothing in a body is one."""
+        no organ is an exact ellipse."""
         bent = 0.0 if exact else min(1, 0.1 * shape.b)  # little ones less
         window = self.view.window(shape.cx, shape.cy, shape.a + margin + 2.5 * bent * self.bend)
         x, y = self.view.x[window] - np.float32(shape.cx), self.view.y[window] - np.float32(shape.cy)

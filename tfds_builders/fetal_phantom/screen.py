@@ -1,4 +1,4 @@
-"""What machines print over and beside the picture: ruler, wedge, text, logo, calipers, boxes."""
+"""Marks that machines print over and beside the picture: ruler, wedge, text, logo, calipers, boxes."""
 
 from __future__ import annotations
 

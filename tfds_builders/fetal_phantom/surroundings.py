@@ -36,7 +36,7 @@ def place(
     wide = 2 * np.hypot(a * np.cos(angle), b * np.sin(angle))
     least = CLEAR_DEPTH if clear else LEAST_DEPTH
     seen = 1.0 if clear else CUT_SEEN if rng.random() < 0.1 else ALL_SEEN
-    while True:  # a view or a place that hides too much is drawn again
+    while True:  # draw again if too much is hidden
         spacing = max(max(tall / height, wide / width) / rng.uniform(*fill), least / height)
         view = View(rng, machine, spacing)
         for _ in range(4):

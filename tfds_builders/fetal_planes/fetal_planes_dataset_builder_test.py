@@ -1,4 +1,4 @@
-"""TFDS's own conformance test, on frames drawn by `python -m tests.dummy_data`."""
+"""TFDS's own conformance test, on synthetic frames made by `python -m tests.dummy_data`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tfds_builders.fetal_planes.fetal_planes_dataset_builder import Builder
 
 
 class OfficialTest(tfds.testing.DatasetBuilderTestCase):
-    """Four drawn women, six frames each."""
+    """Four synthetic women, six frames each."""
 
     DATASET_CLASS = Builder
     BUILDER_CONFIG_NAMES_TO_TEST: ClassVar[list[str]] = ["official"]

@@ -54,7 +54,7 @@ def find(folder: Path) -> Path:
 
 
 def read(folder: Path) -> list[Row]:
-    """Every row of the table, whether its frame is here or not.
+    """Every row of the table, with or without its frame.
 
     Raises:
       UserError: the table is not FETAL_PLANES_DB's, or a row of it is wrong.
@@ -83,7 +83,7 @@ def read(folder: Path) -> list[Row]:
 
 
 def present(rows: list[Row], folder: Path, allow_partial: bool) -> tuple[list[Row], list[str]]:
-    """The rows whose frames are here, and what is missing, each named.
+    """Rows with existing frames, and messages about missing files.
 
     Raises:
       UserError: something is missing and `allow_partial` is false, or there is no frame at all.
@@ -96,7 +96,7 @@ def present(rows: list[Row], folder: Path, allow_partial: bool) -> tuple[list[Ro
     if missing and not allow_partial:
         raise UserError(
             f"{folder} lacks {missing[0]} and {len(missing) - 1} more of {len(rows)} frames: "
-            "copy the whole set, or build what is there with --allow-partial"
+            "copy the whole set, or build without them with --allow-partial"
         )
     return here, missing
 
@@ -104,7 +104,7 @@ def present(rows: list[Row], folder: Path, allow_partial: bool) -> tuple[list[Ro
 def split(rows: list[Row], test_patients: set[int] | None) -> dict[str, list[Row]]:
     """`train`, `validation` and `test`, by woman.
 
-    Validation is drawn by a hash of her number, so that a set which is only partly there keeps its splits.
+    Validation is drawn by a hash of her number, so that an incomplete copy of the data set keeps its splits.
 
     Args:
       rows: the frames.

@@ -1,1 +1,1 @@
-"""People's own frames, with masks or geometry of their own."""
+"""A user's own frames, with their own masks or geometry."""

@@ -1,4 +1,4 @@
-"""TFDS builder of people's own frames: a table beside images, with geometry in the table or in filled masks."""
+"""TFDS builder of a user's own frames: a table beside images, with geometry in the table or in filled masks."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from tfds_builders import features
 from tfds_builders.fetal_planes import calipers
 from tfds_builders.folder import table
 
-LEAST_POINTS = 20  # pixels of a mask: fewer hold no shape
+LEAST_POINTS = 20  # pixels of a mask; fewer determine no shape
 TOLERATED = {"no spacing", "leaves the frame", "cut off", "low confidence"}
-"""What `measure` says of a good mask: it is cut at the frame, and as sharp as a binary map is."""
+"""Flags of `measure` that a good mask may have: it may be cut by the frame, and a binary edge counts as soft."""
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """Own frames. Any configuration is a data set of its own, named by its owner: `folder/NAME`."""
+    """Own frames. Each configuration name is a separate data set, chosen by the user: `folder/NAME`."""
 
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES: ClassVar[dict[str, str]] = {"1.0.0": "First release."}
@@ -43,10 +43,10 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
     @classmethod
     def get_builder_config(cls, name: str, version: Any = None) -> tfds.core.BuilderConfig:  # noqa: ARG003
-        """The configuration of any name: nobody but its owner knows it.
+        """The configuration of any name.
 
         Raises:
-          UserError: the name is no plain word.
+          UserError: the name is not one word.
         """
         if not re.fullmatch(r"\w[\w-]*", name):
             raise UserError(f"folder/{name}: a data set's name is one word of letters, digits, _ and -")
@@ -73,7 +73,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         return {name: self._generate_examples(part) for name, part in parts.items() if part}
 
     def _checked(self, rows: list[table.Row]) -> Iterator[tuple[table.Row, Ellipse | Shaft | None]]:
-        """Rows with their shapes. A bad frame or mask is left out and listed; nothing is written yet."""
+        """Rows with their shapes, before anything is written. A bad frame or mask is left out and listed."""
         for row in tqdm(rows, desc="check", unit="frame"):
             try:
                 shape = shape_of(row)
@@ -81,7 +81,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
                 self.missing.append(f"{row.filename}: {e}")
                 continue
             unknown = row.plane in SHAPE_OF_PLANE and shape is None
-            self.faults["nobody measured it: trains the plane alone"] += unknown
+            self.faults["no annotation: trains the plane only"] += unknown
             self.faults["no spacing: no millimetres"] += bool(np.isnan(row.spacing_mm))
             yield row, shape
         self.faults = +self.faults
@@ -94,30 +94,30 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
 
 def shape_of(row: table.Row) -> Ellipse | Shaft | None:
-    """The shape of a row, from its numbers or its mask, on a frame that decodes.
+    """Shape of a row, from its numbers or its mask; the frame must decode.
 
     Raises:
-      UserError: the frame or the mask does not decode, or the shape cannot be.
+      UserError: the frame or the mask does not decode, or the shape is implausible.
     """
     image = to_grey(read_image(row.frame))
     shape = shape_of_mask(row.mask, row.plane, image.shape) if row.mask else row.shape
     if shape is not None:
         fault = calipers.fault(row.plane.capitalize(), shape.ends.reshape(-1, 2, 2), image.shape[::-1], row.spacing_mm)
         if fault:
-            raise UserError(f"its {SHAPE_OF_PLANE[row.plane]}: {fault}; mend {row.mask or table.CSV_NAME}")
+            raise UserError(f"its {SHAPE_OF_PLANE[row.plane]}: {fault}; correct {row.mask or table.CSV_NAME}")
     return shape
 
 
 def shape_of_mask(path: Path, plane: str, size: tuple[int, ...]) -> Ellipse | Shaft | None:
-    """The shape that our own measuring step finds in a filled mask; of an empty one, None.
+    """Fit the shape of a filled mask with `biometry.measure`; an empty mask of an unmeasured plane gives None.
 
     Raises:
-      UserError: a mask of another size, an empty or a filled one where it must not be, or one of another shape.
+      UserError: the mask has another size, is empty or filled where it must not be, or is no ellipse or shaft.
     """
     inside = read_mask(path, size)
     if plane not in SHAPE_OF_PLANE:
         if inside.any():
-            raise UserError(f"{path} is not empty, but the plane {plane} is not measured: mend one")
+            raise UserError(f"{path} is not empty, but the plane {plane} is not measured: correct one")
         return None
     if inside.sum() < LEAST_POINTS:
         raise UserError(f"{path} holds {inside.sum()} pixels: draw the {plane}, or remove the mask")
@@ -129,10 +129,10 @@ def shape_of_mask(path: Path, plane: str, size: tuple[int, ...]) -> Ellipse | Sh
 
 
 def example(row: table.Row, shape: Ellipse | Shaft | None) -> dict[str, Any]:
-    """The frame of a row, its shape and the millimetres that follow from them."""
+    """Example of a row: frame, shape, and the millimetres computed from them."""
     image = to_grey(read_image(row.frame))
     height, width = image.shape
-    # a mask ends with the frame, and says nothing of how long the bone is
+    # a mask ends with the frame: the length of a bone that is cut off is unknown
     cut = bool(row.mask) and isinstance(shape, Shaft) and shape.is_cut_by((0, 0, width, height))
     return features.example(
         image,
@@ -147,7 +147,7 @@ def example(row: table.Row, shape: Ellipse | Shaft | None) -> dict[str, Any]:
 
 
 def millimetres(plane: str, shape: Ellipse | Shaft | None, spacing_mm: float) -> dict[str, float]:
-    """What a shape measures; NaN without a spacing."""
+    """Sizes of a shape in mm; NaN without a spacing."""
     if isinstance(shape, Shaft):
         return {"fl_mm": shape.length * spacing_mm}
     if shape is None:

@@ -1,4 +1,4 @@
-"""TFDS's own conformance test, on frames drawn by `python -m tests.dummy_data`."""
+"""TFDS's own conformance test, on synthetic frames made by `python -m tests.dummy_data`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tfds_builders.folder.folder_dataset_builder import Builder
 
 
 class FolderTest(tfds.testing.DatasetBuilderTestCase):
-    """Four drawn subjects, a frame with a mask and one with numbers each."""
+    """Four synthetic subjects, each with one frame with a mask and one with numbers."""
 
     DATASET_CLASS = Builder
     SPLITS: ClassVar[dict[str, int]] = {"train": 4, "validation": 2, "test": 2}

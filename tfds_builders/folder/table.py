@@ -1,4 +1,4 @@
-"""The table of an own data set, `frames.csv`: found, checked and split before anything is written."""
+"""Table of a user's own data set, `frames.csv`: found, checked and split before anything is written."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ KNOWN = (*NEEDED, "split", "device", *NUMBERS["ellipse"], *NUMBERS["shaft"], "wi
 SPLITS = ("train", "validation", "calibration", "test")
 MASKS, MASK = "masks", "_mask.png"
 TURNS = ("train", "validation", "test", "train", "train", "calibration", "train", "train", "test", "train")
-"""Splits of subjects, in the order of the table and over and over, where it names none: three subjects fill all that
-training needs, and new ones at the table's end leave the others where they are."""
+"""Splits of subjects in the order of the table, repeated, if the table names no splits. Three subjects fill all splits
+that training needs; new subjects at the end of the table do not change the others."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One frame of the table, with the shape that its cells or the mask that its folder gives."""
+    """One frame of the table, with the shape in its cells or the mask in its folder."""
 
     filename: str
     frame: Path
@@ -42,7 +42,7 @@ def find(manual_dir: Path) -> Path:
     """The folder that holds `frames.csv`.
 
     Raises:
-      UserError: it is not the one given; says which one is, where that is near.
+      UserError: the given folder does not hold it; a near one that does is named.
     """
     if (manual_dir / CSV_NAME).is_file():
         return manual_dir
@@ -52,10 +52,10 @@ def find(manual_dir: Path) -> Path:
 
 
 def read(home: Path, allow_partial: bool) -> tuple[list[Row], list[str]]:
-    """The rows whose frames are here, and what is missing or not read, each named.
+    """Rows with existing frames, and messages about missing files and unknown columns.
 
     Raises:
-      UserError: the table is not as docs/own-data.md says; something is missing and `allow_partial` is false.
+      UserError: the table does not follow docs/own-data.md; a file is missing and `allow_partial` is false.
     """
     table = home / CSV_NAME
     try:
@@ -72,12 +72,12 @@ def read(home: Path, allow_partial: bool) -> tuple[list[Row], list[str]]:
     for line, entry in enumerate(entries, start=2):
         at = f"{table}, line {line}"
         if None in entry or None in entry.values():
-            raise UserError(f"{at} has not as many cells as the header: mend the row")
+            raise UserError(f"{at} does not have as many cells as the header: correct the row")
         cells = {k: v.strip() for k, v in entry.items()}
         subjects.setdefault(cells["subject"], TURNS[len(subjects) % len(TURNS)])
         row = _row(home, {"split": subjects[cells["subject"]]} | cells, at)
         if row.filename in lines:
-            raise UserError(f"{at}: {row.filename} stands in line {lines[row.filename]} already; remove one")
+            raise UserError(f"{at}: {row.filename} is in line {lines[row.filename]} already; remove one")
         lines[row.filename] = line
         rows.append(row)
     _one_mask_a_frame(table, rows)
@@ -92,7 +92,7 @@ def read(home: Path, allow_partial: bool) -> tuple[list[Row], list[str]]:
         raise UserError(f"{home} holds none of the {len(rows)} frames that {CSV_NAME} lists: copy them there")
     if missing and not allow_partial:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise UserError(f"{home} lacks {missing[0]}{more}: add it, or build what is there with --allow-partial")
+        raise UserError(f"{home} lacks {missing[0]}{more}: add it, or build without it with --allow-partial")
     return here, missing + [f"the column {c} of {CSV_NAME}: not read" for c in columns if c not in KNOWN]
 
 
@@ -112,7 +112,7 @@ def _check_columns(table: Path, columns: list[str]) -> None:
 def _row(home: Path, entry: dict[str, str], at: str) -> Row:
     filename, plane = entry["filename"], entry["plane"]
     if not filename or Path(filename).is_absolute() or ".." in Path(filename).parts:
-        raise UserError(f"{at}: the filename is {filename!r}; give it as seen from {home}")
+        raise UserError(f"{at}: the filename is {filename!r}; give it relative to {home}")
     if plane not in PLANES:
         raise UserError(f"{at}: {filename} has plane {plane!r}, none of {', '.join(PLANES)}")
     if not entry["subject"]:
@@ -121,14 +121,14 @@ def _row(home: Path, entry: dict[str, str], at: str) -> Row:
         raise UserError(f"{at}: {filename} has split {entry['split']!r}, none of {', '.join(SPLITS)}")
     spacing = _number(entry["spacing_mm"], "spacing_mm", at) if entry["spacing_mm"] else math.nan
     if spacing <= 0 or spacing > 10:
-        raise UserError(f"{at}: {filename} has {spacing:g} mm a pixel: mend it, or leave it empty where unknown")
+        raise UserError(f"{at}: {filename} has {spacing:g} mm per pixel: correct it, or leave it empty if unknown")
     shape, mask = _shape(entry, at), _mask(home, filename)
     if shape and mask:
         raise UserError(f"{at}: {filename} has numbers here and {mask.relative_to(home)}: keep one")
     kind = {Ellipse: "ellipse", Shaft: "shaft"}.get(type(shape))
     if shape and SHAPE_OF_PLANE.get(plane) != kind:
         takes = f"takes {','.join(NUMBERS[SHAPE_OF_PLANE[plane]])}" if plane in SHAPE_OF_PLANE else "is not measured"
-        raise UserError(f"{at}: {filename} has {kind} numbers, but the plane {plane} {takes}: mend the row")
+        raise UserError(f"{at}: {filename} has {kind} numbers, but the plane {plane} {takes}: correct the row")
     where = (entry["subject"], entry["split"], entry.get("device", ""))
     return Row(filename, home / filename, plane, shape, mask, spacing, *where)
 
@@ -139,12 +139,12 @@ def _number(cell: str, column: str, at: str) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise UserError(f"{at}: {column} is {cell!r}, no number: mend it, or leave it empty where unknown")
+        raise UserError(f"{at}: {column} is {cell!r}, no number: correct it, or leave it empty if unknown")
     return value
 
 
 def _shape(entry: dict[str, str], at: str) -> Ellipse | Shaft | None:
-    """The ellipse or shaft in a row's cells, None where they are empty."""
+    """Ellipse or shaft in the cells of a row, None if they are empty."""
     filled = {kind: [c for c in names if entry.get(c)] for kind, names in NUMBERS.items()}
     kinds = [kind for kind, names in filled.items() if names]
     if not kinds:
@@ -159,7 +159,7 @@ def _shape(entry: dict[str, str], at: str) -> Ellipse | Shaft | None:
     if kind == "shaft":
         width = _number(entry["width"], "width", at) if entry.get("width") else math.nan
         if values[:2] == values[2:] or width <= 0:
-            raise UserError(f"{at}: the two ends are equal or the width is {width:g}: mend the row")
+            raise UserError(f"{at}: the two ends are equal or the width is {width:g}: correct the row")
         return Shaft.from_ends([values[:2], values[2:]], width)
     cx, cy, a, b, theta = values
     if min(a, b) <= 0:

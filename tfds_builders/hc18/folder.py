@@ -33,7 +33,7 @@ class Row:
 
     @property
     def examination(self) -> str:
-        """The leading number: what a split must not cross."""
+        """The leading number; no split crosses an examination."""
         return self.name.rpartition("_")[0]
 
 
@@ -41,7 +41,7 @@ def find(manual_dir: Path) -> Path:
     """The set's own folder: the one given, or its `hc18`.
 
     Raises:
-      UserError: the table is in neither; says where it is, if that is near.
+      UserError: the table is in neither; a near folder that holds it is named.
     """
     for folder in (manual_dir, manual_dir / "hc18"):
         if (folder / CSV_NAME).is_file():
@@ -51,7 +51,7 @@ def find(manual_dir: Path) -> Path:
 
 
 def read(folder: Path, allow_partial: bool) -> tuple[list[Row], list[str]]:
-    """The rows whose frame and outline are both here, and what is missing, each named.
+    """Rows with existing frame and outline, and messages about missing files.
 
     Raises:
       UserError: the CSV is not HC18's; something is missing and `allow_partial` is false.
@@ -71,12 +71,12 @@ def read(folder: Path, allow_partial: bool) -> tuple[list[Row], list[str]]:
 
 
 def read_unlabelled(folder: Path, allow_partial: bool) -> tuple[list[Row], list[str]]:
-    """The official test set's frames, whose outlines are not public, where the folder holds them; as `read`."""
+    """Frames of the official test set, if the folder holds them; their outlines are not public. Otherwise as `read`."""
     table, images = folder / UNLABELLED_CSV, folder / UNLABELLED
     if not table.is_file() and not images.is_dir():
         return [], []
     if not table.is_file():
-        raise UserError(f"{table} is missing: copy it, or take {UNLABELLED}/ away")
+        raise UserError(f"{table} is missing: copy it, or remove {UNLABELLED}/")
     sizes = _table(table, COLUMNS[:2])
     rows = [Row(images / name, None, mm, math.nan) for name, (mm,) in sizes.items() if (images / name).is_file()]
     there = {row.frame.name for row in rows}
@@ -87,7 +87,7 @@ def read_unlabelled(folder: Path, allow_partial: bool) -> tuple[list[Row], list[
 
 
 def _table(path: Path, columns: tuple[str, ...]) -> dict[str, list[float]]:
-    """The numbers of each frame of one of the set's tables."""
+    """Numbers of each frame in one of the data set's tables."""
     with path.open(newline="", encoding="utf-8-sig") as f:
         reader = csv.DictReader(f)
         if not set(columns) <= set(reader.fieldnames or ()):
@@ -97,7 +97,7 @@ def _table(path: Path, columns: tuple[str, ...]) -> dict[str, list[float]]:
     for line, entry in enumerate(entries, start=2):
         name, at = entry["filename"], f"{path}, line {line}"
         if name in found:
-            raise UserError(f"{at}: {name} stands there twice; remove one")
+            raise UserError(f"{at}: {name} is listed twice; remove one")
         try:
             found[name] = [float(entry[c]) for c in columns[1:]]
         except (TypeError, ValueError):
@@ -120,7 +120,7 @@ def _refuse_partial(folder: Path, missing: list[str], allow_partial: bool) -> No
         raise UserError(
             f"{folder} lacks {missing[0]}"
             + (f" and {len(missing) - 1} more" if len(missing) > 1 else "")
-            + ": copy the whole set, or build what is there with --allow-partial"
+            + ": copy the whole set, or build without them with --allow-partial"
         )
 
 
@@ -159,7 +159,7 @@ def benchmark_tests(manual_dir: Path) -> set[str]:
 def split(rows: list[Row], tests: set[str] | None) -> dict[str, list[Row]]:
     """`train`, `validation` (for choosing), `calibration` (for intervals alone) and `test`, by examination.
 
-    The draw is a hash of the examination's number, so that a set which is only partly there keeps its splits.
+    The draw is a hash of the examination's number, so that an incomplete copy of the data set keeps its splits.
 
     Args:
       rows: all frames.

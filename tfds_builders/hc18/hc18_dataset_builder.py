@@ -18,23 +18,23 @@ from tfds_builders import features
 from tfds_builders.hc18 import folder
 
 LEAST_POINTS = 20
-LARGEST_RESIDUAL = 1.0  # pixels; over the 899 frames at hand the root mean square is at most 0.76
+LARGEST_RESIDUAL = 1.0  # pixels; the root mean square of 899 frames is at most 0.76
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
     """HC18's training set, with the ellipse of each outline, and the frames of its test set, which has none.
 
-    Configs: `examinations` draws its own test examinations; `benchmark` takes those of the multi-centre fetal
+    Configs: `examinations` draws its own test examinations at random; `benchmark` takes those of the multi-centre fetal
     biometry benchmark (arXiv 2512.16710), whose split file must be there. Both split by examination.
     """
 
     VERSION = tfds.core.Version("1.1.0")
     RELEASE_NOTES: ClassVar[dict[str, str]] = {
         "1.0.0": "First release.",
-        "1.1.0": "A split `unlabelled`: the official test set, where the folder holds it. The others are as they were.",
+        "1.1.0": "A split `unlabelled`: the official test set, if the folder holds it. Other splits are unchanged.",
     }
     BUILDER_CONFIGS: ClassVar[list[tfds.core.BuilderConfig]] = [
-        tfds.core.BuilderConfig(name="examinations", description="test examinations drawn by us"),
+        tfds.core.BuilderConfig(name="examinations", description="test examinations drawn at random"),
         tfds.core.BuilderConfig(name="benchmark", description="test examinations of arXiv 2512.16710"),
     ]
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
@@ -75,7 +75,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
 
 def example(row: folder.Row) -> dict[str, Any]:
-    """The frame of one row and the ellipse fitted to its outline, if it has one."""
+    """Example of one row, with the ellipse fitted to its outline if it has one."""
     image = to_grey(read_image(row.frame))
     ellipse, millimetres = None, {}
     if row.outline:
@@ -95,10 +95,10 @@ def example(row: folder.Row) -> dict[str, Any]:
 
 
 def outline_ellipse(path: Path, shape: tuple[int, ...]) -> Ellipse:
-    """The ellipse through a one-pixel outline, in pixels. An outline that leaves the frame is open: it is never filled.
+    """Fit an ellipse to a one-pixel outline, in pixels. An outline that leaves the frame is open and never filled.
 
     Raises:
-      UserError: too few points, a size that is not the frame's, or points that lie on no ellipse.
+      UserError: too few points, another size than the frame's, or points that are not on an ellipse.
     """
     outline = to_grey(read_image(path))
     if outline.shape != shape[:2]:

@@ -1,4 +1,4 @@
-"""TFDS's own conformance test, on frames drawn by `python -m tests.dummy_data`."""
+"""TFDS's own conformance test, on synthetic frames made by `python -m tests.dummy_data`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tfds_builders.hc18.hc18_dataset_builder import Builder
 
 
 class HC18Test(tfds.testing.DatasetBuilderTestCase):
-    """Both configurations: of the drawn examinations one is tested on, by its number or by the benchmark's file."""
+    """Both configurations: one synthetic examination is the test split, by its number or by the benchmark's file."""
 
     DATASET_CLASS = Builder
     SPLITS: ClassVar[dict[str, int]] = {"train": 2, "validation": 2, "calibration": 2, "test": 2, "unlabelled": 2}
