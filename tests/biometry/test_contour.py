@@ -59,3 +59,12 @@ def test_points_within_a_pixel_of_the_frames_edge_are_dropped():
     np.testing.assert_array_equal(contour.within(points, (0, 0, 10, 10)), inside)
     shift = np.array([20, 30])
     np.testing.assert_array_equal(contour.within(points + shift, (20, 30, 30, 40)), inside + shift)
+
+
+def test_map_at_exactly_one_half_has_no_region():
+    assert contour.largest_region(np.full((20, 20), 0.5, np.float32)) is None
+
+
+def test_transition_width_is_at_most_50_pixels():
+    flat = contour.Region(np.full((9, 9), 0.6), (0, 0), 1, 1)
+    assert contour.transition_width(flat, np.array([[4.5, 4.5]])) == 50

@@ -1,4 +1,4 @@
-"""Map -> millimetres: exact where the map is, honest where it is not."""
+"""Map -> millimetres and flags."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SHAPE = (176, 256)
 covered = jax.jit(coverage, static_argnums=2)
 
 
-def drawn(shape: Ellipse | Shaft, size: tuple[int, int] = SHAPE) -> np.ndarray:
+def coverage_map(shape: Ellipse | Shaft, size: tuple[int, int] = SHAPE) -> np.ndarray:
     kind = GEOMETRIES.index("ellipse" if isinstance(shape, Ellipse) else "shaft")
     return np.asarray(covered(jnp.asarray([kind]), jnp.asarray(np.asarray(shape, np.float32))[None], size))[0]
 
@@ -33,27 +33,27 @@ def random_head(rng: np.random.Generator) -> Ellipse:
 def test_head_circumference_of_a_coverage_map():
     rng = np.random.default_rng(0)
     heads = [random_head(rng) for _ in range(40)]
-    errors = np.array([measure(drawn(h), "head", 0.6).hc_mm - 0.6 * h.perimeter for h in heads])
+    errors = np.array([measure(coverage_map(h), "head", 0.6).hc_mm - 0.6 * h.perimeter for h in heads])
     assert abs(errors.mean()) < 0.005
     assert np.abs(errors).mean() < 0.005
     assert np.abs(errors).max() < 0.03
 
 
-def test_a_small_head_on_a_small_map_is_not_measured_between_pixels():
-    """Whose outline is nearly parallel to the grid: without smoothing 0.12 mm is lost here, without undoing it 0.4."""
+def test_small_head_on_a_small_map_has_no_grid_bias():
+    """Its outline is nearly parallel to the grid: 0.12 mm are lost without smoothing, 0.4 mm without `unblurred`."""
     rng = np.random.default_rng(1)
     errors = []
     for _ in range(60):
         a = rng.uniform(18, 27)
         head = Ellipse(*rng.uniform(40, 56, 2), a, a * rng.uniform(0.75, 0.88), rng.uniform(-0.3, 0.3))
-        errors.append(measure(drawn(head, (96, 128)), "head", 2.0).hc_mm - 2.0 * head.perimeter)
+        errors.append(measure(coverage_map(head, (96, 128)), "head", 2.0).hc_mm - 2.0 * head.perimeter)
     assert abs(np.mean(errors)) < 0.01
     assert np.abs(errors).max() < 0.06
 
 
 def test_axes_are_the_diameters():
     head = Ellipse(128, 88, 80, 60, 0.3)
-    m = measure(drawn(head), "head", 0.5)
+    m = measure(coverage_map(head), "head", 0.5)
     assert (m.ofd_mm, m.bpd_mm) == pytest.approx((80, 60), abs=0.02)
     assert m.diameters_mm == (m.ofd_mm, m.bpd_mm)
     np.testing.assert_allclose(np.asarray(m.ellipse), np.asarray(head), atol=0.02)
@@ -62,7 +62,7 @@ def test_axes_are_the_diameters():
 
 
 def test_abdomen_gives_ac_and_no_named_diameters():
-    m = measure(drawn(Ellipse(128, 88, 70, 65, 0.3)), "abdomen", 1.0)
+    m = measure(coverage_map(Ellipse(128, 88, 70, 65, 0.3)), "abdomen", 1.0)
     assert m.ac_mm == pytest.approx(geometry.perimeter(70, 65), abs=0.03)
     assert (m.hc_mm, m.bpd_mm, m.ofd_mm) == (None, None, None)
 
@@ -76,16 +76,16 @@ def test_femur_length_at_any_angle_and_width(seed):
         along = half * np.array([np.cos(angle), np.sin(angle)])
         middle = np.array([128, 88]) + rng.uniform(-3, 3, 2)
         shaft = Shaft(*(middle - along), *(middle + along), rng.uniform(2, 6))
-        errors.append(measure(drawn(shaft), "femur", 0.5).fl_mm - 0.5 * shaft.length)
+        errors.append(measure(coverage_map(shaft), "femur", 0.5).fl_mm - 0.5 * shaft.length)
     assert np.abs(errors).max() < 0.15
 
 
 def test_spacing_of_two_numbers_is_row_then_column():
     # rows 0.5 mm, columns 0.25 mm: 120 pixels across are 30 mm, 100 pixels down are 50 mm; swapped, 60 and 25
-    m = measure(drawn(Ellipse(128, 88, 60, 50, 0)), "head", (0.5, 0.25))
+    m = measure(coverage_map(Ellipse(128, 88, 60, 50, 0)), "head", (0.5, 0.25))
     assert (m.ofd_mm, m.bpd_mm) == pytest.approx((50, 30), abs=0.03)
-    assert measure(drawn(Shaft(60, 88, 180, 88, 8)), "femur", (0.5, 0.25)).fl_mm == pytest.approx(30, abs=0.05)
-    assert measure(drawn(Shaft(128, 40, 128, 140, 8)), "femur", (0.5, 0.25)).fl_mm == pytest.approx(50, abs=0.05)
+    assert measure(coverage_map(Shaft(60, 88, 180, 88, 8)), "femur", (0.5, 0.25)).fl_mm == pytest.approx(30, abs=0.05)
+    assert measure(coverage_map(Shaft(128, 40, 128, 140, 8)), "femur", (0.5, 0.25)).fl_mm == pytest.approx(50, abs=0.05)
 
 
 def test_standard_deviation_follows_from_the_ramp_at_the_outline():
@@ -98,24 +98,24 @@ def test_standard_deviation_follows_from_the_ramp_at_the_outline():
     assert measure(femur, "femur", mm).sd_mm == pytest.approx(np.sqrt(2) * 0.2 * ramp * mm, rel=0.01)
 
 
-def test_a_head_cut_by_the_frame_keeps_its_circumference():
+def test_head_cut_by_the_frame_keeps_its_circumference():
     rng = np.random.default_rng(1)
     for _ in range(10):
         head = random_head(rng)
         frame = (0.0, 0.0, head.cx + 0.75 * head.a * abs(np.cos(head.theta)) + 8, 176.0)
-        m = measure(np.where(np.arange(256) < int(frame[2]), drawn(head), 0), "head", 0.6, frame=frame)
+        m = measure(np.where(np.arange(256) < int(frame[2]), coverage_map(head), 0), "head", 0.6, frame=frame)
         assert m.hc_mm == pytest.approx(0.6 * head.perimeter, abs=0.5)
 
 
 def test_leaving_the_frame_is_flagged_and_still_accepted():
-    m = measure(drawn(Ellipse(30, 88, 70, 60, 0)), "head", 0.6)
+    m = measure(coverage_map(Ellipse(30, 88, 70, 60, 0)), "head", 0.6)
     assert "leaves the frame" in m.flags
     assert m.accepted
 
 
 def test_without_spacing_there_are_no_millimetres():
     for shape, plane in ((Ellipse(128, 88, 60, 50, 0), "head"), (Shaft(60, 88, 160, 80, 6), "femur")):
-        m = measure(drawn(shape), plane, None)
+        m = measure(coverage_map(shape), plane, None)
         assert m.flags == ("no spacing",)
         assert not m.accepted
         assert (m.hc_mm, m.bpd_mm, m.ofd_mm, m.ac_mm, m.fl_mm, m.diameters_mm) == (None,) * 6
@@ -124,13 +124,13 @@ def test_without_spacing_there_are_no_millimetres():
 
 def test_two_structures_are_flagged_and_the_larger_measured():
     big, small = Ellipse(90, 88, 60, 50, 0), Ellipse(210, 88, 30, 25, 0)
-    m = measure(np.maximum(drawn(big), drawn(small)), "head", 0.6)
+    m = measure(np.maximum(coverage_map(big), coverage_map(small)), "head", 0.6)
     assert "several structures" in m.flags
     assert m.hc_mm == pytest.approx(0.6 * big.perimeter, abs=0.1)
 
 
 @pytest.mark.parametrize("plane", ["head", "abdomen", "femur"])
-def test_an_empty_map_finds_nothing(plane):
+def test_empty_map_finds_nothing(plane):
     m = measure(np.zeros(SHAPE), plane, 0.5)
     assert m.flags == ("nothing found",)
     assert not m.accepted
@@ -148,7 +148,7 @@ def test_an_empty_map_finds_nothing(plane):
         (np.zeros((4, 4)), "head", float("nan"), "positive"),
     ],
 )
-def test_a_wrong_call_says_what_is_wrong(probability, plane, spacing, message):
+def test_wrong_arguments_are_refused(probability, plane, spacing, message):
     with pytest.raises(ValueError, match=message):
         measure(probability, plane, spacing)
 
@@ -158,13 +158,13 @@ def test_a_wrong_call_says_what_is_wrong(probability, plane, spacing, message):
     hnp.arrays(np.float32, hnp.array_shapes(min_dims=2, max_dims=2, max_side=24), elements=st.floats(0, 1, width=32)),
     st.sampled_from(["head", "abdomen", "femur"]),
 )
-def test_any_map_is_answered(probability, plane):
+def test_any_small_map_gives_known_flags(probability, plane):
     m = measure(probability, plane, 0.5)
     assert set(m.flags) <= set(FLAGS)
     assert (m.primary_mm is None) == ("nothing found" in m.flags)
 
 
-def no_structures() -> dict[str, np.ndarray]:
+def maps_without_a_structure() -> dict[str, np.ndarray]:
     y, x = np.mgrid[:96, :128]
     r = np.hypot(x - 64, y - 48)
     rng = np.random.default_rng(4)
@@ -188,15 +188,15 @@ def no_structures() -> dict[str, np.ndarray]:
     }
 
 
-@pytest.mark.parametrize("name", no_structures())
+@pytest.mark.parametrize("name", maps_without_a_structure())
 @pytest.mark.parametrize("plane", ["head", "abdomen", "femur"])
-def test_what_is_no_structure_is_never_accepted(name, plane):
+def test_maps_without_a_structure_are_never_accepted(name, plane):
     for dtype in (np.float16, np.float64):
-        assert not measure(no_structures()[name].astype(dtype), plane, 0.6).accepted
+        assert not measure(maps_without_a_structure()[name].astype(dtype), plane, 0.6).accepted
 
 
 def fuzzed(rng: np.random.Generator) -> np.ndarray:
-    """A map of a few discs, bars and rings, blurred, noisy or spoilt, of any size, type and memory layout."""
+    """A map of a few discs, bars and rings, with noise, of any size, type and memory layout."""
     height, width = (int(n) for n in rng.choice([1, 2, 3, 7, 40, 96, 128], 2))
     y, x = np.mgrid[:height, :width]
     out = np.zeros((height, width))
@@ -213,7 +213,7 @@ def fuzzed(rng: np.random.Generator) -> np.ndarray:
     return np.asfortranarray(out)[:: rng.choice([1, -1]), :: rng.choice([1, 2])]
 
 
-def answer(seed: int) -> None:
+def check(seed: int) -> None:
     rng = np.random.default_rng(seed)
     m = measure(fuzzed(rng), str(rng.choice(["head", "abdomen", "femur"])), rng.choice([None, 0.3, 2.0]))
     assert set(m.flags) <= set(FLAGS)
@@ -225,19 +225,19 @@ def answer(seed: int) -> None:
 
 @given(st.integers(0, 2**32))
 @settings(max_examples=100, deadline=None)
-def test_no_map_breaks_it(seed):
-    answer(seed)
+def test_random_maps_raise_nothing(seed):
+    check(seed)
 
 
 @pytest.mark.slow
-def test_no_map_of_twenty_thousand_breaks_it():
+def test_twenty_thousand_random_maps_raise_nothing():
     for seed in range(20_000):
-        answer(seed)
+        check(seed)
     assert not measure(np.ones((4000, 4000), np.float32), "head", 0.1).accepted
 
 
-def test_a_batch_is_each_by_itself():
-    maps = [drawn(Ellipse(128, 88, 60, 50, 0.2)), drawn(Shaft(60, 88, 160, 80, 6)), np.zeros(SHAPE)]
+def test_batch_equals_single_measurements():
+    maps = [coverage_map(Ellipse(128, 88, 60, 50, 0.2)), coverage_map(Shaft(60, 88, 160, 80, 6)), np.zeros(SHAPE)]
     planes, spacings = ["head", "femur", "abdomen"], [0.5, (0.5, 0.4), None]
     assert measure_batch(maps, planes, spacings) == [
         measure(*each) for each in zip(maps, planes, spacings, strict=True)
@@ -246,11 +246,11 @@ def test_a_batch_is_each_by_itself():
         measure_batch(maps, planes[:2], spacings)
 
 
-def test_a_blurred_map_is_less_sure_of_the_same_length():
+def test_blurred_map_has_the_same_length_and_a_larger_sd():
     import cv2
 
     for shape, plane in ((Ellipse(128, 88, 60, 50, 0.2), "head"), (Shaft(60, 88, 160, 80, 8), "femur")):
-        sharp = drawn(shape)
+        sharp = coverage_map(shape)
         blurred = np.clip(cv2.GaussianBlur(sharp, (0, 0), 3), 0, 1)
         one, other = (measure(p, plane, 0.5) for p in (sharp, blurred))
         assert other.sd_mm > 2 * one.sd_mm
@@ -259,22 +259,22 @@ def test_a_blurred_map_is_less_sure_of_the_same_length():
         assert in_other_units.sd_mm == pytest.approx(2 * one.sd_mm)
 
 
-def test_a_cut_head_says_how_much_of_it_is_seen():
+def test_share_of_a_cut_head_inside_the_frame():
     head = Ellipse(128, 88, 70, 60, 0)
-    whole = measure(drawn(head), "head", 0.6)
-    half = measure(np.where(np.arange(256) < 128, drawn(head), 0), "head", 0.6, frame=(0, 0, 128, 176))
+    whole = measure(coverage_map(head), "head", 0.6)
+    half = measure(np.where(np.arange(256) < 128, coverage_map(head), 0), "head", 0.6, frame=(0, 0, 128, 176))
     assert whole.seen == 1
     assert half.seen == pytest.approx(0.5, abs=0.03)
     assert not half.accepted
 
 
 @pytest.mark.parametrize("angle", [0.0, 0.35, -0.6])
-def test_a_femur_that_the_frame_cuts_off_has_no_length(angle):
-    """What is seen of it is sharp at the edge, and too short."""
+def test_femur_cut_off_by_the_frame_is_not_accepted(angle):
+    """The visible part ends sharply at the edge and is too short."""
     along = np.array([np.cos(angle), np.sin(angle)])
     whole = Shaft.from_ends([[40, 60], [40, 60] + 70 * along], 7)
-    assert measure(drawn(whole, (120, 160)), "femur", 0.6).accepted
-    cut = drawn(whole.transform(geometry.affine(shift=(75, 0))), (120, 160))
+    assert measure(coverage_map(whole, (120, 160)), "femur", 0.6).accepted
+    cut = coverage_map(whole.transform(geometry.affine(shift=(75, 0))), (120, 160))
     assert "cut off" in measure(cut, "femur", 0.6).flags
     left = np.ascontiguousarray(cut[:, ::-1])
     assert "cut off" in measure(left, "femur", 0.6).flags

@@ -41,3 +41,8 @@ def test_map_without_an_elongated_structure_gives_none():
     dot = np.zeros((20, 20))
     dot[10, 10:13] = 1
     assert fit_shaft(dot) is None
+
+
+def test_width_of_an_end_is_at_most_50_pixels():
+    fading = np.clip(1 - np.abs(X - 128) / 100, 0, 1) * (np.abs(Y - 88) <= 5)
+    assert fit_shaft(fading).end_width == 50

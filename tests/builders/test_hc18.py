@@ -15,7 +15,7 @@ from tfds_builders.hc18.hc18_dataset_builder import example, outline_ellipse
 TABLE = "training_set_pixel_size_and_HC.csv"
 
 
-def test_geometry_of_drawn_outlines(tmp_path):
+def test_ellipse_is_fitted_to_the_outline(tmp_path):
     shapes = draw_hc18(tmp_path, examinations=6)
     rows, missing = folder.read(tmp_path, allow_partial=False)
     assert missing == []
@@ -28,7 +28,7 @@ def test_geometry_of_drawn_outlines(tmp_path):
         assert np.isnan(made["shaft"]).all()
 
 
-def test_an_open_outline_keeps_the_whole_ellipse(tmp_path):
+def test_open_outline_keeps_the_whole_ellipse(tmp_path):
     ellipse = Ellipse(60, 100, 90, 70, 0.2)  # a fifth of it is left of the frame
     cells = np.floor(ellipse.points(20_000)).astype(int)
     cells = cells[(cells >= 0).all(1) & (cells < (300, 200)).all(1)]
@@ -39,7 +39,7 @@ def test_an_open_outline_keeps_the_whole_ellipse(tmp_path):
     np.testing.assert_allclose(np.asarray(found)[:4], np.asarray(ellipse)[:4], atol=0.3)
 
 
-def test_colour_frames_are_made_grey(hc18_folder):
+def test_colour_frames_become_grey(hc18_folder):
     path = hc18_folder / "training_set" / "000_HC.png"
     grey = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
     cv2.imwrite(str(path), cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR))
@@ -48,7 +48,7 @@ def test_colour_frames_are_made_grey(hc18_folder):
     np.testing.assert_array_equal(stored, grey)
 
 
-def test_no_examination_is_on_two_sides(tmp_path):
+def test_examination_is_in_one_split(tmp_path):
     draw_hc18(tmp_path, examinations=40, size=(27, 40))
     rows, _ = folder.read(tmp_path, False)
     for tests in (None, {"003", "011"}):
@@ -59,7 +59,7 @@ def test_no_examination_is_on_two_sides(tmp_path):
     assert {r.examination for r in splits["test"]} == {"003", "011"}
 
 
-def test_a_partial_set_keeps_its_splits(tmp_path):
+def test_partial_set_keeps_its_splits(tmp_path):
     draw_hc18(tmp_path, examinations=20, size=(27, 40))
     rows, _ = folder.read(tmp_path, False)
     whole, half = folder.split(rows, None), folder.split(rows[::2], None)
@@ -78,13 +78,13 @@ def test_a_partial_set_keeps_its_splits(tmp_path):
         ("000_HC.png", "777_HC.png", "777_HC.png"),
     ],
 )
-def test_a_spoilt_table_is_named(hc18_folder, old, new, message):
+def test_faulty_table_is_refused_with_its_row(hc18_folder, old, new, message):
     spoil(hc18_folder / TABLE, old, new)
     with pytest.raises(UserError, match=message):
         folder.read(hc18_folder, allow_partial=False)
 
 
-def test_a_frame_without_its_row(hc18_folder):
+def test_frame_without_a_row_is_refused_or_listed(hc18_folder):
     lines = (hc18_folder / TABLE).read_text().splitlines()
     (hc18_folder / TABLE).write_text("\n".join(lines[:-1]) + "\n")
     with pytest.raises(UserError, match=r"lacks a row of .* for training_set/002_2HC.png"):
@@ -93,7 +93,7 @@ def test_a_frame_without_its_row(hc18_folder):
     assert (len(rows), len(missing)) == (5, 1)
 
 
-def test_a_half_copied_folder(hc18_folder):
+def test_incomplete_folder_is_refused_or_listed(hc18_folder):
     (hc18_folder / "training_set" / "001_HC_Annotation.png").unlink()
     (hc18_folder / "training_set" / "002_HC.png").unlink()
     with pytest.raises(UserError, match=r"001_HC_Annotation.png .* and 1 more.*--allow-partial"):
@@ -102,7 +102,7 @@ def test_a_half_copied_folder(hc18_folder):
     assert (len(rows), len(missing)) == (4, 2)
 
 
-def test_a_missing_folder_and_one_a_level_off(hc18_folder, tmp_path):
+def test_missing_folder_and_one_level_off_are_named(hc18_folder, tmp_path):
     with pytest.raises(UserError, match="give the folder of HC18 with --manual-dir"):
         folder.find(tmp_path / "nowhere" / "else")
     assert folder.find(tmp_path) == hc18_folder  # it holds the set's own folder
@@ -112,7 +112,7 @@ def test_a_missing_folder_and_one_a_level_off(hc18_folder, tmp_path):
             folder.find(wrong)
 
 
-def test_the_official_test_set_is_unlabelled(hc18_folder, tmp_path):
+def test_official_test_set_is_unlabelled(hc18_folder, tmp_path):
     assert folder.read_unlabelled(hc18_folder, False) == ([], [])
     test_set = hc18_folder / "test_set"
     test_set.mkdir()
@@ -139,7 +139,7 @@ def test_the_official_test_set_is_unlabelled(hc18_folder, tmp_path):
         folder.read_unlabelled(hc18_folder, False)
 
 
-def test_an_outline_of_fewer_than_20_points(hc18_folder):
+def test_outline_of_fewer_than_20_points_is_refused(hc18_folder):
     path, shape = hc18_folder / "training_set" / "000_HC_Annotation.png", (135, 200)
     dots = np.zeros(shape, np.uint8)
     for x, y in np.floor(Ellipse(100, 60, 50, 40, 0).points(19)).astype(int):
@@ -149,7 +149,7 @@ def test_an_outline_of_fewer_than_20_points(hc18_folder):
         outline_ellipse(path, shape)
 
 
-def test_spoilt_outlines(hc18_folder):
+def test_outlines_that_are_no_ellipse_are_refused(hc18_folder):
     path, shape = hc18_folder / "training_set" / "000_HC_Annotation.png", (135, 200)
     scribble = np.zeros(shape, np.uint8)
     scribble[20:100, 30] = scribble[60, 30:180] = scribble[100, 30:90] = 255
@@ -163,14 +163,14 @@ def test_spoilt_outlines(hc18_folder):
         outline_ellipse(path, (90, 100))
 
 
-def test_a_truncated_png(hc18_folder):
+def test_truncated_png_is_refused(hc18_folder):
     path = hc18_folder / "training_set" / "000_HC.png"
     path.write_bytes(path.read_bytes()[:-4000])
     with pytest.raises(UserError, match=r"000_HC.png is damaged"):
         example(folder.read(hc18_folder, False)[0][0])
 
 
-def test_the_benchmark_split_file(hc18_folder):
+def test_benchmark_split_file_is_checked(hc18_folder):
     with pytest.raises(UserError, match="hc18/examinations"):
         folder.benchmark_tests(hc18_folder)
     path = hc18_folder.parent / "landmarks" / "annotations" / "HC18" / "Head.csv"
@@ -197,7 +197,7 @@ def test_real_outlines_agree_with_the_table(data_dir, step):
     assert np.abs(errors).max() <= 0.05
 
 
-def test_real_outlines_cut_by_us_keep_their_ellipse(data_dir, tmp_path):
+def test_real_outlines_cut_on_purpose_keep_their_ellipse(data_dir, tmp_path):
     """Up to 30 % of the outline outside the frame: centre and axes within 0.1 mm of the whole one's."""
     checked, worst = 0, 0.0
     for row in real_rows(data_dir, 30):

@@ -1,4 +1,4 @@
-"""Drawn frames: one seed, one frame; pixels, spacing and millimetres agree."""
+"""Synthetic frames: reproducible; pixels, spacing and millimetres agree."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CLEAR = Machine(240, 320, clear=True)
 
 
 @pytest.mark.parametrize("plane", ANATOMIES)
-def test_one_seed_one_frame(plane):
+def test_same_seed_gives_the_same_frame(plane):
     one, same, other = draw(plane, 3), draw(plane, 3), draw(plane, 4)
     assert one.image.shape == (480, 640)
     np.testing.assert_array_equal(one.image, same.image)
@@ -41,7 +41,7 @@ def grey(image, points):
 
 
 @pytest.mark.parametrize("plane", ["head", "abdomen"])
-def test_the_brightest_ring_lies_just_inside_the_outline(plane):
+def test_brightest_ring_is_just_inside_the_outline(plane):
     factors = np.linspace(0.8, 1.1, 31)
     found = []
     for seed in range(10):
@@ -53,7 +53,7 @@ def test_the_brightest_ring_lies_just_inside_the_outline(plane):
     assert np.mean((np.array(found) > 0.9) & (np.array(found) <= 1.01)) >= 0.9
 
 
-def test_the_bone_is_bright_between_its_ends_and_not_beyond():
+def test_bone_is_bright_between_its_ends_only():
     for seed in range(6):
         p = draw("femur", seed, CLEAR)
         assert isinstance(p.shape, Shaft)
@@ -63,14 +63,14 @@ def test_the_bone_is_bright_between_its_ends_and_not_beyond():
         assert grey(p.image, np.array(inner)) > 1.3 * grey(p.image, np.array(beyond))
 
 
-def test_the_ruler_agrees_with_the_spacing():
+def test_ruler_agrees_with_spacing():
     frame = np.zeros((480, 640), np.uint8)
     screen._ruler(np.random.default_rng(1), frame, 0.25)
     marks = np.flatnonzero(frame[:, :40].any(1))
     assert np.abs(np.diff(marks) - 5 / 0.25).max() <= 1  # whole pixels
 
 
-def test_a_structure_is_cut_in_few_frames_and_never_by_a_clear_machine():
+def test_few_frames_cut_the_structure_and_clear_ones_never():
     def cut(p):
         x, y = p.shape.points(100).T
         return (p.image[np.clip(y, 0, 479).astype(int), np.clip(x, 0, 639).astype(int)] == 0).mean() > 0.1
@@ -83,14 +83,14 @@ def test_a_structure_is_cut_in_few_frames_and_never_by_a_clear_machine():
         assert 0 < y.min() < y.max() < 240
 
 
-def test_a_frame_without_structure_trains_an_empty_map():
+def test_frame_without_structure_has_geometry_none():
     for plane in ("other", "thorax", "cervix"):
         made = example(plane, 5)
         assert (made["geometry"], made["plane"]) == ("none", plane)
         assert np.isnan(made["ellipse"]).all()
 
 
-def test_a_third_of_the_large_set_holds_nothing():
+def test_a_third_of_large_has_no_measured_structure():
     assert sum(p in ("other", "thorax", "cervix") for p in PLANES["large"]) / len(PLANES["large"]) == pytest.approx(
         1 / 3
     )

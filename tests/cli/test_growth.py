@@ -19,7 +19,7 @@ from tests.support.command import fetal_jax, refused
 PATIENT = ("--hc=290", "--ac=260", "--fl=56")
 
 
-def test_a_patient_of_known_age(tmp_path):
+def test_patient_of_known_age(tmp_path):
     picture = tmp_path / "charts" / "patient.png"
     bpd = ("--bpd=80", "--bpd-convention=outer-inner")
     done = fetal_jax("growth", *PATIENT, *bpd, "--ga=30w2d", f"--chart={picture}")
@@ -161,7 +161,7 @@ def test_wrong_call_exits_with_2_and_one_line():
     refused(fetal_jax("growth", "--hc=29"), "HC 29 mm is outside 75 to 420")
 
 
-def test_a_reader_that_stops_early_is_no_error():
+def test_closed_stdout_is_no_error():
     command = [sys.executable, "-m", "fetal_jax.cli.main", "growth", *PATIENT]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
         run.stdout.close()
@@ -169,7 +169,7 @@ def test_a_reader_that_stops_early_is_no_error():
     assert run.returncode == 141  # as a shell reports SIGPIPE
 
 
-def test_a_chart_without_matplotlib_names_the_extra(tmp_path):
+def test_chart_without_matplotlib_names_the_extra(tmp_path):
     code = (
         "import sys; sys.modules['matplotlib'] = None\n"
         "from fetal_jax.cli.main import main\n"
@@ -194,7 +194,7 @@ def test_value_outside_the_curves_is_drawn_with_its_bound():
     assert panel.lines[-1].get_ydata()[0] == 250
 
 
-def test_the_curves_are_the_standards():
+def test_curves_are_those_of_the_standard():
     (axes,) = draw({"bpd": 80.0}, 30, "intergrowth", "outer-inner").axes
     official = {14: (26.3, 27.4, 29.6, 31.8, 32.9), 40: (87.5, 89.9, 94.9, 99.9, 102.3)}
     for end, row in zip((0, -1), official.values(), strict=True):

@@ -14,7 +14,7 @@ from fetal_jax.planes import QUANTITIES
 from tests.support.fetal_sizes import lengths
 
 
-def test_an_outer_bpd_is_converted_for_hadlock_and_an_inner_one_for_intergrowth():
+def test_bpd_is_converted_to_the_convention_of_each_standard():
     outer = bpd_as("outer-outer", 80, "outer-inner")
     inner = bpd_as("outer-inner", outer, "outer-outer")
     for standard, mm in (("hadlock", inner), ("who", inner), ("intergrowth", outer)):
@@ -29,7 +29,7 @@ def test_an_outer_bpd_is_converted_for_hadlock_and_an_inner_one_for_intergrowth(
     )
 
 
-def test_a_centile_is_a_number_that_knows_its_source():
+def test_centile_is_a_float_with_z_score_and_source():
     got = centile("hc", 172.5, weeks=20, standard="intergrowth")
     assert got == pytest.approx(50.1, abs=0.05)
     assert got.z == pytest.approx((172.5 - 172.480) / 7.4399, abs=1e-4)

@@ -69,20 +69,20 @@ def test_intergrowth_ages(sizes, days):
     assert [f"{m}_mm" for m in age.measures] == list(sizes)
 
 
-def test_intergrowth_age_says_what_took_part():
+def test_intergrowth_age_names_its_measures():
     age = gestational_age(**lengths("bpd hc ac fl"), standard="intergrowth")
     assert age.measures == ("hc", "fl")
     assert age.formula == "INTERGROWTH-21st 2016 (HC, FL)"
 
 
-def test_intergrowth_weight_has_no_femur():
+def test_intergrowth_weight_ignores_the_femur():
     with_femur = fetal_weight(hc_mm=290, ac_mm=260, fl_mm=40, formula="intergrowth")
     assert with_femur.grams == fetal_weight(hc_mm=290, ac_mm=260, fl_mm=70, formula="intergrowth").grams
     assert "fl" not in with_femur.measures
 
 
 @pytest.mark.parametrize("formula", WEIGHT_FORMULAS)
-def test_every_measure_that_a_weight_names_takes_part(formula):
+def test_weight_depends_on_exactly_its_measures(formula):
     sizes = lengths("bpd hc ac fl")
     grams = fetal_weight(**sizes, formula=formula).grams
     for measure in ("bpd", "hc", "ac", "fl"):
@@ -91,7 +91,7 @@ def test_every_measure_that_a_weight_names_takes_part(formula):
 
 
 @given(st.floats(95, 370), st.floats(1, 5))
-def test_a_larger_head_is_an_older_one(hc, more):
+def test_larger_head_gives_a_higher_age(hc, more):
     for standard in ("hadlock", "intergrowth"):
         try:
             older = gestational_age(hc_mm=hc + more, standard=standard)

@@ -50,7 +50,7 @@ from tests.support.fetal_sizes import lengths
     ],
     ids=["hc-cubic", "hc-square", "fl-slope", "fl-linear", "log1p", "hc-ignored", "not-hadlock", "floored-weeks"],
 )
-def test_wrong_formulas_are_not_ours(wrong, right, ours):
+def test_wrong_public_formulas_differ_from_the_program(wrong, right, ours):
     tolerance = 0.06
     assert ours() == pytest.approx(right, abs=tolerance)
     assert abs(wrong - right) > 5 * tolerance

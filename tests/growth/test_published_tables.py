@@ -15,7 +15,7 @@ from fetal_jax.growth import (
 
 @pytest.fixture(scope="module")
 def reference_dir(data_dir) -> Path:
-    """The published tables, which are not ours to ship: `reference/` beside the real frames."""
+    """The published tables, which may not be shipped: `reference/` beside the real frames."""
     path = data_dir.parent / "reference"
     if not path.is_dir():
         pytest.skip(f"no published tables in {path}")
@@ -23,7 +23,7 @@ def reference_dir(data_dir) -> Path:
 
 
 def table(path: Path) -> list[tuple[float, list[float]]]:
-    """Rows of week and seven figures."""
+    """Rows of a week and seven values."""
     rows = [line.split() for line in path.read_text().splitlines()]
     return [(float(r[0]), [float(v) for v in r[1:]]) for r in rows if len(r) == 8 and r[0].isdigit()]
 
@@ -51,7 +51,7 @@ def test_intergrowth_weight_tables(reference_dir):
         assert [of_age.value(p) for p in (3, 5, 10, 50, 90, 95, 97)] == pytest.approx(row, abs=0.52), week
 
 
-def test_intergrowths_two_weight_tables_disagree(reference_dir):
+def test_intergrowth_weight_tables_disagree_with_each_other(reference_dir):
     """The z-score table is neither the equations' nor the centile table's: up to 1.5 % off at three SD."""
     rows = table(reference_dir / "intergrowth" / "efw_zscores.txt")
     worst = 0.0

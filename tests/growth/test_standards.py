@@ -45,7 +45,7 @@ def test_hadlock_weight_for_age(weeks, grams):
         ("0.12 ln", 284, 386, 0.127497),
     ],
 )
-def test_the_spreads_of_hadlock_1991(spread, tenth, ninetieth, sd):
+def test_spreads_of_hadlock_1991(spread, tenth, ninetieth, sd):
     of_age = reference("efw", 20, "hadlock", hadlock_spread=spread)
     assert of_age.value(10) == pytest.approx(tenth, abs=0.51)
     assert of_age.value(90) == pytest.approx(ninetieth, abs=0.51)
@@ -115,8 +115,8 @@ def test_who_rows(measure, weeks, row):
         ("efw", "who-male", (92.2692, 1072.8831, 3662.8553)),
     ],
 )  # fmt: skip
-def test_no_coefficient_of_who_is_wrong(measure, standard, means):
-    """The mean over the quantiles, at three ages: 385 coefficients, none of which can change unseen."""
+def test_means_over_whos_quantiles(measure, standard, means):
+    """At three ages: a change of any of the 385 coefficients changes a mean."""
     for weeks, mean in zip((14, 27, 40), means, strict=True):
         logs = reference(measure, weeks, standard).distribution.logs
         assert sum(map(math.exp, logs)) / len(logs) == pytest.approx(mean, abs=5.1e-5)
@@ -126,7 +126,7 @@ MEASURES = [(standard, measure) for standard in STANDARDS for measure in STANDAR
 
 
 @given(st.sampled_from(MEASURES), st.floats(0, 1), st.floats(2.6, 97.4), st.floats(0.05, 3))
-def test_values_and_centiles_are_each_others_inverse_and_rise(which, at, percent, more):
+def test_value_and_centile_are_inverse_and_increasing(which, at, percent, more):
     standard, measure = which
     low, high = STANDARDS[standard].weeks[measure]
     of_age = reference(measure, low + at * (high - low), standard)
@@ -136,7 +136,7 @@ def test_values_and_centiles_are_each_others_inverse_and_rise(which, at, percent
 
 
 @pytest.mark.parametrize(("standard", "measure"), MEASURES)
-def test_the_median_grows_every_week(standard, measure):
+def test_median_increases_every_week(standard, measure):
     low, high = STANDARDS[standard].weeks[measure]
     weeks = [low + i / 2 for i in range(int(2 * (min(high, 40) - low)) + 1)]
     medians = [reference(measure, w, standard).value(50) for w in weeks]
@@ -144,12 +144,12 @@ def test_the_median_grows_every_week(standard, measure):
 
 
 @given(st.floats(22, 40))
-def test_intergrowths_weights_have_no_seam_where_l_is_zero(weeks):
+def test_intergrowth_weights_are_continuous_where_l_is_zero(weeks):
     here, there = (reference("efw", w, "intergrowth").value(97) for w in (weeks, min(weeks + 1e-6, 40)))
     assert there == pytest.approx(here, rel=1e-5)
 
 
-def test_ranges_end_where_the_papers_end():
+def test_age_ranges_are_those_of_the_papers():
     assert hadlock.AGE_WEEKS == (14, 42)
     assert intergrowth.AGE_WEEKS == (14, 40)
     assert intergrowth.HADLOCK_WEEKS == {"efw": (18, 41)}
