@@ -1,6 +1,6 @@
 """Draws the builders' `dummy_data/`: small folders in each set's layout, without any real frame.
 
-python -m tests.dummy_data
+python -m tests.support.dummy_data
 """
 
 from __future__ import annotations

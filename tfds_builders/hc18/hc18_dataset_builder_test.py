@@ -1,4 +1,4 @@
-"""TFDS's own conformance test, on synthetic frames made by `python -m tests.dummy_data`."""
+"""TFDS's own conformance test, on synthetic frames made by `python -m tests.support.dummy_data`."""
 
 from __future__ import annotations
 
