@@ -46,3 +46,11 @@ def test_map_without_an_elongated_structure_gives_none():
 def test_width_of_an_end_is_at_most_50_pixels():
     fading = np.clip(1 - np.abs(X - 128) / 100, 0, 1) * (np.abs(Y - 88) <= 5)
     assert fit_shaft(fading).end_width == 50
+
+
+@pytest.mark.parametrize("direction", [1, -1])
+def test_map_that_reaches_beyond_the_resampled_axis_gives_none(direction):
+    """A bone of 100 pixels and a small piece 30 pixels beyond one end: no end can be found there."""
+    bone = (np.abs(Y - 88) <= 5) & (X > 20) & (X < 120)
+    piece = (np.abs(Y - 88) <= 4) & (X > 150) & (X < 160)
+    assert fit_shaft((bone | piece).astype(float)[:, ::direction]) is None
