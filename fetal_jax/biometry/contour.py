@@ -35,15 +35,18 @@ def largest_region(probability: Array) -> Region | None:
     window = _window(above)
     labels = skimage.measure.label(above[window], connectivity=1)
     areas = np.bincount(labels.ravel())[1:]
+    inner = _window(labels == 1 + areas.argmax())
+    labels = labels[inner]
     region = labels == 1 + areas.argmax()
     holes = skimage.measure.label(~np.pad(region, 1), connectivity=1).max() > 1
     filled = ndimage.binary_fill_holes(region) if holes else region  # filling takes as long as the rest
-    cut = np.where(filled & ~region, np.float32(1), probability[window])
+    cut = np.where(filled & ~region, np.float32(1), probability[window][inner])
     if len(areas) > 1:  # other regions and their soft edges are not part of this one
         others = ndimage.binary_dilation((labels > 0) & ~filled)
         cut[others & ~filled] = 0
     share, solid = areas.max() / areas.sum(), region.sum() / filled.sum()
-    return Region(cut, (window[1].start, window[0].start), float(share), float(solid))
+    left, top = window[1].start + inner[1].start, window[0].start + inner[0].start
+    return Region(cut, (left, top), float(share), float(solid))
 
 
 def _window(region: Array) -> tuple[slice, slice]:

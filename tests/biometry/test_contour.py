@@ -29,6 +29,13 @@ def test_neighbour_and_its_soft_edge_are_cut_away():
     assert region.share == pytest.approx((large > 0.5).sum() / ((large > 0.5) | (small > 0.5)).sum())
 
 
+def test_wide_halo_of_a_distant_neighbour_is_left_out():
+    large, halo = soft_disc(30, 30, 20), np.zeros_like(soft_disc(30, 30, 20))
+    halo[20:40, 58:75], halo[29:31, 65:68] = 0.3, 0.9  # soft pixels far from any above 0.5
+    region = contour.largest_region(np.maximum(large, halo))
+    np.testing.assert_array_equal(in_place(region), large)
+
+
 def test_region_keeps_its_own_soft_edge_and_origin():
     disc = soft_disc(41, 22, 12)
     region = contour.largest_region(disc)
