@@ -8,7 +8,7 @@ import sys
 
 def fetal_jax(*argv: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "fetal_jax.cli.main", *map(str, argv)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=1200)
 
 
 def refused(done: subprocess.CompletedProcess[str], *words: str) -> None:

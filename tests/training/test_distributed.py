@@ -71,7 +71,7 @@ def start(workdir: Path, data: Path, processes: int) -> list[subprocess.Popen[st
 
 def finish(running: list[subprocess.Popen[str]], code: int = 0) -> list[str]:
     """Output of each process; all must end with the exit code."""
-    output = [process.communicate(timeout=300)[0] for process in running]
+    output = [process.communicate(timeout=1200)[0] for process in running]
     assert [process.returncode for process in running] == [code] * len(running), "\n".join(output)
     return output
 
