@@ -2,155 +2,146 @@
 
 python benchmarks/bench.py [--quick] [--hc18 DIR] [--data-dir DIR] [--only NAME...]
 
-Writes benchmarks/RESULTS.md and benchmarks/costs.png; quick ones go to runs/bench-quick. Each comparison is a script of
-its own; what one has said is kept in runs/bench until all are done, so that the same command goes on after a stop.
+Writes this processor's part of benchmarks/RESULTS.md (other processors' parts stay) and, between its two marks, the
+table of the README; quick results go to runs/bench-quick. Each comparison is a script. Its output is kept in runs/bench
+until all are done, so that the same command resumes after a stop.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import platform
+import re
 import subprocess
 import sys
 import time
 from importlib.metadata import version
 from pathlib import Path
 
-import cv2
+from rounds import FETAL_JAX, HERE, parser
 
-HERE = Path(__file__).resolve().parent
+from fetal_jax.cli import demo
+
 LIMIT_S = 900  # of one comparison
+HEAD = "# Results of `make bench`\n\nResearch software. Not for clinical use.\n"
+MARKS = "<!-- make bench -->\n", "<!-- end -->"
+TITLES = {
+    "step": "Train step and forward pass",
+    "pipeline": "Training pipeline",
+    "biometry": "The measuring step (one core)",
+    "measure_folder": "From the file to millimetres",
+    "runtimes": "The network of `heads`: ONNX Runtime, XLA, fewer bits",
+}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--hc18", type=Path, default=Path("../shared/data/hc18"))
-    parser.add_argument("--data-dir", type=Path, default=Path("runs/data"))
-    parser.add_argument("--only", nargs="*", help="names of comparisons")
-    args = parser.parse_args()
+    options = parser(__doc__)
+    options.add_argument("--quick", action="store_true")
+    options.add_argument("--hc18", type=Path, default=Path("../shared/data/hc18"))
+    options.add_argument("--data-dir", type=Path, default=Path("runs/data"))
+    options.add_argument("--only", nargs="*", choices=TITLES, default=list(TITLES))
+    args = options.parse_args()
     kept = Path("runs/bench-quick" if args.quick else "runs/bench").resolve()
     kept.mkdir(parents=True, exist_ok=True)
-    figure = (kept if args.quick else HERE) / "costs.png"
-    frames = some_frames(args.hc18, kept)
-    titles, commands, fenced = plan(args.quick, frames, args.data_dir, figure)
-
-    failed = []
-    for name, command in commands.items():
+    for name, command in commands(args.quick, some_frames(args.hc18, kept), args.data_dir).items():
         text = kept / f"{name}.md"
-        if (args.only and name not in args.only) or text.exists():
+        if name not in args.only or text.exists():
             continue
         print(f"{time.strftime('%H:%M:%S')} {name}", flush=True)
-        try:
-            said = run(command)
-        except (subprocess.SubprocessError, OSError) as e:
-            failed.append(name)
-            print(f"{name} failed: {e}\n{getattr(e, 'stderr', '') or ''}"[-3000:], file=sys.stderr, flush=True)
-            continue
-        text.with_suffix(".part").write_text(f"```\n{said.rstrip()}\n```\n" if name in fenced else said)
+        text.with_suffix(".part").write_text(run([f"{name}.py", *command]))
         text.with_suffix(".part").rename(text)
 
+    texts = {name: path.read_text().rstrip() for name in TITLES if (path := kept / f"{name}.md").exists()}
     out = (kept if args.quick else HERE) / "RESULTS.md"
-    out.write_text(results(titles, commands, kept, figure.name))
+    parts = re.split(r"(?m)^(?=## On )", out.read_text())[1:] if out.exists() else []
+    title = f"## On {processor()}\n"
+    parts = [part for part in parts if not part.startswith(title)]
+    out.write_text("\n".join([HEAD, section(title, texts), *parts]))
+    if not args.quick and texts.keys() == TITLES.keys():
+        readme = HERE.parent / "README.md"
+        before, _, after = re.split("|".join(MARKS), readme.read_text())
+        readme.write_text(before + MARKS[0] + headlines(texts) + MARKS[1] + after)
+        for name in TITLES:
+            (kept / f"{name}.md").unlink()
     print(f"{time.strftime('%H:%M:%S')} {out}")
-    if failed:
-        raise SystemExit(f"failed: {', '.join(failed)}; the same command tries these again")
-    if not args.only:
-        for name in commands:
-            (kept / f"{name}.md").unlink(missing_ok=True)
 
 
-def plan(
-    quick: bool, frames: list[Path], data_dir: Path, figure: Path
-) -> tuple[dict[str, str], dict[str, list[str]], set[str]]:
-    """Titles and commands of the comparisons, by name, and the names of those that print no Markdown."""
+def commands(quick: bool, frames: list[Path], data_dir: Path) -> dict[str, list[str]]:
+    """Arguments of each script; prepares synthetic frames where HC18 is not prepared."""
     hasty = ["--quick"] if quick else []
     real = (data_dir / "hc18" / "benchmark").is_dir()
     name = "hc18/benchmark" if real else "fetal_phantom/small"
-    data = [f"--data-dir={data_dir}", f"--name={name}"]
     if not (data_dir / name).is_dir():
-        fetal_jax = [sys.executable, "-m", "fetal_jax.cli.main"]
-        subprocess.run([*fetal_jax, "prepare", name, f"--data-dir={data_dir}"], check=True)
-    paths = [str(f) for f in frames]
-    folders = ["--one-by-one=20", "--folder=60", "--long=0"] if quick else ["--folder=300", "--long=0"]
-    titles = {
-        "step": "Train step and forward pass",
-        "stem": "What the 2x2 stem buys",
-        "starts": "What a start costs",
-        "pipeline": "Training pipeline",
-        "measure": "Measuring a map, beside OpenCV's usual recipe (one core)",
-        "folder": "From the file to millimetres",
-        "runtimes": "The network of heads: ONNX Runtime and XLA",
-        "precision": "The network of heads in fewer bits",
-        "costs": "How costs grow",
+        subprocess.run([*FETAL_JAX, "prepare", name, f"--data-dir={data_dir}"], check=True)
+    data = [f"--data-dir={data_dir}", f"--name={name}"]
+    few = ["--one-by-one=20", "--folder=40", "--processes=1"] if quick else []
+    return {
+        "step": hasty,
+        "pipeline": [*hasty, *data],
+        "biometry": [*data, *(["--maps=20"] if quick else [])],
+        "measure_folder": [*map(str, frames[:200]), *few],
+        "runtimes": [*data, *(["--frames=12"] if quick else [])],
     }
-    commands = {
-        "step": ["step.py", *hasty],
-        **({} if quick else {"stem": ["stem.py"]}),
-        "starts": ["starts.py", paths[0], *hasty],
-        "pipeline": ["pipeline_peer.py", *hasty, *data],
-        "measure": ["measure.py"],
-        "folder": ["measure_folder.py", *paths[:200], *folders],
-        "runtimes": ["runtimes.py", *hasty],
-        "costs": ["costs.py", *hasty, *data, f"--out={figure}", "--frames", *paths[:50]],
-    }
-    if real:
-        commands["precision"] = ["precision.py", *hasty, *data]
-    return titles, commands, {"measure", "folder"}
 
 
 def some_frames(hc18: Path, kept: Path) -> list[Path]:
-    """HC18's frames where they are at hand, or drawn ones."""
-    frames = sorted((hc18 / "training_set").glob("*HC.png"))
-    if frames:
-        return frames
-    from tfds_builders.fetal_phantom.phantom import draw
-
-    folder = kept / "frames"
-    folder.mkdir(exist_ok=True)
-    for i in range(20):
-        path = folder / f"{i:02d}.png"
-        cv2.imwrite(str(path), cv2.resize(draw("head", i).image, (800, 540)))
-        frames.append(path)
-    return frames
+    """HC18's frames, or synthetic ones without it."""
+    if not (frames := sorted((hc18 / "training_set").glob("*HC.png"))):
+        demo.draw_folder(kept / "frames")
+    return frames or sorted((kept / "frames").glob("*.png"))
 
 
 def run(command: list[str]) -> str:
-    """What a script of this folder prints; one core where it measures one."""
+    """Run a script of this folder, the measuring step on one core; its output."""
     environment = os.environ | {"PYTHONPATH": f"{HERE.parent}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
-    if command[0] == "measure.py":
+    if command[0] == "biometry.py":
         environment |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     script = [sys.executable, str(HERE / command[0]), *command[1:]]
-    done = subprocess.run(script, capture_output=True, text=True, check=True, timeout=LIMIT_S, env=environment)
+    done = subprocess.run(script, stdout=subprocess.PIPE, text=True, timeout=LIMIT_S, env=environment, check=False)
+    if done.returncode:
+        raise SystemExit(f"{command[0]} ended with {done.returncode}; the same command tries it again")
     return done.stdout
 
 
-def results(titles: dict[str, str], commands: dict[str, list[str]], kept: Path, figure: str) -> str:
-    """RESULTS.md."""
+def section(title: str, texts: dict[str, str]) -> str:
+    """Results of this processor."""
     versions = ", ".join(f"{name} {version(name)}" for name in ("jax", "flax", "onnxruntime", "numpy"))
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    parts = [
-        "# Results of `make bench`",
-        "Research software. Not for clinical use.",
-        f"{time.strftime('%Y-%m-%d')}, {cores} cores of {processor()}, Python {platform.python_version()}, {versions}. "
-        "Contestants are processes of their own that work in turns; ratios are of medians: under 1 the row is faster.",
-    ]
-    for name, title in titles.items():
-        text = kept / f"{name}.md"
-        said = text.read_text().rstrip() if text.exists() else "not measured"
-        script = commands.get(name, [f"{name}.py"])[0]
-        parts += [f"## {title}", f"`python benchmarks/{script}`", said]
-    parts.append(f"![Seconds and megabytes over what was changed]({figure})")
-    parts += ["## On an accelerator", "`python benchmarks/step.py --device=gpu --dtype=bfloat16`: not measured"]
-    return "\n\n".join(parts) + "\n"
+    run_on = f"{time.strftime('%Y-%m-%d')}, {len(os.sched_getaffinity(0))} cores, Python {platform.python_version()}"
+    method = "Contestants are processes that work in turns; ratios are of medians: under 1 the row is faster."
+    lines = [title, f"{run_on}, {versions}. {method}\n"]
+    for name, what in TITLES.items():
+        lines += [f"### {what}\n", f"`python benchmarks/{name}.py`\n", texts.get(name, "not measured") + "\n"]
+    return "\n".join(lines)
+
+
+def headlines(texts: dict[str, str]) -> str:
+    """The README's table."""
+    tables = re.split(r"\n(?=Train step|Forward pass)", texts["step"])
+    rows = ["| | ours | PyTorch | ours / PyTorch |", "|---|---|---|---|"]
+    for title in ("Train step, 4 levels", "Train step, 5 levels", "Forward pass, 4 levels"):
+        table = next(t for t in tables if t.startswith(title))
+        us, them = (cells(table, who) for who in ("ours, XLA", "PyTorch"))
+        rows.append(f"| {title.lower()} | {us[1]} ms | {them[1]} ms | {us[3]} |")
+        rows.append(f"| its memory | {us[4]} MB | {them[4]} MB | {float(us[4]) / float(them[4]):.2f} |")
+    served = cells(texts["pipeline"], "default")
+    rows.append(f"| augmented frames a second, no worker | {served[2]} | {served[4]} | {served[5]} times as many |")
+    return f"{processor()}:\n\n" + "\n".join(rows) + "\n"
+
+
+def cells(table: str, first: str) -> list[str]:
+    """Cells of the first row of a Markdown table that begins with `first`."""
+    rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines())
+    return next(row for row in rows if row[0] == first)
 
 
 def processor() -> str:
-    """The processor's name, where Linux tells it."""
+    """Name of the processor and its widest vector instructions, where Linux knows them."""
     info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+    known = dict(line.split(":", 1) for line in info.read_text().splitlines() if ":" in line) if info.exists() else {}
+    known = {key.strip(): value.strip() for key, value in known.items()}
+    flags = known.get("flags", "").split()
+    vectors = next((name for flag, name in (("avx512f", "AVX-512"), ("avx2", "AVX2")) if flag in flags), "")
+    return ", ".join(filter(None, [known.get("model name", platform.machine()), vectors]))
 
 
 if __name__ == "__main__":

@@ -1,27 +1,22 @@
-"""What each departure from the paper buys: its recipe shrunk, λ swept, then one change after the other, equal steps.
+"""Effect of each departure from the paper: its configuration, shrunk, over λ; then one change after another.
 
 fetal-jax prepare fetal_phantom/large; fetal-jax prepare hc18/benchmark --manual-dir DIR
-python benchmarks/departures.py      half an hour on two CPU cores; runs that are done are not trained again
+python benchmarks/departures.py      half an hour on two CPU cores; finished runs are not trained again
 
-Validation frames alone: HC18's heads and the phantoms of all planes. One seed: a difference that a second seed
-reverses is none. Prints docs/paper.md's table and draws docs/lambda.png.
+Equal steps, one seed, validation frames alone: HC18's heads and the phantoms of all planes. A second seed may reverse
+a small difference. Prints docs/paper.md's table and draws docs/lambda.png.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
-import matplotlib
+from matplotlib.figure import Figure
+from rounds import FETAL_JAX, HERE, parser
 
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
-
-ROOT = Path(__file__).resolve().parent.parent
 PAPER = {
     "data.name": "hc18/benchmark=1, fetal_phantom/large=1",
     "planes": "('other','abdomen','head','femur')",  # the phantoms' splits hold frames of none
@@ -52,12 +47,12 @@ PLANES = "fetal_phantom/large/plane_accuracy"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data-dir", type=Path, default=Path("runs/data"))
-    parser.add_argument("--runs", type=Path, default=Path("runs/departures"))
-    parser.add_argument("--steps", type=int, default=500)
-    parser.add_argument("--figure", type=Path, default=ROOT / "docs" / "lambda.png")
-    args = parser.parse_args()
+    options = parser(__doc__)
+    options.add_argument("--data-dir", type=Path, default=Path("runs/data"))
+    options.add_argument("--runs", type=Path, default=Path("runs/departures"))
+    options.add_argument("--steps", type=int, default=500)
+    options.add_argument("--figure", type=Path, default=HERE.parent / "docs" / "lambda.png")
+    args = options.parse_args()
     sweep = {f"the paper's, shrunk, λ {value}": {"loss.cls_weight": value} for value in LAMBDAS}
     rows = {}
     for number, (name, changes) in enumerate((sweep | DEPARTURES).items()):
@@ -72,18 +67,19 @@ def main() -> None:
 
 
 def trained(workdir: Path, changes: dict[str, Any], steps: int, data_dir: Path) -> dict[str, Any]:
-    """The validation's figures at the end of a run, which is trained unless it has been."""
+    """Train a run, unless that is done; its last validation metrics."""
     keys = changes | {"data.dir": data_dir, "total_steps": steps, "eval_every": steps}
     overrides = [f"--config.{key}={value}" for key, value in keys.items()]
-    command = ["-m", "fetal_jax.cli.main", "train", f"--config={ROOT / 'configs' / 'paper.py'}"]
-    subprocess.run([sys.executable, *command, f"--workdir={workdir}", *overrides], check=True)
+    config = f"--config={HERE.parent / 'configs' / 'paper.py'}"
+    subprocess.run([*FETAL_JAX, "train", config, f"--workdir={workdir}", *overrides], check=True)
     last = json.loads((workdir / "metrics.jsonl").read_text().splitlines()[-1])
     return {key.removeprefix("validation/"): value for key, value in last.items()}
 
 
 def draw(rows: list[dict[str, Any]], path: Path) -> None:
-    """Errors and misnamed planes over λ."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.5), layout="constrained")
+    """Draw errors and misnamed planes over λ."""
+    figure = Figure(figsize=(9, 3.5), layout="constrained")
+    left, right = figure.subplots(1, 2)
     for label, key in ERRORS.items():
         left.plot(LAMBDAS, [row[f"{key}_mae"] for row in rows], marker="o", label=label)
     right.plot(LAMBDAS, [100 * (1 - row[PLANES]) for row in rows], marker="o")

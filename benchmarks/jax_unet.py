@@ -1,8 +1,7 @@
-"""Our side of `step.py`: the network's train step or forward pass, as `fetal-jax train` and `measure` run them."""
+"""Our side of `step.py`: the train step or forward pass of the network, as `fetal-jax train` and `measure` run them."""
 
 from __future__ import annotations
 
-import argparse
 import os
 import time
 from typing import Any
@@ -10,9 +9,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from rounds import compete
+from rounds import compete, network_options
 
-from fetal_jax import config as recipe
+from fetal_jax import config as configs
 from fetal_jax.cli.train import keep_compiled_programs
 from fetal_jax.model import cpu, unet
 from fetal_jax.planes import GEOMETRIES
@@ -21,18 +20,7 @@ from fetal_jax.training.step import compiled_step, initial_state, optimiser
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=("step", "forward"))
-    parser.add_argument("--way", choices=("xla", "onnx"), default="xla")
-    parser.add_argument("--size", type=int, nargs=2, default=(256, 256))
-    parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--width", type=int, default=32)
-    parser.add_argument("--multipliers", type=int, nargs="+", default=[1, 2, 4, 8])
-    parser.add_argument("--stem", type=int, default=1)
-    parser.add_argument("--planes", type=int, default=3)
-    parser.add_argument("--device", choices=("cpu", "gpu", "tpu"), default="cpu")
-    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
-    args = parser.parse_args()
+    args = network_options(__doc__, ("xla", "onnx"))
     cpu.keep_freed_memory()
     keep_compiled_programs()
     jax.config.update("jax_platforms", {"gpu": "cuda"}.get(args.device, args.device))
@@ -40,7 +28,7 @@ def main() -> None:
     if args.device == "cpu":
         jax.config.update("jax_num_cpu_devices", max(n for n in range(1, cores + 1) if args.batch % n == 0))
 
-    config: Any = recipe.defaults()
+    config: Any = configs.defaults()
     config.update({"input_shape": tuple(args.size), "batch_size": args.batch, "loss": {"cls_weight": 0.3}})
     config.planes = ("abdomen", "head", "femur", "other")[: args.planes]
     shape = {"width": args.width, "multipliers": tuple(args.multipliers), "depths": (2,) * len(args.multipliers)}
@@ -55,11 +43,10 @@ def main() -> None:
     }
     batch = batch_of(args.batch, args.size)
     if args.what == "forward":
-        xla = xla_forward(network, state.params, sharding)
-        work = onnx_forward(config, state.params) if args.way == "onnx" else xla
-        frames = batch["frames"]
-        work(frames)
-        compete(facts, lambda: work(frames))
+        forward = onnx_forward(config, state.params) if args.way == "onnx" else None
+        forward = forward or xla_forward(network, state.params, sharding)
+        forward(batch["frames"])
+        compete(facts, lambda: forward(batch["frames"]))
         return
 
     abstract = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=a.sharding), state)
@@ -81,11 +68,10 @@ def main() -> None:
 
 def batch_of(count: int, size: tuple[int, int]) -> dict[str, Any]:
     """Random frames, each with a head."""
-    rng = np.random.default_rng(0)
     h, w = size
     head = [w / 2, h / 2, 0.35 * w, 0.25 * w, 0.3]
     return {
-        "frames": rng.integers(0, 255, (count, h, w, 1), dtype=np.uint8),
+        "frames": np.random.default_rng(0).integers(0, 255, (count, h, w, 1), dtype=np.uint8),
         "geometry": np.full(count, GEOMETRIES.index("ellipse"), np.int32),
         "shape_params": np.tile(np.asarray(head, np.float32), (count, 1)),
         "plane": np.zeros(count, np.int32),
@@ -93,10 +79,8 @@ def batch_of(count: int, size: tuple[int, int]) -> dict[str, Any]:
 
 
 def xla_forward(network: Any, params: Any, sharding: Sharding) -> Any:
-    call = jax.jit(
-        lambda params, frames: network.apply({"params": params}, frames),
-        in_shardings=(sharding.replicated, sharding.batch),
-    )
+    shardings = sharding.replicated, sharding.batch
+    call = jax.jit(lambda params, frames: network.apply({"params": params}, frames), in_shardings=shardings)
     return lambda frames: [np.asarray(out) for out in call(params, frames)]
 
 

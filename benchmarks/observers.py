@@ -5,24 +5,19 @@ python benchmarks/observers.py --manual-dir DIR      DIR: the folder of FETAL_PL
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import numpy as np
+from rounds import parser
 
-from fetal_jax.geometry import Ellipse, Shaft
+from fetal_jax.geometry import Ellipse
 from tfds_builders.fetal_planes import calipers, folder, outlines
 
 
-def size(shape: Ellipse | Shaft) -> float:
-    """Circumference or length in pixels."""
-    return shape.perimeter if isinstance(shape, Ellipse) else shape.length
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--manual-dir", type=Path, required=True)
-    home = folder.find(parser.parse_args().manual_dir)
+    options = parser(__doc__)
+    options.add_argument("--manual-dir", type=Path, required=True)
+    home = folder.find(options.parse_args().manual_dir)
     first, second = outlines.shapes(), outlines.shapes("second_reader.csv")
     table = folder.read(home)
     plane = {row.name: row.plane for row in table}
@@ -31,7 +26,8 @@ def main() -> None:
     for title, ours, theirs in (("ours to the calipers", first, judged), ("second reader to first", second, first)):
         for structure in ("abdomen", "femur", "head"):
             pairs = [(ours[n], theirs[n]) for n in ours if plane[n] == structure and theirs.get(n)]
-            off = 100 * np.array([size(a) / size(b) - 1 for a, b in pairs])
+            sizes = np.array([[s.perimeter if isinstance(s, Ellipse) else s.length for s in pair] for pair in pairs])
+            off = 100 * (sizes[:, 0] / sizes[:, 1] - 1)
             print(
                 f"{structure}, {title}: {len(off)} frames, bias {off.mean():+.1f} %, SD {off.std(ddof=1):.1f} %, "
                 f"median {np.median(abs(off)):.1f} %, within 8 % {np.mean(abs(off) < 8):.0%}"

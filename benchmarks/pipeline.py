@@ -1,72 +1,81 @@
-"""Augmented training frames a second from one core and from two, the first epoch included.
+"""Augmented training frames a second: ours against a PyTorch DataLoader with OpenCV, in alternating rounds.
 
 fetal-jax prepare hc18/benchmark --manual-dir DIR
-python benchmarks/pipeline.py
+python benchmarks/pipeline.py [--name hc18/benchmark] [--data-dir runs/data] [--quick]
 
-Each line is a process of its own, held to so many cores. `start` is the wait for the first batch, which worker
-processes spend on their imports; the first epoch begins after it. `CPU` is the time of the training process alone for
-one frame: without workers the whole cost, which a busy machine hardly changes; with workers what they leave to it.
-`all` switches on the augmentations that recipes leave off.
+`CPU ms` is the time of our training process for one frame: without workers the whole cost, with workers what remains
+in that process. `all` adds the augmentations that the configurations leave off.
 """
 
 from __future__ import annotations
 
-import argparse
-import multiprocessing
-import os
-import time
-from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 from typing import Any
 
-from fetal_jax import config as recipe
-from fetal_jax.data.decoded import decoded
-from fetal_jax.data.pipeline import training_batches
-from fetal_jax.data.source import Split
+from rounds import alternate, compete, ours, parser, peer
 
-SETTINGS = [(1, 0), (2, 0), (1, 1), (2, 2)]  # cores, worker processes
 ALL = {"speckle": 0.2, "bands": 0.3, "shadow": 0.8, "border": 0.1, "calipers": True, "jpeg": 50.0}
+ROUNDS = 5
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--name", default="hc18/benchmark")
-    parser.add_argument("--data-dir", default="runs/data")
-    parser.add_argument("--epochs", type=int, default=8)
-    args = parser.parse_args()
-    print("augmentation  cores  workers  start s  first epoch, later epochs frames/s  CPU ms/frame")
-    for augmentation in ("recipe", "all"):
-        for cores, workers in SETTINGS:
-            setting = (args.name, args.data_dir, args.epochs, augmentation, cores, workers)
-            with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as fresh:
-                start, first, later, cpu = fresh.submit(measure, *setting).result()
-            print(f"{augmentation:12}  {cores:5}  {workers:7}  {start:7.2f}  {first:11.0f}  {later:21.0f}  {cpu:12.3f}")
+    options = parser(__doc__)
+    options.add_argument("--name", default="hc18/benchmark")
+    options.add_argument("--data-dir", default="runs/data")
+    options.add_argument("--quick", action="store_true")
+    options.add_argument("--frames", type=int, default=1600, help="in a round; default: %(default)s")
+    options.add_argument("--contestant", type=int, help="be the one with so many workers; for the driver")
+    options.add_argument("--all", action="store_true", help="all augmentations; for the driver")
+    args = options.parse_args()
+    frames = prepared(args.name, args.data_dir)
+    if args.contestant is not None:
+        serve(frames, args.contestant, args.frames, ALL if args.all else {})
+        return
+    count = 320 if args.quick else args.frames
+    print(f"Augmented frames of {args.name}, 224x288, batches of 16, all cores.\n")
+    print("| augmentation | workers | ours, frames/s | CPU ms | PyTorch, frames/s | ratio of medians |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    for kind, workers in (("default", 0), ("default", 2), ("all", 0), ("all", 2)):
+        us = [f"--contestant={workers}", f"--name={args.name}", f"--data-dir={args.data_dir}", f"--frames={count}"]
+        contestants = {"ours": ours("pipeline.py", *us, *(["--all"] if kind == "all" else []))}
+        if kind == "default":
+            them = [str(frames.folder), f"--workers={workers}", f"--frames={count}"]
+            contestants["PyTorch"] = peer("torch_pipeline.py", *them)
+        results = alternate(contestants, ROUNDS)
+        rates = {name: count / r.median for name, r in results.items()}
+        cpu = 1e3 * results["ours"].facts["cpu_s"] / (ROUNDS * count)
+        beside = f"{rates['PyTorch']:.0f} | {rates['ours'] / rates['PyTorch']:.2f}" if "PyTorch" in rates else " | "
+        print(f"| {kind} | {workers} | {rates['ours']:.0f} | {cpu:.2f} | {beside} |", flush=True)
 
 
-def measure(
-    name: str, data_dir: str, epochs: int, augmentation: str, cores: int, workers: int
-) -> tuple[float, float, float, float]:
-    """(seconds to the first batch, frames/s of the first epoch and of the later ones, CPU milliseconds a frame)."""
-    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
-    config: Any = recipe.defaults()
+def prepared(name: str, data_dir: str) -> Any:
+    """The decoded training frames."""
+    from fetal_jax.data.decoded import decoded
+    from fetal_jax.data.source import Split
+
+    return decoded(Split(name, "train", Path(data_dir)))
+
+
+def serve(frames: Any, workers: int, count: int, augmentation: dict[str, Any]) -> None:
+    """Compete with batches of the default configuration."""
+    import grain
+
+    from fetal_jax import config as configs
+    from fetal_jax.data.pipeline import training_batches
+
+    config: Any = configs.defaults()
     config.update({"input_shape": (224, 288), "planes": ("head",)})
-    config.data.update({"name": name, "dir": data_dir, "workers": workers})
-    config.augment.update(ALL if augmentation == "all" else {})
-    frames = decoded(Split(name, "train", data_dir))
+    config.data.workers = workers
+    config.augment.update(augmentation)
     batches = training_batches([frames], config)
-    count = len(frames) // config.batch_size
-    epoch = count * config.batch_size
-    clocks = [time.monotonic()]
     next(batches)
-    clocks.append(time.monotonic())
-    cpu = time.process_time()
-    for _ in range(epochs):
-        for _ in range(count):
+
+    def work() -> None:
+        for _ in range(count // config.batch_size):
             next(batches)
-        clocks.append(time.monotonic())
-    cpu = time.process_time() - cpu
+
+    compete({"version": grain.__version__}, work)
     batches.close()
-    start, first, later = clocks[1] - clocks[0], clocks[2] - clocks[1], clocks[-1] - clocks[2]
-    return start, epoch / first, (epochs - 1) * epoch / later, 1e3 * cpu / (epochs * epoch)
 
 
 if __name__ == "__main__":

@@ -1,28 +1,25 @@
-"""How far another draw would have moved the heads' figures: `configs/hc18.py` with three seeds, and by five folds.
+"""Spread of the heads' results over other draws: `configs/hc18.py` with three seeds, and by five folds.
 
 python benchmarks/spread.py HC18 [--only=fold3]      eight trainings of 20 to 31 minutes on two CPU cores
 
 HC18 is its folder, with the benchmark's split file in it or beside it. The seeds test on the benchmark's examinations;
-a fold tests on every fifth examination of all 899 frames and trains on the rest, with the same recipe and no choice
-made. `--only` trains one row, so that machines or cores can share them; a row that is done is not trained again.
+a fold tests on every fifth examination of all 899 frames and trains on the rest, with the same configuration.
+`--only` trains one row, so that several machines can share the work; a finished row is not trained again.
 """
 
 from __future__ import annotations
 
-import argparse
 import csv
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
+from rounds import FETAL_JAX, HERE, parser
 
 from fetal_jax.evaluation import outputs
 from tfds_builders.hc18 import folder
 
-ROOT = Path(__file__).resolve().parent.parent
 RUNS = Path("runs/spread")
 SEEDS, FOLDS = 3, 5
 FIGURES = ("mae", "bias", "dice", "hausdorff_mm")
@@ -30,10 +27,10 @@ FIGURES = ("mae", "bias", "dice", "hausdorff_mm")
 
 def main() -> None:
     rows = [f"seed{i}" for i in range(SEEDS)] + [f"fold{i}" for i in range(FOLDS)]
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("hc18", type=Path)
-    parser.add_argument("--only", choices=rows)
-    args = parser.parse_args()
+    options = parser(__doc__)
+    options.add_argument("hc18", type=Path)
+    options.add_argument("--only", choices=rows)
+    args = options.parse_args()
     home = folder.find(args.hc18.resolve())
     for name in [args.only] if args.only else rows:
         if not (RUNS / name / "report" / outputs.METRICS).is_file():
@@ -49,15 +46,16 @@ def evaluate(name: str, home: Path) -> None:
     kind, number = name[:4], int(name[4:])
     run = RUNS / name
     manual, data = (home, "runs/data") if kind == "seed" else (fold(home, number, run), f"{run}/data")
-    fetal_jax("prepare", "hc18/benchmark", f"--manual-dir={manual}", f"--data-dir={data}")
+    prepare = ["prepare", "hc18/benchmark", f"--manual-dir={manual}", f"--data-dir={data}"]
     seed = number if kind == "seed" else 0
     keys = [f"--config.data.dir={data}", f"--config.seed={seed}"]
-    fetal_jax("train", f"--config={ROOT / 'configs' / 'hc18.py'}", f"--workdir={run / 'train'}", *keys)
-    fetal_jax("evaluate", f"--workdir={run / 'train'}", f"--out={run / 'report'}")
+    train = ["train", f"--config={HERE.parent / 'configs' / 'hc18.py'}", f"--workdir={run / 'train'}", *keys]
+    for command in (prepare, train, ["evaluate", f"--workdir={run / 'train'}", f"--out={run / 'report'}"]):
+        subprocess.run([*FETAL_JAX, *command], check=True)
 
 
 def fold(home: Path, number: int, run: Path) -> Path:
-    """HC18's folder with a split file of its own, which tests on every fifth examination."""
+    """Make a folder of HC18 with a split file that tests on every fifth examination."""
     manual = run / "hc18"
     manual.mkdir(parents=True, exist_ok=True)
     for part in ("training_set", folder.CSV_NAME):
@@ -74,23 +72,15 @@ def fold(home: Path, number: int, run: Path) -> Path:
     return manual
 
 
-def fetal_jax(*arguments: str) -> None:
-    subprocess.run([sys.executable, "-m", "fetal_jax.cli.main", *arguments], check=True)
-
-
 def show(names: list[str], title: str) -> None:
-    """A line a row, then their mean and standard deviation."""
+    """Print a line for each row, then their mean and standard deviation."""
     found = [outputs.read(RUNS / name / "report")[0] for name in names]
     values = np.array([[metrics["hc_mm"][f] for f in (*FIGURES, "frames", "failed")] for metrics in found])
-    for name, row in zip(names, values, strict=True):
-        print(line(name, row, [f"{value:.3f}" for value in row]))
-    spreads = values.std(axis=0, ddof=1)
-    cells = [f"{mean:.3f} ± {spread:.3f}" for mean, spread in zip(values.mean(axis=0), spreads, strict=True)]
-    print(line(title, values.sum(axis=0), cells))
-
-
-def line(name: str, row: NDArray[np.float64], cells: list[str]) -> str:
-    return f"| {name} | {row[-2]:.0f} | {' | '.join(cells[: len(FIGURES)])} | {row[-1]:.0f} |"
+    spreads = zip(values.mean(axis=0), values.std(axis=0, ddof=1), strict=True)
+    lines = [(name, row, [f"{value:.3f}" for value in row]) for name, row in zip(names, values, strict=True)]
+    lines.append((title, values.sum(axis=0), [f"{mean:.3f} ± {spread:.3f}" for mean, spread in spreads]))
+    for name, row, cells in lines:
+        print(f"| {name} | {row[-2]:.0f} | {' | '.join(cells[: len(FIGURES)])} | {row[-1]:.0f} |")
 
 
 if __name__ == "__main__":

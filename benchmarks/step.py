@@ -1,58 +1,70 @@
-"""A train step and a forward pass: ours against PyTorch's and MONAI's, the same network, in alternating rounds.
+"""A train step and a forward pass: ours, PyTorch's and MONAI's, the same network, in alternating rounds.
 
 python benchmarks/step.py [--quick]                         on this machine's CPU; make bench runs it
 python benchmarks/step.py --device=gpu --dtype=bfloat16     on an accelerator (its PyTorch: PEER_PYTHON=.../python)
+
+Then, of ours alone: the 2x2 stem against a plain network of as many parameters; the first step of a process, compiled
+and taken from the cache; growth with the batch, the frame's side and the width, where a slope is that of the logarithms
+over the upper half of the range (1: linear).
 """
 
 from __future__ import annotations
 
-import argparse
-import shutil
+import os
+import tempfile
+from shutil import which
 
-from rounds import Result, alternate, ours, peer, table
+import numpy as np
+from rounds import Result, alternate, ours, parser, peer, table
 
 FOUR, FIVE = ["1", "2", "4", "8"], ["1", "2", "4", "8", "16"]
+FACTS = ("parameters", "GFLOP a frame")
+BASE = {"batch": 4, "side": 128, "width": 16}
+GROWTH = {"batch": [2, 4, 8, 16, 32], "side": [64, 128, 256, 512], "width": [8, 16, 32, 64]}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="fewer contestants and rounds")
-    parser.add_argument("--device", choices=("cpu", "gpu", "tpu"), default="cpu")
-    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
-    args = parser.parse_args()
-    side = "128" if args.quick else "256"
+    options = parser(__doc__)
+    options.add_argument("--quick", action="store_true", help="fewer contestants and rounds")
+    options.add_argument("--device", choices=("cpu", "gpu", "tpu"), default="cpu")
+    options.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
+    options.add_argument("--side", help="of a frame; default: 256, with --quick 128")
+    options.add_argument("--width", default="32", help="default: %(default)s")
+    args = options.parse_args()
+    side = args.side or ("128" if args.quick else "256")
     where = [f"--device={args.device}", f"--dtype={args.dtype}", "--size", side, side]
-    print(f"Batch 8, {side}x{side}, width 32, {args.dtype}, {args.device}. PyTorch is channels-last.\n")
+    print(f"Batch 8, {side}x{side}, width {args.width}, {args.dtype}, {args.device}. PyTorch is channels-last.\n")
+    network = [*where, f"--width={args.width}"]
     for levels in [FOUR] if args.quick else [FOUR, FIVE]:
-        compare("step", levels, where, args.quick, args.device)
-    compare("forward", FOUR, where, args.quick, args.device)
+        compare("step", levels, network, args.quick, args.device)
+    compare("forward", FOUR, network, args.quick, args.device)
+    if not args.quick:
+        stem(where)
+    first_step(where, 1 if args.quick else 5)
+    growth(where, args.quick)
 
 
-def compare(what: str, levels: list[str], where: list[str], quick: bool, device: str) -> None:
-    """One table of a pass over the network with so many levels."""
-    common = [what, "--multipliers", *levels, *where]
+def compare(what: str, levels: list[str], network: list[str], quick: bool, device: str) -> None:
+    """Print the table of a network with these levels."""
+    common = [what, "--multipliers", *levels, *network]
     contestants = {"ours, XLA": ours("jax_unet.py", *common)}
     if what == "forward" and device == "cpu":
         contestants["ours, ONNX Runtime"] = ours("jax_unet.py", *common, "--way=onnx")
     if device != "tpu":
         contestants["PyTorch"] = peer("torch_unet.py", *common)
     if not quick and device != "tpu":
-        if levels == FOUR and shutil.which("g++"):  # which it compiles with
+        if levels == FOUR and which("g++"):  # PyTorch compiles with it
             contestants["PyTorch, compiled"] = peer("torch_unet.py", *common, "--way=compile")
         if levels == FIVE:
             contestants["MONAI BasicUNet"] = peer("torch_unet.py", *common, "--way=monai")
     results = alternate(contestants, 3 if quick else 5)
     print(f"{'Train step' if what == 'step' else 'Forward pass'}, {len(levels)} levels ({same_network(results)}):\n")
     base = "PyTorch" if "PyTorch" in results else "ours, XLA"
-    print(table(results, base, ("parameters", "GFLOP a frame", "version")), end="\n\n", flush=True)
+    print(table(results, base, (*FACTS, "version")), end="\n\n", flush=True)
 
 
 def same_network(results: dict[str, Result]) -> str:
-    """A sentence on parameters and FLOPs.
-
-    Raises:
-      AssertionError: the two sides do not run the same network.
-    """
+    """Assert that both sides have the same parameters and FLOPs; a sentence about them."""
     if "PyTorch" not in results:
         return "no peer here"
     us, them = results["ours, XLA"].facts, results["PyTorch"].facts
@@ -63,6 +75,54 @@ def same_network(results: dict[str, Result]) -> str:
         f"same FLOPs; same parameters but for up-sampling, where depth-to-space has a bias for each of four pixels: "
         f"{4 * biases} against {biases}"
     )
+
+
+def stem(where: list[str]) -> None:
+    """Print what the 2x2 stem saves: one level fewer, twice the width, the same parameters within 1 %."""
+    print("The 2x2 stem's train step:\n")
+    for width in (16, 32):
+        plain = f"plain, width {width}, five levels"
+        shapes = {
+            plain: [f"--width={width}", "--multipliers", *FIVE],
+            f"2x2 stem, width {2 * width}, four levels": [f"--width={2 * width}", "--multipliers", *FOUR, "--stem=2"],
+        }
+        contestants = {name: ours("jax_unet.py", "step", *where, *shape) for name, shape in shapes.items()}
+        print(table(alternate(contestants, 5), plain, FACTS), end="\n\n", flush=True)
+
+
+def first_step(where: list[str], rounds: int) -> None:
+    """Print the seconds of a process's first step (traced, compiled, run): without and with the compilation cache."""
+    shape = ["--width=16", "--multipliers", "1", "2", "4", "8", "8", "--stem=2", "--planes=1"]
+    starts: dict[str, list[float]] = {"compiled": [], "from the cache": []}
+    for _ in range(rounds):
+        with tempfile.TemporaryDirectory() as folder:
+            os.environ["JAX_COMPILATION_CACHE_DIR"] = folder
+            for times in starts.values():
+                times.append(
+                    alternate({"it": ours("jax_unet.py", "step", *where, *shape)}, 1)["it"].facts["first step s"]
+                )
+    os.environ.pop("JAX_COMPILATION_CACHE_DIR")
+    print("The first step of a process, `heads`' network:\n\n| start | median s | least s |\n|---|---|---|")
+    for name, times in starts.items():
+        print(f"| {name} | {np.median(times):.2f} | {min(times):.2f} |")
+
+
+def growth(where: list[str], quick: bool) -> None:
+    """Print seconds and memory of a step over the batch, the side and the width."""
+    print(f"\nTrain steps at {', '.join(f'{k} {v}' for k, v in BASE.items())}, four levels, but for what is changed:\n")
+    print("| cost over | values | seconds | slope | MB | slope |\n|---|---|---|---|---|---|")
+    for name, values in GROWTH.items():
+        values = values[:2] if quick else values
+        costs = []
+        for value in values:
+            batch, side, width = map(str, (BASE | {name: value}).values())
+            shape = [f"--batch={batch}", "--size", side, side, f"--width={width}"]
+            it = alternate({"it": ours("jax_unet.py", "step", *where[:2], *shape)}, 3)["it"]
+            costs.append((it.least, it.facts["peak_mb"]))
+        upper = slice((len(values) - 1) // 2, None)
+        slopes = np.polyfit(np.log(values[upper]), np.log(costs[upper]), 1)[0]
+        seconds, memory = " ".join(f"{s:.2f}" for s, _ in costs), " ".join(f"{m:.0f}" for _, m in costs)
+        print(f"| {name} | {' '.join(map(str, values))} | {seconds} | {slopes[0]:.2f} | {memory} | {slopes[1]:.2f} |")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""The peer's side of `starts.py`: one frame through a PyTorch U-Net of the shape of `heads`, its outline by OpenCV.
+"""The peer's side of `measure_folder.py`: a frame through a PyTorch U-Net shaped as `heads`, its outline by OpenCV.
 
-Its weights are random: what is measured is then any outline, by the same amount of work.
+Its weights are random, so it measures any outline, with the same amount of work.
 """
 
 from __future__ import annotations

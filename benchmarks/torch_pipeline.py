@@ -1,11 +1,10 @@
-"""The peer's side of `pipeline_peer.py`: a PyTorch DataLoader whose data set does our warp and grey values by OpenCV.
+"""The peer's side of `pipeline.py`: a PyTorch DataLoader whose data set does our warp and grey values by OpenCV.
 
 The frames are the decoded ones of our own preparation: the peer need not decode either.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from rounds import compete
+from rounds import compete, parser
 from torch.utils.data import DataLoader, Dataset
 
 SHAPE = (224, 288)
@@ -37,7 +36,7 @@ class Frames(Dataset):
 
 
 def warp(rng: np.random.Generator, frame: Any) -> Any:
-    """Shrunk by areas where that is due, then one bilinear similarity: rotation, zoom, shift, flip."""
+    """Shrink by areas where a pixel covers more than one, then warp once: rotation, zoom, shift, flip."""
     h, w = SHAPE
     scale = min(h / frame.shape[0], w / frame.shape[1]) * np.exp(rng.uniform(np.log(0.8), np.log(1.25)))
     shrink = int(1 / scale + 1e-6)
@@ -65,20 +64,16 @@ def intensity(rng: np.random.Generator, image: Any) -> Any:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--frames", type=int, default=1600)
-    args = parser.parse_args()
+    options = parser(__doc__)
+    options.add_argument("folder", type=Path)
+    options.add_argument("--workers", type=int, default=2)
+    options.add_argument("--frames", type=int, default=1600)
+    args = options.parse_args()
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
+    kept = args.workers > 0
     loader = DataLoader(
-        Frames(args.folder),
-        batch_size=16,
-        shuffle=True,
-        drop_last=True,
-        num_workers=args.workers,
-        persistent_workers=args.workers > 0,
+        Frames(args.folder), 16, shuffle=True, drop_last=True, num_workers=args.workers, persistent_workers=kept
     )
 
     def endless() -> Any:

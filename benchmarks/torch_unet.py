@@ -1,18 +1,17 @@
 """The peers' side of `step.py`, in an environment of its own: the same network in PyTorch, and MONAI's BasicUNet.
 
-The peer has what its users have: channels-last, transposed convolutions, AdamW and the mean by fused loops.
+The peer has what its users have: channels-last, transposed convolutions, fused AdamW and running mean.
 """
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from rounds import compete
+from rounds import compete, network_options
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -59,13 +58,12 @@ class UNet(nn.Module):
 
 
 class Monai(nn.Module):
-    """MONAI's BasicUNet, which norms by instance and has no class head."""
+    """MONAI's BasicUNet of five levels, with instance norm and without a class head."""
 
-    def __init__(self, width: int, levels: int):
+    def __init__(self, width: int):
         from monai.networks.nets import BasicUNet
 
         super().__init__()
-        assert levels == 5, "BasicUNet has five levels"
         self.net = BasicUNet(2, 1, 1, features=tuple(width * m for m in (1, 2, 4, 8, 16, 1)), upsample="deconv")
 
     def forward(self, frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
@@ -82,23 +80,11 @@ def loss_of(logits: torch.Tensor, planes: torch.Tensor | None, target: torch.Ten
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=("step", "forward"))
-    parser.add_argument("--way", choices=("eager", "compile", "monai"), default="eager")
-    parser.add_argument("--size", type=int, nargs=2, default=(256, 256))
-    parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--width", type=int, default=32)
-    parser.add_argument("--multipliers", type=int, nargs="+", default=[1, 2, 4, 8])
-    parser.add_argument("--stem", type=int, default=1)
-    parser.add_argument("--planes", type=int, default=3)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
-    args = parser.parse_args()
+    args = network_options(__doc__, ("eager", "compile", "monai"))
     torch.manual_seed(0)
     device = "cuda" if args.device == "gpu" else args.device
 
-    net = Monai(args.width, len(args.multipliers)) if args.way == "monai" else None
-    net = net or UNet(args.width, args.multipliers, args.stem, args.planes)  # type: ignore[assignment]
+    net = Monai(args.width) if args.way == "monai" else UNet(args.width, args.multipliers, args.stem, args.planes)
     net = net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     frames = torch.randint(0, 255, (args.batch, 1, *args.size), dtype=torch.uint8, device=device)
     target = (torch.rand(args.batch, *args.size, device=device) > 0.5).float()
@@ -106,10 +92,9 @@ def main() -> None:
     counter = FlopCounterMode(display=False)
     with torch.no_grad(), counter:
         net(frames[:1])
-    upsampling = sum(m.bias.numel() for m in net.modules() if isinstance(m, nn.ConvTranspose2d))
     facts = {
         "parameters": sum(p.numel() for p in net.parameters()),
-        "upsampling_biases": upsampling,
+        "upsampling_biases": sum(m.bias.numel() for m in net.modules() if isinstance(m, nn.ConvTranspose2d)),
         "GFLOP a frame": counter.get_total_flops() / 1e9,
         "version": torch.__version__,
     }
@@ -121,7 +106,8 @@ def main() -> None:
     def forward() -> None:
         with torch.inference_mode(), torch.autocast(device, torch.bfloat16, enabled=low):
             run(frames)
-        wait()
+        if device == "cuda":
+            torch.cuda.synchronize()
 
     def step() -> None:
         with torch.autocast(device, torch.bfloat16, enabled=low):
@@ -135,11 +121,7 @@ def main() -> None:
             torch._foreach_lerp_(mean, list(net.parameters()), 0.005)
         loss.item()
 
-    def wait() -> None:
-        if device == "cuda":
-            torch.cuda.synchronize()
-
-    work = {"step": step, "forward": forward}[args.what]
+    work = step if args.what == "step" else forward
     work()
     work()
     compete(facts, work)

@@ -4,58 +4,47 @@ pip install 'jax[tpu]' -c constraints.txt
 python benchmarks/tpu_compile.py                         every recipe on a v5e 2x4, 32 frames a chip
 python benchmarks/tpu_compile.py --slices --frames 64    one recipe on v5e 2x4, 4x4, 16x16 and v6e 4x4
 
-Prints what the compiled program of a chip computes, moves, holds and sends. The two bounds are those figures over the
-maker's peaks; a real step takes longer than the larger one. The efficiency is that of the larger bound against the same
-with the collectives behind it, none of them overlapped, at half of the interconnect's stated rate.
+Prints what the compiled program of one chip computes, moves, holds and sends. The two bounds are these numbers divided
+by the maker's peaks; a real step takes longer than the larger one. The efficiency compares the larger bound with the
+same followed by the collectives, not overlapped, at half of the interconnect's stated rate.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
+from collections import namedtuple
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from jax.experimental import topologies
 from jax.sharding import Mesh
+from rounds import parser
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from fetal_jax import config as recipe
+from fetal_jax import config as configs
 from tests.support.collectives import collectives, compile_step
 
 RECIPES = ("paper", "hc18", "unified", "demo")
-NO_TPU_AT_HAND = {
-    "TPU_ACCELERATOR_TYPE": "v5litepod-8",
-    "TPU_WORKER_HOSTNAMES": "localhost",
-    "TPU_SKIP_MDS_QUERY": "1",
-}
+ENVIRONMENT = {"TPU_ACCELERATOR_TYPE": "v5litepod-8", "TPU_WORKER_HOSTNAMES": "localhost", "TPU_SKIP_MDS_QUERY": "1"}
 SLICES = ("v5e:2x4", "v5e:4x4", "v5e:16x16", "v6e:4x4")
 
 
-class Chip(NamedTuple):
-    """A maker's peaks: bfloat16 FLOP/s, bytes/s of memory, bytes of memory, bytes/s of the interconnect."""
-
-    flops: float
-    bandwidth: float
-    memory: float
-    interconnect: float
-
-
+Chip = namedtuple("Chip", "flops bandwidth memory interconnect")
 CHIPS = {"v5e": Chip(197e12, 819e9, 16e9, 1600e9 / 8), "v6e": Chip(918e12, 1640e9, 32e9, 3584e9 / 8)}
-"""cloud.google.com/tpu/docs/v5e and /v6e."""
+"""The maker's peaks: bfloat16 FLOP/s, bytes/s of memory, bytes of memory, bytes/s of the interconnect; from
+cloud.google.com/tpu/docs/v5e and /v6e."""
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--recipe", help=f"default: all of {', '.join(RECIPES)}; with --slices hc18")
-    parser.add_argument("--frames", type=int, default=32, help="a chip")
-    parser.add_argument("--fsdp", type=int, default=1)
-    parser.add_argument("--slices", action="store_true", help=f"{', '.join(SLICES)} in place of {SLICES[0]} alone")
-    args = parser.parse_args()
-    os.environ.update(NO_TPU_AT_HAND)  # before the compiler is loaded
+    options = parser(__doc__)
+    options.add_argument("--recipe", help=f"default: all of {', '.join(RECIPES)}; with --slices hc18")
+    options.add_argument("--frames", type=int, default=32, help="of one chip")
+    options.add_argument("--fsdp", type=int, default=1)
+    options.add_argument("--slices", action="store_true", help=f"{', '.join(SLICES)} in place of {SLICES[0]} alone")
+    args = options.parse_args()
+    os.environ.update(ENVIRONMENT)  # before the compiler is loaded
     names = [args.recipe] if args.recipe else ["hc18"] if args.slices else RECIPES
     print(
         "| recipe | slice | GFLOP | GB moved | compute bound | bandwidth bound | frames/s a chip, at most "
@@ -73,14 +62,15 @@ def row(name: str, slice_name: str, frames: int, fsdp: int) -> str:
     """A line of the table: a recipe in bfloat16 on a slice."""
     devices = topologies.get_topology_desc(platform="tpu", topology_name=slice_name).devices
     chip = CHIPS[slice_name.partition(":")[0]]
-    config = recipe.load(
+    config = configs.load(
         str(Path("configs") / f"{name}.py"),
         [f"--config.batch_size={frames * len(devices)}", "--config.model.dtype=bfloat16"],
     )
     compiled = compile_step(config, Mesh(np.array(devices).reshape(-1, fsdp), ("data", "fsdp")))
     cost, held, sent = compiled.cost_analysis(), compiled.memory_analysis(), collectives(compiled.as_text())
-    memory = held.argument_size_in_bytes + held.output_size_in_bytes - held.alias_size_in_bytes
-    memory += held.temp_size_in_bytes
+    memory = (
+        held.argument_size_in_bytes + held.output_size_in_bytes - held.alias_size_in_bytes + held.temp_size_in_bytes
+    )
     compute, bandwidth = cost["flops"] / chip.flops, cost["bytes accessed"] / chip.bandwidth
     bound, total = max(compute, bandwidth), sum(c.bytes for c in sent)
 
