@@ -8,10 +8,10 @@ EXAMPLES ?= ../shared/data/sononet_examples
 SONONET ?= ../shared/weights/sononet16.npz
 ARGS ?=
 
-# the benchmark's split where its file is given, else our own
+# the multi-centre benchmark's split if its file is there, else a split of our own
 HC18_CONFIG = $(if $(wildcard $(addsuffix /landmarks/annotations/HC18/Head.csv,$(HC18) $(HC18)/..)),benchmark,examinations)
 
-.PHONY: install demo test lint tfds hc18 unified bench clean
+.PHONY: install demo test soak lint tfds hc18 unified bench clean
 
 install: $(VENV)/installed
 
@@ -29,7 +29,7 @@ lint: install
 	$(BIN)/mypy
 	$(BIN)/shellcheck launch/*.sh .ci/*
 
-# TFDS's own tests of the builders need TensorFlow, which nothing else does: an environment of their own
+# TFDS's own tests of the builders need TensorFlow; nothing else does, so they have their own environment
 $(TFDS)/installed: pyproject.toml constraints-tfds.txt
 	test -x $(TFDS)/bin/python || $(PYTHON) -m venv $(TFDS)
 	$(TFDS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-tfds.txt -e '.[tfds]'
@@ -41,15 +41,21 @@ tfds: $(TFDS)/installed
 test: lint tfds
 	$(BIN)/python -m pytest -m 'not soak'
 
+# hours: every seed of the property tests, 20,000 maps, runs that are killed, stopped and damaged (tests/cli/test_chaos.py)
+soak: install
+	$(BIN)/python -m pytest -m soak
+
 hc18: install
 	$(BIN)/fetal-jax prepare hc18/$(HC18_CONFIG) --manual-dir $(HC18)
 	$(BIN)/fetal-jax train --config=configs/hc18.py --workdir=$(RUN)/train --config.data.name=hc18/$(HC18_CONFIG) $(ARGS)
-	$(BIN)/fetal-jax export --workdir=$(RUN)/train --out=$(RUN)/bundle --onnx
+	$(BIN)/fetal-jax export --workdir=$(RUN)/train --out=$(RUN)/bundle
 	$(BIN)/fetal-jax evaluate --workdir=$(RUN)/train --out=$(RUN)/report
 
-# one network for all planes, the checkpoint that validates best: from SonoNet16's weights, on HC18, phantoms and the
-# thirteen frames of EXAMPLES, a folder with the example frames of SonoNet's repository, baumgach/SonoNet-weights
+# One network for all planes, the checkpoint that validates best: from SonoNet16's weights, on HC18, phantoms and the
+# thirteen frames of EXAMPLES, a folder with the example frames of SonoNet's repository, baumgach/SonoNet-weights.
+# With PLANES, the folder of FETAL_PLANES_DB, it is then fine-tuned on routine frames (configs/routine.py).
 UNIFIED := runs/unified
+PLANES ?=
 unified: install
 	test -f $(EXAMPLES)/FEMUR.png || { echo "give EXAMPLES=DIR, the thirteen frames of baumgach/SonoNet-weights"; exit 2; }
 	test -f $(SONONET) || { echo "give SONONET=FILE, SonoNet16.npz of baumgach/SonoNet-weights"; exit 2; }
@@ -60,10 +66,19 @@ unified: install
 	$(BIN)/fetal-jax prepare fetal_phantom/large
 	$(BIN)/fetal-jax prepare folder/sononet --allow-partial --manual-dir $(UNIFIED)/examples
 	$(BIN)/fetal-jax train --config=configs/unified.py --workdir=$(UNIFIED)/train --config.init.sononet=$(SONONET) $(ARGS)
-	$(BIN)/fetal-jax export --workdir=$(UNIFIED)/train --best --out=$(UNIFIED)/bundle --onnx
+	$(BIN)/fetal-jax export --workdir=$(UNIFIED)/train --best --out=$(UNIFIED)/bundle
 	$(BIN)/fetal-jax evaluate --bundle=$(UNIFIED)/bundle --calibrate --dataset=hc18/benchmark --dataset=fetal_phantom/large --out=$(UNIFIED)/report
+	$(if $(PLANES),$(MAKE) routine PLANES=$(PLANES))
 
-# every speed of the README against what others use, which gets an environment of its own
+ROUTINE := runs/routine
+.PHONY: routine
+routine: install
+	$(BIN)/fetal-jax prepare fetal_planes/outlines --manual-dir $(PLANES)
+	$(BIN)/fetal-jax train --config=configs/routine.py --workdir=$(ROUTINE)/train --config.init.bundle=$(UNIFIED)/bundle $(ARGS)
+	$(BIN)/fetal-jax export --workdir=$(ROUTINE)/train --best --out=$(ROUTINE)/bundle
+	$(BIN)/fetal-jax evaluate --bundle=$(ROUTINE)/bundle --calibrate --out=$(ROUTINE)/report
+
+# every speed of the README beside other programs', which have their own environment
 bench: install .venv-bench/installed
 	$(BIN)/python benchmarks/bench.py --hc18 $(HC18) $(if $(QUICK),--quick) $(ARGS)
 
