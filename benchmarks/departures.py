@@ -57,7 +57,7 @@ def main() -> None:
     rows = {}
     for number, (name, changes) in enumerate((sweep | DEPARTURES).items()):
         rows[name] = trained(args.runs / str(number), PAPER | changes, args.steps, args.data_dir)
-    columns = [*ERRORS, "phantoms' planes right", "without a figure"]
+    columns = [*ERRORS, "phantoms' planes right", "without a value"]
     print(f"| {args.steps} steps | {' | '.join(columns)} |\n|---{'|---' * len(columns)}|")
     for name, row in rows.items():
         errors = " | ".join(f"{row[f'{key}_mae']:.2f} mm" for key in ERRORS.values())
