@@ -1,4 +1,4 @@
-"""The benchmarks' own tools, and what the command line does to the process that it runs in."""
+"""Alternating rounds and FLOP counts of the benchmarks; memory that a training process keeps."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def test_contestants_take_turns(tmp_path):
     contestant.write_text(
         f"import sys; sys.path.insert(0, {str(ROOT / 'benchmarks')!r})\n"
         "from rounds import compete\n"
-        "diary = open(sys.argv[2], 'ab', buffering=0)\n"
-        "compete({'name': sys.argv[1]}, lambda: diary.write(sys.argv[1].encode()))\n"
+        "log = open(sys.argv[2], 'ab', buffering=0)\n"
+        "compete({'name': sys.argv[1]}, lambda: log.write(sys.argv[1].encode()))\n"
     )
-    diary = tmp_path / "diary"
-    commands = {name: [sys.executable, str(contestant), name, str(diary)] for name in "ab"}
+    log = tmp_path / "log"
+    commands = {name: [sys.executable, str(contestant), name, str(log)] for name in "ab"}
     results = rounds.alternate(commands, 3)
-    assert diary.read_text() == "abbaab"
+    assert log.read_text() == "abbaab"
     assert all(len(r.seconds) == 3 and r.facts["name"] == name for name, r in results.items())
     assert all(5 < r.facts["peak_mb"] < 100 for r in results.values())
     broken = [sys.executable, "-c", "raise SystemExit(5)"]
@@ -42,7 +42,7 @@ def test_contestants_take_turns(tmp_path):
 
 
 @pytest.mark.usefixtures("benchmarks")
-def test_flops_are_those_of_a_hand_count():
+def test_flops_equal_a_count_by_hand():
     import jax_unet
 
     config = recipe.defaults()

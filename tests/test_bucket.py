@@ -1,4 +1,4 @@
-"""Paths in a bucket: what a disk alone can do is refused."""
+"""Paths in a bucket: commands that need a disk refuse them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def test_prepare_refuses_a_bucket_and_says_how_to_fill_it(tmp_path):
         call(prepare, ["hc18", f"--manual-dir={tmp_path / 'hc18'}", "--data-dir=gs://bucket/data"])
 
 
-def test_a_bucket_is_no_folder_of_this_disk(tmp_path, monkeypatch):
+def test_a_bucket_is_not_taken_for_a_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert in_bucket("gs://bucket/run")
     assert not in_bucket("runs/gs")

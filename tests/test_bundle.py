@@ -1,4 +1,4 @@
-"""A bundle: both runtimes say what the network says, and what is not a bundle is refused."""
+"""A bundle: both runtimes agree with the network; damaged and foreign folders are refused."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def folder(small, tmp_path_factory) -> Path:
 
 @pytest.mark.parametrize("runtime", ["onnx", "jax"])
 @pytest.mark.parametrize("batch", [1, 3])
-def test_both_runtimes_give_the_networks_logits(small, folder, runtime, batch):
+def test_both_runtimes_give_the_logits_of_the_network(small, folder, runtime, batch):
     config, params = small
     frames = np.random.default_rng(0).integers(0, 255, (batch, 64, 96, 1)).astype(np.uint8)
     expected = live_predictor(config, params).forward(frames)
@@ -80,7 +80,7 @@ def test_both_runtimes_give_the_networks_logits(small, folder, runtime, batch):
 
 
 @pytest.mark.parametrize("runtime", ["onnx", "jax"])
-def test_both_runtimes_measure_alike(small, folder, runtime):
+def test_both_runtimes_measure_the_same(small, folder, runtime):
     config, params = small
     live, shipped = live_predictor(config, params), Predictor.from_bundle(folder, runtime)
     frames = [draw("head", seed).image for seed in range(3)]
@@ -93,7 +93,7 @@ def test_no_path_of_this_machine_is_exported(folder):
     assert b".py" not in (folder / bundle.STABLEHLO).read_bytes()
 
 
-def test_the_half_sized_network_says_nearly_the_same(folder):
+def test_half_precision_weights_give_nearly_the_same_map(folder):
     frames = [draw("head", seed).image for seed in range(2)]
     whole, half = (Predictor.from_bundle(folder, r).predict(frames, [0.3] * 2) for r in ("onnx", "onnx-half"))
     for a, b in zip(whole, half, strict=True):
@@ -154,7 +154,7 @@ def test_a_bundle_measures_without_jax(folder):
     assert done.stdout.strip() in ("measured", "refused")
 
 
-def test_stablehlo_needs_jax_alone(folder):
+def test_stablehlo_needs_only_jax(folder):
     code = (
         "import sys\n"
         "for name in ('flax', 'optax', 'onnx', 'onnxruntime', 'tensorflow_datasets', 'cv2'): sys.modules[name] = None\n"
@@ -175,7 +175,7 @@ def copy(folder: Path, to: Path) -> Path:
     return to
 
 
-def test_damage_is_named(folder, tmp_path):
+def test_a_damaged_file_is_named(folder, tmp_path):
     spoilt = copy(folder, tmp_path / "b")
     data = bytearray((spoilt / bundle.ONNX).read_bytes())
     data[len(data) // 2] ^= 1
@@ -213,7 +213,7 @@ def test_foreign_and_newer_bundles_are_refused(folder, tmp_path, change, message
         bundle.read(spoilt)
 
 
-def test_a_first_bundle_lacks_the_later_keys(folder, tmp_path):
+def test_an_old_bundle_without_later_keys_is_read(folder, tmp_path):
     early = copy(folder, tmp_path / "b")
     saved = json.loads((early / bundle.INFO).read_text())
     for key in ("preprocessing", "outline", "temperature", "intervals", "acceptance", "metrics"):
@@ -230,7 +230,7 @@ def test_temperature_softens_the_planes(folder):
     assert max(sharp.predict([frame], [None])[0].planes.values()) > 0.26
 
 
-def test_an_interval_is_the_tables_multiple_of_the_sd():
+def test_an_interval_is_a_multiple_of_the_sd():
     shipped = Predictor.from_bundle()
     plain = replace(shipped, info=replace(shipped.info, intervals={}))
     table = {"hc_mm": {"level": 0.9, "factor": 2.0, "data": "hc18/benchmark 36 frames"}}
@@ -242,7 +242,7 @@ def test_an_interval_is_the_tables_multiple_of_the_sd():
     assert plain.measure(head.image, head.spacing_mm, "head").interval_mm is None
 
 
-def test_a_foreign_network_is_refused_though_its_digest_is_right(folder, tmp_path):
+def test_a_foreign_network_with_a_right_digest_is_refused(folder, tmp_path):
     foreign = copy(folder, tmp_path / "b")
     graph = onnx.load(foreign / bundle.ONNX)
     graph.graph.input[0].name = graph.graph.node[0].input[0] = "pictures"
@@ -265,7 +265,7 @@ def test_metrics_are_read_or_refused(tmp_path):
             export.read_metrics(path)
 
 
-def test_a_folder_that_is_no_bundle(tmp_path):
+def test_a_folder_without_a_bundle_is_refused(tmp_path):
     with pytest.raises(UserError, match="is not a bundle"):
         bundle.read(tmp_path)
 
@@ -274,7 +274,7 @@ def test_a_folder_that_is_no_bundle(tmp_path):
     ("name", "planes", "origins"),
     [("default", set(PLANES), ["CC BY 4.0", "SonoNet16"]), ("heads", {"head"}, ["CC BY 4.0"])],
 )
-def test_a_shipped_bundle_is_whole_and_small(name, planes, origins):
+def test_a_shipped_bundle_is_complete_and_small(name, planes, origins):
     folder = bundle.find(name)
     info = bundle.read(folder)
     assert set(info.planes) == planes
@@ -314,7 +314,7 @@ def test_an_update_of_a_shipped_bundle_goes_into_a_copy(tmp_path):
         bundle.update(bundle.DEFAULT, info, tmp_path / "mine")
 
 
-def test_outlines_of_ours_bring_no_non_commercial_licence():
+def test_our_outlines_carry_no_non_commercial_licence():
     ours = export.licence(from_values({"data.name": {"fetal_planes/outlines": 1}}), "")
     calipers = export.licence(from_values({"data.name": {"fetal_planes/official": 1}}), "")
     assert "CC BY 4.0" in ours

@@ -89,7 +89,7 @@ WRONG = {  # an override, and what the message says that the value must be
 
 
 @pytest.mark.parametrize("argument", WRONG)
-def test_a_wrong_value_is_refused_with_what_it_must_be(argument):
+def test_a_wrong_value_is_refused_and_the_valid_ones_named(argument):
     with pytest.raises(UserError) as e:
         override(argument)
     key = argument.partition("=")[0]
@@ -116,7 +116,7 @@ def test_a_batch_is_a_multiple_of_its_accumulated_parts():
         ("qqq", "--help-config"),
     ],
 )
-def test_an_unknown_key_is_answered_with_the_nearest(key, nearest):
+def test_an_unknown_key_is_refused_with_the_nearest_keys(key, nearest):
     with pytest.raises(UserError) as e:
         override(f"{key}=8")
     assert f"config.{key}: no such key" in str(e.value)
@@ -265,7 +265,7 @@ def test_an_override_wins_over_a_former_name_in_the_file(tmp_path):
 # ---------------------------------------------------------------------------- a run's identity, and the documentation
 
 
-def test_differences_name_what_would_be_learnt_otherwise():
+def test_differences_name_the_keys_that_change_learning():
     one = from_values({"model.width": 8, "data.dir": "a", "mesh.fsdp": 2, "init.bundle": "b"})
     other = from_values({"model.width": 16, "data.dir": "c", "data.name": "fetal_phantom=2"})
     assert config.differences(one, other) == [

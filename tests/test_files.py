@@ -64,7 +64,7 @@ def test_a_name_of_the_longest_length_can_be_written(tmp_path):
     assert path.read_text() == "x"
 
 
-def test_one_process_holds_a_folder_and_the_second_is_told(tmp_path):
+def test_a_second_process_is_refused_a_locked_folder(tmp_path):
     code = (
         "import sys, time; from fetal_jax.files import lock\n"
         "with lock(sys.argv[1]):\n    print('held', flush=True); time.sleep(600)\n"
@@ -86,7 +86,7 @@ def test_a_lock_that_the_block_leaves_by_an_error_is_released(tmp_path):
         assert (tmp_path / LOCK).read_bytes() == b""
 
 
-def test_a_file_system_without_locks_lets_everyone_in(tmp_path, monkeypatch):
+def test_a_file_system_without_locks_locks_nothing(tmp_path, monkeypatch):
     def unknown(*_, **__):
         raise OSError(errno.ENOLCK, "no locks available")
 

@@ -1,4 +1,4 @@
-"""Imports go one way, without a circle; nothing above the JAX line loads JAX or what only training installs."""
+"""Imports go one way, without a circle; nothing above the JAX line loads JAX or packages of the `train` extra."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ABOVE_JAX = (
 )
 HEAVY = {"jax", "flax", "optax", "orbax", "grain", "tensorflow_datasets", "onnx", "tensorboardX", "matplotlib", "cv2"}
 ON_DEMAND = {"fetal_jax.inference.runtimes": {"jax"}, "fetal_jax.growth.chart": {"matplotlib"}}
-"""The JAX runtime of a bundle, imported in its function, and the chart, a module that is imported when it is drawn."""
+"""The JAX runtime, imported inside its function, and the chart, a module that is imported only to draw."""
 UNDER_BUILDERS = {"errors", "files", "geometry", "planes", "preprocess", "biometry", "growth", "reading"}
 
 
@@ -68,7 +68,7 @@ def test_rooms_above_the_line_import_nothing_heavy(room):
             assert heavy <= ON_DEMAND.get(name, set()), name
 
 
-def test_builders_stand_on_rooms_without_jax():
+def test_builders_import_rooms_without_jax():
     for path in modules("tfds_builders").values():
         rooms = {dotted.split(".")[1] for dotted in imports(path) if dotted.startswith("fetal_jax.")}
         assert rooms <= UNDER_BUILDERS, path
@@ -101,7 +101,7 @@ def test_rooms_above_the_line_load_without_jax():
 
 
 def test_measuring_loads_with_the_base_installation():
-    """Neither the extras nor what the extras bring."""
+    """No extra and no dependency of an extra is imported."""
     names = HEAVY | {"etils", "ml_collections", "pydicom", "fcntl"}
     done = blocked(names, "import fetal_jax.cli.measure, fetal_jax.cli.growth")
     assert done.returncode == 0, done.stderr

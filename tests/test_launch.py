@@ -1,4 +1,4 @@
-"""The launch files: what they would do, that exit code 75 starts a run again, that Kubernetes would take the file."""
+"""The launch files: dry runs, restarts on exit code 75, and a valid file for Kubernetes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LAUNCH = ROOT / "launch"
 RUN = ["--config=configs/unified.py", "--workdir=gs://bucket/run", "--config.data.name=a=1, b=1"]
 QUOTED = r"--config.data.name=a=1\,\ b=1"
 
-JOBSET = {  # of jobset.x-k8s.io/v1alpha2, what we use; the Job inside is checked by Kubernetes' own schema
+JOBSET = {  # the part of jobset.x-k8s.io/v1alpha2 that we use; Kubernetes' own schema checks the Job inside
     "type": "object",
     "additionalProperties": False,
     "required": ["apiVersion", "kind", "metadata", "spec"],
@@ -82,7 +82,7 @@ JOBSET = {  # of jobset.x-k8s.io/v1alpha2, what we use; the Job inside is checke
 
 @pytest.fixture
 def programs(tmp_path):
-    """A folder first on PATH; `programs(name, script)` puts a program there that also notes its calls in `calls`."""
+    """`programs(name, script)` puts a program first on PATH; it also writes its calls to the file `calls`."""
     folder = tmp_path / "bin"
     folder.mkdir()
 
@@ -96,7 +96,7 @@ def programs(tmp_path):
 
 @pytest.fixture
 def launch(tmp_path):
-    """Start a launch file with its arguments; the code it ends with, what it printed, what it called."""
+    """Run a launch file; (what it printed, the calls that it made). Asserts its exit code."""
 
     def run(name, *args, code=0, **environment):
         env = {"PATH": f"{tmp_path}/bin:{os.environ['PATH']}", "HOME": str(tmp_path)} | environment
@@ -109,12 +109,12 @@ def launch(tmp_path):
 
 
 def ends_with(*codes):
-    """A program that ends with each of these codes in turn."""
+    """Script of a program that ends with each of these codes in turn."""
     count = "n=$(cat count 2>/dev/null || echo 0); echo $((n + 1)) >count"
     return f'{count}; codes=({" ".join(map(str, codes))}); exit "${{codes[n]}}"'
 
 
-# ------------------------------------------------------------------------------------------------ what would be done
+# ------------------------------------------------------------------------------------------------ dry runs
 
 CALLS = {
     "gpus.sh": RUN,
@@ -134,19 +134,19 @@ def test_dry_run_prints_the_commands_and_runs_none(name, launch, programs):
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_help_is_given_and_an_empty_call_refused(name, launch):
+def test_help_is_printed_and_an_empty_call_refused(name, launch):
     assert f"launch/{name}" in launch(name, "--help")[0]
     assert f"launch/{name}" in launch(name, code=2)[0]
 
 
-def test_dry_run_of_slurm_shows_what_is_asked_for(launch):
+def test_dry_run_of_slurm_shows_the_job(launch):
     text, _ = launch("slurm.sh", "--dry-run", *RUN)
     assert "#SBATCH --requeue" in text
     assert f"srun --gpu-bind=none --kill-on-bad-exit=0 --wait=300 fetal-jax train {RUN[0]} {RUN[1]} {QUOTED}" in text
     assert 'scontrol requeue "$SLURM_JOB_ID"' in text
 
 
-def test_dry_run_of_cloud_tpu_shows_every_command_and_the_workers_script(launch):
+def test_dry_run_of_cloud_tpu_shows_commands_and_the_worker_script(launch):
     text, _ = launch("cloud_tpu.sh", "--dry-run", *CALLS["cloud_tpu.sh"])
     create = next(line for line in text.splitlines() if "queued-resources create" in line)
     for part in ("--accelerator-type=v6e-16", "--runtime-version=v2-alpha-tpuv6e", "--spot", "startup-script="):
@@ -156,10 +156,10 @@ def test_dry_run_of_cloud_tpu_shows_every_command_and_the_workers_script(launch)
     assert text.index("SUSPENDED") < text.index("queued-resources delete")
 
 
-# --------------------------------------------------------------------------------------------------- starting again
+# --------------------------------------------------------------------------------------------------- restarts
 
 
-def test_gpus_starts_again_on_75_alone(launch, programs):
+def test_gpus_restarts_on_75_alone(launch, programs):
     programs("fetal-jax", ends_with(75, 75, 0))
     _, calls = launch("gpus.sh", *RUN)
     assert calls == ["fetal-jax train " + " ".join(RUN)] * 3
@@ -171,7 +171,7 @@ def test_gpus_ends_with_any_other_code(code, launch, programs):
     assert len(launch("gpus.sh", *RUN, code=code)[1]) == 2
 
 
-def test_gpus_passes_sigterm_on_and_starts_nothing_again(tmp_path, programs):
+def test_gpus_passes_sigterm_on_and_does_not_restart(tmp_path, programs):
     programs("fetal-jax", 'trap "sleep 0.2; exit 75" TERM; touch started; while true; do sleep 0.05; done')
     env = {"PATH": f"{tmp_path}/bin:{os.environ['PATH']}"}
     with subprocess.Popen([LAUNCH / "gpus.sh", *RUN], env=env, cwd=tmp_path) as script:
@@ -185,23 +185,23 @@ def test_gpus_passes_sigterm_on_and_starts_nothing_again(tmp_path, programs):
 
 
 @pytest.mark.parametrize(("codes", "last"), [((75, 75, 0), 0), ((75, 1), 1)])
-def test_slurm_puts_the_job_back_into_the_queue_on_75_alone(codes, last, launch, programs, tmp_path):
+def test_slurm_requeues_on_75_alone(codes, last, launch, programs, tmp_path):
     programs("fetal-jax", ends_with(*codes))
     programs("srun", 'while [[ $1 == --* ]]; do shift; done; exec "$@"')
     programs("scontrol", "")
-    for attempt, code in enumerate(codes, 1):  # what SLURM does with a requeued job
+    for attempt, code in enumerate(codes, 1):  # SLURM starts a requeued job
         _, calls = launch("slurm.sh", *RUN, code=code, SLURM_JOB_ID="7")
         assert calls.count("scontrol requeue 7") == min(attempt, codes.count(75))
     assert code == last
     assert calls.count("fetal-jax train " + " ".join(RUN)) == len(codes)
 
 
-def test_slurm_refuses_to_run_outside_of_a_job(launch):
+def test_slurm_refuses_to_run_outside_a_job(launch):
     assert "submit it: sbatch" in launch("slurm.sh", *RUN, code=2)[0]
 
 
-def test_cloud_tpu_asks_again_after_a_preemption_and_gives_the_slice_back(launch, programs, tmp_path):
-    """States, one a look: not there; active, suspended: another is made; active; then the run's exit code is there."""
+def test_cloud_tpu_requests_a_new_slice_after_preemption_and_deletes_it_at_the_end(launch, programs, tmp_path):
+    """States, one a poll: missing; active; suspended (a new one is created); active; then the exit code exists."""
     programs(
         "gcloud",
         r"""case "$*" in
@@ -220,7 +220,7 @@ esac""",
     assert sum("storage cp" in line for line in calls) == 1
 
 
-def test_cloud_tpu_ends_with_the_runs_code_and_gives_the_slice_back(launch, programs):
+def test_cloud_tpu_ends_with_the_runs_exit_code_and_deletes_the_slice(launch, programs):
     programs("gcloud", '[[ $* == *"storage cat"* ]] && echo 2; [[ $* == *describe* ]] && echo ACTIVE; true')
     args = ["--name=n", "--zone=z", "--type=v5litepod-16", "--run=gs://bucket/run", "--poll=0", "--", *RUN[::2]]
     _, calls = launch("cloud_tpu.sh", *args, code=2)
@@ -230,16 +230,18 @@ def test_cloud_tpu_ends_with_the_runs_code_and_gives_the_slice_back(launch, prog
 @pytest.mark.parametrize(
     ("codes", "last"), [((75, 75, 0), "0"), ((75, 2), "2"), ((134, 75, 0), "0"), ((134, 137, 134, 134), "134")]
 )
-def test_tpu_worker_trains_until_it_is_over_and_says_so_on_the_bucket(codes, last, launch, programs, tmp_path):
+def test_tpu_worker_restarts_and_writes_the_exit_code_to_the_bucket(
+    codes, last, launch, programs, tmp_path
+):
     programs("fetal-jax", "cd ..\n" + ends_with(*codes))
     programs("curl", "echo 0")
-    programs("gcloud", f'[[ $4 == gs://bucket/run/exit_code ]] && cp exit_code "{tmp_path}/told"; true')
+    programs("gcloud", f'[[ $4 == gs://bucket/run/exit_code ]] && cp exit_code "{tmp_path}/written"; true')
     for program in ("tar", "uv", "python3"):
         programs(program, "")
     _, calls = launch("tpu_worker.sh", "gs://bucket/run", *RUN[::2], FETAL_HOME=str(tmp_path / "home"))
     trained = [line for line in calls if line.startswith("fetal-jax")]
     assert trained == [f"fetal-jax train --workdir=gs://bucket/run/train {RUN[0]} {RUN[2]}"] * len(codes)
-    assert (tmp_path / "told").read_text() == last + "\n"
+    assert (tmp_path / "written").read_text() == last + "\n"
     assert any("gs://bucket/run/logs/worker-0-" in line for line in calls)
 
 
@@ -247,7 +249,7 @@ def test_tpu_worker_trains_until_it_is_over_and_says_so_on_the_bucket(codes, las
 
 
 def filled(launch, *options):
-    """The file as Kubernetes gets it."""
+    """The file that Kubernetes receives."""
     text, _ = launch("jobset.sh", "--dry-run", "--name=heads", "--image=here/fetal:1", *options, "--", *RUN)
     return yaml.safe_load(text)
 
@@ -267,7 +269,7 @@ def check(jobset):
         (["--gpus=8", "--hosts=2"], 2, ("nvidia.com/gpu", 8)),
     ],
 )
-def test_the_filled_jobset_is_valid_and_asks_for_the_hosts(options, hosts, resource, launch):
+def test_jobset_is_valid_and_requests_the_hosts(options, hosts, resource, launch):
     jobset = filled(launch, *options)
     check(jobset)
     job = jobset["spec"]["replicatedJobs"][0]["template"]["spec"]
@@ -278,7 +280,7 @@ def test_the_filled_jobset_is_valid_and_asks_for_the_hosts(options, hosts, resou
     assert {"name": "FETAL_PROCESSES", "value": str(hosts)} in container["env"]
 
 
-def test_a_jobset_with_a_wrong_key_or_type_is_refused(launch):
+def test_jobset_check_refuses_a_wrong_key_or_type(launch):
     for path, value in [
         (("spec", "failurePolicy", "maxRestart"), 3),
         (("spec", "replicatedJobs", 0, "template", "spec", "backoffLimit"), "none"),
@@ -293,7 +295,7 @@ def test_a_jobset_with_a_wrong_key_or_type_is_refused(launch):
             check(jobset)
 
 
-def test_the_jobset_starts_again_on_all_codes_but_those_of_the_programs_own_refusals(launch):
+def test_jobset_restarts_on_every_exit_code_but_1_and_2(launch):
     spec = filled(launch, "--tpu=v5e:2x4")["spec"]
     (rule,) = spec["replicatedJobs"][0]["template"]["spec"]["podFailurePolicy"]["rules"]
     assert rule["action"] == "FailJob"
@@ -303,7 +305,7 @@ def test_the_jobset_starts_again_on_all_codes_but_those_of_the_programs_own_refu
     assert spec["failurePolicy"]["maxRestarts"] > 0
 
 
-def test_the_jobset_goes_to_kubectl(launch, programs, tmp_path):
+def test_jobset_is_piped_to_kubectl(launch, programs, tmp_path):
     programs("kubectl", f'cat >"{tmp_path}/applied"')
     _, calls = launch("jobset.sh", *CALLS["jobset.sh"])
     assert calls == ["kubectl apply -f -"]

@@ -49,7 +49,7 @@ def licence(package: Distribution) -> str:
     return "; ".join([*classifiers, (meta.get("License") or "").strip().split("\n")[0]]).strip("; ")
 
 
-def test_nothing_under_the_gpl_is_brought_along():
+def test_no_installed_package_is_under_the_gpl():
     packages = brought()
     assert {"numpy", "pydicom", "python-gdcm", "jax"} <= set(packages)
     said = {name: licence(package) for name, package in packages.items()}
@@ -69,5 +69,5 @@ def test_the_gpl_is_recognised():
         assert not COPYLEFT.search(text)
 
 
-def test_the_gpl_decoder_of_pylibjpeg_is_not_asked_for():
+def test_the_gpl_decoder_of_pylibjpeg_is_no_dependency():
     assert "libjpeg" not in (ROOT / "pyproject.toml").read_text()

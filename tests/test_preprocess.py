@@ -12,14 +12,14 @@ from fetal_jax.preprocess import Letterbox, to_grey, warp
 
 
 def disc(shape: tuple[int, int], ellipse: Ellipse, factor: int = 4) -> np.ndarray:
-    """A frame with a bright ellipse, its border soft."""
+    """A frame with a bright ellipse with a soft border."""
     fine = geometry.mask(ellipse.transform(geometry.stretch(factor, factor)), shape[0] * factor, shape[1] * factor)
     mean = fine.reshape(shape[0], factor, shape[1], factor).mean((1, 3))
     return np.round(255 * mean).astype(np.uint8)
 
 
 @pytest.mark.parametrize("shape", [(540, 800), (541, 799), (100, 90), (700, 300)])
-def test_letterboxed_pixels_lie_where_geometry_says(shape):
+def test_letterboxed_pixels_match_the_geometry(shape):
     ellipse = Ellipse(0.48 * shape[1], 0.53 * shape[0], 0.4 * min(shape), 0.3 * min(shape), 0.4)
     letterbox = Letterbox(192, 288)
     seen = measure(letterbox(disc(shape, ellipse)) / 255, "head", 1.0).ellipse
@@ -48,7 +48,7 @@ def test_frame_box_is_the_frame_in_the_canvas():
     assert Letterbox(192, 288).frame_box((96, 96)) == pytest.approx((48, 0, 240, 192))
 
 
-def test_grey_of_colour_grey_and_alpha():
+def test_to_grey_of_colour_grey_and_alpha():
     grey = np.arange(12, dtype=np.uint8).reshape(3, 4)
     for frame in (grey, grey[..., None], np.repeat(grey[..., None], 3, 2), np.repeat(grey[..., None], 4, 2)):
         np.testing.assert_array_equal(to_grey(frame), grey)
@@ -58,6 +58,6 @@ def test_grey_of_colour_grey_and_alpha():
 @pytest.mark.parametrize(
     "bad", [np.zeros((3, 4)), np.zeros((3, 4, 2), np.uint8), np.zeros(3, np.uint8), np.zeros((0, 4), np.uint8)]
 )
-def test_what_is_no_frame_is_refused(bad):
+def test_an_array_that_is_no_frame_is_refused(bad):
     with pytest.raises(ValueError, match="a frame"):
         to_grey(bad)

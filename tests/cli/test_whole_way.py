@@ -1,4 +1,4 @@
-"""The shipped recipe, shrunk, end to end on drawn heads in HC18's layout: through a kill, export and millimetres."""
+"""`configs/hc18.py`, shrunk, end to end on synthetic heads in HC18's layout: training, a kill, export, millimetres."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ SHRINK = [
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory) -> Path:
-    """A drawn HC18, prepared."""
+    """A synthetic HC18, prepared."""
     place = tmp_path_factory.mktemp("way")
     draw_hc18(place / "hc18", examinations=24, size=(135, 200))
     for config in ("examinations", "benchmark"):
@@ -59,9 +59,9 @@ def place(tmp_path_factory) -> Path:
 
 
 def train_command(place: Path, workdir: Path, *more: str) -> list[str]:
-    recipe = f"--config={ROOT / 'configs' / 'hc18.py'}"
+    config = f"--config={ROOT / 'configs' / 'hc18.py'}"
     data = [f"--config.data.dir={place / 'data'}", "--config.data.name=hc18/examinations"]
-    return ["train", recipe, f"--workdir={workdir}", *data, *SHRINK, *more]
+    return ["train", config, f"--workdir={workdir}", *data, *SHRINK, *more]
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def trained(place) -> Path:
     assert done.returncode == 0, done.stderr
     planned = 1e6 * float(re.search(r"checkpoint +([\d.]+) MB", done.stdout)[1])
     parameters = int(re.search(r"parameters +([\d,]+)", done.stdout)[1].replace(",", ""))
-    assert planned == pytest.approx(16 * parameters, rel=0.01)  # themselves, their mean, two moments: four bytes each
+    assert planned == pytest.approx(16 * parameters, rel=0.01)  # parameter, its mean, two moments: four bytes each
     # The arrays, not the files: Orbax's tables beside them weigh up to 1.8 MB here, by how its parallel writes fell.
     newest = ocp.StandardCheckpointer().metadata(place / "run" / "checkpoints" / str(STEPS) / "state")
     held = sum(math.prod(array.shape) * array.dtype.itemsize for array in jax.tree.leaves(newest.item_metadata.tree))
@@ -103,7 +103,7 @@ def wait_for_group_to_end(group: int) -> None:
     raise AssertionError("processes of the killed run are still there")
 
 
-def test_a_killed_run_goes_on_and_ends_the_same(place, trained):
+def test_a_killed_run_resumes_and_ends_the_same(place, trained):
     workdir = place / "killed"
     with_workers = train_command(place, workdir, "--config.data.workers=2")  # whose number changes no batch
     command = [sys.executable, "-m", "fetal_jax.cli.main", *with_workers]
@@ -123,7 +123,7 @@ def test_a_killed_run_goes_on_and_ends_the_same(place, trained):
     assert other == one
 
 
-def test_sigterm_saves_and_the_run_goes_on_to_the_same_end(place, trained):
+def test_sigterm_saves_and_the_run_resumes_to_the_same_end(place, trained):
     workdir = place / "stopped"
     command = [sys.executable, "-m", "fetal_jax.cli.main", *train_command(place, workdir)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
@@ -142,7 +142,7 @@ def test_sigterm_saves_and_the_run_goes_on_to_the_same_end(place, trained):
     assert metrics(workdir) == metrics(trained)
 
 
-def test_a_mixture_is_trained_on_and_each_part_evaluated_by_its_own(place, monkeypatch):
+def test_a_mixture_is_trained_and_each_data_set_evaluated(place, monkeypatch):
     monkeypatch.setitem(Phantoms.COUNTS, "small", {"train": 16, "validation": 4, "test": 8})
     Phantoms(data_dir=place / "data", file_format="array_record", config="small").download_and_prepare()
     workdir, out = place / "mixed", place / "mixed_report"
@@ -191,7 +191,7 @@ def test_the_best_checkpoint_is_kept_and_exported(place, trained):
     assert f"Trained for {best} steps" in (place / "best_bundle" / "MODEL_CARD.md").read_text()
 
 
-def test_bundle_and_checkpoint_measure_alike(place, trained):
+def test_bundle_and_checkpoint_measure_the_same(place, trained):
     bundle = place / "bundle"
     done = fetal_jax("export", f"--workdir={trained}", f"--out={bundle}", "--onnx")
     assert done.returncode == 0, done.stderr
@@ -231,7 +231,7 @@ def test_fine_tuning_starts_from_the_bundle(place, trained):
     assert first < 0.75 * next(r["loss"] for r in metrics(trained) if "loss" in r)
 
 
-def test_wrong_calls(place, trained):
+def test_wrong_calls_end_with_one_line(place, trained):
     refused(fetal_jax(*train_command(place, place / "x", "--config.modell.width=8")), "modell")
     refused(fetal_jax(*train_command(place, place / "x", "--config.model.width=none")), "width")
     refused(fetal_jax(*train_command(place, place / "x", "--config.batch_size=4")), "batch_size", "8 devices")
@@ -262,7 +262,7 @@ def test_wrong_calls(place, trained):
     refused(fetal_jax(*train_command(place, damaged)), "config.json", "damaged")
 
 
-def test_a_spoilt_set_ends_prepare_with_one_line_and_leaves_nothing(place, tmp_path):
+def test_prepare_of_damaged_data_ends_with_one_line_and_writes_nothing(place, tmp_path):
     draw_hc18(tmp_path / "hc18", examinations=24, size=(135, 200))
     frame = tmp_path / "hc18" / "training_set" / "001_HC.png"
     frame.write_bytes(frame.read_bytes()[:-3000])
