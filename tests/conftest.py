@@ -25,14 +25,14 @@ SMALL = Machine(240, 320, clear=True)
 
 @pytest.fixture(scope="session", autouse=True)
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """What the tests and their processes compile stays out of the user's cache."""
+    """Compiled programs of the tests stay out of the user's cache."""
     folder = os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(tmp_path_factory.mktemp("compiled")))
     jax.config.update("jax_compilation_cache_dir", folder)
 
 
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
-    """The real data, or a skip that says how to have it."""
+    """The folder of the real frames; a skip names the variable that gives it."""
     path = Path(os.environ.get("FETAL_DATA_DIR", ROOT.parent / "shared" / "data"))
     if not path.is_dir():
         pytest.skip("no real frames: set FETAL_DATA_DIR to the folder that holds hc18/")
@@ -41,6 +41,6 @@ def data_dir() -> Path:
 
 @pytest.fixture
 def hc18_folder(tmp_path: Path) -> Path:
-    """A small drawn HC18, to be spoilt by the test."""
+    """A small synthetic HC18 folder, which a test may damage."""
     draw_hc18(tmp_path / "hc18", examinations=3, size=(135, 200))
     return tmp_path / "hc18"

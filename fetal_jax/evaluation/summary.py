@@ -66,7 +66,7 @@ def summarise(
 
 
 def _not_measured(frames: list[EvaluatedFrame], summary: dict[str, Any]) -> dict[str, str]:
-    """Why a table is empty, by its name."""
+    """Reasons of empty tables, by the name of the table."""
     reasons = {}
     present = [summary[m] for m in MEASURES if m in summary]
     if not present:

@@ -158,7 +158,7 @@ def test_an_older_versions_results_are_refused(frames, tmp_path):
 
 
 def test_results_of_files_that_are_gone_or_changed_are_deleted(frames, tmp_path):
-    """An inbox: one file is taken away, another becomes an empty frame. Reports of the first run would be wrong."""
+    """One file is removed and another becomes an empty frame: reports of the first run would be wrong."""
     out, also = tmp_path / "out", ("svg", "fhir")
     measured(frames[:2], out, also=also)
     assert (out / "fhir" / "head.json").exists()
