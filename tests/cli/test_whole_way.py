@@ -181,7 +181,7 @@ def test_the_best_checkpoint_is_kept_and_exported(place, trained):
     workdir = place / "best"
     shutil.copytree(trained, workdir)
     meta = workdir / "checkpoints" / str(STEPS) / "meta" / "metadata"
-    failures = json.loads(meta.read_text())["progress"]["failures"]
+    failures = json.loads(meta.read_text())["progress"]["validation_scores"]
     assert failures.keys() == {"30", str(STEPS)}
     best = min(failures, key=failures.get)
     kept = {p.name for p in (workdir / "checkpoints").iterdir()}
@@ -210,7 +210,7 @@ def test_bundle_and_checkpoint_measure_the_same(place, trained):
             tables[name] = [(r["filename"], r["measured_mm"]) for r in csv.DictReader(f)]
         page = (out / "report.html").read_text()
         assert "Not for clinical use" in page
-        assert "http" not in re.sub(r'"data:[^"]*"', "", page)  # base64 spells anything
+        assert "://" not in re.sub(r'"data:[^"]*"', "", page)  # base64 spells anything
     for name in ("onnx", "jax"):
         compared = 0
         for (file, mm), (_, expected) in zip(tables[name], tables["run"], strict=True):
@@ -241,9 +241,9 @@ def test_wrong_calls_end_with_one_line(place, trained):
     data, out = f"--data-dir={place / 'data'}", f"--out={place / 'o'}"
     other = fetal_jax("evaluate", f"--workdir={trained}", "--dataset=hc18/benchmark", data, out)
     refused(other, "hc18/examinations", "hc18/benchmark")
-    refused(fetal_jax("evaluate", f"--workdir={place / 'no'}", out), "is no run")
+    refused(fetal_jax("evaluate", f"--workdir={place / 'no'}", out), "is not a run")
     refused(fetal_jax("evaluate", f"--workdir={trained}", "--split=tests", data, out), "tests", "validation")
-    refused(fetal_jax("export", f"--workdir={place}", f"--out={place / 'b'}"), "is no run")
+    refused(fetal_jax("export", f"--workdir={place}", f"--out={place / 'b'}"), "is not a run")
     refused(fetal_jax("prepare", "hc18", "--manual-dir", place / "nowhere"), "nowhere", "--manual-dir")
     refused(fetal_jax("prepare", "hc20"), "hc20")
     refused(fetal_jax("prepare", "fetal_phantom/small", "--contact-sheet", place / "sheet.txt"), "sheet.txt", ".png")
