@@ -230,9 +230,7 @@ def test_cloud_tpu_ends_with_the_runs_exit_code_and_deletes_the_slice(launch, pr
 @pytest.mark.parametrize(
     ("codes", "last"), [((75, 75, 0), "0"), ((75, 2), "2"), ((134, 75, 0), "0"), ((134, 137, 134, 134), "134")]
 )
-def test_tpu_worker_restarts_and_writes_the_exit_code_to_the_bucket(
-    codes, last, launch, programs, tmp_path
-):
+def test_tpu_worker_restarts_and_writes_the_exit_code_to_the_bucket(codes, last, launch, programs, tmp_path):
     programs("fetal-jax", "cd ..\n" + ends_with(*codes))
     programs("curl", "echo 0")
     programs("gcloud", f'[[ $4 == gs://bucket/run/exit_code ]] && cp exit_code "{tmp_path}/written"; true')
