@@ -21,7 +21,7 @@ from fetal_jax.inference import Predictor
 from fetal_jax.planes import PRIMARY
 
 DATASET = "fetal_planes/official"
-HALVES = ["dev", "last"]
+HALVES, SPLITS = ["dev", "last"], ["test"]
 
 
 def main() -> None:
@@ -31,8 +31,8 @@ def main() -> None:
     options.add_argument("--half", choices=HALVES, help="default: all frames")
     args = options.parse_args()
     predictor = Predictor.from_bundle(args.bundle)
-    splits = [Split(DATASET, name, args.data_dir) for name in builder(DATASET, args.data_dir).info.splits]
-    rows = [row for split in splits for row in evaluate_frames(predictor, split)]
+    names = builder(DATASET, args.data_dir).info.splits or SPLITS  # of a set that is not prepared, Split says how
+    rows = [row for name in names for row in evaluate_frames(predictor, Split(DATASET, name, args.data_dir))]
     if args.half:
         patients = sorted({row.subject for row in rows})[HALVES.index(args.half) :: 2]
         rows = [row for row in rows if row.subject in patients]

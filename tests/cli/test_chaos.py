@@ -10,7 +10,7 @@ from functools import partial
 
 import pytest
 
-from tests.support.chaos import Run, draw, empty, flip, outcome, remove, spoil, truncate
+from tests.cli.chaos import Run, draw, empty, flip, outcome, remove, spoil, truncate
 
 KILLS, TERMS, FLIPS = 25, 10, 20
 
