@@ -188,6 +188,16 @@ class OwnFiles:
         path = self.folder / name
         return name in self._names or not (os.path.lexists(path) or os.path.lexists(draft_of(path)))
 
+    def check(self, name: str) -> None:
+        """Refuse a name that `claim` would refuse, without listing it.
+
+        Raises:
+          UserError: there is such a file, and this program did not write it.
+        """
+        if not self.is_free(name):
+            path = self.folder / name
+            raise UserError(f"{path} was not written by this program: move it away, or give another name or --out")
+
     def claim(self, name: str) -> Path:
         """List a file that is about to be written, and make its folder; returns its path.
 
@@ -197,9 +207,8 @@ class OwnFiles:
         Raises:
           UserError: there is such a file, and this program did not write it.
         """
+        self.check(name)
         path = self.folder / name
-        if not self.is_free(name):
-            raise UserError(f"{path} was not written by this program: move it away, or give another name or --out")
         if name not in self._names:
             with self._path.open("a", encoding="ascii") as f:
                 f.write(json.dumps(name) + "\n")

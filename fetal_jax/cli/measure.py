@@ -13,13 +13,18 @@ from tqdm import tqdm
 
 from fetal_jax import bundle
 from fetal_jax.errors import NOT_CLINICAL, UserError
+from fetal_jax.growth import parse_age
 from fetal_jax.inference import Predictor
+from fetal_jax.inference.examination import CHOICES
 from fetal_jax.inference.folder import measure_files
+from fetal_jax.inference.identity import ONE, Naming
 from fetal_jax.inference.runtimes import RUNTIMES
 from fetal_jax.outputs import reports
+from fetal_jax.outputs.examinations.write import INDEX
 from fetal_jax.outputs.results import STATUSES, Row
 from fetal_jax.reading.sources import DICOM_SUFFIXES, OVERLAYS, RESULTS, SUFFIXES, Source, find, head_of, is_dicom
 from fetal_jax.reading.spacing_table import Spacings
+from fetal_jax.reading.study import Labels
 
 ALSO = ("svg", *reports.KINDS)
 ASK = "give --spacing-mm, --spacing-csv or --spacing=ruler"
@@ -42,6 +47,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--also", type=_kinds, default=(), metavar="KIND,...", help=f"also write {', '.join(ALSO)}")
     parser.add_argument("--hc18-submission", type=Path, metavar="FILE.csv", help="also write HC18's submission file")
+    parser.add_argument("--one-examination", action="store_true", help="all frames are of one fetus on one day")
+    parser.add_argument("--ga", metavar="AGE", help="its known gestational age (30w2d), with --one-examination")
+    standards = f"of the examinations: {', '.join(CHOICES)}; default: hadlock"
+    parser.add_argument("--standard", choices=CHOICES, default="hadlock", metavar="NAME", help=standards)
+    parser.add_argument("--identifiers", action="store_true", help="write patient and study as they are, not hashed")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the results")
 
 
@@ -57,8 +67,11 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     reports.check(args.also)
     ellipses: list[Row] = []
     keep, submission = (ellipses.append, args.hc18_submission) if args.hc18_submission else (None, None)
-    where = (args.paths, args.bundle, _spacings(args), args.plane, args.out, args.also)
-    counts = measure_paths(*where, keep, args.runtime, submission)
+    spacings = _spacings(args)
+    if args.one_examination and spacings.labels:
+        raise UserError("--one-examination contradicts the column examination of the spacing table: give one of them")
+    where = (args.paths, args.bundle, spacings, args.plane, args.out, args.also)
+    counts = measure_paths(*where, keep, args.runtime, submission, _naming(args), args.standard)
     if submission:
         from fetal_jax.outputs import hc18_submission
 
@@ -76,6 +89,13 @@ def _spacings(args: argparse.Namespace) -> Spacings:
     return Spacings("flag", constant=args.spacing_mm)
 
 
+def _naming(args: argparse.Namespace) -> Naming:
+    if args.ga and not args.one_examination:
+        raise UserError("--ga is of one examination: add --one-examination, or a column ga to the spacing table")
+    known = parse_age(args.ga) if args.ga else None
+    return Naming(Labels(ONE, ga_weeks=known) if args.one_examination else None, args.identifiers)
+
+
 def measure_paths(
     paths: list[Path],
     folder: Path,
@@ -86,10 +106,13 @@ def measure_paths(
     keep: Callable[[Row], None] | None = None,
     runtime: str = "onnx",
     submission: Path | None = None,
+    naming: Naming | None = None,
+    standard: str = "hadlock",
 ) -> Counter[str]:
     """Measure files and folders with a bundle into `out`; returns how many rows have each status.
 
-    `keep` is given each row, `submission` is a file that the caller writes afterwards.
+    `keep` is given each row, `submission` is a file that the caller writes afterwards; the others are as for
+    `measure_files`.
 
     Raises:
       UserError: as `measure_files`, or no frame has a spacing: before the work where no file can state one.
@@ -102,7 +125,10 @@ def measure_paths(
     tally = Tally()
     with tqdm(total=len(found.sources), unit="frame") as bar:
         for row in measure_files(
-            predictor, found.sources, spacings, plane, out, also, tqdm.write, paths, submission=submission
+            *(predictor, found.sources, spacings, plane, out, also, tqdm.write, paths),
+            submission=submission,
+            naming=naming,
+            standard=standard,
         ):
             tally.add(row)
             if row["status"] == "error":
@@ -114,7 +140,8 @@ def measure_paths(
     if found.left_out:
         others = ", ".join(f"{n} {suffix}" for suffix, n in found.left_out.most_common(5))
         print(f"left out, not frames by their names: {others}")
-    print(f"{tally}. See {out / RESULTS} and {out / OVERLAYS}. {NOT_CLINICAL}")
+    report = f", {out / INDEX}" if tally.with_examination else ""
+    print(f"{tally}. See {out / RESULTS}{report} and {out / OVERLAYS}. {NOT_CLINICAL}")
     if tally.frames and not tally.with_spacing:
         raise UserError(f"none of the {tally.frames} frames has a spacing: {ASK}; the same --out may be used")
     return tally.statuses
@@ -140,12 +167,14 @@ class Tally:
     frames: int = 0
     """Frames that were looked at: neither unreadable nor without an image."""
     with_spacing: int = 0
+    with_examination: int = 0
 
     def add(self, row: Row) -> None:
         """Count a row."""
         self.statuses[row["status"]] += 1
         self.frames += row["plane"] is not None
         self.with_spacing += row["spacing_mm"] is not None
+        self.with_examination += row["examination"] is not None
         if row["reason"] and row["status"] != "measured":
             self.reasons[_kind_of_reason(row)] += 1
 

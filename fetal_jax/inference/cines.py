@@ -59,15 +59,18 @@ def summarise(rows: list[Row]) -> list[Summary]:
         standing = measured or review
         median = {name: _median(standing, name) for name in MEASURED}
         spread = {name: _spread(standing, name) for name in MEASURED}
-        primary = PRIMARY[plane]
-        middle = median[primary] or 0.0
-
-        def doubt(row: Row, primary: str = primary, middle: float = middle) -> tuple[int, float, float]:
-            return len(row["flags"]), -round(row["plane_probability"] or 0, 2), abs(row[primary] - middle)
-
-        best = min(standing, key=doubt)
+        best = surest(standing, PRIMARY[plane], median[PRIMARY[plane]] or 0.0)
         summaries.append(Summary(plane, best, len(named), len(measured), len(review), median, spread))
     return summaries
+
+
+def surest(rows: list[Row], column: str, middle: float) -> Row:
+    """The row with the fewest flags, then the surest of its plane (to a per cent), then the nearest to `middle`."""
+
+    def doubt(row: Row) -> tuple[int, float, float]:
+        return len(row["flags"]), -round(row["plane_probability"] or 0, 2), abs(row[column] - middle)
+
+    return min(rows, key=doubt)
 
 
 def _values(rows: list[Row], name: str) -> NDArray[Any]:

@@ -21,10 +21,12 @@ from fetal_jax import __version__
 from fetal_jax.errors import UserError
 from fetal_jax.files import open_whole, spreadsheet_text, write_whole
 from fetal_jax.inference import cines
+from fetal_jax.inference.identity import Identities, Key, Naming
 from fetal_jax.inference.predictor import FrameResult, Predictor
 from fetal_jax.inference.resume_log import ResumeLog
 from fetal_jax.outputs import overlay, reports
 from fetal_jax.outputs.contact_sheet import ContactSheet
+from fetal_jax.outputs.examinations import write as examinations
 from fetal_jax.outputs.results import COLUMNS, Row, caption, cells, failure_row, result_row
 from fetal_jax.reading.frame import Failure, Frame
 from fetal_jax.reading.images import read_image, write_png
@@ -50,6 +52,8 @@ def measure_files(
     note: Callable[[str], None] = print,
     asked: Sequence[Path] = (),
     submission: Path | None = None,
+    naming: Naming | None = None,
+    standard: str = "hadlock",
 ) -> Iterator[Row]:
     """Measure each file; yield its rows as they are written. A file that cannot be read is a row too.
 
@@ -64,6 +68,8 @@ def measure_files(
       note: receives a message for each report that could not be written.
       asked: the paths that the caller gave, which distinguish one call from another.
       submission: a file that the caller writes afterwards; refused before the work if it is somebody else's.
+      naming: how examinations are named; default: by DICOM and the spacing table, identifiers hashed.
+      standard: of age, weight and centiles of the examinations (`examination.CHOICES`).
 
     Raises:
       UserError: the plane is not known, the spacing table has one row for several files, `out` cannot be written,
@@ -71,6 +77,7 @@ def measure_files(
     """
     predictor.check_plane(plane)
     spacings.check(sources)
+    naming = naming or Naming()
     call = {
         "paths": [str(path.absolute()) for path in asked],
         "bundle": [predictor.info.files, predictor.info.intervals, predictor.info.temperature],
@@ -78,12 +85,16 @@ def measure_files(
         "plane": plane,
         "spacing": [spacings.source, spacings.constant, spacings.table],
         "also": sorted(also),
+        "examinations": [standard, naming.fingerprint(), {k: vars(v) for k, v in (spacings.labels or {}).items()}],
     }
     try:
         log = ResumeLog.open(out, call)
         with closing(log):
             for name in (RESULTS, JSON, *([str(submission.absolute())] if submission else [])):
                 log.own.claim(name)  # a stranger's file is refused before anything is deleted
+            for name in examinations.FILES:
+                log.own.check(name)
+            identities, of_examinations = Identities(Key(log.own.claim), naming), list[Row]()
             saved = {source for source in sources if log.has(source)}
             taken = {row["overlay"] for source in saved for row in log.rows(source) if row["overlay"]}
             stems = {Path(name).stem for name in taken}
@@ -98,14 +109,18 @@ def measure_files(
                     if source in saved:
                         rows = log.rows(source)
                         results.add_saved(rows)
+                        of_examinations += _with_examination(rows)
                         yield from rows
                         continue
                     rows = []
                     while (item := next(frames)) is not None:
-                        row = _measure(predictor, item, spacings, plane, results)
+                        row = _measure(predictor, item, spacings, plane, results, identities)
                         rows.append(row)
                         yield row
+                    of_examinations += _with_examination(rows)
                     results.finish(source, rows)
+            if of_examinations:
+                examinations.write(of_examinations, standard, log.own, fhir="fhir" in also)
             log.finish()
     except OSError as e:
         raise UserError(
@@ -114,9 +129,21 @@ def measure_files(
         ) from None
 
 
-def _measure(predictor: Predictor, item: Frame | Failure, spacings: Spacings, plane: str, results: Results) -> Row:
+def _with_examination(rows: list[Row]) -> list[Row]:
+    return [row for row in rows if row["examination"] is not None]
+
+
+def _measure(
+    predictor: Predictor,
+    item: Frame | Failure,
+    spacings: Spacings,
+    plane: str,
+    results: Results,
+    identities: Identities,
+) -> Row:
+    labels = spacings.labels_of(item.source)
     if isinstance(item, Failure):
-        row = failure_row(item)
+        row = failure_row(item) | identities.columns(labels, None)
         results.add(row, None, None)
         return row
     size = spacings.of(item)
@@ -124,7 +151,7 @@ def _measure(predictor: Predictor, item: Frame | Failure, spacings: Spacings, pl
     shape = result.measurement and (result.measurement.ellipse or result.measurement.shaft)
     if shape and not size.covers(shape):
         result = replace(result, status="refused", interval_mm=None, reason=NOT_COVERED)
-    row = result_row(item, size, result)
+    row = result_row(item, size, result) | identities.columns(labels, item.study)
     row["overlay"] = results.picture_name(item)
     results.add(row, item, result)
     return row

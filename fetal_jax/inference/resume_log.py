@@ -13,6 +13,7 @@ from typing import Any, Self
 from fetal_jax import files
 from fetal_jax.errors import UserError
 from fetal_jax.files import OwnFiles
+from fetal_jax.inference.identity import KEY_FILE
 from fetal_jax.outputs.results import Row
 from fetal_jax.reading.sources import Source
 
@@ -20,7 +21,9 @@ CALL = "call.json"
 """The call's arguments. It stays, so that a folder never holds two calls' results."""
 NAME = "measuring.jsonl"
 """A line for each measured file, while others are left; removed when the results are complete."""
-_FIXED = re.compile(r"measurements\.(csv|json)|examinations\.(csv|json)|cines\.csv|contact_sheet_\d+\.png")
+_FIXED = re.compile(
+    r"measurements\.(csv|json)|examinations\.(csv|json)|report\.html|identifiers\.key|cines\.csv|contact_sheet_\d+\.png"
+)
 """Files of a results folder whose names do not depend on the frames."""
 
 
@@ -66,7 +69,7 @@ class ResumeLog:
                 raise UserError(f"{path} is damaged: remove it, or give another --out") from None
             differ = [key for key, value in call.items() if before and before.get(key) != value]
             if differ == ["spacing"] and before["spacing"][0] == "none":
-                own.clear(keep=[CALL].__contains__)
+                own.clear(keep=(CALL, KEY_FILE).__contains__)
             elif differ:
                 raise UserError(f"{folder} holds results with another {', '.join(differ)}: give another --out")
             files.write_whole(path, json.dumps(call, indent=1) + "\n")
@@ -93,7 +96,7 @@ class ResumeLog:
 
     def clear(self, keep: Callable[[str], bool]) -> None:
         """Delete what the earlier run wrote, but for the pictures and reports to keep."""
-        self.own.clear(keep=lambda name: name in (CALL, NAME) or keep(name))
+        self.own.clear(keep=lambda name: name in (CALL, NAME, KEY_FILE) or keep(name))
 
     def finish(self) -> None:
         """Remove the log: the results are complete."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from pathlib import Path
 from typing import Any
 
-from fetal_jax.errors import NOT_CLINICAL, UserError
-from fetal_jax.outputs.dicom_source import MANUFACTURER, header_of, software
+from fetal_jax.errors import NOT_CLINICAL
+from fetal_jax.outputs.dicom_source import MANUFACTURER, software
 from fetal_jax.outputs.results import GESTATIONAL_AGE, SPACING_SOURCES, Row, doubt
 from fetal_jax.planes import MEASURED
 from fetal_jax.reading.sources import Source
@@ -24,20 +25,16 @@ CATEGORY = "http://terminology.hl7.org/CodeSystem/observation-category"
 
 
 def write(source: Source, row: Row, picture: Path) -> None:
-    """Write a row as `picture`'s name with `.json`. For a DICOM file it names patient, study and time too."""
-    try:
-        context = _dicom_context(header_of(source))
-    except UserError:  # a plain image, or no DICOM reader: there is nobody to name
-        context = {}
-    picture.with_suffix(".json").write_text(json.dumps(bundle(row, context), indent=1) + "\n")
+    """Write a row as `picture`'s name with `.json`, naming patient, study and date as the row does."""
+    picture.with_suffix(".json").write_text(json.dumps(bundle(row, context(row)), indent=1) + "\n")
 
 
-def bundle(row: Row, context: dict[str, Any]) -> dict[str, Any]:
-    """The Bundle of a row's values; `context` goes into every Observation."""
+def bundle(row: Row, named: dict[str, Any]) -> dict[str, Any]:
+    """The Bundle of a row's values; `named` (from `context`) goes into every Observation."""
     values = [(key, row[key], (q.loinc, q.name), q.unit) for key, q in MEASURED.items() if row[key] is not None]
     if row["ga_weeks"] is not None:
         values.append(("ga_weeks", row["ga_weeks"], GESTATIONAL_AGE, "wk"))
-    entries = [_observation(row, *value) | context for value in values]
+    entries = [_observation(row, *value) | named for value in values]
     return {
         "resourceType": "Bundle",
         "type": "collection",
@@ -50,7 +47,25 @@ def _observation(row: Row, key: str, value: float, code: tuple[str, str], unit: 
     notes = [NOT_CLINICAL, *filter(None, [doubt(row)])]
     if row["spacing_source"]:
         notes.append(f"spacing from {SPACING_SOURCES[row['spacing_source']]}: {row['spacing_mm']:.5g} mm per pixel")
-    mark = {"meta": {"security": [UNCERTAIN]}} if doubt(row) else {}
+    device = f"{MANUFACTURER} {software()}"
+    return observation(code, value, unit, method, ["; ".join(notes)], device, uncertain=bool(doubt(row)))
+
+
+def observation(
+    code: tuple[str, str], value: float, unit: str, method: str, notes: list[str], device: str, uncertain: bool
+) -> dict[str, Any]:
+    """A preliminary Observation of the fetus.
+
+    Args:
+      code: in LOINC, with its meaning.
+      value: rounded to two digits.
+      unit: in UCUM.
+      method: how it was measured.
+      notes: in plain words.
+      device: the program.
+      uncertain: whether a person must look at it.
+    """
+    mark = {"meta": {"security": [UNCERTAIN]}} if uncertain else {}
     return mark | {
         "resourceType": "Observation",
         "status": "preliminary",
@@ -58,24 +73,21 @@ def _observation(row: Row, key: str, value: float, code: tuple[str, str], unit: 
         "code": {"coding": [{"system": LOINC_SYSTEM, "code": code[0]}], "text": f"Fetal {code[1]}"},
         "bodySite": {"coding": [{"system": SNOMED, "code": "55460000"}], "text": "Fetus"},
         "method": {"text": method},
-        "device": {"display": f"{MANUFACTURER} {software()}"},
+        "device": {"display": device},
         "valueQuantity": {"value": round(value, 2), "unit": unit, "system": UCUM, "code": unit},
-        "note": [{"text": "; ".join(notes)}],
+        "note": [{"text": note} for note in notes],
     }
 
 
-def _dicom_context(header: Any) -> dict[str, Any]:
-    context: dict[str, Any] = {
-        "derivedFrom": [
-            {
-                "type": "ImagingStudy",
-                "identifier": {"system": "urn:dicom:uid", "value": f"urn:oid:{header.StudyInstanceUID}"},
-            }
-        ]
-    }
-    if header.PatientID:
-        context["subject"] = {"type": "Patient", "identifier": {"value": str(header.PatientID)}}
-    date = str(header.StudyDate)
-    if len(date) == 8 and date.isdigit():
-        context["effectiveDateTime"] = f"{date[:4]}-{date[4:6]}-{date[6:]}"
-    return context
+def context(row: Row) -> dict[str, Any]:
+    """Study, patient and date of a row, hashed or as they are; what the row does not name is left out."""
+    found: dict[str, Any] = {}
+    if row["examination"]:
+        uid = re.fullmatch(r"\d+(\.\d+)+", row["examination"])
+        name = {"system": "urn:dicom:uid", "value": f"urn:oid:{uid[0]}"} if uid else {"value": row["examination"]}
+        found["derivedFrom"] = [{"type": "ImagingStudy", "identifier": name}]
+    if row["patient"]:
+        found["subject"] = {"type": "Patient", "identifier": {"value": row["patient"]}}
+    if row["date"]:
+        found["effectiveDateTime"] = row["date"]
+    return found

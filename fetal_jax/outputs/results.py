@@ -9,7 +9,7 @@ import numpy as np
 
 from fetal_jax.errors import NOT_CLINICAL
 from fetal_jax.growth import GrowthError, format_age, gestational_age
-from fetal_jax.inference import acceptance
+from fetal_jax.inference import acceptance, identity
 from fetal_jax.inference.predictor import FrameResult
 from fetal_jax.planes import MEASURED, PRIMARY
 from fetal_jax.reading.frame import Failure, Frame
@@ -24,10 +24,11 @@ COLUMNS = [
     *("spacing_mm", "spacing_source", "ga_weeks", "ga_standard", "flags", "reason"),
     *("column_spacing_mm", "spacing_confidence", "overlay", "sd_mm", "low_mm", "high_mm"),
     *("interval_data", "error_probability"),
+    *identity.COLUMNS,
 ]
 """`spacing_mm` is down the rows, `column_spacing_mm` along them: they differ where pixels are not square. `sd_mm`, the
 90 % interval from `low_mm` to `high_mm`, the data it was calibrated on and the probability of an error over 5 % (HC) or
-8 % (AC, FL) are of HC, AC or FL."""
+8 % (AC, FL) are of HC, AC or FL. The last six name the examination (`inference.identity`)."""
 GEOMETRY = ("ellipse_px", "shaft_px")
 """Keys that only the JSON has."""
 GESTATIONAL_AGE = ("18185-9", "Gestational Age")  # LOINC

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fetal_jax.errors import UserError
 from fetal_jax.preprocess import to_grey
-from fetal_jax.reading import codestream, spacing
+from fetal_jax.reading import codestream, spacing, study
 from fetal_jax.reading.images import MAX_PIXELS, Page
 
 Array = NDArray[Any]
@@ -64,7 +64,7 @@ def read_frames(file: Path | BytesIO, name: str) -> Iterator[Page]:
     rows, columns = _integer(header, "Rows", name), _integer(header, "Columns", name)
     if not 0 < rows * columns <= MAX_PIXELS:
         raise UserError(f"{name} says that it holds {rows} x {columns} pixels: export it again")
-    size = spacing.of_dicom(header)
+    size, of_study = spacing.of_dicom(header), study.of_dicom(header)
     count = _integer(header, "NumberOfFrames", name) if header.get("NumberOfFrames") else 1
     if isinstance(file, BytesIO):
         file.seek(0)
@@ -74,7 +74,7 @@ def read_frames(file: Path | BytesIO, name: str) -> Iterator[Page]:
             pixels, warning = next(frames)
         except StopIteration:
             raise UserError(f"{name} holds fewer frames than the {count} that it says: export it again") from None
-        yield Page(_grey(pixels, header, name), size, count, warning)
+        yield Page(_grey(pixels, header, name), size, count, warning, of_study)
 
 
 def _decoded(file: Path | BytesIO, name: str, header: Any, count: int) -> Iterator[tuple[Array, tuple[str, ...]]]:

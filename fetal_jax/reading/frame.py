@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from fetal_jax.reading.sources import Source
 from fetal_jax.reading.spacing import PixelSize
+from fetal_jax.reading.study import Study
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,8 @@ class Frame:
     """Whether its file holds several frames."""
     warnings: tuple[str, ...] = ()
     """Faults of pixels that decode, such as damaged JPEG data: a person must look at such a frame."""
+    study: Study | None = None
+    """None where the file is not DICOM."""
 
 
 @dataclass(frozen=True)

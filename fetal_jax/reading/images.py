@@ -16,6 +16,7 @@ from fetal_jax.errors import UserError
 from fetal_jax.files import open_whole
 from fetal_jax.reading import codestream
 from fetal_jax.reading.spacing import PixelSize, with_aspect
+from fetal_jax.reading.study import Study
 
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
 MAX_PIXELS = 25_000_000
@@ -37,6 +38,8 @@ class Page:
     """Number of pictures in the file."""
     warnings: tuple[str, ...] = ()
     """Faults of pixels that decode, such as damaged JPEG data."""
+    study: Study | None = None
+    """None where the file is not DICOM."""
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:

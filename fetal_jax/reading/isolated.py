@@ -55,7 +55,7 @@ def read(source: Source, with_ruler: bool = False) -> Iterator[Frame | Failure]:
             pixels, size = to_grey(page.pixels), page.size
             if with_ruler:
                 size = _with_ruler(pixels, size)
-            yield Frame(source, index - 1, pixels, size, page.count > 1, page.warnings)
+            yield Frame(source, index - 1, pixels, size, page.count > 1, page.warnings, page.study)
     except dicom.NoImage as e:
         yield Failure(source, index, str(e), damaged=False)
     except UserError as e:

@@ -22,7 +22,8 @@ MAX_MEMBER_BYTES = 512 * 2**20
 MAX_MEMBERS = 100_000
 RESULTS, OVERLAYS = "measurements.csv", "overlays"
 REPORTS = ("sr", "seg", "fhir")
-PARTS = (OVERLAYS, *REPORTS)
+EXAMINATIONS = "examinations"
+PARTS = (OVERLAYS, *REPORTS, EXAMINATIONS)
 """Table and folders of a results folder."""
 EARLIER = "results of fetal-jax measure"
 ANNOTATION = "_Annotation.png"

@@ -13,6 +13,7 @@ from fetal_jax.errors import UserError
 from fetal_jax.reading.frame import Frame
 from fetal_jax.reading.sources import Source
 from fetal_jax.reading.spacing import ASK, PixelSize, Spacing, with_given
+from fetal_jax.reading.study import Labels, of_table
 
 NAME, ROWS, COLUMNS, HC18 = "filename", "spacing_mm", "column_spacing_mm", "pixel size(mm)"
 _NAMES = ("filename", "file", "file name", "file_name", "name", "dateiname", "datei", "fichier", "nom du fichier")
@@ -33,6 +34,13 @@ class Spacings:
     table: dict[str, float | Spacing] | None = None
     hc18: bool = False
     """Whether the table is HC18's own, which holds for frames of its sizes alone."""
+    labels: dict[str, Labels] | None = None
+    """The examinations that a table names, by file name."""
+
+    def labels_of(self, source: Source) -> Labels | None:
+        """The examination of a file in the table; None if the table does not say."""
+        row = self._row(source)
+        return None if row is None else (self.labels or {}).get(row)
 
     def of(self, frame: Frame) -> PixelSize:
         """The spacing of a frame, where it holds, or the reason why there is none."""
@@ -84,10 +92,12 @@ class Spacings:
         As spreadsheets write it: separated by commas, semicolons or tabs, decimal commas, UTF-8 or UTF-16, with or
         without a byte order mark, blanks, empty lines and trailing separators. Names match whichever way their
         accents are composed; folders may stand before them, with `/` or `\\`. A third column `column_spacing_mm` is for
-        pixels that are not square.
+        pixels that are not square. Examinations are named by the columns `examination`, `patient`, `fetus`, `date`
+        (2024-01-31) and `ga` (30w2d), which may be missing.
 
         Raises:
-          UserError: no such file or columns, a column twice, a row without a positive number, a file name twice.
+          UserError: no such file or columns, a column twice, a row without a positive number, a file name twice, a
+            wrong date or age.
         """
         try:
             text = _decoded(path.read_bytes())
@@ -96,12 +106,15 @@ class Spacings:
         header, rows = _rows(path, text)
         name, values = _columns(path, header)
         table: dict[str, float | Spacing] = {}
+        labels: dict[str, Labels] = {}
         for line, row in rows:
             key, mm = _entry(f"{path}, line {line}", header, row, name, values)
             if key in table:
                 raise UserError(f"{path}, line {line}: {row[name]} is there twice: remove one")
             table[key] = mm
-        return cls("csv", table=table, hc18=header[values[0]] == HC18)
+            if (label := of_table(dict(zip(header, row, strict=False)), f"{path}, line {line}")) is not None:
+                labels[key] = label
+        return cls("csv", table=table, hc18=header[values[0]] == HC18, labels=labels)
 
 
 def _rows(path: Path, text: str) -> tuple[list[str], list[tuple[int, list[str]]]]:

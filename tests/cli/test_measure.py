@@ -118,6 +118,10 @@ def test_wrong_calls(frames, tmp_path):
     refused(fetal_jax("measure", frames, "--plane=head", f"--spacing-csv={tmp_path / 'bad.csv'}", out), "line 2")
     refused(fetal_jax("measure", frames, "--plane=spine", out), "spine")
     refused(fetal_jax("measure", frames, "--spacing-mmm=0.3", "--plane=head", out), "--spacing-mmm")
+    refused(fetal_jax("measure", frames, "--spacing-mm=0.3", "--ga=30w", out), "add --one-examination")
+    (tmp_path / "named.csv").write_text("filename,spacing_mm,examination\nh0.png,0.3,e\n")
+    named = f"--spacing-csv={tmp_path / 'named.csv'}"
+    refused(fetal_jax("measure", frames, named, "--one-examination", out), "column examination", "give one of them")
 
 
 def test_a_bundle_of_heads_asks_for_the_plane(frames, tmp_path):

@@ -1,0 +1,96 @@
+"""The examinations of one fetus over time: one date of the pregnancy, and the change of centiles between visits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from fetal_jax.inference.examination import Examination, Summary, summarise
+
+SAME_PREGNANCY_WEEKS = 5.0
+"""Largest difference between the age by sizes and the age that the first visit foretells. It allows for growth
+restriction; another woman's or another pregnancy's examination is usually further off."""
+LAST_WEEK = 43.0
+
+
+@dataclass(frozen=True)
+class Pregnancy:
+    """The examinations of one fetus, in order of time."""
+
+    visits: tuple[Summary, ...]
+
+    def changes(self, index: int) -> dict[str, float]:
+        """Change of each measure's centile, in points of percent, from the visit before; empty at the first.
+
+        A centile that is a bound ("<1") has no change.
+
+        It is a change between two days, not a velocity: it is not divided by time, nor judged.
+        """
+        if index == 0 or self.days(index) == self.days(index - 1):
+            return {}
+        now, before = self.visits[index].centiles, self.visits[index - 1].centiles
+        return {
+            measure: float(now[measure] - before[measure])
+            for measure in now
+            if measure in before and not (now[measure].bound or before[measure].bound)
+        }
+
+    def days(self, index: int) -> int:
+        """Days from the first visit to this one."""
+        return (self.visits[index].examination.day or 0) - (self.visits[0].examination.day or 0)
+
+
+def follow(
+    examinations: Iterable[Examination], standard: str = "hadlock", ga_weeks: float | None = None
+) -> list[Pregnancy]:
+    """Summarise examinations, those of one fetus together.
+
+    Visits are put together by patient and fetus where patient and day are known. A later visit is dated by the first
+    one that has an age, unless its own age is stated: dating each by its own sizes would hide a change of growth. If
+    that date and the sizes differ by over `SAME_PREGNANCY_WEEKS`, it begins another pregnancy, and a note says so.
+
+    Args:
+      examinations: from `group`.
+      standard: as for `summarise`.
+      ga_weeks: the known age, where there is one examination only.
+    """
+    pregnancies: dict[object, list[list[Summary]]] = {}
+    for number, examination in enumerate(examinations):
+        alone = examination.patient is None or examination.day is None or examination.refused
+        key = number if alone else (examination.patient, examination.fetus)
+        pregnancies.setdefault(key, []).append([summarise(examination, standard, ga_weeks)])
+    return [
+        Pregnancy(tuple(visits))
+        for found in pregnancies.values()
+        for visits in _joined([summary for (summary,) in found], standard)
+    ]
+
+
+def _joined(summaries: list[Summary], standard: str) -> list[list[Summary]]:
+    """Divide the visits of one patient into pregnancies, and date each by its first visit."""
+    divided: list[list[Summary]] = []
+    for summary in sorted(summaries, key=lambda s: s.examination.day or 0):
+        expected = _expected(divided[-1], summary) if divided else None
+        own = summary.weeks
+        if not divided:
+            divided.append([summary])
+        elif expected is not None and (
+            expected > LAST_WEEK or (own is not None and abs(own - expected) > SAME_PREGNANCY_WEEKS)
+        ):
+            note = "not on one chart with this patient's earlier examinations: dates and sizes are of another pregnancy"
+            divided.append([replace(summary, notes=(*summary.notes, note))])
+        elif expected is None or summary.known_by:
+            divided[-1].append(summary)
+        else:
+            dated = summarise(summary.examination, standard, expected)
+            divided[-1].append(replace(dated, known_by="first visit"))
+    return divided
+
+
+def _expected(visits: list[Summary], summary: Summary) -> float | None:
+    """The age that the first dated visit foretells for a later one."""
+    dated = next((visit for visit in visits if visit.weeks is not None), None)
+    if dated is None or dated.weeks is None:
+        return None
+    days = (summary.examination.day or 0) - (dated.examination.day or 0)
+    return dated.weeks + days / 7

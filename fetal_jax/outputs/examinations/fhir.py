@@ -1,0 +1,54 @@
+"""An examination -> FHIR R4 Observations, as one Bundle of type collection. Plain JSON."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from typing import Any
+
+from fetal_jax.errors import NOT_CLINICAL
+from fetal_jax.inference.examination import Summary
+from fetal_jax.outputs import fhir
+from fetal_jax.outputs.dicom_source import MANUFACTURER, software
+from fetal_jax.outputs.results import GESTATIONAL_AGE
+from fetal_jax.planes import MEASURED, QUANTITIES
+
+WEIGHT = ("11727-5", "Estimated Weight")  # LOINC
+
+
+def bundle(summary: Summary) -> dict[str, Any]:
+    """The Bundle of an examination's sizes, age and weight; it names the patient as the rows do, hashed or not."""
+    row: dict[str, Any] = {"examination": summary.examination.name}
+    row |= {"patient": summary.examination.patient, "date": summary.examination.date}
+    entries = []
+    for quantity in MEASURED.values():
+        structure = summary.structures[quantity.plane or ""]
+        if quantity.key in structure.sizes_mm:
+            method = f"{quantity.method}; median over {len(structure.counted)} frame(s)"
+            doubt = structure.reason if structure.status == "review" else ""
+            code = (quantity.loinc, quantity.name)
+            entries.append(_observation(code, structure.sizes_mm[quantity.key], quantity.unit, method, doubt))
+    doubt = "; ".join(summary.notes) if summary.status == "review" else ""
+    if summary.age:
+        entries.append(_observation(GESTATIONAL_AGE, summary.age.weeks, "wk", summary.age.formula, doubt))
+        low, high = ({"value": round(w, 2), "unit": "wk"} for w in (summary.age.low, summary.age.high))
+        entries[-1]["note"].append({"text": f"95 % range {low['value']} to {high['value']} weeks"})
+    if summary.weight:
+        unit = QUANTITIES["efw"].unit
+        entries.append(_observation(WEIGHT, summary.weight.grams, unit, summary.weight.formula, doubt))
+    context = fhir.context(row)
+    return {
+        "resourceType": "Bundle",
+        "type": "collection",
+        "entry": [{"fullUrl": f"urn:uuid:{uuid.uuid4()}", "resource": entry | context} for entry in entries],
+    }
+
+
+def _observation(code: tuple[str, str], value: float, unit: str, method: str, doubt: str) -> dict[str, Any]:
+    notes = [NOT_CLINICAL, *([f"To be reviewed by a person: {doubt}"] if doubt else [])]
+    return fhir.observation(code, value, unit, method, notes, f"{MANUFACTURER} {software()}", uncertain=bool(doubt))
+
+
+def text(summary: Summary) -> str:
+    """The Bundle as the content of a file."""
+    return json.dumps(bundle(summary), indent=1) + "\n"

@@ -1,0 +1,81 @@
+"""The examination that a frame belongs to: as its DICOM header says, and as the caller's table says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from fetal_jax.errors import UserError
+
+COLUMNS = ("examination", "patient", "fetus", "date", "ga")
+"""Columns of the spacing table that name an examination; the first is needed where another is filled."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """The identifiers of the DICOM study that a frame belongs to; empty where the header has none."""
+
+    uid: str
+    patient: str
+    """PatientID, with its issuer where one is named."""
+    date: str
+    """As YYYY-MM-DD."""
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The caller's word on a frame: the examination, and optionally patient, fetus, date and known age."""
+
+    examination: str
+    patient: str = ""
+    fetus: str = ""
+    date: str = ""
+    """As YYYY-MM-DD."""
+    ga_weeks: float | None = None
+
+
+def of_dicom(header: Any) -> Study:
+    """Read the identifiers in a DICOM header; what is damaged counts as missing."""
+
+    def text(key: str) -> str:
+        try:
+            return str(header.get(key) or "").strip()
+        except Exception:  # an element of another type than its tag's
+            return ""
+
+    patient, issuer, day = text("PatientID"), text("IssuerOfPatientID"), text("StudyDate")
+    known = len(day) == 8 and day.isdigit()
+    return Study(
+        uid=text("StudyInstanceUID"),
+        patient=f"{issuer}/{patient}" if patient and issuer else patient,
+        date=f"{day[:4]}-{day[4:6]}-{day[6:]}" if known else "",
+    )
+
+
+def of_table(cells: Mapping[str, str], where: str) -> Labels | None:
+    """Read the cells `COLUMNS` of a table's row; None where the column `examination` is empty.
+
+    Args:
+      cells: by column; a column may be missing.
+      where: file and line, for the message.
+
+    Raises:
+      UserError: a wrong date or age, or a patient, fetus, date or age without an examination.
+    """
+    from fetal_jax.growth import parse_age  # SciPy, which the reading process does not need
+
+    said = {key: cells.get(key, "").strip() for key in COLUMNS}
+    age = said.pop("ga")
+    try:
+        if said["date"]:
+            said["date"] = date.fromisoformat(said["date"]).isoformat()
+        weeks = parse_age(age) if age else None
+    except ValueError as e:  # GrowthError too
+        raise UserError(f"{where}: {e}: give a date as 2024-01-31, an age as 30w2d") from None
+    if not said["examination"]:
+        if any(said.values()) or age:
+            raise UserError(f"{where}: patient, fetus, date or ga without an examination: fill the column examination")
+        return None
+    return Labels(**said, ga_weeks=weeks)

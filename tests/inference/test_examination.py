@@ -1,0 +1,265 @@
+"""From frames to an examination: grouping, robust sizes, age with its range, weight, ratios, visits."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fetal_jax.growth import GrowthError, centile, fetal_weight, gestational_age
+from fetal_jax.inference.examination import group, summarise
+from fetal_jax.inference.visits import follow
+from tests.support.examination_rows import PLANE, correlated, row, sizes, woman
+
+
+def one(rows, **options):
+    (examination,) = group(rows)
+    return summarise(examination, **options)
+
+
+# --------------------------------------------------------------------------------------------- 500 drawn women
+
+
+@pytest.mark.parametrize("standard", ["hadlock", "intergrowth"])
+def test_500_women_of_median_size_get_the_age_and_weight_of_growth(standard):
+    """All frames in one shuffled list, each size in three frames, and an absurd one to review that must not count."""
+    rng = np.random.default_rng(0)
+    truth, rows = {}, []
+    for i in range(500):
+        mm = sizes(rng.uniform(16, 38), standard)
+        truth[str(i)] = mm
+        for factor in (0.99, 1.0, 1.01):
+            rows += woman(str(i), {m: factor * value for m, value in mm.items()})
+        rows.append(row("head", 2 * mm["hc"], str(i), "review"))
+    random.Random(0).shuffle(rows)
+    found = {e.name: summarise(e, standard) for e in group(rows)}
+    assert set(found) == set(truth)
+    formula = {"hadlock": "hadlock3", "intergrowth": "intergrowth"}[standard]
+    for name, mm in truth.items():
+        lengths = {f"{m}_mm": value for m, value in mm.items()}
+        age, weight = gestational_age(**lengths, standard=standard), fetal_weight(**lengths, formula=formula)
+        assert abs(found[name].age.weeks - age.weeks) < 1e-9  # asked: 1 day
+        assert found[name].weight.grams == pytest.approx(weight.grams, rel=1e-12)
+        assert found[name].status == "measured"
+
+
+@pytest.mark.parametrize("standard", ["hadlock", "intergrowth"])
+@pytest.mark.parametrize("correlation", [0.3, 0.5, 0.7])
+def test_the_range_of_the_age_covers_90_to_98_percent_of_500_fetuses(standard, correlation):
+    rng = np.random.default_rng(1)
+    inside = []
+    for _ in range(500):
+        weeks = rng.uniform(16, 38)
+        found = one(woman("a", sizes(weeks, standard, correlated(rng, correlation))), standard=standard)
+        if found.age:
+            inside.append(found.age.low <= weeks <= found.age.high)
+    assert len(inside) >= 485
+    assert 0.90 <= np.mean(inside) <= 0.98
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.floats(15, 39), min_size=2, max_size=4),
+    st.lists(st.tuples(st.integers(0, 3), st.sampled_from(["hc", "ac", "fl"])), max_size=12),
+    st.randoms(use_true_random=False),
+)
+def test_women_in_one_folder_are_never_mixed(ages, extra, shuffler):
+    truth = [sizes(weeks) for weeks in ages]
+    rows = [frame for i, mm in enumerate(truth) for frame in woman(f"w{i}", mm, patient=f"p{i}", day=i)]
+    for i, measure in extra:
+        i %= len(ages)
+        rows.append(row(PLANE[measure], truth[i][measure], f"w{i}", patient=f"p{i}", day=i))
+    strangers = [row("head", 100.0, None), row("femur", 60.0, None)]
+    shuffled = rows + strangers
+    shuffler.shuffle(shuffled)
+    found = {summary.examination.name: summary for p in follow(group(shuffled)) for summary in p.visits}
+    assert len(found) == len(ages)
+    for i, mm in enumerate(truth):
+        summary = found[f"w{i}"]
+        assert {m: summary.sizes_mm[m] for m in mm} == pytest.approx(mm, rel=1e-12)
+        assert {r["examination"] for r in summary.examination.rows} == {f"w{i}"}
+
+    merged = one([frame | {"examination": "one"} for frame in rows])  # a caller who calls them one woman
+    assert merged.status == "refused"
+    assert "patients" in merged.notes[0]
+    assert not merged.sizes_mm
+    assert merged.age is merged.weight is None
+
+    unknown = {"examination": "one", "patient": None, "day": None}  # and without anything that tells them apart
+    merged = one([frame | unknown for frame in rows])
+    for plane, structure in merged.structures.items():
+        for key, mm in structure.sizes_mm.items():
+            near = 0.05 if plane == "head" else 0.08
+            measures = [t[key] for t in truth if key in t] or [mm]
+            assert min(abs(mm - true) / true for true in measures) <= near  # of one woman, or of women alike
+
+
+# ----------------------------------------------------------------------------------------------------- the rules
+
+
+def test_rows_without_an_examination_are_in_none():
+    assert group([row("head", 200.0, None), row("femur", 40.0, None)]) == []
+
+
+@pytest.mark.parametrize(
+    ("key", "values", "word"),
+    [
+        ("patient", ("p", "q"), "2 patients"),
+        ("day", (1, 2), "2 days"),
+        ("stated_ga_weeks", (20.0, 21.0), "2 stated ages"),
+    ],
+)
+def test_an_examination_of_two_women_days_or_ages_is_refused(key, values, word):
+    found = one([row("head", 200.0, **{key: value}) for value in values])
+    assert found.status == "refused"
+    assert word in found.examination.refused
+    assert "spacing table" in found.examination.refused
+    assert found.structures["head"].sizes_mm == {}
+
+
+def test_twins_are_told_apart_by_the_column_fetus():
+    found = [summarise(e) for e in group([*woman("a", sizes(24), fetus="1"), *woman("a", sizes(21), fetus="2")])]
+    assert [s.examination.fetus for s in found] == ["1", "2"]
+    assert found[0].age.weeks - found[1].age.weeks == pytest.approx(3, abs=0.5)
+
+
+def test_twins_that_nobody_told_apart_are_refused_not_averaged():
+    found = one([*woman("a", sizes(24)), *woman("a", sizes(21))])
+    assert found.status == "refused"
+    assert "two fetuses" in found.structures["head"].reason
+    assert found.age is None
+
+
+def test_head_of_one_woman_and_femur_of_another_give_no_age_weight_or_ratio():
+    found = one([*woman("a", sizes(30) | {"fl": sizes(20)["fl"]})])
+    assert found.status == "review"
+    assert found.age is found.weight is None
+    assert "is of" in found.reasons["age"]
+    assert set(found.ratios) == {"cephalic_index"}
+    assert set(found.sizes_mm) == {"hc", "bpd", "ofd", "ac", "fl"}
+
+
+def test_frames_to_review_count_only_where_none_is_measured():
+    found = one([row("head", 200.0), row("head", 206.0, status="review"), row("abdomen", 180.0, status="review")])
+    assert found.sizes_mm["hc"] == 200.0
+    assert found.structures["head"].status == "measured"
+    assert found.structures["abdomen"].status == found.status == "review"
+    assert "abdomen: the outline has gaps or bulges" in found.notes
+    assert found.structures["femur"].reason == "no frame shows the femur"
+
+
+def test_a_cine_counts_once():
+    cine = [row("head", 204.0, file="cine.dcm", frame=i) for i in range(50)]
+    found = one([*cine, row("head", 200.0), row("head", 201.0)])
+    assert found.sizes_mm["hc"] == 201.0
+
+
+def test_an_outlier_among_many_is_left_out_and_said():
+    found = one([*(row("head", mm) for mm in (200.0, 201.0, 202.0, 203.0)), row("head", 250.0)])
+    head = found.structures["head"]
+    assert found.sizes_mm["hc"] == pytest.approx(201.5)
+    assert [r["hc_mm"] for r in head.left_out] == [250.0]
+    assert head.status == "review"
+    assert "1 of 5 frames left out" in head.reason
+
+
+def test_one_of_three_that_disagrees_leaves_no_value():
+    assert one([row("femur", mm) for mm in (40.0, 40.0, 50.0)]).structures["femur"].status == "refused"
+
+
+def test_spacings_of_different_sources_are_not_mixed():
+    found = one([row("head", 200.0), row("head", 204.0, spacing_source="ruler")])
+    assert found.sizes_mm["hc"] == 200.0
+    assert "1 frames left out, whose spacing is not from dicom" in found.structures["head"].reason
+    found = one([row("head", 200.0), row("femur", 36.0, spacing_source="ruler")])
+    assert any("different sources (dicom, ruler)" in note for note in found.notes)
+
+
+def test_the_best_frame_has_the_fewest_flags_then_the_surest_plane():
+    rows = [
+        row("head", 200.0, flags=["leaves the frame"]),
+        row("head", 203.0),
+        row("head", 201.0, plane_probability=0.9),
+    ]
+    assert one(rows).structures["head"].best is rows[1]
+
+
+def test_ratios():
+    found = one(woman("a", {"hc": 280.0, "ac": 250.0, "fl": 55.0}))
+    assert found.ratios["cephalic_index"] == pytest.approx(80.0)
+    assert found.ratios["hc_ac"] == pytest.approx(1.12)
+    assert found.ratios["fl_ac"] == pytest.approx(22.0)
+
+
+def test_centiles_are_judged_at_the_known_age():
+    mm = sizes(30)
+    rows = woman("a", mm)
+    assert one(rows, ga_weeks=32.0).centiles["hc"] == centile("hc", mm["hc"], 32.0, "hadlock")
+    stated = one([r | {"stated_ga_weeks": 31.0} for r in rows])
+    assert (stated.weeks, stated.known_by) == (31.0, "stated")
+    by_sizes = one(rows)
+    assert by_sizes.weeks == by_sizes.age.weeks
+    assert by_sizes.known_by == ""
+
+
+def test_what_cannot_be_computed_says_why():
+    found = one([row("head", 200.0)])
+    assert "AC, FL is missing" in found.reasons["weight"]
+    assert "no curve" in found.reasons["ofd"]
+    found = one([row("femur", 40.0)], standard="intergrowth")
+    assert found.age is None
+    assert "hadlock" in found.reasons["age"]
+    assert found.reasons["fl"] == "no age is known"
+    with pytest.raises(GrowthError, match="hadlock, intergrowth, who"):
+        one([row("femur", 40.0)], standard="fmf")
+
+
+# -------------------------------------------------------------------------------------------------------- visits
+
+
+def visit(name, weeks, day, z=None, patient="p", **changes):
+    return woman(name, sizes(weeks, z=z), patient=patient, day=day, **changes)
+
+
+def test_later_visits_are_dated_by_the_first_one():
+    slow = dict.fromkeys(PLANE, -1.5)
+    rows = [*visit("b", 30, 170, slow), *visit("a", 20, 100), *visit("c", 28, 500, patient="q")]
+    pregnancies = follow(group(rows))
+    assert [[v.examination.name for v in p.visits] for p in pregnancies] == [["a", "b"], ["c"]]
+    first, second = pregnancies[0].visits
+    assert first.known_by == ""
+    assert second.known_by == "first visit"
+    assert second.weeks == pytest.approx(first.age.weeks + 10)
+    assert second.age.weeks < second.weeks - 1
+    change = pregnancies[0].changes(1)
+    assert change["hc"] == pytest.approx(second.centiles["hc"] - first.centiles["hc"])
+    assert change["hc"] < -25
+    assert pregnancies[0].changes(0) == {}
+    assert pregnancies[0].days(1) == 70
+
+
+def test_a_stated_age_stands():
+    rows = [*visit("a", 20, 100), *visit("b", 30, 170, stated_ga_weeks=31.0)]
+    (pregnancy,) = follow(group(rows))
+    assert (pregnancy.visits[1].weeks, pregnancy.visits[1].known_by) == (31.0, "stated")
+
+
+@pytest.mark.parametrize(("weeks", "day"), [(20, 500), (36, 130)])
+def test_another_pregnancy_under_one_patient_is_not_on_the_same_chart(weeks, day):
+    """A second child, or an export that calls every patient ANON."""
+    pregnancies = follow(group([*visit("a", 20, 100), *visit("b", weeks, day)]))
+    assert [len(p.visits) for p in pregnancies] == [1, 1]
+    assert "another pregnancy" in pregnancies[1].visits[0].notes[-1]
+
+
+def test_twins_have_charts_of_their_own():
+    rows = [
+        r
+        for fetus in "12"
+        for n, day in (("a", 100), ("b", 170))
+        for r in visit(n, 20 + (day - 100) / 7, day, fetus=fetus)
+    ]
+    assert [[v.examination.fetus for v in p.visits] for p in follow(group(rows))] == [["1", "1"], ["2", "2"]]

@@ -1,0 +1,105 @@
+"""Which examination a frame belongs to, and that identifiers stay in DICOM."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fetal_jax.errors import UserError
+from fetal_jax.inference.identity import COLUMNS, KEY_FILE, KEY_VARIABLE, Identities, Key, Naming
+from fetal_jax.reading.sources import Source
+from fetal_jax.reading.spacing_table import Spacings
+from fetal_jax.reading.study import Labels, Study
+
+STUDY = Study("1.2.3", "MRN-1", "2024-01-31")
+
+
+@pytest.fixture(autouse=True)
+def _no_key_in_the_environment(monkeypatch):
+    monkeypatch.delenv(KEY_VARIABLE, raising=False)
+
+
+def identities(folder: Path, **naming) -> Identities:
+    return Identities(Key(lambda name: folder / name), Naming(**naming))
+
+
+def test_hashes_are_the_same_in_one_folder_and_differ_between_folders(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    one, again, other = (identities(tmp_path / f).columns(None, STUDY) for f in ("a", "a", "b"))
+    assert one == again
+    assert one["patient"] != other["patient"]
+    assert one["day"] != other["day"]
+    assert not {"MRN-1", "1.2.3", "2024-01-31"} & set(map(str, one.values()))
+    assert one["date"] is None
+    assert (tmp_path / "a" / KEY_FILE).stat().st_mode & 0o077 == 0
+
+
+def test_a_key_of_the_environment_names_patients_alike_in_all_folders(tmp_path, monkeypatch):
+    monkeypatch.setenv(KEY_VARIABLE, "a long enough secret")
+    (tmp_path / "b").mkdir()
+    assert identities(tmp_path).columns(None, STUDY) == identities(tmp_path / "b").columns(None, STUDY)
+    assert not (tmp_path / KEY_FILE).exists()
+    monkeypatch.setenv(KEY_VARIABLE, "short")
+    with pytest.raises(UserError, match="FETAL_JAX_KEY is shorter than 16"):
+        Naming().fingerprint()
+
+
+def test_days_between_examinations_of_a_patient_are_kept(tmp_path):
+    made = identities(tmp_path)
+    first, later = (made.columns(None, Study("1", "MRN-1", day))["day"] for day in ("2024-01-31", "2024-03-01"))
+    assert later - first == 30
+    other = made.columns(None, Study("1", "MRN-2", "2024-01-31"))["day"]
+    assert other != first
+
+
+def test_identifiers_are_written_where_they_are_asked_for(tmp_path):
+    found = identities(tmp_path, plain=True).columns(None, STUDY)
+    assert (found["examination"], found["patient"], found["date"]) == ("1.2.3", "MRN-1", "2024-01-31")
+    assert not (tmp_path / KEY_FILE).exists()
+
+
+def test_nothing_is_guessed(tmp_path):
+    for study in (None, Study("", "MRN-1", "2024-01-31")):
+        assert identities(tmp_path).columns(None, study) == dict.fromkeys(COLUMNS)
+
+
+def test_the_callers_word_decides_about_the_examination_the_header_about_the_patient(tmp_path):
+    made = identities(tmp_path, one=Labels("all", ga_weeks=30.0))
+    found = made.columns(None, STUDY)
+    assert (found["examination"], found["stated_ga_weeks"]) == ("all", 30.0)
+    assert found["patient"] == identities(tmp_path).columns(None, STUDY)["patient"]
+    assert made.columns(Labels("of the table", "X"), STUDY)["patient"] == found["patient"]
+    assert made.columns(Labels("of the table", "X"), None)["patient"] not in (found["patient"], "X")
+
+
+def test_an_impossible_date_is_no_day(tmp_path):
+    assert identities(tmp_path).columns(None, Study("1", "p", "2024-02-31"))["day"] is None
+
+
+def table(tmp_path, text) -> Spacings:
+    (tmp_path / "t.csv").write_text(text)
+    return Spacings.read(tmp_path / "t.csv")
+
+
+def test_the_spacing_table_names_examinations(tmp_path):
+    header = "filename,spacing_mm,examination,patient,fetus,date,ga\n"
+    found = table(tmp_path, header + "a.png,0.2,e1,p1,2,2024-01-31,30w2d\nb.png,0.2,,,,,\n")
+    label = found.labels_of(Source(tmp_path / "a.png"))
+    assert label == Labels("e1", "p1", "2", "2024-01-31", pytest.approx(30 + 2 / 7))
+    assert found.labels_of(Source(tmp_path / "b.png")) is None
+    assert table(tmp_path, "filename,spacing_mm\na.png,0.2\n").labels_of(Source(tmp_path / "a.png")) is None
+
+
+@pytest.mark.parametrize(
+    ("cells", "message"),
+    [
+        ("e,,,31.1.2024,", "line 2: .*31.1.2024.*give a date as 2024-01-31"),
+        ("e,,,,thirty", "line 2: 'thirty' is no gestational age"),
+        (",p,,,", "line 2: patient, fetus, date or ga without an examination"),
+    ],
+)
+def test_wrong_rows_are_refused_with_their_line(tmp_path, cells, message):
+    with pytest.raises(UserError, match=message):
+        table(tmp_path, f"filename,spacing_mm,examination,patient,fetus,date,ga\na.png,0.2,{cells}\n")
