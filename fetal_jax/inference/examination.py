@@ -313,7 +313,7 @@ def _centiles(
     found = {}
     for measure, value in values.items():
         if weeks is None or measure not in STANDARDS[standard].weeks:
-            reasons[measure] = "no age is known" if weeks is None else f"the standard {standard} has no curve for it"
+            reasons[measure] = "no age is known" if weeks is None else f"no curve in {standard}"
             continue
         try:
             found[measure] = centile(measure, value, weeks, standard, BPD_CONVENTION if measure == "bpd" else None)
