@@ -10,7 +10,7 @@ from typing import Any
 from fetal_jax.errors import UserError
 
 COLUMNS = ("examination", "patient", "fetus", "date", "ga")
-"""Columns of the spacing table that name an examination; the first is needed where another is filled."""
+"""Columns of the spacing table that name an examination; without the first, the others are not looked at."""
 
 
 @dataclass(frozen=True)
@@ -62,11 +62,13 @@ def of_table(cells: Mapping[str, str], where: str) -> Labels | None:
       where: file and line, for the message.
 
     Raises:
-      UserError: a wrong date or age, or a patient, fetus, date or age without an examination.
+      UserError: a wrong date or age.
     """
     from fetal_jax.growth import parse_age  # SciPy, which the reading process does not need
 
     said = {key: cells.get(key, "").strip() for key in COLUMNS}
+    if not said["examination"]:  # a table may have columns of these names for its own use
+        return None
     age = said.pop("ga")
     try:
         if said["date"]:
@@ -74,8 +76,4 @@ def of_table(cells: Mapping[str, str], where: str) -> Labels | None:
         weeks = parse_age(age) if age else None
     except ValueError as e:  # GrowthError too
         raise UserError(f"{where}: {e}: give a date as 2024-01-31, an age as 30w2d") from None
-    if not said["examination"]:
-        if any(said.values()) or age:
-            raise UserError(f"{where}: patient, fetus, date or ga without an examination: fill the column examination")
-        return None
     return Labels(**said, ga_weeks=weeks)
