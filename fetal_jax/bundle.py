@@ -53,8 +53,9 @@ class BundleInfo:
     within q `sd_mm` of the truth. With `frames`, `subjects` and `data`: the calibration split it was computed on."""
     acceptance: dict[str, dict[str, Any]] = field(default_factory=dict)
     """For "head", "abdomen", "femur": {"data": …}, the rule by which a value stands by itself and the data that it was
-    chosen on. With a score also `cheap`, `limit` and perhaps `full`, `between` (`inference/score.py`); without, a value
-    stands that has no flag. A plane without a rule is not calibrated: each of its values must be looked at."""
+    chosen on. With a score also `score`, a logistic model of the error probability (`inference/score.py`), and `limit`;
+    without, a value stands that has no flag. A plane without a rule is not calibrated: each of its values must be
+    looked at."""
     metrics: dict[str, Any] = field(default_factory=dict)
     """`metrics.json` of an evaluation."""
     shaft_width: str = "1/12 of the length, at least 3 network pixels, where the calipers give none"
@@ -177,12 +178,10 @@ def _check_values(path: Path, saved: dict[str, Any]) -> None:
 
 def _fine_acceptance(rules: Any) -> bool:
     """Whether each rule names its data, and a rule with a score all that the score needs."""
-    score = {"cheap", "full", "between", "limit"}
     return isinstance(rules, dict) and all(
         isinstance(rule, dict)
-        and {"data"} <= set(rule) <= score | {"data", "frames", "subjects"}
-        and ("cheap" in rule) == ("limit" in rule)
-        and ("full" in rule) == ("between" in rule)
-        and all({"inputs", "weights", "bias"} == set(rule[name]) for name in ("cheap", "full") if name in rule)
+        and {"data"} <= set(rule) <= {"data", "frames", "subjects", "score", "limit"}
+        and ("score" in rule) == ("limit" in rule)
+        and {"inputs", "weights", "bias"} == set(rule.get("score", ("inputs", "weights", "bias")))
         for rule in rules.values()
     )

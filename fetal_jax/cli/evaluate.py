@@ -15,16 +15,19 @@ from tqdm import tqdm
 
 from fetal_jax import bundle, export
 from fetal_jax.config import data_set, portable
-from fetal_jax.data.source import Split, splits, trained_on
+from fetal_jax.data.source import Frame, Split, splits, trained_on
 from fetal_jax.errors import UserError
 from fetal_jax.evaluation import outputs
+from fetal_jax.evaluation.cases import draw, measure_cases
 from fetal_jax.evaluation.frames import EvaluatedFrame, evaluate_frames
 from fetal_jax.evaluation.predictions import evaluate_predictions
 from fetal_jax.evaluation.report import compare
+from fetal_jax.evaluation.report.acceptance_plot import plot_rules
 from fetal_jax.evaluation.report.checklist import EXTERNAL, INTERNAL
 from fetal_jax.evaluation.report.cross_dataset import PAGE, Result, write_cross_dataset
 from fetal_jax.evaluation.report.report import Origin
 from fetal_jax.evaluation.robustness import measure_robustness
+from fetal_jax.evaluation.statistics.acceptance import describe, fit_rules
 from fetal_jax.evaluation.statistics.calibration import interval_tables, plane_temperature
 from fetal_jax.evaluation.summary import MEASURES, NAMES, summarise
 from fetal_jax.inference import Predictor
@@ -55,7 +58,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--calibrate",
         action="store_true",
-        help="first write 90 %% intervals, from the calibration split, into --bundle; into a copy of a shipped one",
+        help="first write temperature, intervals and acceptance, learnt on the calibration splits of --dataset, into "
+        "--bundle; into a copy of a shipped one",
     )
     parser.add_argument("--out", type=epath.Path, required=True)
 
@@ -213,8 +217,8 @@ def _command(flags: list[str], args: argparse.Namespace, out: Path | None = None
     return shlex.join(words)
 
 
-def _progress(changes: Iterable[Any]) -> Iterable[Any]:
-    return tqdm(list(changes), unit="change")
+def _progress(changes: Iterable[Any], unit: str = "change") -> Iterable[Any]:
+    return tqdm(list(changes), unit=unit)
 
 
 def refuse_other_split(trained: Iterable[str], dataset: str, split: str) -> None:
@@ -244,10 +248,11 @@ def changed_training(training: dict[str, Any], dataset: str, data_dir: str) -> s
 
 
 def _calibrate(args: argparse.Namespace) -> None:
-    """Write interval tables and the temperature of the planes into a bundle, or into a copy of an installed one.
+    """Write temperature, intervals and acceptance rules into a bundle, or into a copy of an installed one.
 
     They come from frames that were neither trained on nor chosen with. The table of a measure comes from the first
-    data set that has enough frames of it: the error of a real head says nothing of a synthetic one's.
+    data set that has enough frames of it: the error of a real head says nothing of a synthetic one's. The rules come
+    from all data sets together.
     """
     (path,) = args.bundle
     predictor = Predictor.from_bundle(path, args.runtime)
@@ -256,21 +261,31 @@ def _calibrate(args: argparse.Namespace) -> None:
     trained = list(trained_on(before.training))
     evaluated: list[EvaluatedFrame] = []
     tables: dict[str, dict[str, Any]] = {}
+    drawn: list[tuple[str, Frame]] = []
+    fingerprints = []
     for dataset in args.dataset or trained:
         refuse_other_split(trained, dataset, "calibration")
         frames = Split(dataset, "calibration", args.data_dir or DATA_DIR)
+        fingerprints.append(frames.fingerprint)
         own = list(tqdm(evaluate_frames(predictor, frames), total=len(frames), unit="frame"))
         tables = interval_tables(own, frames.fingerprint) | tables
         evaluated += own
-    temperature, tables = plane_temperature(evaluated) or before.temperature, before.intervals | tables
-    path = bundle.update(path, replace(before, intervals=tables, temperature=temperature), args.out / "bundle")
+        drawn += [(dataset, frame) for frame in draw(frames)]
+    temperature = plane_temperature(evaluated) or before.temperature
+    info = replace(before, intervals=before.intervals | tables, temperature=temperature)
+    cases = list(measure_cases(replace(predictor, info=info), drawn, lambda each: _progress(each, "frame")))
+    rules, judged = fit_rules(cases, ", ".join(fingerprints))
+    info = replace(info, acceptance=before.acceptance | rules)
+    path = bundle.update(path, info, args.out / "bundle")
     args.bundle = [path]
-    print(f"intervals and temperature are in {path}")
+    plot_rules(judged, args.out / "acceptance.png")
+    print(f"temperature, intervals and acceptance are in {path}; see {args.out / 'acceptance.png'}")
     for measure, name in NAMES.items():
-        found = tables.get(measure)
+        found = info.intervals.get(measure)
         text = f"± {found['factor']:.2f} sd, 90 %, {found['data']}" if found else "no interval: too few frames"
         print(f"{name}  {text}")
     print(f"temperature of the planes {temperature:.2f}")
+    print("\n".join(describe(judged)))
 
 
 def _run_predictions(args: argparse.Namespace) -> None:

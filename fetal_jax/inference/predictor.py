@@ -17,7 +17,7 @@ from fetal_jax.bundle import BundleInfo
 from fetal_jax.errors import UserError
 from fetal_jax.inference import acceptance, score
 from fetal_jax.planes import PRIMARY, SHAPE_OF_PLANE
-from fetal_jax.preprocess import Letterbox, Spacing, to_grey, warp
+from fetal_jax.preprocess import Letterbox, Spacing, to_grey
 
 Array = NDArray[Any]
 Forward = Callable[[Array], tuple[Array, Array]]
@@ -198,7 +198,7 @@ class Predictor:
         if plane not in SHAPE_OF_PLANE:
             decision = acceptance.decide(None, seen.planes, plane, None)
             return FrameResult(decision.status, plane, probability, None, "; ".join(decision.reasons))
-        found = self._measure_network_map(seen.probability, plane, shape, spacing)
+        found = self.measure_network_map(seen.probability, plane, shape, spacing)
         rule = self.info.acceptance.get(plane)
         wrong, where = self._doubt(seen, found, rule, self.letterbox.frame_box(shape, spacing))
         decision = acceptance.decide(found, seen.planes, plane, rule, wrong, warnings, where)
@@ -224,30 +224,12 @@ class Predictor:
         if outline is None:
             return None, {}
         wrong, where = None, {}
-        if rule is not None and "cheap" in rule:
+        if rule is not None and "score" in rule:
             given = score.inputs(seen.probability, found, seen.planes[found.plane], box)
-            wrong = score.judge(rule, given, lambda: self.instability(seen.pixels, found))
+            wrong = score.error_probability(rule["score"], given)
         if {"poor fit", "low confidence"} & set(found.flags):
             where = score.sides_in_words(seen.probability, seen.pixels, outline, box)
         return wrong, where
-
-    def instability(self, pixels: Array, found: Measurement) -> float:
-        """SD over mean of a measurement under six harmless changes of a frame (H, W) in network pixels.
-
-        The changes: shrunk to 0.8 and 0.9, turned by 8 degrees either way, gamma 0.75 and 1.3.
-        """
-        height, width = pixels.shape
-        centre = np.array([width, height]) / 2
-        similar = [geometry.affine(scale, np.radians(angle)) for scale, angle in ((0.8, 0), (0.9, 0), (1, -8), (1, 8))]
-        about_centre = [geometry.affine(shift=centre - m[:, :2] @ centre) for m in similar]
-        changed = [
-            warp(pixels, geometry.compose(s, m), (height, width)) for s, m in zip(about_centre, similar, strict=True)
-        ]
-        changed += [np.round(255 * (pixels / 255) ** gamma).astype(np.uint8) for gamma in (0.75, 1.3)]
-        maps, _ = self._probabilities(np.stack(changed)[..., None])
-        scales = (0.8, 0.9, 1.0, 1.0, 1.0, 1.0)
-        sizes = [_size(measure(m, found.plane, None)) for m in maps]
-        return score.instability([_size(found), *(s and s / k for s, k in zip(sizes, scales, strict=True))])
 
     def interval(self, found: Measurement) -> tuple[float, float] | None:
         """Conformal prediction interval (low, high) of HC, AC or FL in mm; None without a table, value or `sd_mm`."""
@@ -269,11 +251,12 @@ class Predictor:
         self, probability: Array, plane: str, shape: tuple[int, int], spacing: Spacing | None
     ) -> Measurement:
         """Measure a network map of a frame of `shape`; the geometry is in the frame's own pixels."""
-        return self._in_frame_pixels(self._measure_network_map(probability, plane, shape, spacing), shape, spacing)
+        return self._in_frame_pixels(self.measure_network_map(probability, plane, shape, spacing), shape, spacing)
 
-    def _measure_network_map(
+    def measure_network_map(
         self, probability: Array, plane: str, shape: tuple[int, int], spacing: Spacing | None
     ) -> Measurement:
+        """`measure_map` with the geometry in network pixels."""
         to_network = self.letterbox.to_network(shape, spacing)
         x0, y0, x1, y1 = self.letterbox.frame_box(shape, spacing)
         network_mm = None
@@ -289,10 +272,3 @@ class Predictor:
             ellipse=found.ellipse and found.ellipse.transform(back),
             shaft=found.shaft and found.shaft.transform(back),
         )
-
-
-def _size(found: Measurement) -> float | None:
-    """Perimeter or length in the map's pixels; None where nothing was found."""
-    if found.ellipse:
-        return found.ellipse.perimeter
-    return found.shaft.length if found.shaft else None

@@ -1,0 +1,135 @@
+"""Fit the acceptance rule of each plane to measured frames: a logistic score of wrong values, and its limit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+
+from fetal_jax.evaluation.cases import Case
+from fetal_jax.evaluation.spoil import AS_IT_IS
+from fetal_jax.evaluation.statistics.exact import share_interval
+from fetal_jax.inference import score
+
+Array = NDArray[Any]
+FOLDS = 5
+FEW_WRONG, MOST_WRONG, MOST_RIGHT = 0.01, 0.05, 0.9
+"""At most 1 % of the measured values may be wrong, out of fold; where that leaves less than 90 % of the right values
+measured, as few more as reach 90 %, but never over 5 %. Half of the weight is spoilt frames."""
+FEWEST, FEWEST_WRONG = 20, 10
+"""Subjects below which a plane gets no rule, and wrong values below which it gets no score."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The values of one plane, each judged by a model that has not seen its subject."""
+
+    plane: str
+    cases: list[Case]
+    limit: float | None
+    """None where the rule has no score."""
+    probability: Array
+    """(N,) error probability; NaN where something else than the score decides."""
+    measured: Array
+    """(N,) bool: whether the value stands by itself."""
+
+    @property
+    def wrong(self) -> Array:
+        """(N,) bool: whether the value is wrong."""
+        return np.array([case.wrong for case in self.cases], bool)
+
+
+def fit_rules(cases: Sequence[Case], data: str) -> tuple[dict[str, dict[str, Any]], list[Judged]]:
+    """The acceptance rule of each plane, for `bundle.json`, and what it does out of fold.
+
+    A plane with few subjects gets no rule, so that each of its values is to be reviewed. One with few wrong
+    values, of which a score cannot learn, gets the rule without a score: a value stands that has no flag.
+
+    Args:
+      cases: of frames that the network has not seen.
+      data: the names and fingerprints of their data sets.
+    """
+    rules, judged = {}, []
+    for plane in dict.fromkeys(case.plane for case in cases):
+        own = [case for case in cases if case.plane == plane]
+        if len({case.subject for case in own if case.kind == AS_IT_IS}) < FEWEST:
+            continue
+        rule: dict[str, Any] = {"data": data, "frames": len(own), "subjects": len({case.subject for case in own})}
+        measured = np.array([case.status(None) == "measured" for case in own])
+        probability = np.full(len(own), np.nan)
+        scored = np.array([case.scored for case in own])
+        learnt = [case for case in own if case.scored]
+        wrong = [case.wrong for case in learnt]
+        if FEWEST_WRONG <= sum(wrong) < len(wrong):
+            probability[scored] = out_of_fold(learnt)
+            rule["score"] = _model(learnt)
+            rule["limit"] = limit(probability[scored], wrong, [case.weight for case in learnt])
+            measured = scored & (probability <= rule["limit"])
+        rules[plane] = rule
+        judged.append(Judged(plane, own, rule.get("limit"), probability, measured))
+    return rules, judged
+
+
+def describe(judged: Sequence[Judged]) -> list[str]:
+    """The numbers as lines for a terminal."""
+    lines = []
+    for plane in judged:
+        right, stands = ~plane.wrong, plane.measured
+        bad = int((stands & ~right).sum())
+        most = share_interval(bad / max(stands.sum(), 1), int(stands.sum()))[1]
+        score_of = "the flags decide"
+        if plane.limit is not None:
+            known = ~np.isnan(plane.probability)
+            score_of = f"AUROC {auroc(plane.probability[known], plane.wrong[known]):.3f}, limit {plane.limit:.3f}"
+        lines.append(
+            f"{plane.plane:8} {score_of}; measured {(stands & right).sum()} of {right.sum()} right values; "
+            f"of {stands.sum()} measured {bad} wrong (at most {100 * most:.1f} %)"
+        )
+    return lines
+
+
+def auroc(probability: Array, wrong: Array) -> float:
+    """Area under the ROC curve (Mann-Whitney); NaN where all are right, or all wrong."""
+    ranks, wrong = rankdata(probability), np.asarray(wrong, bool)
+    n, m = int(wrong.sum()), int((~wrong).sum())
+    return float((ranks[wrong].sum() - n * (n + 1) / 2) / (n * m)) if n and m else float("nan")
+
+
+def out_of_fold(cases: Sequence[Case]) -> Array:
+    """Error probability of each case by a model that was fitted without its subject: (N,), NaN if nothing to learn."""
+    names = np.array([case.subject for case in cases])
+    subjects = np.random.default_rng(0).permutation(np.unique(names))
+    found = np.full(len(cases), np.nan)
+    for held in np.array_split(subjects, FOLDS):
+        out = np.isin(names, held)
+        learnt = [case for case, o in zip(cases, out, strict=True) if not o]
+        found[out] = by_model(learnt, [case for case, o in zip(cases, out, strict=True) if o])
+    return found
+
+
+def by_model(learnt: Sequence[Case], judged: Sequence[Case]) -> Array:
+    """Error probabilities (N,) of cases by a model fitted to others; NaN where those are all right, or all wrong."""
+    wrong = [case.wrong for case in learnt]
+    if not 0 < sum(wrong) < len(wrong):
+        return np.full(len(judged), np.nan)
+    model = _model(learnt)
+    return np.array([score.error_probability(model, case.given) for case in judged])
+
+
+def _model(cases: Sequence[Case]) -> dict[str, Any]:
+    return score.fit([c.given for c in cases], [c.wrong for c in cases], [c.weight for c in cases])
+
+
+def limit(probabilities: Array, wrong: Sequence[bool], weights: Sequence[float]) -> float:
+    """The highest error probability of a measured value, by the shares above; -1 where none may stand."""
+    order = np.argsort(probabilities)
+    counts, bad = np.array(weights, float)[order], np.array(wrong, float)[order]
+    share = np.cumsum(counts * bad) / np.cumsum(counts)
+    right = np.cumsum(counts * (1 - bad)) / np.sum(counts * (1 - bad))
+    few, most = (int(np.flatnonzero(share <= s).max(initial=-1)) for s in (FEW_WRONG, MOST_WRONG))
+    last = max(few, min(int(np.argmax(right >= MOST_RIGHT)), most))
+    return float(probabilities[order][last]) if last >= 0 else -1.0
