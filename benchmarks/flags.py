@@ -1,68 +1,61 @@
-"""How often each status is right, on validation frames as they are and spoilt, and the error estimate beside the error.
+"""How often each status is right, on validation frames as they are and spoilt.
 
 python benchmarks/flags.py [--name SET] [--bundle DIR]      prints the table of docs/flags.md
+
+The picture beside it is `acceptance.png` of `fetal-jax evaluate --bundle=BUNDLE --calibrate`.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
 from rounds import parser
-from scipy.stats import spearmanr
 
 from fetal_jax import bundle
 from fetal_jax.data.source import Split
-from fetal_jax.inference import Predictor
-from fetal_jax.inference.score import WRONG
-
-Array = Any
-BAD = WRONG["head"]
-SPOILT: dict[str, Callable[[Array], Array]] = {
-    "as it is": lambda f: f,
-    "blurred": lambda f: cv2.GaussianBlur(f, (0, 0), 9),
-    "dark": lambda f: (0.12 * f).astype(np.uint8),
-    "noisy": lambda f: np.clip(f + 60 * np.random.default_rng(0).standard_normal(f.shape), 0, 255).astype(np.uint8),
-    "half in shadow": lambda f: np.where(np.arange(f.shape[1]) < f.shape[1] // 2, f, f // 20).astype(np.uint8),
-}
+from fetal_jax.evaluation.cases import Case, draw, measure_cases
+from fetal_jax.evaluation.spoil import AS_IT_IS
+from fetal_jax.evaluation.statistics.exact import share_interval
+from fetal_jax.inference import Predictor, score
 
 
 def main() -> None:
     options = parser(__doc__)
     options.add_argument("--data-dir", type=Path, default=Path("runs/data"))
-    options.add_argument("--name", default="hc18/benchmark")
-    options.add_argument("--bundle", type=Path, default=bundle.DEFAULT)
-    options.add_argument("--frames", type=int, help="default: the whole validation split")
+    options.add_argument("--name", action="append", help="a data set; default: hc18/benchmark")
+    options.add_argument("--bundle", type=bundle.find, default=bundle.DEFAULT)
+    options.add_argument("--frames", type=int, help="of each plane; default: the whole validation split")
     args = options.parse_args()
-    predictor, split = Predictor.from_bundle(args.bundle), Split(args.name, "validation", args.data_dir)
-    frames = [split[i] for i in range(len(split))][: args.frames]
-    print(f"On {len(frames)} validation frames of {split.dataset}, measured by the bundle `{args.bundle.name}`.")
-    print(f"A value is wrong if it is off by over {100 * BAD:.0f} %.\n")
-    print("| frames | measured | of them wrong | review | of them wrong | refused | flags |")
-    print("|---|---|---|---|---|---|---|")
-    as_it_is = []
-    for name, spoil in SPOILT.items():
-        right, wrong, flags = Counter[str](), Counter[str](), Counter[str]()
-        for frame in frames:
-            result = predictor.measure(spoil(frame.image), frame.spacing_mm, "head")
-            true = frame.truth_mm["hc_mm"]
-            off = np.inf if result.hc_mm is None else abs(result.hc_mm - true)
-            (wrong if off > BAD * true else right)[result.status] += 1
-            flags.update(result.measurement.flags)
-            if name == "as it is" and result.hc_mm is not None:
-                as_it_is.append((off, result.measurement.sd_mm))
-        listed = ", ".join(f"{flag} {n}" for flag, n in flags.most_common())
-        counts = [f"{right[s] + wrong[s]} | {wrong[s]}" for s in ("measured", "review")]
-        print(f"| {name} | {' | '.join(counts)} | {wrong['refused']} | {listed} |", flush=True)
-    errors, sds = np.array(as_it_is).T
-    within = [np.mean(errors <= k * sds) for k in (1, 2)]
-    rank = spearmanr(errors, sds)[0]
-    print(f"\nThe error estimate `sd_mm` on the frames as they are: rank correlation with the error {rank:.2f}, "
-          f"{within[0]:.0%} within one, {within[1]:.0%} within two of it (a normal law: 68 and 95 %).")  # fmt: skip
+    predictor = Predictor.from_bundle(args.bundle)
+    splits = {name: Split(name, "validation", args.data_dir) for name in args.name or ("hc18/benchmark",)}
+    frames = [(name, frame) for name, s in splits.items() for frame in draw(s, most=args.frames or len(s))]
+    print("\n".join(table(list(measure_cases(predictor, frames)), predictor.info.acceptance)))
+
+
+def table(cases: Sequence[Case], rules: Mapping[str, Any]) -> list[str]:
+    """Count right and wrong values by kind of frame and plane; the bound is exact, with frames taken as independent."""
+    lines = ["| frames | plane | right | of them measured | measured | of them wrong | 95 % bound |"]
+    lines += ["|---|---|---|---|---|---|---|"]
+    groups = dict.fromkeys((case.kind, case.source if case.kind == AS_IT_IS else "", case.plane) for case in cases)
+    for kind, source, plane in sorted(groups, key=lambda g: (g[0] != AS_IT_IS, g)):
+        own = [c for c in cases if (c.kind, c.plane) == (kind, plane) and source in ("", c.source)]
+        stands = [case for case in own if measured(case, rules)]
+        right, bad = sum(not case.wrong for case in own), sum(case.wrong for case in stands)
+        bound = f"{100 * share_interval(bad / len(stands), len(stands))[1]:.1f} %" if stands else ""
+        name = f"{kind}, {source}" if source else kind
+        lines.append(f"| {name} | {plane} | {right} | {len(stands) - bad} | {len(stands)} | {bad} | {bound} |")
+    return lines
+
+
+def measured(case: Case, rules: Mapping[str, Any]) -> bool:
+    """Whether a value stands by itself, by the bundle's own rule."""
+    rule = rules.get(case.plane)
+    if rule is None:
+        return False
+    risk = score.error_probability(rule["score"], case.given) if "score" in rule else None
+    return case.status(risk, rule.get("limit", 1.0)) == "measured"
 
 
 if __name__ == "__main__":

@@ -1,0 +1,106 @@
+"""Acceptance rules from measured frames."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from etils import epath
+
+from fetal_jax.evaluation.cases import Case
+from fetal_jax.evaluation.report.acceptance_plot import plot_rules
+from fetal_jax.evaluation.spoil import AS_IT_IS, WRONG_PLANE
+from fetal_jax.evaluation.statistics import acceptance
+from fetal_jax.inference import score
+
+SURE = {"other": 0.02, "head": 0.98}
+
+
+def cases(n: int, wrong: bool = True, plane: str = "head", **more) -> list[Case]:
+    """Heads of which every fifth is off by 30 % and has a soft outline."""
+    rng = np.random.default_rng(0)
+    found = []
+    for i in range(n):
+        bad = wrong and i % 5 == 0
+        given = dict.fromkeys(score.INPUTS, 0.01) | {
+            "width": float((0.1 if bad else 0.02) * np.exp(rng.normal(0, 0.3)))
+        }
+        off = 0.3 if bad else 0.01
+        fields = {"kind": AS_IT_IS, "planes": SURE, "flags": ("no spacing",), "off": off} | more
+        found.append(Case("set", f"s{i // 2}", f"{i}.png", plane=plane, given=given, **fields))
+    return found
+
+
+def test_rule_separates_right_from_wrong_values():
+    rules, (judged,) = acceptance.fit_rules(cases(200), "set/1.0.0 200 frames abc")
+    rule = rules["head"]
+    assert (rule["data"], rule["frames"], rule["subjects"]) == ("set/1.0.0 200 frames abc", 200, 100)
+    assert judged.measured[~judged.wrong].mean() > 0.9
+    assert judged.measured[judged.wrong].mean() < 0.1
+    soft, sharp = ({**dict.fromkeys(score.INPUTS, 0.01), "width": w} for w in (0.1, 0.02))
+    assert score.error_probability(rule["score"], sharp) < rule["limit"] < score.error_probability(rule["score"], soft)
+
+
+def test_plane_without_wrong_values_is_judged_by_flags():
+    flagged = cases(20, wrong=False, flags=("poor fit",))
+    rules, (judged,) = acceptance.fit_rules(cases(60, wrong=False) + flagged, "x")
+    assert set(rules["head"]) == {"data", "frames", "subjects"}
+    assert judged.measured.tolist() == [True] * 60 + [False] * 20
+
+
+def test_plane_with_few_subjects_gets_no_rule():
+    assert acceptance.fit_rules(cases(30), "x") == ({}, [])
+
+
+def test_out_of_fold_probability_does_not_know_its_own_subject():
+    before = cases(60)
+    after = [replace(case, off=0.3) if case.subject == "s1" else case for case in before]
+    own = np.array([case.subject == "s1" for case in before])
+    p, q = acceptance.out_of_fold(before), acceptance.out_of_fold(after)
+    np.testing.assert_array_equal(p[own], q[own])
+    assert (p[~own] != q[~own]).mean() > 0.7
+
+
+def test_other_plane_is_wrong_and_never_measured():
+    (case,) = cases(1, wrong=False, kind=WRONG_PLANE, off=np.inf, planes={"abdomen": 0.9, "head": 0.1})
+    assert case.wrong
+    assert not case.scored
+
+
+@pytest.mark.parametrize(
+    ("wrong", "expected"),
+    [
+        ([0] * 10, 0.9),
+        ([0] * 9 + [1], 0.8),  # the last wrong one is left out
+        ([1] + [0] * 9, -1.0),  # the best one is wrong: no share under 5 % exists
+    ],
+)
+def test_limit_keeps_the_right_and_few_wrong(wrong, expected):
+    p = np.arange(len(wrong)) / len(wrong)
+    assert acceptance.limit(p, wrong, [1.0] * len(wrong)) == pytest.approx(expected)
+
+
+def test_more_wrong_ones_are_taken_until_90_percent_of_the_right_are_measured():
+    wrong = [0] * 40 + [1] + [0] * 60 + [1] * 5
+    p = np.arange(len(wrong)) / 1000
+    assert acceptance.limit(p, wrong, [1.0] * len(wrong)) == pytest.approx(0.100)  # 1 of 101 is under 1 %
+    wrong[41] = 1
+    assert acceptance.limit(p, wrong, [1.0] * len(wrong)) == pytest.approx(0.091)  # 90 of 99 right ones, 2 wrong
+
+
+def test_spoilt_copies_count_as_one_frame():
+    as_it_is, spoilt = cases(1), cases(1, kind="blur")
+    assert as_it_is[0].weight == 1
+    assert 7 * spoilt[0].weight == pytest.approx(1)
+
+
+def test_auroc_by_pairs():
+    p, wrong = np.array([0.1, 0.4, 0.4, 0.8]), np.array([False, False, True, True])
+    assert acceptance.auroc(p, wrong) == pytest.approx(3.5 / 4)
+
+
+def test_picture_is_written(tmp_path):
+    _, judged = acceptance.fit_rules(cases(200), "x")
+    plot_rules(judged, epath.Path(tmp_path / "a.png"))
+    assert (tmp_path / "a.png").read_bytes()[:4] == b"\x89PNG"
