@@ -23,6 +23,7 @@ COMMANDS = {
     "evaluate": "errors of a run or a bundle on labelled frames",
     "export": "write a run's checkpoint as a bundle",
     "measure": "millimetres from frames",
+    "view": "look at results, correct and sign them, in a browser",
     "growth": "age, weight and centiles from a patient's sizes, and the chart",
     "demo": "every step on synthetic frames, in minutes",
 }

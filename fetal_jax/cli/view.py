@@ -1,0 +1,128 @@
+"""`fetal-jax view RESULTS|FRAMES...`"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import secrets
+import socket
+import threading
+import webbrowser
+from contextlib import ExitStack
+from pathlib import Path
+
+from fetal_jax.errors import NOT_CLINICAL, UserError
+
+MAX_NAME = 64
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "paths", nargs="+", type=Path, metavar="RESULTS|FRAMES", help="the --out folder of measure, or frames to measure"
+    )
+    parser.add_argument("--port", type=int, default=0, metavar="N", help="default: any free one")
+    parser.add_argument(
+        "--host", default="127.0.0.1", metavar="ADDRESS", help="default: this machine alone; any other needs the token"
+    )
+    parser.add_argument("--no-browser", action="store_true", help="only print the address")
+    parser.add_argument("--reader", default="", type=_name, metavar="NAME", help="your name, kept with each correction")
+
+
+def _name(text: str) -> str:
+    if not text.strip() or len(text) > MAX_NAME or not text.isprintable() or set(text) & set("\\="):
+        raise argparse.ArgumentTypeError(f"a name has 1 to {MAX_NAME} printable characters, without \\ and =")
+    return text.strip()
+
+
+def run(args: argparse.Namespace, overrides: list[str]) -> None:
+    """Serve the page until Ctrl-C."""
+    try:
+        import uvicorn
+
+        from fetal_jax.view import server
+        from fetal_jax.view.security import LOG, LOOPBACK
+        from fetal_jax.view.session import Session
+    except ModuleNotFoundError as e:
+        if (e.name or "").startswith("fetal_jax"):
+            raise
+        raise UserError(f"{e}: pip install '.[view]'") from None
+    if not 0 <= args.port < 65536:
+        raise UserError(f"--port={args.port}: give 0 to 65535")
+    with ExitStack() as held:
+        folder = _results_of(args.paths, held)
+        session = Session.open(folder, args.reader, held)
+        token = "" if args.host in LOOPBACK else secrets.token_urlsafe(24)
+        listening = held.enter_context(_bound(args.host, args.port))
+        host, port = listening.getsockname()[:2]
+        named = f"[{host}]" if ":" in host else host
+        # after the #: a browser sends it to nobody, and no log has it
+        address = f"http://{named}:{port}/" + (f"#token={token}" if token else "")
+        print(address, flush=True)
+        if not session.store.writable:
+            print("read-only: another server holds these results, or their folder cannot be written", flush=True)
+        print(f"Ctrl-C ends it. {NOT_CLINICAL}", flush=True)
+        LOG.addHandler(logging.StreamHandler())
+        config = uvicorn.Config(
+            server.app(session, token),
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            date_header=False,
+            lifespan="off",
+            timeout_graceful_shutdown=2,
+        )
+        if not args.no_browser:
+            threading.Timer(0.5, webbrowser.open, (address,)).start()
+        uvicorn.Server(config).run(sockets=[listening])
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    """A listening socket, so that the address is known before the first line is printed."""
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=256)
+    except OSError as e:
+        raise UserError(f"{host}:{port} cannot be opened ({e.strerror or e}): give another --port or --host") from None
+
+
+def _results_of(paths: list[Path], held: ExitStack) -> Path:
+    """The results folder to show; frames are measured into a folder beside them, while the page is open."""
+    from fetal_jax.inference.resume_log import CALL
+    from fetal_jax.inference.resume_log import NAME as LOG
+    from fetal_jax.view.results import JSON
+
+    missing = [path for path in paths if not path.exists()]
+    if missing:
+        raise UserError(f"{missing[0]} does not exist")
+    if any((path / name).is_file() for path in paths for name in (JSON, LOG, CALL)):
+        if len(paths) > 1:
+            raise UserError("give one results folder, or frames")
+        return paths[0]
+    return _measured(paths, held)
+
+
+def _measured(paths: list[Path], held: ExitStack) -> Path:
+    """Measure frames in a thread with the shipped bundle and the spacings that their headers state."""
+    from fetal_jax.inference import Predictor
+    from fetal_jax.inference.folder import measure_files
+    from fetal_jax.inference.spacing import Spacings
+    from fetal_jax.reading.sources import find
+
+    first = paths[0].absolute()
+    out = first.parent / f"{first.stem}-measured"
+    found = find(paths, leave_out=out)
+    rows = measure_files(Predictor.from_bundle(), found.sources, Spacings("none"), "auto", out, asked=paths)
+    next(rows)  # the folder exists, or the reason why not is known
+
+    stop = threading.Event()
+
+    def work() -> None:
+        for _ in rows:
+            if stop.is_set():
+                break
+        rows.close()  # type: ignore[attr-defined]
+
+    thread = threading.Thread(target=work, name="measuring")
+    thread.start()
+    held.callback(thread.join)
+    held.callback(stop.set)
+    return out

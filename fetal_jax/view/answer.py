@@ -1,0 +1,161 @@
+"""A person's or the machine's answer for one frame, and the millimetres that follow from it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from fetal_jax import geometry
+from fetal_jax.geometry import Ellipse, Shaft
+from fetal_jax.growth import GrowthError, gestational_age
+from fetal_jax.outputs.results import Row
+from fetal_jax.planes import PLANES, SHAPE_OF_PLANE
+
+DECISIONS = ("", "accepted", "rejected")
+MAX_COMMENT = 2000
+MAX_PIXEL = 1e5
+"""No frame is as large: `reading.images` allows 25 million pixels."""
+VALUES = ("hc_mm", "bpd_mm", "ofd_mm", "ac_mm", "fl_mm", "long_mm", "short_mm")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Plane, geometry in the frame's pixels, decision and comment.
+
+    Both shapes may be present, so that a plane can be changed and changed back; the plane's own one counts.
+    """
+
+    plane: str | None
+    ellipse: Ellipse | None = None
+    shaft: Shaft | None = None
+    decision: str = ""
+    comment: str = ""
+
+    @classmethod
+    def of_row(cls, row: Row) -> Self:
+        """The machine's answer."""
+        ellipse = Ellipse(*row["ellipse_px"]) if row["ellipse_px"] else None
+        shaft = Shaft(*row["shaft_px"]) if row["shaft_px"] else None
+        return cls(row["plane"], ellipse, shaft)
+
+    @classmethod
+    def parse(cls, data: Any) -> Self:
+        """Check what a browser sent.
+
+        Raises:
+          ValueError: a key or a value that cannot be; the message names the key.
+        """
+        if not isinstance(data, dict) or set(data) != {"plane", "ellipse", "shaft", "decision", "comment"}:
+            raise ValueError("an answer has the keys plane, ellipse, shaft, decision, comment")
+        if data["plane"] is not None and data["plane"] not in PLANES:
+            raise ValueError(f"plane is one of {', '.join(PLANES)}")
+        if data["decision"] not in DECISIONS:
+            raise ValueError("decision is accepted, rejected or empty")
+        comment = data["comment"]
+        if not isinstance(comment, str) or len(comment) > MAX_COMMENT:
+            raise ValueError(f"comment is a text of at most {MAX_COMMENT} characters")
+        return cls(data["plane"], _ellipse(data["ellipse"]), _shaft(data["shaft"]), data["decision"], comment)
+
+    def json(self) -> dict[str, Any]:
+        """The same as `parse` takes: five numbers a shape; null for an unknown width."""
+        ellipse = None if self.ellipse is None else np.asarray(self.ellipse).tolist()
+        shaft = None if self.shaft is None else [None if math.isnan(v) else v for v in np.asarray(self.shaft).tolist()]
+        return {
+            "plane": self.plane,
+            "ellipse": ellipse,
+            "shaft": shaft,
+            "decision": self.decision,
+            "comment": self.comment,
+        }
+
+    @property
+    def shape(self) -> Ellipse | Shaft | None:
+        """The shape that is measured in the plane."""
+        kind = SHAPE_OF_PLANE.get(self.plane or "")
+        return self.ellipse if kind == "ellipse" else self.shaft if kind == "shaft" else None
+
+    def millimetres(self, spacing_mm: tuple[float, float] | None) -> dict[str, float | None]:
+        """`VALUES` for pixels of (row, column) mm; all None without a spacing or a shape."""
+        values: dict[str, float | None] = dict.fromkeys(VALUES)
+        shape = self.shape
+        if spacing_mm is None or shape is None:
+            return values
+        in_mm = shape.transform(geometry.stretch(spacing_mm[1], spacing_mm[0]))
+        if isinstance(in_mm, Shaft):
+            return values | {"fl_mm": in_mm.length}
+        long, short = 2 * in_mm.a, 2 * in_mm.b
+        values |= {"long_mm": long, "short_mm": short}
+        if self.plane == "head":
+            return values | {"hc_mm": in_mm.perimeter, "bpd_mm": short, "ofd_mm": long}
+        return values | {"ac_mm": in_mm.perimeter}
+
+
+def spacing_of(row: Row) -> tuple[float, float] | None:
+    """(row, column) mm per pixel of a row; None where unknown."""
+    if row["spacing_mm"] is None:
+        return None
+    return row["spacing_mm"], row["column_spacing_mm"] or row["spacing_mm"]
+
+
+def corrected_row(row: Row, answer: Answer) -> Row:
+    """The row as `outputs` takes it, with an accepted answer in place of the machine's: nothing is in doubt."""
+    values = answer.millimetres(spacing_of(row))
+    shape = answer.shape
+    return row | values | age(values) | {
+        "status": "measured",
+        "plane": answer.plane,
+        "reason": None,
+        "flags": [],
+        "ellipse_px": np.asarray(shape).tolist() if isinstance(shape, Ellipse) else None,
+        "shaft_px": np.asarray(shape).tolist() if isinstance(shape, Shaft) else None,
+        "sd_mm": None,
+        "low_mm": None,
+        "high_mm": None,
+    }
+
+
+def age(values: dict[str, float | None]) -> dict[str, Any]:
+    """`ga_weeks` and `ga_standard` of HC, AC or FL alone; None where the formula does not cover the size."""
+    sizes = {name: values[name] for name in ("hc_mm", "ac_mm", "fl_mm")}
+    try:
+        if any(sizes.values()):
+            found = gestational_age(**sizes, standard="hadlock")
+            return {"ga_weeks": found.weeks, "ga_standard": found.formula}
+    except GrowthError:
+        pass
+    return {"ga_weeks": None, "ga_standard": None}
+
+
+def _ellipse(data: Any) -> Ellipse | None:
+    if data is None:
+        return None
+    cx, cy, a, b, theta = _numbers(data, "ellipse")
+    if not (min(a, b) > 0 and abs(theta) <= 2 * math.pi):
+        raise ValueError("ellipse: the semi-axes are above 0, theta is in radians")
+    if a < b:
+        a, b, theta = b, a, theta + math.pi / 2
+    return Ellipse(cx, cy, a, b, geometry.wrap(theta))
+
+
+def _shaft(data: Any) -> Shaft | None:
+    if data is None:
+        return None
+    width = math.nan
+    if isinstance(data, list) and len(data) == 5 and data[4] is None:
+        data = [*data[:4], 1.0]
+    else:
+        width = _numbers(data, "shaft")[4]
+    x1, y1, x2, y2, _ = _numbers(data, "shaft")
+    if (x1, y1) == (x2, y2) or width <= 0:
+        raise ValueError("shaft: two different ends, and a width above 0 or null")
+    return Shaft(x1, y1, x2, y2, width)
+
+
+def _numbers(data: Any, name: str) -> list[float]:
+    fits = isinstance(data, list) and len(data) == 5
+    if not fits or not all(type(v) in (int, float) and abs(v) <= MAX_PIXEL for v in data):
+        raise ValueError(f"{name} is null or five finite numbers")
+    return [float(v) for v in data]

@@ -1,0 +1,78 @@
+"""The pictures of frames as PNG, decoded by a process of its own that a bad file cannot take down with it."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections import OrderedDict
+from io import BytesIO
+
+from PIL import Image
+
+from fetal_jax.errors import UserError
+from fetal_jax.outputs.results import Row
+from fetal_jax.reading.frame import Failure
+from fetal_jax.reading.isolated import read_ahead
+from fetal_jax.reading.sources import Source
+from fetal_jax.view.results import Results
+
+CACHE_BYTES = 96 * 2**20
+"""Encoded frames that are kept: some 300, or a long cine."""
+
+
+class Frames:
+    """Reads one file at a time; keeps the last ones."""
+
+    def __init__(self, results: Results) -> None:
+        self._results = results
+        self._cache: OrderedDict[tuple[str, int], bytes] = OrderedDict()
+        self._size = 0
+        self._mutex = threading.Lock()
+        self._asked: queue.Queue[Source | None] = queue.Queue()
+        self._read = read_ahead(iter(self._asked.get, None))
+
+    def png(self, row: Row) -> tuple[bytes, bool]:
+        """The frame of a row as grey PNG, and whether it is the frame: else it is the overlay that `measure` drew.
+
+        Raises:
+          UserError: neither can be read; says why.
+        """
+        source = self._results.source(row)
+        with self._mutex:
+            if source is not None:
+                key = str(source), row["frame"]
+                data, reason = (self._cache[key], "") if key in self._cache else self._fill(source, row["frame"])
+                if data is not None:
+                    if key in self._cache:
+                        self._cache.move_to_end(key)
+                    return data, True
+            else:
+                reason = "the frame is not where it was measured: bring the file back"
+        overlay = self._results.overlay(row)
+        if overlay is None:
+            raise UserError(reason or "the file holds no such frame")
+        return overlay.read_bytes(), False
+
+    def _fill(self, source: Source, index: int) -> tuple[bytes | None, str]:
+        """Put the frames of a file into the cache; returns the wanted one, or why it is missing."""
+        self._asked.put(source)
+        wanted, reason = None, ""
+        while (item := next(self._read)) is not None:
+            if isinstance(item, Failure):
+                reason = item.reason
+                continue
+            encoded = BytesIO()
+            Image.fromarray(item.pixels).save(encoded, "PNG", compress_level=1)
+            data = encoded.getvalue()
+            wanted = data if item.index == index else wanted
+            self._size += len(data) - len(self._cache.pop((str(source), item.index), b""))
+            self._cache[str(source), item.index] = data
+            while self._size > CACHE_BYTES and len(self._cache) > 1:
+                self._size -= len(self._cache.popitem(last=False)[1])
+        return wanted, reason
+
+    def close(self) -> None:
+        """End the reading process."""
+        with self._mutex:
+            self._asked.put(None)
+            self._read.close()

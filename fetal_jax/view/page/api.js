@@ -1,0 +1,45 @@
+// The server's interface. With a token, it comes after the # of the address and goes into a header.
+
+const given = new URLSearchParams(location.hash.slice(1)).get("token");
+if (given) {
+  sessionStorage.setItem("token", given);
+  history.replaceState(null, "", location.pathname);
+}
+const token = sessionStorage.getItem("token");
+const headers = token ? { authorization: `Bearer ${token}` } : {};
+
+async function ask(path, options = {}) {
+  const response = await fetch(path, { ...options, headers: { ...headers, ...options.headers }, cache: "no-store" });
+  if (response.ok || (response.status === 409 && options.conflict)) return response;
+  let reason = response.statusText;
+  try { reason = (await response.json()).error; } catch { /* no JSON: the status says it */ }
+  throw new Error(reason || `the server answered ${response.status}`);
+}
+
+const post = (path, data, conflict = false) =>
+  ask(path, { method: "POST", body: JSON.stringify(data), headers: { "content-type": "application/json" }, conflict });
+
+export const about = async () => (await ask("/api/about")).json();
+export const changes = async (rows, event) => (await ask(`/api/changes?rows=${rows}&event=${event}`)).json();
+export const frame = async (n) => (await ask(`/api/frames/${n}`)).json();
+export const exportAll = async () => (await post("/api/export", {})).json();
+
+/** Record an event; {conflict: true, ...state} where another tab was first. */
+export async function change(n, event) {
+  const response = await post(`/api/frames/${n}/events`, event, true);
+  const data = await response.json();
+  if (response.status === 409 && data.error) throw new Error(data.error);
+  return { ...data, conflict: response.status === 409 };
+}
+
+/** The picture of a frame: {grey, width, height, isFrame}. */
+export async function picture(n) {
+  const response = await ask(`/api/frames/${n}/image`);
+  const bitmap = await createImageBitmap(await response.blob());
+  const canvas = new OffscreenCanvas(bitmap.width, bitmap.height);
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  context.drawImage(bitmap, 0, 0);
+  bitmap.close();
+  const rgba = context.getImageData(0, 0, canvas.width, canvas.height);
+  return { rgba, width: canvas.width, height: canvas.height, isFrame: response.headers.get("x-picture") === "frame" };
+}

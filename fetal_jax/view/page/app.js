@@ -1,0 +1,259 @@
+// The page: frames, the stage, the panel, the keys, and what is sent to the server.
+
+import * as api from "./api.js";
+import { FrameList } from "./list.js";
+import { Panel } from "./panel.js";
+import { Stage } from "./stage.js";
+
+const POLL = 1500, RETRY = 1000, KEPT = 12;
+const get = (id) => document.getElementById(id);
+const GEOMETRIC = new Set(["move", "pull", "turn", "draw", "plane"]);
+
+let info, list, panel, stage, current = null, asked = null, rowsSeen = 0, eventSeen = 0, complete = false, waiting = 0;
+let queue = Promise.resolve();
+const pictures = new Map(), versions = new Map();
+
+// ------------------------------------------------------------------------------------------------------ frames
+
+async function show(n) {
+  if (n === null || n === undefined) return;
+  asked = n;
+  stage.cancel();
+  list.choose(n);
+  history.replaceState(null, "", `#n=${n}`);
+  const started = performance.now();
+  const [frame, picture] = await Promise.all([queue.then(() => api.frame(n)), pictureOf(n)]);
+  if (asked !== n) return; // a later one was asked for
+  current = frame;
+  versions.set(n, frame.version);
+  stage.show(picture, frame, info.planes[frame.answer.plane]);
+  panel.show(frame);
+  note(picture ? (picture.isFrame ? "" : "The frame is not where it was measured: this is the overlay that measure drew.") : "This frame cannot be read.");
+  announce();
+  performance.measure("show", { start: started, end: performance.now() });
+  for (const step of [1, -1]) {
+    const beside = list.beside(n, step);
+    if (beside !== null) pictureOf(beside);
+  }
+}
+
+function pictureOf(n) {
+  let found = pictures.get(n);
+  pictures.delete(n);
+  found ??= api.picture(n).catch(() => null);
+  pictures.set(n, found);
+  if (pictures.size > KEPT) pictures.delete(pictures.keys().next().value);
+  return found;
+}
+
+async function poll() {
+  try {
+    const found = await api.changes(rowsSeen, eventSeen);
+    rowsSeen += found.rows.length;
+    eventSeen = found.event;
+    complete = found.complete;
+    list.add(found.rows, found.answers);
+    progress();
+    const mine = current && found.answers[current.number];
+    if (mine && mine.version !== versions.get(current.number) && !waiting && !stage.busy) await refresh();
+    connected(true);
+  } catch (error) {
+    connected(false, error);
+  }
+}
+
+async function refresh() {
+  const frame = await api.frame(current.number);
+  if (frame.number === current.number && !waiting && !stage.busy) update(frame);
+}
+
+function update(state) {
+  current = { ...current, ...state };
+  versions.set(current.number, current.version);
+  stage.set(current, info.planes[current.answer.plane]);
+  panel.show(current);
+}
+
+// ------------------------------------------------------------------------------------------------------ changes
+
+/** Record an event of a frame: shown at once, sent in order, sent again while the server does not answer. */
+function record(action, answer, n = current?.number) {
+  if (!info.writable || n === undefined) return;
+  if (answer && GEOMETRIC.has(action)) answer = { ...answer, decision: "" };
+  if (answer && n === current.number) {
+    current = { ...current, answer };
+    stage.set(current, info.planes[answer.plane]);
+    panel.show(current);
+  }
+  waiting++;
+  queue = queue.then(() => send(n, action, answer)).finally(() => waiting--);
+}
+
+async function send(n, action, answer) {
+  for (;;) {
+    try {
+      const event = { action, after: versions.get(n) ?? 0, ...(answer ? { answer } : {}) };
+      const state = await api.change(n, event);
+      versions.set(n, state.version);
+      list.add([], { [n]: state.brief });
+      progress();
+      connected(true);
+      if (state.conflict) toast("Changed in another tab: its answer is shown.");
+      if (current?.number === n && (waiting === 1 || state.conflict)) {
+        update(state);
+        announce();
+      }
+      return;
+    } catch (error) {
+      if (!(error instanceof TypeError)) { // the server answered: it refuses
+        toast(error.message);
+        if (current?.number === n) update(await api.frame(n));
+        return;
+      }
+      connected(false);
+      await new Promise((resolve) => setTimeout(resolve, RETRY));
+    }
+  }
+}
+
+function decide(decision) {
+  if (!current) return;
+  const taken = current.answer.decision === decision ? "" : decision;
+  record(taken === "" ? "undecide" : taken === "accepted" ? "accept" : "reject", { ...current.answer, decision: taken });
+}
+
+function changePlane(plane) {
+  if (current && plane !== current.answer.plane) record("plane", { ...current.answer, plane });
+}
+
+async function exportAll() {
+  try {
+    await queue;
+    const done = await api.exportAll();
+    const lines = [`${done.corrections} corrections, ${done.frames} frames for training, ${done.reports} signed reports.`, ...done.files, ...done.left_out];
+    get("exported-text").replaceChildren(...lines.map((text) => Object.assign(document.createElement("p"), { textContent: text })));
+    get("exported").showModal();
+  } catch (error) {
+    toast(error.message);
+  }
+}
+
+// ------------------------------------------------------------------------------------------------------ messages
+
+function progress() {
+  const { all, decided, review } = list.counts();
+  get("progress").textContent = `${decided} of ${all} decided · ${review} to review${complete ? "" : " · measuring"}`;
+}
+
+function announce() { get("live").textContent = panel.spoken(); }
+
+let hiding;
+function toast(text, stays = false) {
+  get("toast").textContent = text;
+  get("toast").classList.add("on");
+  clearTimeout(hiding);
+  if (!stays) hiding = setTimeout(() => get("toast").classList.remove("on"), 5000);
+}
+
+let lost = false;
+function connected(is, error) {
+  if (!is && !lost) toast(error && !(error instanceof TypeError) ? error.message : "The server does not answer. Changes are kept here and sent when it does.", true);
+  if (is && lost) toast("The server answers again.");
+  lost = !is;
+}
+
+function note(text) {
+  get("note").textContent = text;
+  get("note").hidden = !text;
+}
+
+// ------------------------------------------------------------------------------------------------------ keys
+
+function option(name) {
+  stage.options[name] = !stage.options[name];
+  get(`tool-${name}`).setAttribute("aria-pressed", String(stage.options[name]));
+  get("stage").dataset.tool = stage.options.draw ? "draw" : stage.options.window ? "window" : "";
+  stage.later();
+}
+
+function toggleList() {
+  const open = document.body.classList.toggle("list-open");
+  get("list-toggle").setAttribute("aria-expanded", String(open));
+  if (open) get("list").focus();
+}
+
+const step = (by) => current && show(list.beside(current.number, by));
+const KEYS = {
+  ArrowLeft: () => step(-1), ArrowRight: () => step(1), ArrowUp: () => step(-1), ArrowDown: () => step(1),
+  n: () => current && show(list.undecided(current.number)),
+  v: () => decide("accepted"), x: () => decide("rejected"),
+  h: () => changePlane("head"), a: () => changePlane("abdomen"), f: () => changePlane("femur"), t: () => changePlane("other"),
+  u: () => current?.undo && record("undo"), y: () => current?.redo && record("redo"), r: () => current && record("reset", { ...current.machine }),
+  "+": () => stage.zoom(1.25), "=": () => stage.zoom(1.25), "-": () => stage.zoom(0.8), 0: () => stage.picture && stage.fit(),
+  w: () => option("window"), m: () => option("magnifier"), o: () => option("outline"), d: () => info.writable && option("draw"),
+  "[": () => stage.changeGrey(-16, 0), "]": () => stage.changeGrey(16, 0), ",": () => stage.changeGrey(0, 8), ".": () => stage.changeGrey(0, -8),
+  c: () => get("comment").focus(), "/": () => get("filter").focus(), l: toggleList, e: exportAll, "?": () => get("help").showModal(),
+};
+
+function pressed(e) {
+  if (document.querySelector("dialog[open]")) return;
+  const typing = e.target.matches("textarea, input[type=search]");
+  if (e.key === "Escape") {
+    stage.cancel();
+    document.body.classList.remove("list-open");
+    document.activeElement?.blur();
+    return;
+  }
+  if (typing) {
+    if (e.key === "Enter" && (e.ctrlKey || e.target.id === "filter")) e.target.blur();
+    return;
+  }
+  const key = e.key.length === 1 ? e.key.toLowerCase() : e.key;
+  if ((e.ctrlKey || e.metaKey) && key === "z") return act(e, e.shiftKey ? KEYS.y : KEYS.u);
+  if (e.ctrlKey || e.metaKey) return undefined;
+  if (key.startsWith("Arrow") && info.writable && stage.focused) {
+    return act(e, () => stage.nudge(key, e.shiftKey ? 10 : e.altKey ? 0.1 : 1));
+  }
+  if (e.altKey || (e.target.type === "radio" && key.startsWith("Arrow"))) return undefined;
+  if (key >= "1" && key <= "6") return act(e, () => stage.focusHandle(Number(key) - 1));
+  if (key === "Enter" && stage.options.draw && !e.target.matches("button")) return act(e, () => { stage.drawInMiddle(); option("draw"); });
+  return KEYS[key] && act(e, KEYS[key]);
+}
+
+function act(e, work) {
+  e.preventDefault();
+  work();
+}
+
+// ------------------------------------------------------------------------------------------------------ start
+
+async function start() {
+  info = await api.about();
+  get("notice").textContent = info.notice;
+  get("who").textContent = info.writable ? info.reader || "no reader’s name" : "read-only";
+  panel = new Panel(info, { plane: changePlane, comment: (n, comment) => n === current.number && record("comment", { ...current.answer, comment }) });
+  stage = new Stage(get("stage"), {
+    edit: (action, answer) => { record(action, answer); if (stage.options.draw) option("draw"); },
+    live: (answer) => panel.values(answer),
+    view: () => { get("zoom").textContent = `${Math.round(stage.view.scale * 100)} %`; },
+  });
+  list = new FrameList(get("list"), get("rows"), (n) => { document.body.classList.remove("list-open"); show(n); });
+  get("filter").addEventListener("input", (e) => list.filter(e.target.value));
+  get("list-toggle").addEventListener("click", toggleList);
+  get("help-open").addEventListener("click", KEYS["?"]);
+  get("export").addEventListener("click", exportAll);
+  get("export").disabled = !info.writable;
+  for (const button of document.querySelectorAll("[data-key]")) button.addEventListener("click", () => KEYS[button.dataset.key]());
+  addEventListener("keydown", pressed);
+  await poll();
+  const wanted = Number(new URLSearchParams(location.hash.slice(1)).get("n") ?? NaN);
+  await show(list.places?.has(wanted) ? wanted : list.shown[0]?.n);
+  document.body.dataset.ready = "true";
+  for (;;) {
+    await new Promise((resolve) => setTimeout(resolve, POLL));
+    await poll();
+    if (!current && list.shown.length) await show(list.shown[0].n);
+  }
+}
+
+start().catch((error) => toast(error.message, true));

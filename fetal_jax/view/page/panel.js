@@ -1,0 +1,111 @@
+// The measurement beside the picture: status, plane, values, decision, comment, history.
+
+import { millimetres } from "./geometry.js";
+
+const PLANES = [["head", "Head", "H"], ["abdomen", "Abdomen", "A"], ["femur", "Femur", "F"], ["other", "Other", "T"]];
+const COLUMNS = { head: ["hc_mm", "bpd_mm", "ofd_mm"], abdomen: ["ac_mm", "long_mm", "short_mm"], femur: ["fl_mm"] };
+const SOURCES = { dicom: "the DICOM header", csv: "the spacing table", flag: "--spacing-mm", ruler: "the depth ruler" };
+const STATUS = { review: "To review", measured: "Measured", refused: "Refused", error: "Not read" };
+const DECISION = { accepted: "Accepted", rejected: "Rejected" };
+const ACTIONS = { move: "moved", pull: "pulled an end", turn: "turned", draw: "drew anew", plane: "changed the plane", accept: "accepted", reject: "rejected", undecide: "took the decision back", comment: "commented", reset: "took the machine’s", undo: "undid", redo: "redid" };
+const ROWS = 3;
+const get = (id) => document.getElementById(id);
+
+export class Panel {
+  constructor(about, on) {
+    this.about = about;
+    const legend = get("planes").firstElementChild;
+    get("planes").replaceChildren(legend, ...PLANES.map(([plane, label, key]) => planeChoice(plane, label, key, on)));
+    const body = get("values").tBodies[0];
+    this.cells = Array.from({ length: ROWS + 1 }, () => {
+      const row = body.insertRow(), head = document.createElement("th");
+      head.scope = "row";
+      row.append(head);
+      return [head, row.insertCell(), row.insertCell()];
+    });
+    this.comment = get("comment");
+    this.comment.maxLength = about.max_comment;
+    this.comment.addEventListener("input", () => {
+      clearTimeout(this.timer);
+      this.timer = setTimeout(() => this.flush(on), 700);
+    });
+    this.comment.addEventListener("blur", () => this.flush(on));
+    for (const control of document.querySelectorAll("#accept, #reject, #reset, #comment, #tool-draw")) control.disabled = !about.writable;
+  }
+
+  flush(on) {
+    clearTimeout(this.timer);
+    if (this.frame && this.comment.value !== this.frame.answer.comment) on.comment(this.frame.number, this.comment.value);
+  }
+
+  show(frame) {
+    const other = this.frame?.number !== frame.number;
+    this.frame = frame;
+    get("name").textContent = frame.name;
+    const { answer } = frame, status = get("status");
+    status.textContent = [STATUS[frame.status], frame.brief.edited ? "corrected" : "", DECISION[answer.decision] ?? ""].filter(Boolean).join(" · ");
+    status.dataset.status = answer.decision || frame.status;
+    get("reason").textContent = frame.reason ?? "";
+    get("scale").textContent = frame.spacing_mm
+      ? `${frame.spacing_mm[0].toPrecision(4)} mm per pixel, from ${SOURCES[frame.spacing_source] ?? "the results"}`
+      : "No scale: no millimetres. Measure again with a spacing.";
+    for (const radio of get("planes").querySelectorAll("input")) {
+      radio.checked = radio.value === answer.plane;
+      radio.disabled = !this.about.writable;
+    }
+    get("accept").setAttribute("aria-pressed", String(answer.decision === "accepted"));
+    get("reject").setAttribute("aria-pressed", String(answer.decision === "rejected"));
+    get("undo").disabled = !frame.undo || !this.about.writable;
+    get("redo").disabled = !frame.redo || !this.about.writable;
+    if (other || document.activeElement !== this.comment) this.comment.value = answer.comment;
+    get("history").replaceChildren(...[...frame.events].reverse().map(historyItem));
+    this.values(answer);
+  }
+
+  /** The values of an answer, while a handle moves. */
+  values(answer) {
+    const { frame, about } = this, kind = about.planes[answer.plane];
+    const now = millimetres(answer, kind, frame.spacing_mm), machine = frame.machine_mm;
+    const columns = COLUMNS[answer.plane] ?? [];
+    for (let i = 0; i < ROWS; i++) {
+      const [head, value, theirs] = this.cells[i], column = columns[i];
+      head.textContent = column ? about.labels[column] : "";
+      value.textContent = column ? millimetre(now[column]) : "";
+      value.dataset.exact = now[column] ?? "";
+      theirs.textContent = column ? millimetre(machine[column]) : "";
+    }
+    const [head, value] = this.cells[ROWS];
+    head.textContent = frame.age ? "Age" : "";
+    value.textContent = frame.age ?? "";
+    value.classList.toggle("old", answer !== frame.answer);
+  }
+
+  /** One sentence for a screen reader. */
+  spoken() {
+    const { frame, about } = this, { answer } = frame, column = COLUMNS[answer.plane]?.[0];
+    const mm = column && millimetres(answer, about.planes[answer.plane], frame.spacing_mm)[column];
+    const value = mm ? `${about.labels[column]} ${mm.toFixed(1)} millimetres` : "no value";
+    return `${frame.name}: ${answer.plane ?? "no plane"}, ${value}, ${get("status").textContent}`;
+  }
+}
+
+const millimetre = (value) => (value == null ? "—" : `${value.toFixed(1)} mm`);
+
+function planeChoice(plane, label, key, on) {
+  const box = document.createElement("label"), radio = document.createElement("input"), text = document.createElement("span");
+  const hint = document.createElement("kbd");
+  Object.assign(radio, { type: "radio", name: "plane", value: plane });
+  radio.addEventListener("change", () => on.plane(plane));
+  hint.textContent = key;
+  text.append(label, hint);
+  box.append(radio, text);
+  return box;
+}
+
+function historyItem(event) {
+  const item = document.createElement("li"), time = document.createElement("time");
+  time.dateTime = event.time;
+  time.textContent = new Date(event.time).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+  item.append(time, ` ${event.reader || "no name"} ${ACTIONS[event.action] ?? event.action}`);
+  return item;
+}

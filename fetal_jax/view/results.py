@@ -1,0 +1,117 @@
+"""A results folder of `fetal-jax measure`: its rows, also while they are being written, and the frames they name."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+from fetal_jax.errors import UserError
+from fetal_jax.inference.resume_log import CALL
+from fetal_jax.inference.resume_log import NAME as LOG
+from fetal_jax.outputs.results import COLUMNS, GEOMETRY, Row
+from fetal_jax.reading.sources import ARCHIVE, OVERLAYS, Source
+
+JSON = "measurements.json"
+_KEYS = (*COLUMNS, *GEOMETRY)
+
+
+class Results:
+    """Rows in the order of their first appearance; a row's number never changes while the program runs."""
+
+    def __init__(self, folder: Path) -> None:
+        """Read the rows that are there.
+
+        Raises:
+          UserError: no results of `fetal-jax measure`, or damaged ones.
+        """
+        self.folder, self.rows, self.complete = folder, list[Row](), False
+        self._numbers: dict[tuple[str, int], int] = {}
+        self._read_bytes, self._seen = 0, (0, 0)
+        self._mutex = threading.Lock()
+        if not any((folder / name).is_file() for name in (JSON, LOG, CALL)):
+            raise UserError(f"{folder} holds no {JSON}: give the --out folder of fetal-jax measure, or frames")
+        self._roots = _roots(folder)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Read what was written since the last call: the log of a running `measure`, or the finished JSON."""
+        with self._mutex:
+            if self._read_log():
+                return
+            path = self.folder / JSON
+            try:
+                s = path.stat()
+                if (s.st_mtime_ns, s.st_size) == self._seen:
+                    return
+                rows = json.loads(path.read_text(encoding="utf-8"))
+                for row in rows:
+                    self._add(row)
+            except FileNotFoundError:
+                self.complete = False
+                return
+            except (OSError, ValueError, TypeError, KeyError, AttributeError) as e:
+                raise UserError(f"{path} is damaged ({type(e).__name__}): run fetal-jax measure again") from None
+            self._seen, self.complete = (s.st_mtime_ns, s.st_size), True
+
+    def number(self, file: str, frame: int) -> int | None:
+        """The number of a row; None if it is not in these results."""
+        return self._numbers.get((file, frame))
+
+    def source(self, row: Row) -> Source | None:
+        """The file that a row was measured in; None where it is not there any more."""
+        for root in (Path(), *self._roots):
+            path = root / row["file"]
+            if path.is_file():
+                return Source(path)
+            for parent in path.parents:
+                if parent.suffix.lower() == ARCHIVE and parent.is_file():
+                    return Source(parent, path.relative_to(parent).as_posix())
+        return None
+
+    def overlay(self, row: Row) -> Path | None:
+        """The picture that `measure` drew of a row; None where it is gone or would be outside of the folder."""
+        if not row["overlay"]:
+            return None
+        home, path = (self.folder / OVERLAYS).resolve(), (self.folder / row["overlay"]).resolve()
+        return path if path.is_relative_to(home) and path.is_file() else None
+
+    def _read_log(self) -> bool:
+        """Read new whole lines of the log; False where there is none."""
+        try:
+            with (self.folder / LOG).open("rb") as file:
+                if file.seek(0, 2) < self._read_bytes:  # another run began
+                    self._read_bytes = 0
+                file.seek(self._read_bytes)
+                for line in file:
+                    if not line.endswith(b"\n"):
+                        break
+                    self._read_bytes += len(line)
+                    for row in json.loads(line)["rows"]:
+                        self._add(row)
+        except FileNotFoundError:
+            self._read_bytes = 0
+            return False
+        except (OSError, ValueError, TypeError, KeyError) as e:
+            raise UserError(f"{self.folder / LOG} is damaged ({type(e).__name__}): remove it, measure again") from None
+        self.complete, self._seen = False, (0, 0)
+        return True
+
+    def _add(self, row: dict[str, Any]) -> None:
+        row = dict.fromkeys(_KEYS) | row
+        key = str(row["file"]), int(row["frame"])
+        if key in self._numbers:
+            self.rows[self._numbers[key]] = row
+        else:
+            self._numbers[key] = len(self.rows)
+            self.rows.append(row)
+
+
+def _roots(folder: Path) -> list[Path]:
+    """Folders that a relative path of a row may be seen from: those above the paths that `measure` was given."""
+    try:
+        asked = json.loads((folder / CALL).read_text(encoding="ascii"))["paths"]
+        return list(dict.fromkeys(parent for path in asked for parent in Path(path).parents))
+    except (OSError, ValueError, TypeError, KeyError):
+        return []

@@ -1,0 +1,186 @@
+"""The corrections: an append-only SQLite file. Every change is an event with time, reader and both answers."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from fetal_jax.errors import UserError
+from fetal_jax.view.answer import Answer
+
+NAME = "corrections.sqlite"
+APPLICATION = 0x46424A58
+"""SQLite's application_id: a file of another program is refused."""
+SCHEMA = 1
+"""SQLite's user_version. A later version of this program reads earlier ones; an earlier one refuses later ones."""
+ACTIONS = ("move", "pull", "turn", "draw", "plane", "accept", "reject", "undecide", "comment", "reset", "undo", "redo")
+_CREATE = f"""
+BEGIN;
+CREATE TABLE events (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, time TEXT NOT NULL, reader TEXT NOT NULL, file TEXT NOT NULL,
+  frame INTEGER NOT NULL, action TEXT NOT NULL, answer TEXT NOT NULL, machine TEXT NOT NULL);
+CREATE TRIGGER no_update BEFORE UPDATE ON events BEGIN SELECT RAISE(ABORT, 'events are only added'); END;
+CREATE TRIGGER no_delete BEFORE DELETE ON events BEGIN SELECT RAISE(ABORT, 'events are only added'); END;
+PRAGMA application_id = {APPLICATION};
+PRAGMA user_version = {SCHEMA};
+COMMIT;
+"""
+Key = tuple[str, str, int]
+"""Reader, file, frame."""
+
+
+class Conflict(Exception):
+    """The frame was changed since the caller last saw it, in another tab."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """One change: the answer after it, and the machine's answer that it corrects."""
+
+    id: int
+    time: str  # UTC, ISO 8601
+    reader: str
+    file: str
+    frame: int
+    action: str
+    answer: Answer
+    machine: dict[str, Any]
+
+
+@dataclass
+class History:
+    """The events of one reader in one frame, and what can be undone and redone."""
+
+    past: list[Answer] = field(default_factory=list)
+    future: list[Answer] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+
+    @property
+    def version(self) -> int:
+        """Number of the last event; 0 before the first."""
+        return self.events[-1].id if self.events else 0
+
+    @property
+    def answer(self) -> Answer | None:
+        """The current answer; None before the first event."""
+        return self.events[-1].answer if self.events else None
+
+    def add(self, event: Event, initial: Answer) -> None:
+        """Apply an event; `initial` is the answer before the first one."""
+        before = self.answer or initial
+        if event.action == "undo" and self.past:
+            self.past.pop()
+            self.future.append(before)
+        else:
+            if event.action == "redo" and self.future:
+                self.future.pop()
+            else:
+                self.future.clear()
+            self.past.append(before)
+        self.events.append(event)
+
+
+class Store:
+    """All events of a folder of results."""
+
+    def __init__(self, path: Path, writable: bool) -> None:
+        """Open or create the file.
+
+        Raises:
+          UserError: a file of another program or of a later version, or a damaged one.
+        """
+        self.path, self.writable = path, writable
+        self.histories: defaultdict[Key, History] = defaultdict(History)
+        self.last = 0
+        self._mutex = threading.RLock()
+        self._db: sqlite3.Connection | None = None
+        self._open()
+
+    def _open(self) -> None:
+        if not (self.writable or self.path.is_file()):
+            return
+        mode = "rwc" if self.writable else "ro"
+        try:
+            self._db = sqlite3.connect(f"{self.path.absolute().as_uri()}?mode={mode}", uri=True, check_same_thread=False)
+            application, version = (self._db.execute(f"PRAGMA {k}").fetchone()[0] for k in _HEADER)
+            if application == version == 0 and self.writable and not _tables(self._db):
+                self._db.executescript(_CREATE)
+                application, version = APPLICATION, SCHEMA
+        except sqlite3.DatabaseError as e:
+            raise UserError(f"{self.path} cannot be read ({e}): move it away") from None
+        if application != APPLICATION:
+            raise UserError(f"{self.path} was not written by this program: move it away")
+        if version > SCHEMA:
+            raise UserError(f"{self.path} was written by a later version of this program: update fetal_jax")
+        self._db.execute("PRAGMA synchronous = FULL")
+        self.refresh()
+
+    def refresh(self) -> list[Event]:
+        """Read the events that were added since the last call; a read-only server follows the writing one."""
+        with self._mutex:
+            if self._db is None:
+                if self.path.is_file():
+                    self._open()
+                return []
+            found = self._db.execute("SELECT * FROM events WHERE id > ? ORDER BY id", (self.last,)).fetchall()
+            events = [Event(*e[:6], Answer.parse(json.loads(e[6])), json.loads(e[7])) for e in found]
+            for event in events:
+                initial = Answer.parse(event.machine["answer"])
+                self.histories[event.reader, event.file, event.frame].add(event, initial)
+                self.last = event.id
+            return events
+
+    def append(self, key: Key, action: str, answer: Answer | None, machine: dict[str, Any], after: int) -> History:
+        """Add one event; it is on the disk when this returns.
+
+        Args:
+          key: reader, file, frame.
+          action: of `ACTIONS`. "undo" and "redo" take the answer from the history.
+          answer: the answer after the change.
+          machine: the machine's answer, kept with the event.
+          after: the `version` of the history that the caller has seen.
+
+        Raises:
+          Conflict: the history has another version.
+          UserError: read-only, or nothing to undo or redo.
+        """
+        with self._mutex:
+            if not self.writable or self._db is None:
+                raise UserError("another server holds these results: this one only shows them")
+            history = self.histories[key]
+            if after != history.version:
+                raise Conflict
+            if action in ("undo", "redo"):
+                answers = history.past if action == "undo" else history.future
+                if not answers:
+                    raise UserError(f"nothing to {action}")
+                answer = answers[-1]
+            assert answer is not None
+            now = datetime.now(UTC).isoformat(timespec="milliseconds")
+            values = (now, *key, action, json.dumps(answer.json()), json.dumps(machine))
+            with self._db:
+                self._db.execute(
+                    "INSERT INTO events (time, reader, file, frame, action, answer, machine) VALUES (?,?,?,?,?,?,?)",
+                    values,
+                )
+            self.refresh()
+            return history
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._db is not None:
+            self._db.close()
+
+
+_HEADER = ("application_id", "user_version")
+
+
+def _tables(db: sqlite3.Connection) -> int:
+    count: int = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    return count
