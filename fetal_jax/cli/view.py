@@ -18,14 +18,18 @@ MAX_NAME = 64
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "paths", nargs="+", type=Path, metavar="RESULTS|FRAMES", help="the --out folder of measure, or frames to measure"
+        "paths",
+        nargs="+",
+        type=Path,
+        metavar="RESULTS|FRAMES",
+        help="--out folder of measure, or frames to measure",
     )
     parser.add_argument("--port", type=int, default=0, metavar="N", help="default: any free one")
     parser.add_argument(
         "--host", default="127.0.0.1", metavar="ADDRESS", help="default: this machine alone; any other needs the token"
     )
     parser.add_argument("--no-browser", action="store_true", help="only print the address")
-    parser.add_argument("--reader", default="", type=_name, metavar="NAME", help="your name, kept with each correction")
+    parser.add_argument("--reader", type=_name, metavar="NAME", help="your name, kept with each correction")
 
 
 def _name(text: str) -> str:
@@ -50,7 +54,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> None:
         raise UserError(f"--port={args.port}: give 0 to 65535")
     with ExitStack() as held:
         folder = _results_of(args.paths, held)
-        session = Session.open(folder, args.reader, held)
+        session = Session.open(folder, args.reader or "", held)
         token = "" if args.host in LOOPBACK else secrets.token_urlsafe(24)
         listening = held.enter_context(_bound(args.host, args.port))
         host, port = listening.getsockname()[:2]
@@ -79,7 +83,9 @@ def run(args: argparse.Namespace, overrides: list[str]) -> None:
 def _bound(host: str, port: int) -> socket.socket:
     """A listening socket, so that the address is known before the first line is printed."""
     try:
-        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=256)
+        return socket.create_server(
+            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=256
+        )
     except OSError as e:
         raise UserError(f"{host}:{port} cannot be opened ({e.strerror or e}): give another --port or --host") from None
 

@@ -104,25 +104,30 @@ def corrected_row(row: Row, answer: Answer) -> Row:
     """The row as `outputs` takes it, with an accepted answer in place of the machine's: nothing is in doubt."""
     values = answer.millimetres(spacing_of(row))
     shape = answer.shape
-    return row | values | age(values) | {
-        "status": "measured",
-        "plane": answer.plane,
-        "reason": None,
-        "flags": [],
-        "ellipse_px": np.asarray(shape).tolist() if isinstance(shape, Ellipse) else None,
-        "shaft_px": np.asarray(shape).tolist() if isinstance(shape, Shaft) else None,
-        "sd_mm": None,
-        "low_mm": None,
-        "high_mm": None,
-    }
+    return (
+        row
+        | values
+        | age(values)
+        | {
+            "status": "measured",
+            "plane": answer.plane,
+            "reason": None,
+            "flags": [],
+            "ellipse_px": np.asarray(shape).tolist() if isinstance(shape, Ellipse) else None,
+            "shaft_px": np.asarray(shape).tolist() if isinstance(shape, Shaft) else None,
+            "sd_mm": None,
+            "low_mm": None,
+            "high_mm": None,
+        }
+    )
 
 
 def age(values: dict[str, float | None]) -> dict[str, Any]:
     """`ga_weeks` and `ga_standard` of HC, AC or FL alone; None where the formula does not cover the size."""
-    sizes = {name: values[name] for name in ("hc_mm", "ac_mm", "fl_mm")}
+    hc, ac, fl = (values[name] for name in ("hc_mm", "ac_mm", "fl_mm"))
     try:
-        if any(sizes.values()):
-            found = gestational_age(**sizes, standard="hadlock")
+        if hc or ac or fl:
+            found = gestational_age(hc_mm=hc, ac_mm=ac, fl_mm=fl, standard="hadlock")
             return {"ga_weeks": found.weeks, "ga_standard": found.formula}
     except GrowthError:
         pass
@@ -137,7 +142,8 @@ def _ellipse(data: Any) -> Ellipse | None:
         raise ValueError("ellipse: the semi-axes are above 0, theta is in radians")
     if a < b:
         a, b, theta = b, a, theta + math.pi / 2
-    return Ellipse(cx, cy, a, b, geometry.wrap(theta))
+    inside = -math.pi / 2 <= theta < math.pi / 2  # wrapping rounds, and an unchanged ellipse must stay equal
+    return Ellipse(cx, cy, a, b, theta if inside else geometry.wrap(theta))
 
 
 def _shaft(data: Any) -> Shaft | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections import OrderedDict
+from contextlib import suppress
 from io import BytesIO
 
 from PIL import Image
@@ -30,6 +31,16 @@ class Frames:
         self._mutex = threading.Lock()
         self._asked: queue.Queue[Source | None] = queue.Queue()
         self._read = read_ahead(iter(self._asked.get, None))
+        self._first = threading.Thread(target=self._warm, name="first frame")
+        self._first.start()
+
+    def _warm(self) -> None:
+        """Read the frame that the page shows first: the reading process takes a second to start."""
+        rows = self._results.rows
+        first = next((row for row in rows if row["status"] == "review"), rows[0] if rows else None)
+        if first is not None:
+            with suppress(UserError, OSError):
+                self.png(first)
 
     def png(self, row: Row) -> tuple[bytes, bool]:
         """The frame of a row as grey PNG, and whether it is the frame: else it is the overlay that `measure` drew.
@@ -73,6 +84,7 @@ class Frames:
 
     def close(self) -> None:
         """End the reading process."""
+        self._first.join()
         with self._mutex:
             self._asked.put(None)
             self._read.close()

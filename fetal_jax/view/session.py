@@ -11,8 +11,8 @@ from fetal_jax.errors import NOT_CLINICAL, UserError
 from fetal_jax.growth import format_age
 from fetal_jax.outputs.results import Row
 from fetal_jax.planes import PRIMARY, QUANTITIES, SHAPE_OF_PLANE
-from fetal_jax.view.frames import Frames
 from fetal_jax.view.answer import MAX_COMMENT, Answer, age, spacing_of
+from fetal_jax.view.frames import Frames
 from fetal_jax.view.results import Results
 from fetal_jax.view.store import ACTIONS, NAME, Event, History, Store
 

@@ -39,7 +39,7 @@ def write(source: Source, c: Correction, results: Path, claim: Callable[[str], P
 
     row = corrected_row(c.row, c.event.answer)
     predecessor = _machine_report(source, c, results, claim, name)
-    reader = c.event.reader
+    reader = _person_name(c.event.reader)
     root = structured_report.content(header, row)[0]
     _add_person(root, reader)
     _add_comment(root, c)
@@ -64,6 +64,11 @@ def write(source: Source, c: Correction, results: Path, claim: Callable[[str], P
         document.save_as(claim(f"sr/{name}.dcm"), enforce_file_format=True)
     except (ValueError, TypeError, AttributeError, KeyError) as e:
         raise UserError(f"a header or a name that no report can repeat ({str(e)[:80]})") from None
+
+
+def _person_name(reader: str) -> str:
+    """A name as DICOM has it: family name, caret, given name."""
+    return reader if "^" in reader else f"{reader}^"
 
 
 def _machine_report(

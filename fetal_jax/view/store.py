@@ -107,7 +107,9 @@ class Store:
             return
         mode = "rwc" if self.writable else "ro"
         try:
-            self._db = sqlite3.connect(f"{self.path.absolute().as_uri()}?mode={mode}", uri=True, check_same_thread=False)
+            self._db = sqlite3.connect(
+                f"{self.path.absolute().as_uri()}?mode={mode}", uri=True, check_same_thread=False
+            )
             application, version = (self._db.execute(f"PRAGMA {k}").fetchone()[0] for k in _HEADER)
             if application == version == 0 and self.writable and not _tables(self._db):
                 self._db.executescript(_CREATE)
@@ -129,7 +131,7 @@ class Store:
                     self._open()
                 return []
             found = self._db.execute("SELECT * FROM events WHERE id > ? ORDER BY id", (self.last,)).fetchall()
-            events = [Event(*e[:6], Answer.parse(json.loads(e[6])), json.loads(e[7])) for e in found]
+            events = [_event(values) for values in found]
             for event in events:
                 initial = Answer.parse(event.machine["answer"])
                 self.histories[event.reader, event.file, event.frame].add(event, initial)
@@ -179,6 +181,11 @@ class Store:
 
 
 _HEADER = ("application_id", "user_version")
+
+
+def _event(values: tuple[Any, ...]) -> Event:
+    number, time, reader, file, frame, action, answer, machine = values
+    return Event(number, time, reader, file, frame, action, Answer.parse(json.loads(answer)), json.loads(machine))
 
 
 def _tables(db: sqlite3.Connection) -> int:

@@ -89,8 +89,8 @@ export class FrameList {
     element.append(
       part("mark", decision ? DECIDED[decision] : MARKS[row.status], true),
       part("title", row.name),
-      part("value", value),
       part("said", [answer?.plane ?? row.plane ?? "", said].filter(Boolean).join(" · ")),
+      part("value", value),
     );
     return element;
   }

@@ -1,0 +1,89 @@
+"""Debian's Chromium under Playwright; skipped with the reason where it is not installed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CHROMIUM = Path("/usr/bin/chromium")
+REQUIRED = "FETAL_BROWSER_TESTS"
+"""Environment variable that turns the skip into a failure."""
+
+
+@contextmanager
+def chromium() -> Iterator[Any]:
+    """A browser."""
+    try:
+        from playwright.sync_api import sync_playwright
+
+        missing = "" if CHROMIUM.is_file() else f"no {CHROMIUM}: apt-get install chromium"
+    except ImportError:
+        missing = "no playwright: pip install '.[test]'"
+    if missing and os.environ.get(REQUIRED) == "1":
+        pytest.fail(missing)
+    if missing:
+        pytest.skip(missing)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+class Page:
+    """The page of a server, as a person uses it."""
+
+    def __init__(self, browser: Any, address: str, width: int = 1440, height: int = 900, **options: Any) -> None:
+        self.context = browser.new_context(viewport={"width": width, "height": height}, **options)
+        self.page = self.context.new_page()
+        self.errors: list[str] = []
+        self.page.on("pageerror", lambda e: self.errors.append(str(e)))
+        self.page.on("console", lambda m: m.type == "error" and self.errors.append(m.text))
+        self.page.on("dialog", lambda d: (self.errors.append(f"dialog: {d.message}"), d.dismiss()))
+        self.open(address)
+
+    def open(self, address: str) -> None:
+        self.page.goto(address)
+        self.ready()
+
+    def reload(self) -> None:
+        self.page.reload()
+        self.ready()
+
+    def ready(self) -> None:
+        self.page.wait_for_selector("body[data-ready=true]")
+
+    def choose(self, n: int) -> None:
+        """Show the frame of a number by a click in the list."""
+        self.page.locator(f"#row-{n}").click()
+        self.page.wait_for_function(f"location.hash === '#n={n}'")
+        name = self.page.locator(f"#row-{n} .title").text_content()
+        self.page.wait_for_function("name => document.querySelector('#name').textContent === name", arg=name)
+
+    def handle(self, name: str) -> tuple[float, float]:
+        """Centre of a handle on the screen."""
+        box = self.page.locator(f"[data-handle={name}] .dot").bounding_box()
+        return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+    def drag(self, name: str, dx: float, dy: float, release: bool = True) -> None:
+        x, y = self.handle(name)
+        self.page.mouse.move(x, y)
+        self.page.mouse.down()
+        self.page.mouse.move(x + dx / 2, y + dy / 2)
+        self.page.mouse.move(x + dx, y + dy)
+        if release:
+            self.page.mouse.up()
+
+    def shown(self) -> dict[str, float]:
+        """Label -> exact value of the panel's table."""
+        rows = self.page.locator("#values tbody tr").all()
+        cells = [(r.locator("th").text_content(), r.locator("td").first.get_attribute("data-exact")) for r in rows]
+        return {label: float(exact) for label, exact in cells if label and exact}
+
+    def press(self, *keys: str) -> None:
+        for key in keys:
+            self.page.keyboard.press(key)

@@ -1,0 +1,134 @@
+"""Accepted frames train the next network, and are signed in DICOM."""
+
+from __future__ import annotations
+
+import csv
+import json
+from contextlib import ExitStack
+
+import highdicom as hd
+import numpy as np
+import pydicom
+import pytest
+
+from fetal_jax.geometry import Ellipse
+from fetal_jax.view import exports
+from fetal_jax.view.session import REVIEW
+from tests.outputs.test_outputs import dciodvfy
+from tests.support.command import fetal_jax
+from tests.view.folder import write_results
+from tests.view.test_session import changed, opened
+
+
+@pytest.fixture
+def held():
+    with ExitStack() as stack:
+        yield stack
+
+
+def test_corrections_are_prepared_as_a_data_set(tmp_path, held):
+    rows = write_results(tmp_path, 6)
+    session = opened(tmp_path, held)
+    corrected = [152.5, 141.0, 82.0, 63.0, 0.2]
+    changed(session, 0, "move", ellipse=corrected)
+    for n in (0, 1, 2, 5):
+        changed(session, n, "accept", decision="accepted")
+    changed(session, 3, "reject", decision="rejected")
+    done = exports.write(session)
+    assert done["frames"] == 4
+    folder = tmp_path / "results" / REVIEW / exports.DATA_SET
+    with (folder / "frames.csv").open(newline="") as f:
+        table = list(csv.DictReader(f))
+    assert [t["filename"] for t in table] == ["00001.png", "00002.png", "00003.png", "00006.png"]
+    assert [float(table[0][k]) for k in ("cx", "cy", "a", "b", "theta")] == corrected
+    assert [float(table[2][k]) for k in ("x1", "y1", "x2", "y2")] == pytest.approx(rows[2]["shaft_px"][:4])
+    ran = fetal_jax("prepare", "folder/corrected", "--manual-dir", folder, "--data-dir", tmp_path / "data")
+    assert ran.returncode == 0, ran.stderr
+    assert (tmp_path / "data" / "folder" / "corrected").is_dir()
+
+
+def test_undone_acceptance_leaves_the_data_set(tmp_path, held):
+    write_results(tmp_path, 2)
+    session = opened(tmp_path, held)
+    changed(session, 0, "accept", decision="accepted")
+    assert exports.write(session)["frames"] == 1
+    changed(session, 0, "undecide", decision="")
+    assert exports.write(session)["frames"] == 0
+    assert not (tmp_path / "results" / REVIEW / exports.DATA_SET / "00001.png").exists()
+
+
+def texts(item):
+    return [i.TextValue for i in item.ContentSequence if i.ValueType == "TEXT"]
+
+
+def test_signed_report_names_its_reader_and_predecessor(tmp_path, held):
+    rows = write_results(tmp_path, 1, dicom=True)
+    session = opened(tmp_path, held, "Smith^Ann")
+    corrected = [150.0, 140.0, 80.0, 60.0, 0.1]
+    changed(session, 0, "turn", ellipse=corrected, comment="skull seen")
+    changed(session, 0, "accept", decision="accepted")
+    done = exports.write(session)
+    assert (done["reports"], done["left_out"]) == (1, [])
+    folder = tmp_path / "results" / REVIEW / "sr"
+    machine = pydicom.dcmread(folder / "00001_machine.dcm")
+    signed = hd.sr.srread(folder / "00001.dcm")
+    assert (signed.VerificationFlag, machine.VerificationFlag) == ("VERIFIED", "UNVERIFIED")
+    assert signed.VerifyingObserverSequence[0].VerifyingObserverName == "Smith^Ann"
+    (study,) = signed.PredecessorDocumentsSequence
+    reference = study.ReferencedSeriesSequence[0].ReferencedSOPSequence[0]
+    assert reference.ReferencedSOPInstanceUID == machine.SOPInstanceUID
+    containers = {i.ConceptNameCodeSequence[0].CodeValue: i for i in signed.ContentSequence if i.ValueType == "CONTAINER"}
+    summary = texts(containers["121111"])
+    assert any(f"HC {rows[0]['hc_mm']:.2f} mm" in text for text in summary)
+    assert "Comment of Smith^Ann: skull seen" in summary
+    group = containers["125002"].ContentSequence[0]
+    values = {i.ConceptNameCodeSequence[0].CodeValue: i.MeasuredValueSequence[0].NumericValue for i in group.ContentSequence}
+    expected = Ellipse(*corrected).perimeter * rows[0]["spacing_mm"]
+    assert float(values["11984-2"]) == pytest.approx(expected, abs=0.01)
+    assert any(i.ValueType == "PNAME" and i.PersonName == "Smith^Ann" for i in signed.ContentSequence)
+    assert "Error" not in dciodvfy(folder / "00001.dcm")
+
+
+def test_nobody_signs_without_a_name(tmp_path, held):
+    write_results(tmp_path, 1, dicom=True)
+    session = opened(tmp_path, held, "")
+    changed(session, 0, "accept", decision="accepted")
+    done = exports.write(session)
+    assert done["reports"] == 0
+    assert "--reader=NAME" in done["left_out"][0]
+
+
+def test_exports_hold_no_identifiers(tmp_path, held):
+    """PatientName, PatientID, birth date and accession number of the tests' DICOM files."""
+    write_results(tmp_path, 1, dicom=True)
+    session = opened(tmp_path, held)
+    changed(session, 0, "accept", decision="accepted")
+    exports.write(session)
+    said = json.dumps([session.frame(0), session.changes(0, 0), session.about()])
+    written = [p for p in (tmp_path / "results" / REVIEW).rglob("*") if p.is_file() and p.suffix != ".dcm"]
+    assert len(written) > 5
+    for content in [said.encode(), *(p.read_bytes() for p in written)]:
+        for identifier in (b"Doe", b"Jane", b"19900101", b'"P1"', b'"A1"'):
+            assert identifier not in content
+
+
+def test_pixels_that_are_not_square_train_without_a_scale(tmp_path, held):
+    write_results(tmp_path, 1, column_mm=1.2)
+    session = opened(tmp_path, held)
+    changed(session, 0, "accept", decision="accepted")
+    assert "not square" in exports.write(session)["left_out"][0]
+    with (tmp_path / "results" / REVIEW / exports.DATA_SET / "frames.csv").open(newline="") as f:
+        assert next(csv.DictReader(f))["spacing_mm"] == ""
+
+
+def test_shown_picture_is_the_frame(tmp_path, held):
+    from io import BytesIO
+
+    from PIL import Image
+
+    from fetal_jax.reading.images import read_image
+
+    rows = write_results(tmp_path, 1)
+    data, is_frame = opened(tmp_path, held).frames.png(rows[0])
+    assert is_frame
+    assert np.array_equal(np.asarray(Image.open(BytesIO(data))), read_image(rows[0]["file"]))

@@ -1,0 +1,224 @@
+"""Values, events and exports behind the page, without a browser."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import sqlite3
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fetal_jax.errors import UserError
+from fetal_jax.geometry import Ellipse
+from fetal_jax.view import exports
+from fetal_jax.view.answer import Answer
+from fetal_jax.view.session import REVIEW, Session
+from fetal_jax.view.store import APPLICATION, NAME, Conflict
+from tests.view.folder import row, save_rows, write_results
+
+
+@pytest.fixture
+def held():
+    with ExitStack() as stack:
+        yield stack
+
+
+def opened(home: Path, held: ExitStack, reader: str = "Ann") -> Session:
+    return Session.open(home / "results", reader, held)
+
+
+def changed(session: Session, n: int, action: str, **values: object) -> dict:
+    now = session.state(n)
+    return session.change(n, {"action": action, "after": now["version"], "answer": now["answer"] | values})
+
+
+def stepped(session: Session, n: int, action: str) -> dict:
+    return session.change(n, {"action": action, "after": session.state(n)["version"]})
+
+
+def test_values_follow_the_library_where_pixels_are_not_square():
+    answer = Answer("head", Ellipse(100, 90, 60, 45, 0.4))
+    mm = answer.millimetres((0.2, 0.3))
+    points = Ellipse(100, 90, 60, 45, 0.4).points(20_000) * (0.3, 0.2)
+    around = np.hypot(*(np.roll(points, -1, 0) - points).T).sum()
+    assert mm["hc_mm"] == pytest.approx(around, abs=1e-3)
+    assert mm["bpd_mm"] < mm["ofd_mm"]
+    assert answer.millimetres(None) == dict.fromkeys(mm)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("plane", "moon", "plane is one of"),
+        ("ellipse", [1, 2, 3, 4], "five finite numbers"),
+        ("ellipse", [1, 2, 0, 4, 0], "above 0"),
+        ("ellipse", [1, 2, math.inf, 4, 0], "five finite numbers"),
+        ("ellipse", [1, 2, True, 4, 0], "five finite numbers"),
+        ("shaft", [1, 1, 1, 1, 2], "two different ends"),
+        ("decision", "perhaps", "accepted, rejected or empty"),
+        ("comment", "x" * 2001, "at most 2000"),
+        ("comment", 7, "at most 2000"),
+    ],
+)
+def test_impossible_answer_is_refused(key, value, message):
+    data = Answer("head", Ellipse(9, 9, 4, 3, 0)).json() | {key: value}
+    with pytest.raises(ValueError, match=message):
+        Answer.parse(data)
+
+
+def test_answer_survives_json():
+    answer = Answer.parse({"plane": "femur", "ellipse": [1, 2, 3, 4, 0], "shaft": [1, 2, 3, 4, None]} | EMPTY)
+    assert answer.ellipse.a == 4
+    assert math.isnan(answer.shaft.width)
+    assert Answer.parse(json.loads(json.dumps(answer.json()))).json() == answer.json()
+
+
+EMPTY = {"decision": "", "comment": ""}
+
+
+def test_undo_and_redo_survive_another_process(tmp_path, held):
+    rows = write_results(tmp_path, 3)
+    with ExitStack() as first:
+        session = opened(tmp_path, first)
+        changed(session, 0, "move", ellipse=[150, 140, 80, 60, 0.1])
+        changed(session, 0, "accept", decision="accepted")
+        stepped(session, 0, "undo")
+    session = opened(tmp_path, held)
+    state = session.state(0)
+    assert (state["undo"], state["redo"]) == (1, 1)
+    assert state["answer"]["ellipse"] == [150, 140, 80, 60, 0.1]
+    assert stepped(session, 0, "redo")["answer"]["decision"] == "accepted"
+    stepped(session, 0, "undo")
+    assert stepped(session, 0, "undo")["answer"]["ellipse"] == pytest.approx(rows[0]["ellipse_px"])
+    with pytest.raises(UserError, match="nothing to undo"):
+        stepped(session, 0, "undo")
+    changed(session, 0, "comment", comment="other")
+    assert session.state(0)["redo"] == 0  # a new change ends what could be redone
+
+
+def test_second_tab_does_not_overwrite_the_first(tmp_path, held):
+    write_results(tmp_path, 1)
+    session = opened(tmp_path, held)
+    answer = session.state(0)["answer"]
+    session.change(0, {"action": "comment", "after": 0, "answer": answer | {"comment": "first"}})
+    with pytest.raises(Conflict):
+        session.change(0, {"action": "comment", "after": 0, "answer": answer | {"comment": "second"}})
+    assert session.state(0)["answer"]["comment"] == "first"
+
+
+def test_events_can_only_be_added(tmp_path, held):
+    write_results(tmp_path, 1)
+    changed(opened(tmp_path, held), 0, "reject", decision="rejected")
+    with sqlite3.connect(tmp_path / "results" / REVIEW / NAME) as db:
+        for statement in ("UPDATE events SET reader = 'Eve'", "DELETE FROM events"):
+            with pytest.raises(sqlite3.IntegrityError, match="only added"):
+                db.execute(statement)
+    db.close()
+
+
+@pytest.mark.parametrize(("application", "version", "message"), [(7, 1, "not written by"), (APPLICATION, 2, "later")])
+def test_foreign_or_newer_file_is_refused(tmp_path, held, application, version, message):
+    write_results(tmp_path, 1)
+    (tmp_path / "results" / REVIEW).mkdir()
+    db = sqlite3.connect(tmp_path / "results" / REVIEW / NAME)
+    db.executescript(f"PRAGMA application_id = {application}; PRAGMA user_version = {version}; CREATE TABLE t (a)")
+    db.close()
+    with pytest.raises(UserError, match=message):
+        opened(tmp_path, held)
+
+
+def test_second_server_is_read_only_and_follows(tmp_path, held):
+    write_results(tmp_path, 2)
+    first, second = opened(tmp_path, held), opened(tmp_path, held)
+    assert first.about()["writable"]
+    assert not second.about()["writable"]
+    changed(first, 1, "accept", decision="accepted")
+    assert second.changes(0, 0)["answers"][1]["decision"] == "accepted"
+    with pytest.raises(UserError, match="another server"):
+        changed(second, 1, "reject", decision="rejected")
+
+
+def test_readers_have_answers_of_their_own(tmp_path, held):
+    write_results(tmp_path, 1)
+    with ExitStack() as first:
+        changed(opened(tmp_path, first, "Ann"), 0, "reject", decision="rejected")
+    session = opened(tmp_path, held, "Bob")
+    assert session.state(0)["answer"]["decision"] == ""
+    changed(session, 0, "accept", decision="accepted")
+    exports.write(session)
+    entries = json.loads((tmp_path / "results" / REVIEW / exports.JSON).read_text())["corrections"]
+    assert [(e["reader"], e["decision"]) for e in entries] == [("Ann", "rejected"), ("Bob", "accepted")]
+
+
+def test_results_are_followed_while_measure_writes(tmp_path, held):
+    rows = write_results(tmp_path, 3)
+    folder = tmp_path / "results"
+    (folder / "measurements.json").unlink()
+    log = folder / "measuring.jsonl"
+    lines = [json.dumps({"file": r["file"], "fingerprint": [], "rows": [r]}) + "\n" for r in rows]
+    log.write_text(lines[0] + lines[1][:50])  # a line that is being written
+    session = opened(tmp_path, held)
+    found = session.changes(0, 0)
+    assert len(found["rows"]) == 1
+    assert not found["complete"]
+    with log.open("a") as f:
+        f.write(lines[1][50:])
+    assert [r["n"] for r in session.changes(1, 0)["rows"]] == [1]
+    save_rows(folder, rows)
+    log.unlink()
+    found = session.changes(2, 0)
+    assert [r["n"] for r in found["rows"]] == [2]
+    assert found["complete"]
+
+
+def test_both_values_are_exported(tmp_path, held):
+    rows = write_results(tmp_path, 3)
+    rows[0]["file"] = str(Path(rows[0]["file"]).rename(tmp_path / "frames" / "=cmd().png"))
+    save_rows(tmp_path / "results", rows)
+    session = opened(tmp_path, held)
+    changed(session, 0, "pull", ellipse=[150, 140, 80, 60, 0.1], comment="=HYPERLINK(1)")
+    exports.write(session)
+    folder = tmp_path / "results" / REVIEW
+    with (folder / exports.TABLE).open(newline="") as f:
+        (cells,) = csv.DictReader(f)
+    mm = rows[0]["spacing_mm"]
+    assert float(cells["hc_machine_mm"]) == pytest.approx(rows[0]["hc_mm"], abs=1e-3)
+    assert float(cells["hc_mm"]) == pytest.approx(Ellipse(150, 140, 80, 60, 0.1).perimeter * mm, abs=1e-3)
+    assert cells["reader"] == "Ann"
+    assert cells["comment"].startswith("'=")
+    (entry,) = json.loads((folder / exports.JSON).read_text())["corrections"]
+    assert entry["machine"]["ellipse_px"] == pytest.approx(rows[0]["ellipse_px"])
+    assert entry["person"]["ellipse_px"] == [150, 140, 80, 60, 0.1]
+
+
+def test_accepted_frame_without_outline_is_refused(tmp_path, held):
+    path = tmp_path / "results" / "a.png"
+    save_rows(tmp_path / "results", [row(path, "head", "refused")])
+    with pytest.raises(ValueError, match="no outline of the head"):
+        changed(opened(tmp_path, held), 0, "accept", decision="accepted")
+
+
+def test_foreign_file_of_an_exports_name_is_left_alone(tmp_path, held):
+    write_results(tmp_path, 1)
+    session = opened(tmp_path, held)
+    theirs = tmp_path / "results" / REVIEW / exports.TABLE
+    theirs.write_text("mine")
+    with pytest.raises(UserError, match="was not written by this program"):
+        exports.write(session)
+    assert theirs.read_text() == "mine"
+
+
+def test_frame_that_is_gone_shows_its_overlay(tmp_path, held):
+    rows = write_results(tmp_path, 1)
+    picture = tmp_path / "results" / "overlays" / "frame_00.png"
+    Path(rows[0]["file"]).rename(picture)
+    session = opened(tmp_path, held)
+    assert session.frames.png(session.row(0)) == (picture.read_bytes(), False)
+    rows[0]["overlay"] = "../../secret.png"
+    picture.rename(tmp_path / "secret.png")
+    with pytest.raises(UserError, match="bring the file back"):
+        session.frames.png(rows[0])
