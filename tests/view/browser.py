@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -57,12 +58,18 @@ class Page:
     def ready(self) -> None:
         self.page.wait_for_selector("body[data-ready=true]")
 
+    def until(self, expression: str, argument: object = None, seconds: float = 30) -> None:
+        """Wait for an expression to be true. Playwright's `wait_for_function` needs eval, which the page forbids."""
+        end = time.monotonic() + seconds
+        while not self.page.evaluate(expression, argument):
+            assert time.monotonic() < end, expression
+            time.sleep(0.02)
+
     def choose(self, n: int) -> None:
         """Show the frame of a number by a click in the list."""
         self.page.locator(f"#row-{n}").click()
-        self.page.wait_for_function(f"location.hash === '#n={n}'")
         name = self.page.locator(f"#row-{n} .title").text_content()
-        self.page.wait_for_function("name => document.querySelector('#name').textContent === name", arg=name)
+        self.until("name => document.querySelector('#name').textContent === name", name)
 
     def handle(self, name: str) -> tuple[float, float]:
         """Centre of a handle on the screen."""

@@ -166,20 +166,20 @@ def test_two_tabs_show_one_answer(browser, server):
         page.choose(0)
     one.drag("centre", 20, 20)
     state = version(server, 0, 1)
-    two.page.wait_for_function("document.querySelector('#undo').disabled === false")
+    two.until("document.querySelector('#undo').disabled === false")
     same_as_library(two, state)
     two.press("x")
     version(server, 0, 2)
-    one.page.wait_for_function("document.querySelector('#reject').getAttribute('aria-pressed') === 'true'")
+    one.until("document.querySelector('#reject').getAttribute('aria-pressed') === 'true'")
 
 
 def test_keyboard_alone_does_the_whole_walk(browser, server, home):
     page = Page(browser, server.address)
     first = page.page.locator("#name").text_content()
     page.press("ArrowRight")
-    page.page.wait_for_function("name => document.querySelector('#name').textContent !== name", arg=first)
+    page.until("name => document.querySelector('#name').textContent !== name", first)
     page.press("ArrowLeft")
-    page.page.wait_for_function("name => document.querySelector('#name').textContent === name", arg=first)
+    page.until("name => document.querySelector('#name').textContent === name", first)
     n = 1  # the first to review, an abdomen
     before = stored(server, n)["answer"]["ellipse"]
     page.press("3", "ArrowRight", "Shift+ArrowRight")
@@ -191,7 +191,7 @@ def test_keyboard_alone_does_the_whole_walk(browser, server, home):
     same_as_library(page, state)
     page.press("h")
     assert version(server, n, 4)["answer"]["plane"] == "head"
-    page.page.wait_for_function("document.querySelector('#values tbody th').textContent === 'HC'")
+    page.until("document.querySelector('#values tbody th').textContent === 'HC'")
     page.press("a", "c")
     page.page.keyboard.type("ok, v x n")
     page.press("Escape")
@@ -204,7 +204,7 @@ def test_keyboard_alone_does_the_whole_walk(browser, server, home):
     page.page.wait_for_selector("#help[open]")
     page.press("Escape")
     page.press("n")
-    page.page.wait_for_function("name => document.querySelector('#name').textContent !== name", arg=first)
+    page.until("name => document.querySelector('#name').textContent !== name", first)
     page.press("f", "d", "Enter")
     eventually(lambda: stored(server, 5)["events"][-1:] and stored(server, 5)["events"][-1]["action"], "draw")
     page.press("e")
@@ -268,7 +268,9 @@ def test_axe_finds_nothing_serious(browser, server, width):
 @pytest.mark.parametrize("width", [390, 1440, 1920])
 def test_nothing_moves_or_sticks_out(browser, server, width):
     page = Page(browser, server.address, width, 900)
-    boxes = "[...document.querySelectorAll('#stage, #values, #accept, #undo')].map(e => e.getBoundingClientRect().toJSON())"
+    boxes = (
+        "[...document.querySelectorAll('#stage, #values, #accept, #undo')].map(e => e.getBoundingClientRect().toJSON())"
+    )
     before = page.page.evaluate(boxes)
     page.drag("long1", 15, 15)
     version(server, 1, 1)
@@ -281,7 +283,7 @@ def test_status_is_read_aloud(browser, server):
     page.choose(0)
     page.press("v")
     version(server, 0, 1)
-    page.page.wait_for_function("document.querySelector('#live').textContent.includes('Accepted')")
+    page.until("document.querySelector('#live').textContent.includes('Accepted')")
     said = page.page.locator("#live").text_content()
     assert f"HC {page.shown()['HC']:.1f} millimetres" in said
     label = page.page.locator("[data-handle=centre]").get_attribute("aria-label")

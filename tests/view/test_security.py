@@ -104,7 +104,7 @@ HEADERS = [
     ({}, "127.0.0.1.evil.example", 421),
     ({}, "10.0.0.1", 421),
     ({}, "127.0.0.1@evil.example", 421),
-    ({"Host": "evil.example"}, "", 421),
+    ({"Host": "evil.example"}, "", 400),
     ({"Origin": "http://evil.example"}, "", 403),
     ({"Origin": "null"}, "", 403),
     ({"Origin": "https://127.0.0.1"}, "", 403),
@@ -164,9 +164,15 @@ def test_two_hundred_at_once_and_slow_ones_do_not_stop_it(server):
     parts = urlsplit(server.address)
     slow = [socket.create_connection((parts.hostname, parts.port)) for _ in range(20)]
     for i, s in enumerate(slow):
-        s.sendall(b"GET /api/about HT" if i % 2 else b"POST /api/export HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{")
+        s.sendall(
+            b"GET /api/about HT"
+            if i % 2
+            else b"POST /api/export HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{"
+        )
     statuses: list[int] = []
-    threads = [threading.Thread(target=lambda: statuses.append(asked(server, "GET", "/api/changes")[0])) for _ in range(200)]
+    threads = [
+        threading.Thread(target=lambda: statuses.append(asked(server, "GET", "/api/changes")[0])) for _ in range(200)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:

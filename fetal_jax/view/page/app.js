@@ -5,13 +5,13 @@ import { FrameList } from "./list.js";
 import { Panel } from "./panel.js";
 import { Stage } from "./stage.js";
 
-const POLL = 1500, RETRY = 1000, KEPT = 12;
+const POLL = 1500, RETRY = 1000, KEPT = 16, AHEAD = [1, 2, 3, -1];
 const get = (id) => document.getElementById(id);
 const GEOMETRIC = new Set(["move", "pull", "turn", "draw", "plane"]);
 
 let info, list, panel, stage, current = null, asked = null, rowsSeen = 0, eventSeen = 0, complete = false, waiting = 0;
 let queue = Promise.resolve();
-const pictures = new Map(), versions = new Map();
+const pictures = new Map(), details = new Map(), versions = new Map();
 
 // ------------------------------------------------------------------------------------------------------ frames
 
@@ -22,7 +22,13 @@ async function show(n) {
   list.choose(n);
   history.replaceState(null, "", `#n=${n}`);
   const started = performance.now();
-  const [frame, picture] = await Promise.all([queue.then(() => api.frame(n)), pictureOf(n)]);
+  let frame, picture;
+  try {
+    [frame, picture] = await Promise.all([queue.then(() => detailsOf(n)), pictureOf(n)]);
+  } catch (error) {
+    details.delete(n);
+    return connected(false, error);
+  }
   if (asked !== n) return; // a later one was asked for
   current = frame;
   versions.set(n, frame.version);
@@ -31,18 +37,30 @@ async function show(n) {
   note(picture ? (picture.isFrame ? "" : "The frame is not where it was measured: this is the overlay that measure drew.") : "This frame cannot be read.");
   announce();
   performance.measure("show", { start: started, end: performance.now() });
-  for (const step of [1, -1]) {
+  for (const step of AHEAD) {
     const beside = list.beside(n, step);
-    if (beside !== null) pictureOf(beside);
+    if (beside === null) continue;
+    pictureOf(beside);
+    detailsOf(beside).catch(() => details.delete(beside));
   }
 }
 
-function pictureOf(n) {
-  let found = pictures.get(n);
-  pictures.delete(n);
-  found ??= api.picture(n).catch(() => null);
-  pictures.set(n, found);
-  if (pictures.size > KEPT) pictures.delete(pictures.keys().next().value);
+const pictureOf = (n) => kept(pictures, n, () => api.picture(n).catch(() => { pictures.delete(n); return null; }));
+
+/** A frame's details, read again where the answer has changed since. */
+async function detailsOf(n) {
+  const found = await kept(details, n, () => api.frame(n));
+  if (found.version === (list.answers.get(n)?.version ?? 0)) return found;
+  details.delete(n);
+  return kept(details, n, () => api.frame(n));
+}
+
+/** What a cache holds of a frame, or what `ask` gives; the cache keeps those used last. */
+function kept(cache, n, ask) {
+  const found = cache.get(n) ?? ask();
+  cache.delete(n);
+  cache.set(n, found);
+  if (cache.size > KEPT) cache.delete(cache.keys().next().value);
   return found;
 }
 
@@ -130,7 +148,7 @@ async function exportAll() {
   try {
     await queue;
     const done = await api.exportAll();
-    const lines = [`${done.corrections} corrections, ${done.frames} frames for training, ${done.reports} signed reports.`, ...done.files, ...done.left_out];
+    const lines = [`Corrections: ${done.corrections}. Frames for training: ${done.frames}. Signed reports: ${done.reports}.`, ...done.files, ...done.left_out];
     get("exported-text").replaceChildren(...lines.map((text) => Object.assign(document.createElement("p"), { textContent: text })));
     get("exported").showModal();
   } catch (error) {

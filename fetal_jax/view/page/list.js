@@ -85,7 +85,7 @@ export class FrameList {
     element.setAttribute("aria-setsize", this.shown.length);
     const mm = answer ? answer.mm : row.mm;
     const value = mm == null ? "" : `${mm.toFixed(1)} mm`;
-    const said = [WORDS[row.status], answer?.edited ? "corrected" : "", decision].filter(Boolean).join(", ");
+    const said = [decision || WORDS[row.status], answer?.edited ? "corrected" : ""].filter(Boolean).join(", ");
     element.append(
       part("mark", decision ? DECIDED[decision] : MARKS[row.status], true),
       part("title", row.name),

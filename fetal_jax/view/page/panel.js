@@ -43,7 +43,7 @@ export class Panel {
     this.frame = frame;
     get("name").textContent = frame.name;
     const { answer } = frame, status = get("status");
-    status.textContent = [STATUS[frame.status], frame.brief.edited ? "corrected" : "", DECISION[answer.decision] ?? ""].filter(Boolean).join(" · ");
+    status.textContent = [DECISION[answer.decision] ?? STATUS[frame.status], frame.brief.edited ? "corrected" : ""].filter(Boolean).join(" · ");
     status.dataset.status = answer.decision || frame.status;
     get("reason").textContent = frame.reason ?? "";
     get("scale").textContent = frame.spacing_mm
@@ -105,7 +105,7 @@ function planeChoice(plane, label, key, on) {
 function historyItem(event) {
   const item = document.createElement("li"), time = document.createElement("time");
   time.dateTime = event.time;
-  time.textContent = new Date(event.time).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+  time.textContent = new Date(event.time).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
   item.append(time, ` ${event.reader || "no name"} ${ACTIONS[event.action] ?? event.action}`);
   return item;
 }

@@ -3,7 +3,7 @@
 import { actionOf, canonical, dragged, drawn, handles } from "./geometry.js";
 
 const SVG = "http://www.w3.org/2000/svg";
-const MAX_SCALE = 16, MAGNIFIED = 3, GLASS = 320;
+const MAX_SCALE = 16, MAGNIFIED = 3, GLASS = 320, TICK = 18;
 const FULL = { window: 256, level: 128 };
 const NEW_ROUNDNESS = { head: 0.78, abdomen: 0.95 };
 
@@ -113,6 +113,7 @@ export class Stage {
   build() {
     const held = document.activeElement?.dataset?.handle;
     this.svg.replaceChildren();
+    this.svg.dataset.kind = this.kind ?? "";
     this.parts = null;
     const shape = this.shape;
     if (!shape) return;
@@ -185,7 +186,7 @@ export class Stage {
       line(parts.axes[1], at(places[3]), at(places[4]));
     } else {
       const [a, b] = places.map(at), length = Math.hypot(b[0] - a[0], b[1] - a[1]) || 1;
-      const [nx, ny] = [(-12 * (b[1] - a[1])) / length, (12 * (b[0] - a[0])) / length];
+      const [nx, ny] = [(-TICK * (b[1] - a[1])) / length, (TICK * (b[0] - a[0])) / length];
       [a, b].forEach((p, i) => line(parts.axes[i], [p[0] - nx, p[1] - ny], [p[0] + nx, p[1] + ny]));
     }
   }
