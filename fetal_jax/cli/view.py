@@ -92,33 +92,50 @@ def _bound(host: str, port: int) -> socket.socket:
 
 def _results_of(paths: list[Path], held: ExitStack) -> Path:
     """The results folder to show; frames are measured into a folder beside them, while the page is open."""
+    missing = [path for path in paths if not path.exists()]
+    if missing:
+        raise UserError(f"{missing[0]} does not exist")
+    if any(map(_holds_results, paths)):
+        if len(paths) > 1:
+            raise UserError("give one results folder, or frames")
+        return paths[0]
+    first = paths[0].absolute()
+    out = first.parent / f"{first.stem}-measured"
+    if not _is_complete(out):
+        _measure(paths, out, held)
+    return out
+
+
+def _holds_results(folder: Path) -> bool:
     from fetal_jax.inference.resume_log import CALL
     from fetal_jax.inference.resume_log import NAME as LOG
     from fetal_jax.view.results import JSON
 
-    missing = [path for path in paths if not path.exists()]
-    if missing:
-        raise UserError(f"{missing[0]} does not exist")
-    if any((path / name).is_file() for path in paths for name in (JSON, LOG, CALL)):
-        if len(paths) > 1:
-            raise UserError("give one results folder, or frames")
-        return paths[0]
-    return _measured(paths, held)
+    return any((folder / name).is_file() for name in (JSON, LOG, CALL))
 
 
-def _measured(paths: list[Path], held: ExitStack) -> Path:
-    """Measure frames in a thread with the shipped bundle and the spacings that their headers state."""
+def _is_complete(folder: Path) -> bool:
+    from fetal_jax.inference.resume_log import NAME as LOG
+    from fetal_jax.view.results import JSON
+
+    return (folder / JSON).is_file() and not (folder / LOG).exists()
+
+
+def _measure(paths: list[Path], out: Path, held: ExitStack) -> None:
+    """Measure frames in a thread, with the shipped bundle and the spacings that their headers state."""
     from fetal_jax.inference import Predictor
     from fetal_jax.inference.folder import measure_files
     from fetal_jax.inference.spacing import Spacings
     from fetal_jax.reading.sources import find
 
-    first = paths[0].absolute()
-    out = first.parent / f"{first.stem}-measured"
     found = find(paths, leave_out=out)
     rows = measure_files(Predictor.from_bundle(), found.sources, Spacings("none"), "auto", out, asked=paths)
-    next(rows)  # the folder exists, or the reason why not is known
-
+    try:
+        next(rows)  # the folder exists, or the reason why not is known
+    except UserError:
+        if _holds_results(out):  # another server measures there: this one follows
+            return
+        raise
     stop = threading.Event()
 
     def work() -> None:
@@ -131,4 +148,3 @@ def _measured(paths: list[Path], held: ExitStack) -> Path:
     thread.start()
     held.callback(thread.join)
     held.callback(stop.set)
-    return out

@@ -5,8 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +17,11 @@ from fetal_jax.errors import NOT_CLINICAL, UserError
 from fetal_jax.files import OwnFiles, spreadsheet_text, write_whole
 from fetal_jax.geometry import Ellipse, Shaft
 from fetal_jax.outputs import fhir
-from fetal_jax.outputs.results import Row
 from fetal_jax.planes import SHAPE_OF_PLANE
 from fetal_jax.view import signed_report
 from fetal_jax.view.answer import VALUES, Answer, corrected_row, spacing_of
+from fetal_jax.view.corrections import Correction, corrections
 from fetal_jax.view.session import Session
-from fetal_jax.view.store import Event
 
 TABLE, JSON, DATA_SET = "corrections.csv", "corrections.json", "corrected"
 COLUMNS = (
@@ -33,26 +31,6 @@ COLUMNS = (
 )
 SHAPES = ("cx", "cy", "a", "b", "theta", "x1", "y1", "x2", "y2", "width")
 TRAINING_COLUMNS = ("filename", "plane", "spacing_mm", "subject", *SHAPES)
-
-
-@dataclass(frozen=True)
-class Correction:
-    """The last answer of a reader in a frame."""
-
-    number: int
-    row: Row
-    event: Event
-    changes: int
-
-
-def corrections(session: Session) -> Iterator[Correction]:
-    """The frames that somebody has changed or decided on, in the order of the results."""
-    found = []
-    for (_, file, frame), history in session.store.histories.items():
-        number = session.results.number(file, frame)
-        if number is not None and history.events:
-            found.append(Correction(number, session.row(number), history.events[-1], len(history.events)))
-    yield from sorted(found, key=lambda c: (c.number, c.event.reader))
 
 
 def write(session: Session) -> dict[str, Any]:

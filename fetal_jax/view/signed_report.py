@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fetal_jax.errors import UserError
 from fetal_jax.outputs import reports, structured_report
@@ -12,9 +12,7 @@ from fetal_jax.outputs.dicom_source import MANUFACTURER, MODEL, header_of, softw
 from fetal_jax.planes import MEASURED
 from fetal_jax.reading.sources import Source, head_of, is_dicom
 from fetal_jax.view.answer import corrected_row
-
-if TYPE_CHECKING:
-    from fetal_jax.view.exports import Correction
+from fetal_jax.view.corrections import Correction
 
 ORGANIZATION = "not stated"
 

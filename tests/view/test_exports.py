@@ -57,6 +57,10 @@ def test_undone_acceptance_leaves_the_data_set(tmp_path, held):
     assert not (tmp_path / "results" / REVIEW / exports.DATA_SET / "00001.png").exists()
 
 
+def code(item):
+    return item.ConceptNameCodeSequence[0].CodeValue
+
+
 def texts(item):
     return [i.TextValue for i in item.ContentSequence if i.ValueType == "TEXT"]
 
