@@ -55,6 +55,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> None:
     with ExitStack() as held:
         folder = _results_of(args.paths, held)
         session = Session.open(folder, args.reader or "", held)
+        session.frames.warm()
         token = "" if args.host in LOOPBACK else secrets.token_urlsafe(24)
         listening = held.enter_context(_bound(args.host, args.port))
         host, port = listening.getsockname()[:2]

@@ -18,6 +18,7 @@ DECISIONS = ("", "accepted", "rejected")
 MAX_COMMENT = 2000
 MAX_PIXEL = 1e5
 """No frame is as large: `reading.images` allows 25 million pixels."""
+Box = tuple[float, float, float, float]
 VALUES = ("hc_mm", "bpd_mm", "ofd_mm", "ac_mm", "fl_mm", "long_mm", "short_mm")
 
 
@@ -77,11 +78,14 @@ class Answer:
         kind = SHAPE_OF_PLANE.get(self.plane or "")
         return self.ellipse if kind == "ellipse" else self.shaft if kind == "shaft" else None
 
-    def millimetres(self, spacing_mm: tuple[float, float] | None) -> dict[str, float | None]:
-        """`VALUES` for pixels of (row, column) mm; all None without a spacing or a shape."""
+    def millimetres(self, spacing_mm: tuple[float, float] | None, region: Box | None = None) -> dict[str, float | None]:
+        """`VALUES` for pixels of (row, column) mm; all None without a spacing or a shape.
+
+        `region` is the part of the frame that a DICOM spacing holds for: a shape whose centre is outside has no values.
+        """
         values: dict[str, float | None] = dict.fromkeys(VALUES)
         shape = self.shape
-        if spacing_mm is None or shape is None:
+        if spacing_mm is None or shape is None or not _is_inside(region, shape):
             return values
         in_mm = shape.transform(geometry.stretch(spacing_mm[1], spacing_mm[0]))
         if isinstance(in_mm, Shaft):
@@ -100,9 +104,8 @@ def spacing_of(row: Row) -> tuple[float, float] | None:
     return row["spacing_mm"], row["column_spacing_mm"] or row["spacing_mm"]
 
 
-def corrected_row(row: Row, answer: Answer) -> Row:
+def corrected_row(row: Row, answer: Answer, values: dict[str, float | None]) -> Row:
     """The row as `outputs` takes it, with an accepted answer in place of the machine's: nothing is in doubt."""
-    values = answer.millimetres(spacing_of(row))
     shape = answer.shape
     return (
         row
@@ -132,6 +135,11 @@ def age(values: dict[str, float | None]) -> dict[str, Any]:
     except GrowthError:
         pass
     return {"ga_weeks": None, "ga_standard": None}
+
+
+def _is_inside(region: Box | None, shape: Ellipse | Shaft) -> bool:
+    x, y = shape.ends.mean(0)
+    return region is None or bool(region[0] <= x <= region[2] and region[1] <= y <= region[3])
 
 
 def _ellipse(data: Any) -> Ellipse | None:

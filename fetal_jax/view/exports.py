@@ -19,7 +19,7 @@ from fetal_jax.geometry import Ellipse, Shaft
 from fetal_jax.outputs import fhir
 from fetal_jax.planes import SHAPE_OF_PLANE
 from fetal_jax.view import signed_report
-from fetal_jax.view.answer import VALUES, Answer, corrected_row, spacing_of
+from fetal_jax.view.answer import VALUES, Answer, corrected_row
 from fetal_jax.view.corrections import Correction, corrections
 from fetal_jax.view.session import Session
 
@@ -65,7 +65,7 @@ def write(session: Session) -> dict[str, Any]:
 
 def _entry(c: Correction) -> dict[str, Any]:
     """Both answers, the machine's and the person's."""
-    e, spacing = c.event, spacing_of(c.row)
+    e = c.event
     return {
         "file": e.file,
         "frame": e.frame,
@@ -76,7 +76,7 @@ def _entry(c: Correction) -> dict[str, Any]:
         "spacing_mm": c.row["spacing_mm"],
         "column_spacing_mm": c.row["column_spacing_mm"],
         "machine": {**_answer(Answer.parse(e.machine["answer"])), "status": e.machine["status"], **e.machine["mm"]},
-        "person": {**_answer(e.answer), "comment": e.answer.comment, **e.answer.millimetres(spacing)},
+        "person": {**_answer(e.answer), "comment": e.answer.comment, **e.mm},
     }
 
 
@@ -154,7 +154,7 @@ def _write_reports(
     """FHIR of every accepted value, a signed SR where the source is DICOM; returns how many SR."""
     signed = 0
     for c in accepted:
-        row = corrected_row(c.row, c.event.answer)
+        row = corrected_row(c.row, c.event.answer, c.event.mm)
         if not any(row[value] for value in VALUES):
             continue
         name = f"{c.number + 1:05d}"
@@ -167,7 +167,7 @@ def _write_reports(
             left_out.append(f"frame {c.number + 1}: a signed report needs a name: start with --reader=NAME")
             continue
         try:
-            signed_report.write(source, c, session.results.folder, claim, name)
+            signed_report.write(source, c, row, session.results.folder, claim, name)
             signed += 1
         except UserError as e:
             left_out.append(f"frame {c.number + 1}: {e}")

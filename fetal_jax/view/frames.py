@@ -15,6 +15,7 @@ from fetal_jax.outputs.results import Row
 from fetal_jax.reading.frame import Failure
 from fetal_jax.reading.isolated import read_ahead
 from fetal_jax.reading.sources import Source
+from fetal_jax.view.answer import Box
 from fetal_jax.view.results import Results
 
 CACHE_BYTES = 96 * 2**20
@@ -28,14 +29,18 @@ class Frames:
         self._results = results
         self._cache: OrderedDict[tuple[str, int], bytes] = OrderedDict()
         self._size = 0
+        self._regions: dict[tuple[str, int], Box | None] = {}
         self._mutex = threading.Lock()
         self._asked: queue.Queue[Source | None] = queue.Queue()
         self._read = read_ahead(iter(self._asked.get, None))
-        self._first = threading.Thread(target=self._warm, name="first frame")
+        self._first: threading.Thread | None = None
+
+    def warm(self) -> None:
+        """Begin to read the frame that the page shows first: the reading process takes a second to start."""
+        self._first = threading.Thread(target=self._read_first, name="first frame")
         self._first.start()
 
-    def _warm(self) -> None:
-        """Read the frame that the page shows first: the reading process takes a second to start."""
+    def _read_first(self) -> None:
         rows = self._results.rows
         first = next((row for row in rows if row["status"] == "review"), rows[0] if rows else None)
         if first is not None:
@@ -64,6 +69,17 @@ class Frames:
             raise UserError(reason or "the file holds no such frame")
         return overlay.read_bytes(), False
 
+    def region(self, row: Row) -> Box | None:
+        """The part of a frame that its DICOM spacing holds for; None: all of it, or the file is gone."""
+        source = self._results.source(row) if row["spacing_source"] == "dicom" else None
+        if source is None:
+            return None
+        key = str(source), row["frame"]
+        with self._mutex:
+            if key not in self._regions:
+                self._fill(source, row["frame"])
+            return self._regions.get(key)
+
     def _fill(self, source: Source, index: int) -> tuple[bytes | None, str]:
         """Put the frames of a file into the cache; returns the wanted one, or why it is missing."""
         self._asked.put(source)
@@ -76,6 +92,7 @@ class Frames:
             Image.fromarray(item.pixels).save(encoded, "PNG", compress_level=1)
             data = encoded.getvalue()
             wanted = data if item.index == index else wanted
+            self._regions[str(source), item.index] = item.size.region
             self._size += len(data) - len(self._cache.pop((str(source), item.index), b""))
             self._cache[str(source), item.index] = data
             while self._size > CACHE_BYTES and len(self._cache) > 1:
@@ -84,7 +101,8 @@ class Frames:
 
     def close(self) -> None:
         """End the reading process."""
-        self._first.join()
+        if self._first:
+            self._first.join()
         with self._mutex:
             self._asked.put(None)
             self._read.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -63,7 +64,7 @@ class Session:
         self.results.refresh()
         self.store.refresh()
         answers = {
-            number: _brief(self.results.rows[number], history)
+            number: self._brief(self.results.rows[number], history)
             for key, history in list(self.store.histories.items())
             if key[0] == self.reader and history.version > event
             if (number := self.results.number(*key[1:])) is not None
@@ -90,15 +91,15 @@ class Session:
         """Everything about one frame."""
         row = self.row(number)
         machine = Answer.of_row(row)
-        spacing = spacing_of(row)
         shown = ("status", "plane", "plane_probability", "reason", "spacing_source", "low_mm", "high_mm")
         return {
             "number": number,
             "name": _name(row),
             **{key: row[key] for key in shown},
-            "spacing_mm": spacing,
+            "spacing_mm": spacing_of(row),
+            "region": self.frames.region(row),
             "machine": machine.json(),
-            "machine_mm": machine.millimetres(spacing),
+            "machine_mm": self.millimetres(row, machine),
             **self._state(row, self._history(row), machine),
         }
 
@@ -119,16 +120,35 @@ class Session:
         machine = Answer.of_row(row)
         if action == "reset":
             answer = machine
+        if answer and answer.decision == "accepted" and answer.plane is None:
+            raise ValueError("no plane: choose one, or reject the frame")
         if answer and answer.decision == "accepted" and answer.plane in SHAPE_OF_PLANE and answer.shape is None:
             raise ValueError(f"no outline of the {answer.plane}: draw it, or reject the frame")
-        kept = {"answer": machine.json(), "mm": machine.millimetres(spacing_of(row)), "status": row["status"]}
-        history = self.store.append(self._key(row), action, answer, kept, after)
+        kept = {"answer": machine.json(), "mm": self.millimetres(row, machine), "status": row["status"]}
+        history = self.store.append(self._key(row), action, answer, partial(self.millimetres, row), kept, after)
         return self._state(row, history, machine)
 
     def state(self, number: int) -> dict[str, Any]:
         """The reader's answer in a frame, as `change` returns it."""
         row = self.row(number)
         return self._state(row, self._history(row), Answer.of_row(row))
+
+    def millimetres(self, row: Row, answer: Answer) -> dict[str, float | None]:
+        """The values of an answer in a frame."""
+        return answer.millimetres(spacing_of(row), self.frames.region(row))
+
+    def _brief(self, row: Row, history: History) -> dict[str, Any]:
+        """What the list shows of a reader's answer."""
+        answer = history.answer or Answer.of_row(row)
+        primary = PRIMARY.get(answer.plane or "")
+        edited = answer.shape != Answer.of_row(row).shape or answer.plane != row["plane"]
+        return {
+            "decision": answer.decision,
+            "plane": answer.plane,
+            "mm": (history.events[-1].mm if history.events else row)[primary] if primary else None,
+            "edited": edited,
+            "version": history.version,
+        }
 
     def _key(self, row: Row) -> tuple[str, str, int]:
         return self.reader, row["file"], row["frame"]
@@ -138,7 +158,7 @@ class Session:
 
     def _state(self, row: Row, history: History, machine: Answer) -> dict[str, Any]:
         answer = history.answer or machine
-        values = answer.millimetres(spacing_of(row))
+        values = history.events[-1].mm if history.events else self.millimetres(row, answer)
         weeks = age(values)["ga_weeks"]
         return {
             "version": history.version,
@@ -148,7 +168,7 @@ class Session:
             "undo": len(history.past),
             "redo": len(history.future),
             "events": [_event(e) for e in history.events[-8:]],
-            "brief": _brief(row, history),
+            "brief": self._brief(row, history),
         }
 
 
@@ -162,16 +182,6 @@ def _listed(number: int, row: Row) -> dict[str, Any]:
     primary = PRIMARY.get(row["plane"] or "")
     value = row[primary] if primary else None
     return {"n": number, "name": _name(row), "plane": row["plane"], "status": row["status"], "mm": value}
-
-
-def _brief(row: Row, history: History) -> dict[str, Any]:
-    """What the list shows of a reader's answer."""
-    answer = history.answer or Answer.of_row(row)
-    primary = PRIMARY.get(answer.plane or "")
-    value = answer.millimetres(spacing_of(row))[primary] if primary else None
-    edited = answer.shape != Answer.of_row(row).shape or answer.plane != row["plane"]
-    brief = {"decision": answer.decision, "plane": answer.plane, "mm": value, "edited": edited}
-    return brief | {"version": history.version}
 
 
 def _event(event: Event) -> dict[str, str]:

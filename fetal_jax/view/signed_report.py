@@ -9,9 +9,9 @@ from typing import Any
 from fetal_jax.errors import UserError
 from fetal_jax.outputs import reports, structured_report
 from fetal_jax.outputs.dicom_source import MANUFACTURER, MODEL, header_of, software
+from fetal_jax.outputs.results import Row
 from fetal_jax.planes import MEASURED
 from fetal_jax.reading.sources import Source, head_of, is_dicom
-from fetal_jax.view.answer import corrected_row
 from fetal_jax.view.corrections import Correction
 
 ORGANIZATION = "not stated"
@@ -25,8 +25,10 @@ def is_possible(source: Source) -> bool:
         return False
 
 
-def write(source: Source, c: Correction, results: Path, claim: Callable[[str], Path], name: str) -> None:
-    """Write `sr/NAME.dcm`, signed by the reader; and the machine's report first, where `measure` has not written it.
+def write(source: Source, c: Correction, row: Row, results: Path, claim: Callable[[str], Path], name: str) -> None:
+    """Write the corrected row as `sr/NAME.dcm`, signed by the reader.
+
+    The machine's report is written first, where `measure` has not written it.
 
     Raises:
       UserError: highdicom is not installed, or the header lacks what a report must repeat.
@@ -35,7 +37,6 @@ def write(source: Source, c: Correction, results: Path, claim: Callable[[str], P
     import highdicom as hd
     import pydicom
 
-    row = corrected_row(c.row, c.event.answer)
     predecessor = _machine_report(source, c, results, claim, name)
     reader = _person_name(c.event.reader)
     root = structured_report.content(header, row)[0]

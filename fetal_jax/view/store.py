@@ -6,6 +6,7 @@ import json
 import sqlite3
 import threading
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,7 +25,8 @@ _CREATE = f"""
 BEGIN;
 CREATE TABLE events (
   id INTEGER PRIMARY KEY AUTOINCREMENT, time TEXT NOT NULL, reader TEXT NOT NULL, file TEXT NOT NULL,
-  frame INTEGER NOT NULL, action TEXT NOT NULL, answer TEXT NOT NULL, machine TEXT NOT NULL);
+  frame INTEGER NOT NULL, action TEXT NOT NULL, answer TEXT NOT NULL, mm TEXT NOT NULL,
+  machine TEXT NOT NULL);
 CREATE TRIGGER no_update BEFORE UPDATE ON events BEGIN SELECT RAISE(ABORT, 'events are only added'); END;
 CREATE TRIGGER no_delete BEFORE DELETE ON events BEGIN SELECT RAISE(ABORT, 'events are only added'); END;
 PRAGMA application_id = {APPLICATION};
@@ -50,6 +52,7 @@ class Event:
     frame: int
     action: str
     answer: Answer
+    mm: dict[str, float | None]  # the values of `answer`
     machine: dict[str, Any]
 
 
@@ -138,13 +141,22 @@ class Store:
                 self.last = event.id
             return events
 
-    def append(self, key: Key, action: str, answer: Answer | None, machine: dict[str, Any], after: int) -> History:
+    def append(
+        self,
+        key: Key,
+        action: str,
+        answer: Answer | None,
+        millimetres: Callable[[Answer], dict[str, float | None]],
+        machine: dict[str, Any],
+        after: int,
+    ) -> History:
         """Add one event; it is on the disk when this returns.
 
         Args:
           key: reader, file, frame.
           action: of `ACTIONS`. "undo" and "redo" take the answer from the history.
           answer: the answer after the change.
+          millimetres: gives the values of an answer, kept with the event.
           machine: the machine's answer, kept with the event.
           after: the `version` of the history that the caller has seen.
 
@@ -165,10 +177,11 @@ class Store:
                 answer = answers[-1]
             assert answer is not None
             now = datetime.now(UTC).isoformat(timespec="milliseconds")
-            values = (now, *key, action, json.dumps(answer.json()), json.dumps(machine))
+            values = (now, *key, action, *map(json.dumps, (answer.json(), millimetres(answer), machine)))
             with self._db:
                 self._db.execute(
-                    "INSERT INTO events (time, reader, file, frame, action, answer, machine) VALUES (?,?,?,?,?,?,?)",
+                    "INSERT INTO events (time, reader, file, frame, action, answer, mm, machine)"
+                    " VALUES (?,?,?,?,?,?,?,?)",
                     values,
                 )
             self.refresh()
@@ -184,8 +197,9 @@ _HEADER = ("application_id", "user_version")
 
 
 def _event(values: tuple[Any, ...]) -> Event:
-    number, time, reader, file, frame, action, answer, machine = values
-    return Event(number, time, reader, file, frame, action, Answer.parse(json.loads(answer)), json.loads(machine))
+    number, time, reader, file, frame, action, answer, mm, machine = values
+    parsed = Answer.parse(json.loads(answer)), json.loads(mm), json.loads(machine)
+    return Event(number, time, reader, file, frame, action, *parsed)
 
 
 def _tables(db: sqlite3.Connection) -> int:

@@ -81,16 +81,12 @@ def test_signed_report_names_its_reader_and_predecessor(tmp_path, held):
     (study,) = signed.PredecessorDocumentsSequence
     reference = study.ReferencedSeriesSequence[0].ReferencedSOPSequence[0]
     assert reference.ReferencedSOPInstanceUID == machine.SOPInstanceUID
-    containers = {
-        i.ConceptNameCodeSequence[0].CodeValue: i for i in signed.ContentSequence if i.ValueType == "CONTAINER"
-    }
+    containers = {code(i): i for i in signed.ContentSequence if i.ValueType == "CONTAINER"}
     summary = texts(containers["121111"])
     assert any(f"HC {rows[0]['hc_mm']:.2f} mm" in text for text in summary)
     assert "Comment of Smith^Ann: skull seen" in summary
     group = containers["125002"].ContentSequence[0]
-    values = {
-        i.ConceptNameCodeSequence[0].CodeValue: i.MeasuredValueSequence[0].NumericValue for i in group.ContentSequence
-    }
+    values = {code(i): i.MeasuredValueSequence[0].NumericValue for i in group.ContentSequence}
     expected = Ellipse(*corrected).perimeter * rows[0]["spacing_mm"]
     assert float(values["11984-2"]) == pytest.approx(expected, abs=0.01)
     assert any(i.ValueType == "PNAME" and i.PersonName == "Smith^Ann" for i in signed.ContentSequence)

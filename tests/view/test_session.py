@@ -18,6 +18,7 @@ from fetal_jax.view import exports
 from fetal_jax.view.answer import Answer
 from fetal_jax.view.session import REVIEW, Session
 from fetal_jax.view.store import APPLICATION, NAME, Conflict
+from tests.support.dicom_files import region, save, ultrasound
 from tests.view.folder import row, save_rows, write_results
 
 
@@ -222,3 +223,14 @@ def test_frame_that_is_gone_shows_its_overlay(tmp_path, held):
     picture.rename(tmp_path / "secret.png")
     with pytest.raises(UserError, match="bring the file back"):
         session.frames.png(rows[0])
+
+
+def test_no_millimetres_outside_the_region_of_a_dicom_spacing(tmp_path, held):
+    write_results(tmp_path, 1, dicom=True)
+    ds = ultrasound(np.zeros((300, 400), np.uint8), [region(RegionLocationMaxX1=200), region(RegionDataType=2)])
+    save(ds, tmp_path / "frames" / "frame_00.dcm")
+    session = opened(tmp_path, held)
+    assert changed(session, 0, "move", ellipse=[150, 140, 80, 60, 0])["mm"]["hc_mm"] > 0
+    state = changed(session, 0, "move", ellipse=[250, 140, 80, 60, 0])
+    assert set(state["mm"].values()) == {None}
+    assert state["age"] is None

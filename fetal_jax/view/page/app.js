@@ -88,6 +88,7 @@ async function refresh() {
 function update(state) {
   current = { ...current, ...state };
   versions.set(current.number, current.version);
+  if (stage.busy) return; // a handle moves: its end is recorded after this
   stage.set(current, info.planes[current.answer.plane]);
   panel.show(current);
 }
@@ -206,7 +207,7 @@ const KEYS = {
   n: () => current && show(list.undecided(current.number)),
   v: () => decide("accepted"), x: () => decide("rejected"),
   h: () => changePlane("head"), a: () => changePlane("abdomen"), f: () => changePlane("femur"), t: () => changePlane("other"),
-  u: () => current?.undo && record("undo"), y: () => current?.redo && record("redo"), r: () => current && record("reset", { ...current.machine }),
+  u: () => (current?.undo || waiting) && record("undo"), y: () => (current?.redo || waiting) && record("redo"), r: () => current && record("reset", { ...current.machine }),
   "+": () => stage.zoom(1.25), "=": () => stage.zoom(1.25), "-": () => stage.zoom(0.8), 0: () => stage.picture && stage.fit(),
   w: () => option("window"), m: () => option("magnifier"), o: () => option("outline"), d: () => info.writable && option("draw"),
   "[": () => stage.changeGrey(-16, 0), "]": () => stage.changeGrey(16, 0), ",": () => stage.changeGrey(0, 8), ".": () => stage.changeGrey(0, -8),

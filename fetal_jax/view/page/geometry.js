@@ -25,10 +25,16 @@ export function scaledAxes([, , a, b, theta], sx, sy) {
   return [q + r, Math.abs(q - r)];
 }
 
+/** Whether the centre of a shape is in the part of the frame that the scale holds for; null: all of it. */
+export function inside(region, kind, s) {
+  const [x, y] = kind === "shaft" ? [(s[0] + s[2]) / 2, (s[1] + s[3]) / 2] : s;
+  return !region || (region[0] <= x && x <= region[2] && region[1] <= y && y <= region[3]);
+}
+
 /** Millimetres of an answer; spacing is [row, column] or null. */
-export function millimetres(answer, kind, spacing) {
+export function millimetres(answer, kind, { spacing_mm: spacing, region }) {
   const shape = kind && answer[kind];
-  if (!shape || !spacing) return {};
+  if (!shape || !spacing || !inside(region, kind, shape)) return {};
   const [sy, sx] = spacing;
   if (kind === "shaft") return { fl_mm: Math.hypot((shape[2] - shape[0]) * sx, (shape[3] - shape[1]) * sy) };
   const [long, short] = scaledAxes(shape, sx, sy);

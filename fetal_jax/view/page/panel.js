@@ -1,6 +1,6 @@
 // The measurement beside the picture: status, plane, values, decision, comment, history.
 
-import { millimetres } from "./geometry.js";
+import { inside, millimetres } from "./geometry.js";
 
 const PLANES = [["head", "Head", "H"], ["abdomen", "Abdomen", "A"], ["femur", "Femur", "F"], ["other", "Other", "T"]];
 const COLUMNS = { head: ["hc_mm", "bpd_mm", "ofd_mm"], abdomen: ["ac_mm", "long_mm", "short_mm"], femur: ["fl_mm"] };
@@ -46,9 +46,6 @@ export class Panel {
     status.textContent = [DECISION[answer.decision] ?? STATUS[frame.status], frame.brief.edited ? "corrected" : ""].filter(Boolean).join(" · ");
     status.dataset.status = answer.decision || frame.status;
     get("reason").textContent = frame.reason ?? "";
-    get("scale").textContent = frame.spacing_mm
-      ? `${frame.spacing_mm[0].toPrecision(4)} mm per pixel, from ${SOURCES[frame.spacing_source] ?? "the results"}`
-      : "No scale: no millimetres. Measure again with a spacing.";
     for (const radio of get("planes").querySelectorAll("input")) {
       radio.checked = radio.value === answer.plane;
       radio.disabled = !this.about.writable;
@@ -65,8 +62,9 @@ export class Panel {
   /** The values of an answer, while a handle moves. */
   values(answer) {
     const { frame, about } = this, kind = about.planes[answer.plane];
-    const now = millimetres(answer, kind, frame.spacing_mm), machine = frame.machine_mm;
+    const now = millimetres(answer, kind, frame), machine = frame.machine_mm;
     const columns = COLUMNS[answer.plane] ?? [];
+    get("scale").textContent = this.scale(answer, kind);
     for (let i = 0; i < ROWS; i++) {
       const [head, value, theirs] = this.cells[i], column = columns[i];
       head.textContent = column ? about.labels[column] : "";
@@ -80,10 +78,17 @@ export class Panel {
     value.classList.toggle("old", answer !== frame.answer);
   }
 
+  scale(answer, kind) {
+    const { spacing_mm: spacing, spacing_source: source, region } = this.frame;
+    if (!spacing) return "No scale: no millimetres. Measure again with a spacing.";
+    if (kind && answer[kind] && !inside(region, kind, answer[kind])) return "Outside the region that the DICOM scale holds for: no millimetres.";
+    return `${spacing[0].toPrecision(4)} mm per pixel, from ${SOURCES[source] ?? "the results"}`;
+  }
+
   /** One sentence for a screen reader. */
   spoken() {
     const { frame, about } = this, { answer } = frame, column = COLUMNS[answer.plane]?.[0];
-    const mm = column && millimetres(answer, about.planes[answer.plane], frame.spacing_mm)[column];
+    const mm = column && millimetres(answer, about.planes[answer.plane], frame)[column];
     const value = mm ? `${about.labels[column]} ${mm.toFixed(1)} millimetres` : "no value";
     return `${frame.name}: ${answer.plane ?? "no plane"}, ${value}, ${get("status").textContent}`;
   }
