@@ -13,12 +13,12 @@ from fetal_jax.geometry import Ellipse, Shaft
 from fetal_jax.growth import GrowthError, gestational_age
 from fetal_jax.outputs.results import Row
 from fetal_jax.planes import PLANES, SHAPE_OF_PLANE
+from fetal_jax.reading.spacing import PixelSize, Region
 
 DECISIONS = ("", "accepted", "rejected")
 MAX_COMMENT = 2000
 MAX_PIXEL = 1e5
 """No frame is as large: `reading.images` allows 25 million pixels."""
-Box = tuple[float, float, float, float]
 VALUES = ("hc_mm", "bpd_mm", "ofd_mm", "ac_mm", "fl_mm", "long_mm", "short_mm")
 
 
@@ -78,14 +78,17 @@ class Answer:
         kind = SHAPE_OF_PLANE.get(self.plane or "")
         return self.ellipse if kind == "ellipse" else self.shaft if kind == "shaft" else None
 
-    def millimetres(self, spacing_mm: tuple[float, float] | None, region: Box | None = None) -> dict[str, float | None]:
+    def millimetres(
+        self, spacing_mm: tuple[float, float] | None, regions: tuple[Region, ...] = ()
+    ) -> dict[str, float | None]:
         """`VALUES` for pixels of (row, column) mm; all None without a spacing or a shape.
 
-        `region` is the part of the frame that a DICOM spacing holds for: a shape whose centre is outside has no values.
+        `regions` are the parts of the frame that the spacing holds for, none for all of it: an outline that one region
+        does not contain has no values.
         """
         values: dict[str, float | None] = dict.fromkeys(VALUES)
         shape = self.shape
-        if spacing_mm is None or shape is None or not _is_inside(region, shape):
+        if spacing_mm is None or shape is None or not PixelSize(regions=regions).covers(shape):
             return values
         in_mm = shape.transform(geometry.stretch(spacing_mm[1], spacing_mm[0]))
         if isinstance(in_mm, Shaft):
@@ -135,11 +138,6 @@ def age(values: dict[str, float | None]) -> dict[str, Any]:
     except GrowthError:
         pass
     return {"ga_weeks": None, "ga_standard": None}
-
-
-def _is_inside(region: Box | None, shape: Ellipse | Shaft) -> bool:
-    x, y = shape.ends.mean(0)
-    return region is None or bool(region[0] <= x <= region[2] and region[1] <= y <= region[3])
 
 
 def _ellipse(data: Any) -> Ellipse | None:

@@ -21,6 +21,7 @@ from fetal_jax.planes import SHAPE_OF_PLANE
 from fetal_jax.view import signed_report
 from fetal_jax.view.answer import VALUES, Answer, corrected_row
 from fetal_jax.view.corrections import Correction, corrections
+from fetal_jax.view.frames import is_dicom_file
 from fetal_jax.view.session import Session
 
 TABLE, JSON, DATA_SET = "corrections.csv", "corrections.json", "corrected"
@@ -161,7 +162,7 @@ def _write_reports(
         performer = {"status": "final", "performer": [{"display": session.reader}]}
         write_whole(claim(f"fhir/{name}.json"), json.dumps(fhir.bundle(row, performer), indent=1) + "\n")
         source = session.results.source(c.row)
-        if source is None or not signed_report.is_possible(source):
+        if source is None or not is_dicom_file(source):
             continue
         if not session.reader:
             left_out.append(f"frame {c.number + 1}: a signed report needs a name: start with --reader=NAME")

@@ -14,8 +14,9 @@ from fetal_jax.errors import UserError
 from fetal_jax.outputs.results import Row
 from fetal_jax.reading.frame import Failure
 from fetal_jax.reading.isolated import read_ahead
-from fetal_jax.reading.sources import Source
-from fetal_jax.view.answer import Box
+from fetal_jax.reading.sources import Source, head_of, is_dicom
+from fetal_jax.reading.spacing import Region, agree
+from fetal_jax.view.answer import spacing_of
 from fetal_jax.view.results import Results
 
 CACHE_BYTES = 96 * 2**20
@@ -29,7 +30,7 @@ class Frames:
         self._results = results
         self._cache: OrderedDict[tuple[str, int], bytes] = OrderedDict()
         self._size = 0
-        self._regions: dict[tuple[str, int], Box | None] = {}
+        self._regions: dict[tuple[str, int], tuple[Region, ...]] = {}
         self._mutex = threading.Lock()
         self._asked: queue.Queue[Source | None] = queue.Queue()
         self._read = read_ahead(iter(self._asked.get, None))
@@ -69,16 +70,19 @@ class Frames:
             raise UserError(reason or "the file holds no such frame")
         return overlay.read_bytes(), False
 
-    def region(self, row: Row) -> Box | None:
-        """The part of a frame that its DICOM spacing holds for; None: all of it, or the file is gone."""
-        source = self._results.source(row) if row["spacing_source"] == "dicom" else None
-        if source is None:
-            return None
+    def regions(self, row: Row) -> tuple[Region, ...]:
+        """The parts of a DICOM frame that the row's spacing holds for; none: all of it, or the file is gone."""
+        source, spacing = self._results.source(row), spacing_of(row)
+        if source is None or spacing is None or not is_dicom_file(source):
+            return ()
         key = str(source), row["frame"]
         with self._mutex:
             if key not in self._regions:
                 self._fill(source, row["frame"])
-            return self._regions.get(key)
+            regions = self._regions.get(key, ())
+        agreeing = tuple(r for r in regions if agree(r.mm, spacing))
+        # a header that was changed since it was measured: its scale holds nowhere
+        return agreeing or ((Region((0, 0, 0, 0), spacing),) if regions else ())
 
     def _fill(self, source: Source, index: int) -> tuple[bytes | None, str]:
         """Put the frames of a file into the cache; returns the wanted one, or why it is missing."""
@@ -92,7 +96,7 @@ class Frames:
             Image.fromarray(item.pixels).save(encoded, "PNG", compress_level=1)
             data = encoded.getvalue()
             wanted = data if item.index == index else wanted
-            self._regions[str(source), item.index] = item.size.region
+            self._regions[str(source), item.index] = item.size.regions
             self._size += len(data) - len(self._cache.pop((str(source), item.index), b""))
             self._cache[str(source), item.index] = data
             while self._size > CACHE_BYTES and len(self._cache) > 1:
@@ -106,3 +110,11 @@ class Frames:
         with self._mutex:
             self._asked.put(None)
             self._read.close()
+
+
+def is_dicom_file(source: Source) -> bool:
+    """Whether a source can be read and is DICOM."""
+    try:
+        return is_dicom(head_of(source.open()))
+    except (UserError, OSError):
+        return False

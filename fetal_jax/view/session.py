@@ -17,6 +17,8 @@ from fetal_jax.view.frames import Frames
 from fetal_jax.view.results import Results
 from fetal_jax.view.store import ACTIONS, NAME, Event, History, Store
 
+FAR = 1e9
+"""Stands for the open sides of a region, since JSON has no infinity."""
 REVIEW = "review"
 """Folder within the results: corrections and their exports."""
 
@@ -97,7 +99,7 @@ class Session:
             "name": _name(row),
             **{key: row[key] for key in shown},
             "spacing_mm": spacing_of(row),
-            "region": self.frames.region(row),
+            "regions": [[min(max(v, -FAR), FAR) for v in r.box] for r in self.frames.regions(row)],
             "machine": machine.json(),
             "machine_mm": self.millimetres(row, machine),
             **self._state(row, self._history(row), machine),
@@ -135,7 +137,7 @@ class Session:
 
     def millimetres(self, row: Row, answer: Answer) -> dict[str, float | None]:
         """The values of an answer in a frame."""
-        return answer.millimetres(spacing_of(row), self.frames.region(row))
+        return answer.millimetres(spacing_of(row), self.frames.regions(row))
 
     def _brief(self, row: Row, history: History) -> dict[str, Any]:
         """What the list shows of a reader's answer."""

@@ -11,18 +11,10 @@ from fetal_jax.outputs import reports, structured_report
 from fetal_jax.outputs.dicom_source import MANUFACTURER, MODEL, header_of, software
 from fetal_jax.outputs.results import Row
 from fetal_jax.planes import MEASURED
-from fetal_jax.reading.sources import Source, head_of, is_dicom
+from fetal_jax.reading.sources import Source
 from fetal_jax.view.corrections import Correction
 
 ORGANIZATION = "not stated"
-
-
-def is_possible(source: Source) -> bool:
-    """Whether the source is DICOM, which a report must name."""
-    try:
-        return is_dicom(head_of(source.open()))
-    except (UserError, OSError):
-        return False
 
 
 def write(source: Source, c: Correction, row: Row, results: Path, claim: Callable[[str], Path], name: str) -> None:

@@ -225,12 +225,16 @@ def test_frame_that_is_gone_shows_its_overlay(tmp_path, held):
         session.frames.png(rows[0])
 
 
-def test_no_millimetres_outside_the_region_of_a_dicom_spacing(tmp_path, held):
-    write_results(tmp_path, 1, dicom=True)
-    ds = ultrasound(np.zeros((300, 400), np.uint8), [region(RegionLocationMaxX1=200), region(RegionDataType=2)])
-    save(ds, tmp_path / "frames" / "frame_00.dcm")
+@pytest.mark.parametrize("factor", [1, 1.2])
+def test_no_millimetres_outside_the_region_of_a_dicom_spacing(tmp_path, held, factor):
+    """Nor anywhere, if the header's scale is another one than the frame was measured with."""
+    (row,) = write_results(tmp_path, 1, dicom=True)
+    mm = row["spacing_mm"] * factor
+    part = region(mm, mm, RegionLocationMinX0=10, RegionLocationMaxX1=250, RegionLocationMaxY1=299)
+    save(ultrasound(np.zeros((300, 400), np.uint8), [part]), tmp_path / "frames" / "frame_00.dcm")
     session = opened(tmp_path, held)
-    assert changed(session, 0, "move", ellipse=[150, 140, 80, 60, 0])["mm"]["hc_mm"] > 0
-    state = changed(session, 0, "move", ellipse=[250, 140, 80, 60, 0])
+    inside = changed(session, 0, "move", ellipse=[150, 140, 80, 60, 0])
+    assert (inside["mm"]["hc_mm"] is not None) == (factor == 1)
+    state = changed(session, 0, "move", ellipse=[180, 140, 80, 60, 0])
     assert set(state["mm"].values()) == {None}
     assert state["age"] is None

@@ -25,16 +25,21 @@ export function scaledAxes([, , a, b, theta], sx, sy) {
   return [q + r, Math.abs(q - r)];
 }
 
-/** Whether the centre of a shape is in the part of the frame that the scale holds for; null: all of it. */
-export function inside(region, kind, s) {
-  const [x, y] = kind === "shaft" ? [(s[0] + s[2]) / 2, (s[1] + s[3]) / 2] : s;
-  return !region || (region[0] <= x && x <= region[2] && region[1] <= y && y <= region[3]);
+const SLACK = 1; // pixels, as fetal_jax/reading/spacing.py has it
+
+/** Whether one of the regions that the scale holds for contains a whole outline; without regions, anywhere. */
+export function covered(regions, kind, s) {
+  const c = Math.cos(s[4]), n = Math.sin(s[4]), dx = Math.hypot(c * s[2], n * s[3]), dy = Math.hypot(n * s[2], c * s[3]);
+  const [x0, y0, x1, y1] = kind === "shaft"
+    ? [Math.min(s[0], s[2]), Math.min(s[1], s[3]), Math.max(s[0], s[2]), Math.max(s[1], s[3])]
+    : [s[0] - dx, s[1] - dy, s[0] + dx, s[1] + dy];
+  return !regions.length || regions.some(([l, t, r, b]) => l - SLACK <= x0 && t - SLACK <= y0 && x1 <= r + SLACK && y1 <= b + SLACK);
 }
 
 /** Millimetres of an answer; spacing is [row, column] or null. */
-export function millimetres(answer, kind, { spacing_mm: spacing, region }) {
+export function millimetres(answer, kind, { spacing_mm: spacing, regions }) {
   const shape = kind && answer[kind];
-  if (!shape || !spacing || !inside(region, kind, shape)) return {};
+  if (!shape || !spacing || !covered(regions, kind, shape)) return {};
   const [sy, sx] = spacing;
   if (kind === "shaft") return { fl_mm: Math.hypot((shape[2] - shape[0]) * sx, (shape[3] - shape[1]) * sy) };
   const [long, short] = scaledAxes(shape, sx, sy);

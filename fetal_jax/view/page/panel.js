@@ -1,6 +1,6 @@
 // The measurement beside the picture: status, plane, values, decision, comment, history.
 
-import { inside, millimetres } from "./geometry.js";
+import { covered, millimetres } from "./geometry.js";
 
 const PLANES = [["head", "Head", "H"], ["abdomen", "Abdomen", "A"], ["femur", "Femur", "F"], ["other", "Other", "T"]];
 const COLUMNS = { head: ["hc_mm", "bpd_mm", "ofd_mm"], abdomen: ["ac_mm", "long_mm", "short_mm"], femur: ["fl_mm"] };
@@ -79,9 +79,9 @@ export class Panel {
   }
 
   scale(answer, kind) {
-    const { spacing_mm: spacing, spacing_source: source, region } = this.frame;
+    const { spacing_mm: spacing, spacing_source: source, regions } = this.frame;
     if (!spacing) return "No scale: no millimetres. Measure again with a spacing.";
-    if (kind && answer[kind] && !inside(region, kind, answer[kind])) return "Outside the region that the DICOM scale holds for: no millimetres.";
+    if (kind && answer[kind] && !covered(regions, kind, answer[kind])) return "It reaches out of the region that the DICOM scale holds for: no millimetres.";
     return `${spacing[0].toPrecision(4)} mm per pixel, from ${SOURCES[source] ?? "the results"}`;
   }
 
