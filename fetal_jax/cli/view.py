@@ -126,7 +126,7 @@ def _measure(paths: list[Path], out: Path, held: ExitStack) -> None:
     """Measure frames in a thread, with the shipped bundle and the spacings that their headers state."""
     from fetal_jax.inference import Predictor
     from fetal_jax.inference.folder import measure_files
-    from fetal_jax.inference.spacing import Spacings
+    from fetal_jax.reading.spacing_table import Spacings
     from fetal_jax.reading.sources import find
 
     found = find(paths, leave_out=out)

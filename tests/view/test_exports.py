@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from contextlib import ExitStack
+from pathlib import Path
 
 import highdicom as hd
 import numpy as np
@@ -135,4 +136,4 @@ def test_shown_picture_is_the_frame(tmp_path, held):
     rows = write_results(tmp_path, 1)
     data, is_frame = opened(tmp_path, held).frames.png(rows[0])
     assert is_frame
-    assert np.array_equal(np.asarray(Image.open(BytesIO(data))), read_image(rows[0]["file"]))
+    assert np.array_equal(np.asarray(Image.open(BytesIO(data))), read_image(Path(rows[0]["file"])))
