@@ -126,8 +126,8 @@ def _measure(paths: list[Path], out: Path, held: ExitStack) -> None:
     """Measure frames in a thread, with the shipped bundle and the spacings that their headers state."""
     from fetal_jax.inference import Predictor
     from fetal_jax.inference.folder import measure_files
-    from fetal_jax.reading.spacing_table import Spacings
     from fetal_jax.reading.sources import find
+    from fetal_jax.reading.spacing_table import Spacings
 
     found = find(paths, leave_out=out)
     rows = measure_files(Predictor.from_bundle(), found.sources, Spacings("none"), "auto", out, asked=paths)
