@@ -81,7 +81,7 @@ class Key:
 
     @property
     def must_be(self) -> str:
-        """What a value must be: type and range."""
+        """Type and range of a value, in words."""
         return ", ".join(filter(None, [_TYPES[self.type], self.rule.text]))
 
     def convert(self, value: Any) -> Any:

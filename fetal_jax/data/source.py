@@ -157,7 +157,7 @@ class Split:
 
 
 def training_record(train_splits: list[Split]) -> dict[str, Any]:
-    """What a checkpoint and a bundle state about the training data.
+    """Record that a checkpoint and a bundle keep about the training data.
 
     Returns:
       `datasets`, the fingerprint of each data set by its name and version; and both as text, for people and for

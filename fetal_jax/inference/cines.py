@@ -31,7 +31,7 @@ class Summary:
     """The frame with the fewest flags, then the surest of its plane (to a per cent), then the
     nearest to the median. A frame to review only where none is measured."""
     frames: int
-    """How many frames were named as this plane."""
+    """Number of frames named as this plane."""
     measured: int
     review: int
     median: dict[str, float | None]

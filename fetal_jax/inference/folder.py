@@ -78,15 +78,7 @@ def measure_files(
     predictor.check_plane(plane)
     spacings.check(sources)
     naming = naming or Naming()
-    call = {
-        "paths": [str(path.absolute()) for path in asked],
-        "bundle": [predictor.info.files, predictor.info.intervals, predictor.info.temperature],
-        "version": __version__,
-        "plane": plane,
-        "spacing": [spacings.source, spacings.constant, spacings.table],
-        "also": sorted(also),
-        "examinations": [standard, naming.fingerprint(), {k: vars(v) for k, v in (spacings.labels or {}).items()}],
-    }
+    call = _call(predictor, spacings, plane, also, asked, standard, naming)
     try:
         log = ResumeLog.open(out, call)
         with closing(log):
@@ -127,6 +119,28 @@ def measure_files(
             f"{e.filename or out} cannot be written ({e.strerror or e}): make room there and call again, "
             "or give another --out"
         ) from None
+
+
+def _call(
+    predictor: Predictor,
+    spacings: Spacings,
+    plane: str,
+    also: tuple[str, ...],
+    asked: Sequence[Path],
+    standard: str,
+    naming: Naming,
+) -> dict[str, Any]:
+    """Everything that decides the rows: a folder is resumed only by the call that began it."""
+    info = predictor.info
+    return {
+        "paths": [str(path.absolute()) for path in asked],
+        "bundle": [info.files, info.intervals, info.temperature, info.acceptance],
+        "version": __version__,
+        "plane": plane,
+        "spacing": [spacings.source, spacings.constant, spacings.table],
+        "also": sorted(also),
+        "examinations": [standard, naming.fingerprint(), {k: vars(v) for k, v in (spacings.labels or {}).items()}],
+    }
 
 
 def _with_examination(rows: list[Row]) -> list[Row]:

@@ -32,7 +32,7 @@ ONE = "examination"
 
 @dataclass(frozen=True)
 class Naming:
-    """How a call names examinations."""
+    """The naming of examinations in a call."""
 
     one: Labels | None = None
     """The examination of all frames (`--one-examination`)."""

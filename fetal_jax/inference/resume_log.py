@@ -1,4 +1,4 @@
-"""Which call a folder of results belongs to, and what is already measured, so that an interrupted run resumes."""
+"""Log of a results folder: its call and the rows already measured, so that an interrupted run resumes."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ class Session:
         return cls(results, store, frames, reader)
 
     def about(self) -> dict[str, Any]:
-        """What the page must know once."""
+        """Facts that the page asks for once."""
         labels = {q.column: q.label for q in QUANTITIES.values()}
         return {
             "reader": self.reader,
