@@ -1,3 +1,3 @@
 """Fetal biometry from ultrasound in JAX: from a frame to millimetres."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"

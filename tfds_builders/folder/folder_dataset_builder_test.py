@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import skimage.morphology  # noqa: F401  (reads .npy files at import, which TFDS's test harness forbids)
 import tensorflow_datasets as tfds
 
 from tfds_builders.folder.folder_dataset_builder import Builder
