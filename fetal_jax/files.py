@@ -170,7 +170,8 @@ class OwnFiles:
         try:
             head, *lines = self._path.read_text(encoding="ascii").split("\n")[:-1]  # a kill may cut the last
             names = [json.loads(line) for line in lines]
-            if "written_by" in json.loads(head) and all(isinstance(name, str) for name in names):
+            inside = all(isinstance(name, str) and ".." not in Path(name).parts for name in names)
+            if "written_by" in json.loads(head) and inside:
                 return names
         except (OSError, ValueError, TypeError):
             pass

@@ -132,3 +132,14 @@ def test_a_list_of_own_files_survives_a_line_cut_short(tmp_path):
     assert not list((tmp_path / "a").iterdir())
     assert (tmp_path / "y").read_text() == "mine"
     assert "a/x.png" not in OwnFiles(tmp_path)
+
+
+def test_a_list_that_names_files_outside_its_folder_is_refused(tmp_path):
+    (tmp_path / "out").mkdir()
+    OwnFiles(tmp_path / "out").claim("a.png")
+    with (tmp_path / "out" / OwnFiles.LIST).open("a") as f:
+        f.write('"../victim.txt"\n')
+    (tmp_path / "victim.txt").write_text("mine")
+    with pytest.raises(UserError, match="give another --out"):
+        OwnFiles(tmp_path / "out")
+    assert (tmp_path / "victim.txt").read_text() == "mine"

@@ -275,7 +275,8 @@ def _calibrate(args: argparse.Namespace) -> None:
     info = replace(before, intervals=before.intervals | tables, temperature=temperature)
     cases = list(measure_cases(replace(predictor, info=info), drawn, lambda each: _progress(each, "frame")))
     rules, judged = fit_rules(cases, ", ".join(fingerprints))
-    info = replace(info, acceptance=before.acceptance | rules)
+    kept = before.acceptance if temperature == before.temperature else {}  # other rules were fitted to other planes
+    info = replace(info, acceptance=kept | rules)
     path = bundle.update(path, info, args.out / "bundle")
     args.bundle = [path]
     plot_rules(judged, args.out / "acceptance.png")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import secrets
 import socket
+import sys
 import threading
 import webbrowser
 from contextlib import ExitStack
@@ -102,6 +104,9 @@ def _results_of(paths: list[Path], held: ExitStack) -> Path:
         return paths[0]
     first = paths[0].absolute()
     out = first.parent / f"{first.stem}-measured"
+    asked = [str(path.absolute()) for path in paths]
+    if _holds_results(out) and _asked(out) not in (None, asked):
+        raise UserError(f"{out} holds results of other frames: move it, or use fetal-jax measure --out=DIR")
     if not _is_complete(out):
         _measure(paths, out, held)
     return out
@@ -113,6 +118,16 @@ def _holds_results(folder: Path) -> bool:
     from fetal_jax.view.results import JSON
 
     return any((folder / name).is_file() for name in (JSON, LOG, CALL))
+
+
+def _asked(folder: Path) -> list[str] | None:
+    """Paths of the call that made a results folder; None if it does not say."""
+    from fetal_jax.inference.resume_log import CALL
+
+    try:
+        return list(json.loads((folder / CALL).read_text())["paths"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _is_complete(folder: Path) -> bool:
@@ -140,10 +155,14 @@ def _measure(paths: list[Path], out: Path, held: ExitStack) -> None:
     stop = threading.Event()
 
     def work() -> None:
-        for _ in rows:
-            if stop.is_set():
-                break
-        rows.close()  # type: ignore[attr-defined]
+        try:
+            for _ in rows:
+                if stop.is_set():
+                    break
+        except UserError as e:
+            print(f"fetal-jax view: {e}", file=sys.stderr, flush=True)
+        finally:
+            rows.close()  # type: ignore[attr-defined]
 
     thread = threading.Thread(target=work, name="measuring")
     thread.start()

@@ -80,7 +80,7 @@ def decide(
     flags = found.flags if found else ("nothing found",)
     grave = [flag for flag in flags if flag in _NO_VALUE]
     soft = [flag for flag in flags if flag not in _NO_VALUE | _NO_DOUBT]
-    risky = error_probability is not None and rule is not None and error_probability > rule["limit"]
+    risky = error_probability is not None and rule is not None and not error_probability <= rule["limit"]
     if error_probability is not None and not risky:
         soft = [flag for flag in soft if flag in _ALWAYS_DOUBT]
     doubts = [*_plane_doubts(planes, plane), *frame_doubts]

@@ -86,6 +86,7 @@ class Predictor:
 
     info: BundleInfo
     forward: Forward
+    runtime: str = "onnx"
 
     @classmethod
     def from_bundle(cls, path: str | Path = bundle.DEFAULT, runtime: str = "onnx") -> Self:
@@ -103,7 +104,7 @@ class Predictor:
 
         folder = bundle.find(path)
         info = bundle.read(folder)
-        return cls(info, runtimes.load(folder, info, runtime))
+        return cls(info, runtimes.load(folder, info, runtime), runtime)
 
     @property
     def letterbox(self) -> Letterbox:

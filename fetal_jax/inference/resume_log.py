@@ -68,7 +68,7 @@ class ResumeLog:
             except ValueError:
                 raise UserError(f"{path} is damaged: remove it, or give another --out") from None
             differ = [key for key, value in call.items() if before and before.get(key) != value]
-            if differ == ["spacing"] and before["spacing"][0] == "none":
+            if "spacing" in differ and set(differ) <= {"spacing", "examinations"} and before["spacing"][0] == "none":
                 own.clear(keep=(CALL, KEY_FILE).__contains__)
             elif differ:
                 raise UserError(f"{folder} holds results with another {', '.join(differ)}: give another --out")

@@ -73,7 +73,9 @@ def read_pages(file: Path | BytesIO, name: str) -> Iterator[Page]:
             for page, _ in pages:
                 if page != image.tell():
                     image.seek(page)
-                yield Page(_checked_pixels(image, name), _size(image, sizes), len(pages), _warnings(image, data))
+                turned = image.getexif().get(0x0112) in _TURNED  # before it is loaded: a TIFF then loses the tag
+                pixels = _checked_pixels(image, name)
+                yield Page(pixels, _size(image, sizes, turned), len(pages), _warnings(image, data))
     except FileNotFoundError:
         raise UserError(f"{name} does not exist") from None
     except UnidentifiedImageError:
@@ -116,17 +118,17 @@ def _checked_pixels(image: Image.Image, name: str) -> NDArray[np.uint8]:
     return np.asarray(ImageOps.exif_transpose(image).convert("L" if grey else "RGB"))
 
 
-def _size(image: Image.Image, sizes: set[tuple[int, int]]) -> PixelSize:
+def _size(image: Image.Image, sizes: set[tuple[int, int]], turned: bool) -> PixelSize:
     """Size of the pixels as far as the file states it: their aspect."""
     if len(sizes) > 1:
         named = ", ".join(f"{w}x{h}" for w, h in sorted(sizes))
         reason = f"pages of different sizes ({named}) have no common spacing: save each page as a file of its own"
         return PixelSize(reason=reason, final=True)
-    aspect, source = _aspect(image)
+    aspect, source = _aspect(image, turned)
     return with_aspect(PixelSize(), aspect, source)
 
 
-def _aspect(image: Image.Image) -> tuple[float | None, str]:
+def _aspect(image: Image.Image, turned: bool) -> tuple[float | None, str]:
     """Height of a pixel over its width, after the picture is turned upright, and the chunk or tag that states it."""
     info, exif = image.info, image.getexif()
     if image.format == "TIFF":
@@ -141,7 +143,6 @@ def _aspect(image: Image.Image) -> tuple[float | None, str]:
         return None, ""
     if x == y:
         return None, ""  # every writer's default: it says nothing of a frame that was squeezed before
-    turned = exif.get(0x0112) in _TURNED
     return (y / x if turned else x / y), source
 
 

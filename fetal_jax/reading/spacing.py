@@ -119,7 +119,10 @@ def with_ruler(size: PixelSize, down: PixelSize, along: PixelSize) -> PixelSize:
     else:
         assert columns
         found = replace(size, mm=(columns * (size.aspect or 1), columns), confidence=along.confidence)
-    found = replace(found, source="ruler", reason="")
+    regions = tuple(r for r in size.regions if found.mm and agree(r.mm, found.mm))
+    if size.regions and not regions:
+        return replace(size, reason=f"{size.reason}; the depth ruler agrees with none of them")
+    found = replace(found, source="ruler", reason="", regions=regions)
     if size.aspect is None and not (rows and columns):
         return replace(found, flags=(RULER_ROWS_ONLY,))
     return with_aspect(found, size.aspect, size.aspect_source)

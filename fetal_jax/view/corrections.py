@@ -23,7 +23,7 @@ class Correction:
 def corrections(session: Session) -> Iterator[Correction]:
     """The frames that somebody has changed or decided on, in the order of the results."""
     found = []
-    for (_, file, frame), history in session.store.histories.items():
+    for (_, file, frame), history in list(session.store.histories.items()):
         number = session.results.number(file, frame)
         if number is not None and history.events:
             found.append(Correction(number, session.row(number), history.events[-1], len(history.events)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,16 @@ SHAPES = ("cx", "cy", "a", "b", "theta", "x1", "y1", "x2", "y2", "width")
 TRAINING_COLUMNS = ("filename", "plane", "spacing_mm", "subject", *SHAPES)
 
 
+_ONE_AT_A_TIME = threading.Lock()
+
+
 def write(session: Session) -> dict[str, Any]:
+    """Write all exports, one call after the other; see `_write`."""
+    with _ONE_AT_A_TIME:
+        return _write(session)
+
+
+def _write(session: Session) -> dict[str, Any]:
     """Write all exports; returns their names and what was left out, with the reason.
 
     Raises:
@@ -159,7 +169,7 @@ def _write_reports(
         if not any(row[value] for value in VALUES):
             continue
         name = f"{c.number + 1:05d}"
-        performer = {"status": "final", "performer": [{"display": session.reader}]}
+        performer = {"status": "final", "performer": [{"display": session.reader}]} if session.reader else {}
         write_whole(claim(f"fhir/{name}.json"), json.dumps(fhir.bundle(row, performer), indent=1) + "\n")
         source = session.results.source(c.row)
         if source is None or not is_dicom_file(source):

@@ -15,7 +15,7 @@ from fetal_jax.outputs.results import Row
 from fetal_jax.reading.frame import Failure
 from fetal_jax.reading.isolated import read_ahead
 from fetal_jax.reading.sources import Source, head_of, is_dicom
-from fetal_jax.reading.spacing import Region, agree
+from fetal_jax.reading.spacing import NOT_COVERED, Region, agree
 from fetal_jax.view.answer import spacing_of
 from fetal_jax.view.results import Results
 
@@ -73,6 +73,8 @@ class Frames:
     def regions(self, row: Row) -> tuple[Region, ...]:
         """The parts of a DICOM frame that the row's spacing holds for; none: all of it, or the file is gone."""
         source, spacing = self._results.source(row), spacing_of(row)
+        if source is None and spacing is not None and NOT_COVERED in row["reason"]:
+            return (Region((0, 0, 0, 0), spacing),)  # refused when it was measured, and nothing here says more
         if source is None or spacing is None or not is_dicom_file(source):
             return ()
         key = str(source), row["frame"]

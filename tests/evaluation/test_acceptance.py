@@ -104,3 +104,8 @@ def test_picture_is_written(tmp_path):
     _, judged = acceptance.fit_rules(cases(200), "x")
     plot_rules(judged, epath.Path(tmp_path / "a.png"))
     assert (tmp_path / "a.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_unknown_probabilities_set_no_limit():
+    p, wrong = np.array([0.1, 0.2, np.nan, np.nan]), [False] * 4
+    assert acceptance.limit(p, wrong, [1.0] * 4) == 0.2

@@ -240,6 +240,18 @@ def test_no_identifier_is_written_unless_it_is_asked_for(tmp_path):
         assert secret not in text
 
 
+def test_names_of_the_spacing_table_are_not_written(tmp_path):
+    (tmp_path / "in").mkdir()
+    three_heads(tmp_path / "in")
+    names = [p.relative_to(tmp_path / "in").as_posix() for p in (tmp_path / "in").rglob("*.png")]
+    labels = {name: Labels("visit 4711", patient="Jane Planted", date="2024-01-31") for name in names}
+    spacings = Spacings("csv", table=dict.fromkeys(names, 0.3), labels=labels)
+    measured(tmp_path / "in", tmp_path / "out", spacings)
+    text = everything(tmp_path / "out")
+    for secret in ("Jane Planted", "2024-01-31"):
+        assert secret not in text
+
+
 def test_one_examination_by_the_callers_word(tmp_path):
     out = tmp_path / "out"
     three_heads(tmp_path)

@@ -77,6 +77,11 @@ def test_pixels_that_are_not_square_are_noticed(tmp_path, name, options, aspect)
     assert size.aspect == (None if aspect is None else pytest.approx(aspect, rel=0.01))
 
 
+def test_aspect_of_a_tiff_turns_with_the_picture(tmp_path):
+    Image.fromarray(SMOOTH).save(tmp_path / "a.tif", dpi=(100, 200), tiffinfo={274: 6})
+    assert only(tmp_path / "a.tif").size.aspect == pytest.approx(2.0, rel=0.01)
+
+
 def test_aspect_turns_with_the_picture(tmp_path):
     image = Image.fromarray(SMOOTH)
     exif = image.getexif()

@@ -166,3 +166,14 @@ def test_ruler_does_not_replace_a_header_and_takes_a_stated_aspect():
     assert spacing.with_ruler(with_aspect(PixelSize(), 2.0, "PNG pHYs"), down, none).mm == pytest.approx((0.2, 0.1))
     squeezed = spacing.with_ruler(with_aspect(PixelSize(), 2.0, "PNG pHYs"), down, down)
     assert "contradicts itself" in squeezed.reason
+
+
+def test_ruler_holds_only_in_the_regions_of_its_scale():
+    two = of_dicom(header(region(0.2, 0.2, RegionLocationMaxX1=389), region(0.3, 0.3, RegionLocationMinX0=410)))
+    size = spacing.with_ruler(two, PixelSize((0.3, 0.3), "ruler", confidence=0.9), PixelSize())
+    assert size.mm == (0.3, 0.3)
+    assert size.covers(replace(HEAD, cx=600))
+    assert not size.covers(HEAD)
+    other = spacing.with_ruler(two, PixelSize((0.25, 0.25), "ruler", confidence=0.9), PixelSize())
+    assert other.mm is None
+    assert "agrees with none" in other.reason

@@ -30,7 +30,7 @@ class Counting(Predictor):
 
 def counting(fail_at: int = -1) -> Counting:
     real = Predictor.from_bundle()
-    return Counting(real.info, real.forward, fail_at, ([],))
+    return Counting(real.info, real.forward, fail_at=fail_at, seen=([],))
 
 
 def three_heads(folder: Path) -> list[Source]:

@@ -6,6 +6,7 @@ import json
 import time
 from urllib.request import urlopen
 
+from tests.support.command import fetal_jax, refused
 from tests.view.folder import serving, write_results
 
 
@@ -27,3 +28,11 @@ def test_frames_are_measured_while_the_page_is_open(tmp_path):
     with serving(tmp_path / "frames") as server:
         assert len(changes(server.address)["rows"]) == 3
     assert (tmp_path / "frames-measured" / "measurements.json").stat().st_mtime_ns == written
+
+
+def test_results_of_other_frames_are_not_shown(tmp_path):
+    (tmp_path / "p-measured").mkdir()
+    (tmp_path / "p-measured" / "measurements.json").write_text("[]")
+    (tmp_path / "p-measured" / "call.json").write_text(json.dumps({"paths": [str(tmp_path / "p.1")]}))
+    (tmp_path / "p.2").mkdir()
+    refused(fetal_jax("view", tmp_path / "p.2", "--no-browser"), "holds results of other frames")

@@ -21,6 +21,7 @@ from fetal_jax.planes import PRIMARY
 from fetal_jax.preprocess import to_grey
 from fetal_jax.reading import depth_ruler
 from fetal_jax.reading.images import read_image
+from fetal_jax.reading.spacing import agree
 from tfds_builders import features
 from tfds_builders.fetal_planes import calipers, folder, outlines
 
@@ -74,6 +75,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             tests = found.test_patients
             rows = [row for row in rows if row.name in found.calipers and found.calipers[row.name].shape]
         if self.builder_config.name == "outlines":
+            if not found.calipers:
+                self.missing.append(f"{calipers.ANNOTATIONS}: test frames have no geometry without it")
             of = outlines.women()
             splits = {name: [row for row in rows if of.get(row.patient) == name] for name in outlines.SPLITS}
             seen = {row.name for row in splits["test"]}  # test frames keep the calipers, which no reader saw
@@ -178,7 +181,8 @@ def outlined_example(row: folder.Row, shape: Ellipse | Shaft) -> dict[str, Any]:
       UserError: the frame does not decode.
     """
     image = to_grey(read_image(row.frame))
-    spacing_mm = (depth_ruler.read(image).mm or (math.nan,))[0]
+    mm = depth_ruler.read(image).mm
+    spacing_mm = mm[0] if mm and agree(mm, mm[::-1]) else math.nan  # one number needs square pixels
     own = {PRIMARY[row.plane]: (shape.perimeter if isinstance(shape, Ellipse) else shape.length) * spacing_mm}
     return features.example(
         image,

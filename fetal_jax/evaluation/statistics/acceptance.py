@@ -132,4 +132,5 @@ def limit(probabilities: Array, wrong: Sequence[bool], weights: Sequence[float])
     right = np.cumsum(counts * (1 - bad)) / np.sum(counts * (1 - bad))
     few, most = (int(np.flatnonzero(share <= s).max(initial=-1)) for s in (FEW_WRONG, MOST_WRONG))
     last = max(few, min(int(np.argmax(right >= MOST_RIGHT)), most))
+    last = min(last, int(np.isfinite(probabilities).sum()) - 1)  # unknown ones sort last and set no limit
     return float(probabilities[order][last]) if last >= 0 else -1.0
