@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 from argparse import Namespace
 from pathlib import Path
 
@@ -37,21 +36,6 @@ def test_a_demo_that_is_told_to_stop_says_start_me_again(monkeypatch, tmp_path, 
     args = Namespace(config="configs/demo.py", out=tmp_path, data_dir=Path("none"))
     assert demo.run(args, []) == os.EX_TEMPFAIL
     assert "stopped at step 3" in capsys.readouterr().out
-
-
-def test_a_demo_ends_at_once_when_told_after_training(monkeypatch, tmp_path):
-    """Training asks its loop to stop; where no loop runs any more, nobody would listen."""
-    before = signal.signal(signal.SIGTERM, lambda *_: None)
-    handlers = []
-    monkeypatch.setattr(demo, "call", lambda *_: handlers.append(signal.getsignal(signal.SIGTERM)))
-    monkeypatch.setattr(demo, "train_config", lambda *_: None)
-    monkeypatch.setattr(demo, "draw_folder", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            demo.run(Namespace(config="c", out=tmp_path, data_dir=Path("none")), [])
-        assert handlers[-1] == signal.SIG_DFL
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def test_demo_refuses_a_folder_with_other_files(monkeypatch, tmp_path):
