@@ -237,7 +237,7 @@ def test_an_archive_is_read_in_place(tmp_path):
         np.testing.assert_array_equal(items[i].pixels, GREY)
     assert "no image" in items[1].reason
     assert "archive within an archive" in items[4].reason
-    assert {p.name for p in tmp_path.parent.rglob("*escape*")} == set()
+    assert not list(tmp_path.parent.rglob("escape.png"))
 
 
 def test_a_damaged_archive_is_one_bad_file(tmp_path):
