@@ -27,5 +27,5 @@ def test_records_of_earlier_versions_are_read():
 
 def test_shipped_bundles_state_their_data_sets():
     trained = trained_on(bundle.read(bundle.find("default")).training)
-    assert list(trained) == ["hc18/benchmark", "fetal_phantom/large", "folder/sononet"]
+    assert list(trained) == ["hc18/benchmark", "fetal_planes/outlines", "fetal_phantom/large", "folder/sononet"]
     assert all(" frames " in fingerprint for fingerprint in trained.values())
