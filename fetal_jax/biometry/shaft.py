@@ -58,12 +58,22 @@ def fit_shaft(probability: Array) -> Found | None:
     )
 
     width = strip.sum(1)  # samples are one pixel apart
-    plateau = float(np.median(width[width > width.max() / 2]))
-    above = np.flatnonzero(width >= plateau / 2)
-    first, last = above[0], above[-1]
-    if first == 0 or last == len(s) - 1:
-        return None
-    ends = [_crossing(s, width, first - 1, plateau / 2), _crossing(s, width, last, plateau / 2)]
+    ridge = strip.max(1)
+    bone = np.flatnonzero(ridge >= ridge.max() / 2)
+    plateau = float(np.median(width[bone]))
+    # The level of an end is half of the width beside that end: muscle that the map half believes in widens the middle
+    # of some bones, and half of that width was reached well inside the end (20 % too short on one routine frame).
+    ends, slopes = [], []
+    for end, outward in ((bone[0], -1), (bone[-1], 1)):
+        depth = (s[end] - s) * outward
+        beside = (depth > plateau / 2) & (depth < 2.5 * plateau)
+        level = float(np.median(width[beside])) / 2 if beside.any() else plateau / 2
+        last = _last_above(width, level, end, outward)
+        if last is None:
+            return None
+        inner, outer = width[last], width[last + outward]
+        ends.append(float(s[last] + outward * STEP * (inner - level) / (inner - outer)))
+        slopes.append((inner - outer) / (2 * STEP * level))
 
     # the middle line near an end, a straight line over the two widths before it
     centre = strip @ t / np.maximum(width, 1e-9)
@@ -73,10 +83,14 @@ def fit_shaft(probability: Array) -> Found | None:
         near = (depth > 0.25 * plateau) & (depth < 2.5 * plateau) & (width >= plateau / 2)
         offset = np.polyval(np.polyfit(s[near], centre[near], 1), end) if near.sum() >= 3 else 0.0
         corners.append(middle + end * along + offset * side)
-    slopes = [abs(width[i + 1] - width[i]) / (STEP * plateau) for i in (first - 1, last)]
     return Found(Shaft.from_ends(corners, plateau), float(np.mean(1 / np.maximum(slopes, 0.02))))
 
 
-def _crossing(s: Array, width: Array, i: int, level: float) -> float:
-    """Position at which the profile crosses `level` between samples i and i + 1."""
-    return float(s[i] + (level - width[i]) / (width[i + 1] - width[i]) * (s[i + 1] - s[i]))
+def _last_above(width: Array, level: float, start: int, outward: int) -> int | None:
+    """Index of the last sample outward from about `start` that is at least `level`; None where the profile ends first."""
+    i = start
+    while 0 <= i < len(width) and width[i] < level:
+        i -= outward
+    while 0 <= i + outward < len(width) and width[i + outward] >= level:
+        i += outward
+    return i if 0 <= i < len(width) and 0 <= i + outward < len(width) else None

@@ -80,6 +80,15 @@ def test_femur_length_at_any_angle_and_width(seed):
     assert np.abs(errors).max() < 0.15
 
 
+@pytest.mark.parametrize("believed", [0.2, 0.4, 0.6])
+def test_muscle_that_the_map_half_believes_in_does_not_shorten_a_femur(believed):
+    """A patch over the bone's middle third widens it fivefold there; both ends are as they are without it."""
+    bone = coverage_map(Shaft(60, 88, 180, 92, 7))
+    patch = believed * coverage_map(Shaft(95, 72, 140, 74, 28))
+    lengths = [measure(m, "femur", 0.5).fl_mm for m in (bone, np.maximum(bone, patch))]
+    assert lengths[1] == pytest.approx(lengths[0], rel=0.02)
+
+
 def test_spacing_of_two_numbers_is_row_then_column():
     # rows 0.5 mm, columns 0.25 mm: 120 pixels across are 30 mm, 100 pixels down are 50 mm; swapped, 60 and 25
     m = measure(coverage_map(Ellipse(128, 88, 60, 50, 0)), "head", (0.5, 0.25))
