@@ -34,6 +34,8 @@ class DataConfig:
     workers: int = key(
         0, "worker processes that make batches; 0: threads of this process", at_least(0), may_change=True
     )
+    early_heads: int = key(1, "times that a head with an HC under 110 mm is shown in an epoch", at_least(1))
+    femurs: int = key(1, "times that a femur is shown in an epoch", at_least(1))
     no_class_loss: tuple[str, ...] = key(
         (), "data sets left out of the classification loss: if all real frames are heads, real texture means head"
     )

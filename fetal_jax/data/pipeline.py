@@ -18,7 +18,7 @@ from absl import flags
 from numpy.typing import NDArray
 
 from fetal_jax import geometry
-from fetal_jax.config import Config, data_set, mixture
+from fetal_jax.config import Config, DataConfig, data_set, mixture
 from fetal_jax.data.augment import fast_warp, random_intensity, random_similarity
 from fetal_jax.data.source import Frame
 from fetal_jax.planes import GEOMETRIES
@@ -26,6 +26,8 @@ from fetal_jax.preprocess import Letterbox
 
 Array = NDArray[Any]
 Batch = dict[str, Any]
+EARLY_MM = 110.0
+"""HC in mm below which `data.early_heads` counts a head: one in five of HC18's. Networks lose these first."""
 
 
 def plane_index(frame: Frame, planes: tuple[str, ...]) -> int:
@@ -50,6 +52,19 @@ def augmented(frame: Frame, rng: np.random.Generator, config: Config) -> Batch:
     }
 
 
+def epoch(source: Sequence[Frame], data: DataConfig) -> list[int]:
+    """Indices of the frames of one epoch, each as often as `data.early_heads` and `data.femurs` say."""
+    if data.early_heads == data.femurs == 1:
+        return list(range(len(source)))  # opens no frame
+
+    def times(frame: Frame) -> int:
+        if frame.plane == "femur":
+            return data.femurs
+        return data.early_heads if frame.truth_mm.get("hc_mm", EARLY_MM) < EARLY_MM else 1
+
+    return [i for i, frame in enumerate(source) for _ in range(times(frame))]
+
+
 def training_batches(sources: Sequence[Sequence[Frame]], config: Config) -> Batches:
     """Return an endless iterator of training batches, whose position can be saved.
 
@@ -57,8 +72,8 @@ def training_batches(sources: Sequence[Sequence[Frame]], config: Config) -> Batc
     the same for any number of processes.
 
     Args:
-      sources: the frames of each data set of `config.data.name`, in its order. Each source is shuffled, and shown
-        completely before any of its frames is repeated.
+      sources: the frames of each data set of `config.data.name`, in its order. Each source is shuffled, and an
+        `epoch` of it shown completely before the next one starts.
       config: the configuration of the run.
 
     Returns:
@@ -76,7 +91,8 @@ def training_batches(sources: Sequence[Sequence[Frame]], config: Config) -> Batc
         return made if has_class_loss[source] else made | {"plane": np.int32(-1)}
 
     def shuffled(k: int) -> grain.MapDataset:
-        return grain.MapDataset.range(starts[k], starts[k + 1]).seed(config.seed + k).shuffle().repeat()
+        indices = [starts[k] + i for i in epoch(sources[k], config.data)]
+        return grain.MapDataset.source(indices).seed(config.seed + k).shuffle().repeat()
 
     order = grain.MapDataset.mix([shuffled(k) for k in range(len(sources))], list(shares.values()))
     dataset = order.seed(config.seed).random_map(example)[jax.process_index() :: jax.process_count()]

@@ -134,6 +134,17 @@ def test_epoch_has_every_frame_once(config, frames, batch, batches):
     assert (seen[0] != seen[1]).any()  # another order
 
 
+def test_small_heads_and_femurs_are_shown_more_often(config):
+    """Heads under 110 mm three times an epoch, femurs twice, all others once; a head without a size is no small one."""
+    frames = MemorySplit(5).frames
+    kinds = [("head", {"hc_mm": 109.9}), ("head", {"hc_mm": 110.0}), ("head", {}), ("femur", {"fl_mm": 9.0})]
+    frames[:4] = [replace(f, plane=p, truth_mm=t) for f, (p, t) in zip(frames[:4], kinds, strict=True)]
+    frames[4] = replace(frames[4], plane="abdomen", truth_mm={"ac_mm": 80.0})
+    config = replace(config, batch_size=8, data=from_values({"data.early_heads": 3, "data.femurs": 2}).data)
+    for batch in take(pipeline.training_batches([frames], config), 3):
+        assert sorted(batch["index"]) == [0, 0, 0, 1, 2, 3, 3, 4]
+
+
 def test_mixture_keeps_its_weights_and_the_epochs_of_each_part(config):
     batches = take(pipeline.training_batches([MemorySplit(5), MemorySplit(10)], mixed(config, "a=1, b=3")), 20)
     index = np.concatenate([b["index"] for b in batches])
