@@ -15,22 +15,24 @@ from fetal_jax.config import OTHER_MACHINES, SONONET16, defaults
 def get_config():
     config = defaults()
     config.data.name = {
-        "hc18/benchmark": 5,
+        "hc18/benchmark": 6,
         "fetal_planes/outlines": 8,
-        "fetal_phantom/large": 3,
+        "fetal_phantom/large": 4,
         "folder/sononet": 0.5,
     }
     config.data.no_class_loss = ("hc18",)  # else real texture means head
+    config.data.early_heads = 2
+    config.data.femurs = 2
     config.loss.cls_weight = 0.2
     config.input_shape = (128, 192)
     config.batch_size = 8
-    config.total_steps = 2400
-    config.eval_every = 600
+    config.total_steps = 7000
+    config.eval_every = 1000
     config.eval_frames = 200
     config.checkpoint_every = 200
-    config.optim.lr = 1e-3
-    config.optim.encoder_lr = 0.25
+    config.optim.lr = 1.5e-3
+    config.optim.encoder_lr = 0.35
     config.optim.ema = 0.998
     config.model.update(SONONET16 | {"decoder": (0.5, 1, 2)})
-    config.augment.update(OTHER_MACHINES)
+    config.augment.update(OTHER_MACHINES | {"zoom": (0.6, 1.4), "rotate_degrees": 30.0})
     return config

@@ -87,7 +87,7 @@ def fit_shaft(probability: Array) -> Found | None:
 
 
 def _last_above(width: Array, level: float, start: int, outward: int) -> int | None:
-    """Index of the last sample outward from about `start` that is at least `level`; None where the profile ends first."""
+    """Find the last sample outward from about `start` that is at least `level`; None where the profile ends first."""
     i = start
     while 0 <= i < len(width) and width[i] < level:
         i -= outward
