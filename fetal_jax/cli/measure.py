@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ from tqdm import tqdm
 from fetal_jax import bundle
 from fetal_jax.errors import NOT_CLINICAL, UserError
 from fetal_jax.growth import parse_age
-from fetal_jax.inference import Predictor
+from fetal_jax.inference import Predictor, acceptance
 from fetal_jax.inference.examination import CHOICES
 from fetal_jax.inference.folder import measure_files
 from fetal_jax.inference.identity import ONE, Naming
@@ -185,6 +184,5 @@ class Tally:
 
 
 def _kind_of_reason(row: Row) -> str:
-    """The first reason of a row without the file's name, its numbers in parentheses and the remedy after the colon."""
-    text = row["reason"].replace(row["file"], "").replace(Path(row["file"]).name, "").partition(";")[0]
-    return re.sub(r" \([^)]*\)", "", text).partition(":")[0].strip()
+    """The first reason of a row as it is counted, without the file's name."""
+    return acceptance.kind_of(row["reason"].replace(row["file"], "").replace(Path(row["file"]).name, ""))

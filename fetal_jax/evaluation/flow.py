@@ -6,6 +6,7 @@ from collections import Counter
 from typing import Any
 
 from fetal_jax.evaluation.frames import EvaluatedFrame
+from fetal_jax.inference.acceptance import kind_of
 from fetal_jax.planes import SHAPE_OF_PLANE
 
 STATUSES = ("measured", "review", "refused")
@@ -16,7 +17,7 @@ def flow(frames: list[EvaluatedFrame]) -> dict[str, Any]:
 
     `left_out`: frames without errors, by reason. `compared`: frames with a shape to compare with. `without_mm`: those
     of them without a length in mm. `by_status`: of each status the compared frames, the failures among them and how
-    often each flag was raised.
+    often each reason was given.
     """
     compared = [f for f in frames if f.dice is not None]
     return {
@@ -36,5 +37,5 @@ def _left_out(frame: EvaluatedFrame) -> str:
 
 
 def _outcome(frames: list[EvaluatedFrame]) -> dict[str, Any]:
-    flags = Counter(flag for f in frames if f.found for flag in f.found.flags)
-    return {"frames": len(frames), "failed": sum(f.failed for f in frames), "reasons": dict(flags.most_common())}
+    reasons = Counter(kind_of(reason) for f in frames for reason in f.reasons)
+    return {"frames": len(frames), "failed": sum(f.failed for f in frames), "reasons": dict(reasons.most_common())}

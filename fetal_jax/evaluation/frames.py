@@ -11,12 +11,15 @@ from fetal_jax.biometry import Measurement
 from fetal_jax.data.source import Frame, Split
 from fetal_jax.evaluation import metrics
 from fetal_jax.geometry import Ellipse, Shaft
-from fetal_jax.inference import Predictor
+from fetal_jax.inference import Predictor, acceptance
+from fetal_jax.inference.predictor import FrameResult
 from fetal_jax.planes import PRIMARY, SHAPE_OF_PLANE
 
 BATCH = 16
 LEAST_DICE = 0.90
 """Dice below which a head or an abdomen is a failure."""
+BY_FLAGS = {"data": ""}
+"""An acceptance rule without a score."""
 MOST_FEMUR_PERCENT = 10.0
 """Error of the length above which a femur is a failure. Its Dice says little: the shape is some three pixels thick."""
 
@@ -45,30 +48,24 @@ class EvaluatedFrame:
     interval_mm: tuple[float, float] | None = None
     device: str = ""
     spacing_mm: float | None = None
-
-    @property
-    def status(self) -> str | None:
-        """Outcome with the plane given: "measured", "review" (millimetres with a flag), "refused" (no millimetres)."""
-        if self.found is None:
-            return None
-        if self.found.primary_mm is None:
-            return "refused"
-        return "measured" if self.found.accepted else "review"
+    status: str | None = None  # as `measure --plane=PLANE` decides: "measured", "review", "refused"
+    reasons: tuple[str, ...] = ()  # why it is not "measured"
+    error_probability: float | None = None
 
 
 def evaluate_frames(predictor: Predictor, frames: Split | Sequence[Frame]) -> Iterator[EvaluatedFrame]:
-    """Yield all frames in their order. The plane is given and `accepted` ignored: no frame is left out."""
+    """Yield all frames in their order. The plane is given and the status ignored: no frame is left out."""
     for start in range(0, len(frames), BATCH):
         indices = range(start, min(start + BATCH, len(frames)))
         part = [frames[i] for i in indices]
         predictions = predictor.predict([f.image for f in part], [f.spacing_mm for f in part])
         for i, frame, prediction in zip(indices, part, predictions, strict=True):
             planes = prediction.planes if len(prediction.planes) > 1 else None
-            found = None
+            shape, result = (frame.image.shape[0], frame.image.shape[1]), None
             if frame.plane in SHAPE_OF_PLANE:
-                shape = (frame.image.shape[0], frame.image.shape[1])
-                found = predictor.measure_map(prediction.probability, frame.plane, shape, frame.spacing_mm)
-            yield evaluate_frame(i, frame, found, planes, predictor.interval(found) if found else None)
+                result = predictor.result(prediction, shape, frame.spacing_mm, frame.plane)
+            found = result.measurement if result else None
+            yield evaluate_frame(i, frame, found, planes, predictor.interval(found) if found else None, result)
 
 
 def evaluate_frame(
@@ -77,12 +74,16 @@ def evaluate_frame(
     found: Measurement | None,
     planes: dict[str, float] | None = None,
     interval_mm: tuple[float, float] | None = None,
+    result: FrameResult | None = None,
 ) -> EvaluatedFrame:
-    """Compare one frame with a measurement in its own pixels."""
+    """Compare one frame with a measurement in its own pixels.
+
+    Its status is that of `result`; without one, of a file's predictions, the measurement's flags decide.
+    """
     plane = frame.plane or "unknown"
     measure = PRIMARY.get(plane)
     predicted = max(planes, key=lambda p: planes[p]) if planes else None
-    result = EvaluatedFrame(
+    row = EvaluatedFrame(
         index,
         frame.filename,
         frame.subject,
@@ -94,16 +95,20 @@ def evaluate_frame(
         spacing_mm=frame.spacing_mm,
     )
     if measure is None or frame.shape is None or found is None:
-        return result
+        return row
     fitted, shape = found.ellipse or found.shaft, (frame.image.shape[0], frame.image.shape[1])
+    decision = result or acceptance.decide(found, {plane: 1.0}, plane, BY_FLAGS)
     overlap = metrics.overlap(fitted, frame.shape, shape, frame.spacing_mm or np.nan)
     true, value = frame.truth_mm.get(measure), found.primary_mm
     error = None if true is None else np.nan if value is None else value - true
     true_ends = frame.shape.ends.reshape(-1, 2, 2)
     found_ends = [None] * len(true_ends) if fitted is None else fitted.ends.reshape(-1, 2, 2)
     return replace(
-        result,
+        row,
         found=found,
+        status=decision.status,
+        reasons=decision.reasons,
+        error_probability=result.error_probability if result else None,
         **overlap._asdict(),
         failed=_is_failure(frame.shape, fitted, overlap.dice, true, error),
         endpoint_errors={

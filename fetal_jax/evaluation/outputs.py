@@ -24,7 +24,7 @@ NEEDED = ("filename", "subject", "plane", "measure", "true_mm", "error_mm", "dic
 COLUMNS = [
     *("filename", "subject", "plane", "predicted_plane", "measure", "true_mm", "measured_mm", "error_mm", "dice"),
     *("hausdorff_mm", "failed", "hausdorff95_mm", "surface_mm", "plane_right", "low_mm", "high_mm", "flags"),
-    *("status", "device", "spacing_mm", "shape_px"),
+    *("status", "device", "spacing_mm", "shape_px", "reason", "error_probability"),
 ]
 
 
@@ -65,7 +65,7 @@ def _cells(frame: EvaluatedFrame) -> dict[str, Any]:
         "low_mm": low,
         "high_mm": high,
         "flags": "; ".join(found.flags) if found else "",
-        "status": frame.status,
+        "reason": "; ".join(frame.reasons),
         "shape_px": "" if shape is None else " ".join(f"{v:.6g}" for v in np.asarray(shape)),
     }
 

@@ -143,16 +143,17 @@ def _from_shape(shape: Ellipse | Shaft | None, frame: Frame) -> Measurement | No
     plane, mm = frame.plane or "unknown", frame.spacing_mm
     if plane not in SHAPE_OF_PLANE:
         return None
+    unknown = () if mm else ("no spacing",)
     if SHAPE_OF_PLANE[plane] == "shaft":
         if not isinstance(shape, Shaft):
             return Measurement(plane, flags=("nothing found",))
-        return Measurement(plane, shaft=shape, fl_mm=mm and shape.length * mm)
+        return Measurement(plane, shaft=shape, fl_mm=mm and shape.length * mm, flags=unknown)
     if not isinstance(shape, Ellipse):
         return Measurement(plane, flags=("nothing found",))
     around = mm and shape.perimeter * mm
     if plane == "head":
-        return Measurement(plane, ellipse=shape, hc_mm=around)
-    return Measurement(plane, ellipse=shape, ac_mm=around)
+        return Measurement(plane, ellipse=shape, hc_mm=around, flags=unknown)
+    return Measurement(plane, ellipse=shape, ac_mm=around, flags=unknown)
 
 
 def _from_mask(path: Path | None, frame: Frame) -> Measurement | None:

@@ -115,7 +115,7 @@ def _measure(
         | exact.share_intervals(subjects, shares)
     )
     summary["failed"] = int(columns["failed"].sum())
-    summary["accepted"] = sum(bool(f.found and f.found.accepted) for f in frames)
+    summary["measured"] = sum(f.status == "measured" for f in frames)
     summary["endpoint_error"] = {
         name: _endpoint(summary.pop(key), name, frames)
         for key in list(summary)
@@ -123,7 +123,6 @@ def _measure(
     }
     if known.any():
         summary["age_days"] = _by_trimester(columns, known, lambda part: metrics.error_summary(part["days"]))
-        summary["by_flag"] = _by_flag(frames)
         summary["subgroups"] = subgroups(measure, frames)
     if found.sum() >= 3:
         independent = len({s for s, f in zip(subjects, found, strict=True) if f})
@@ -227,16 +226,6 @@ def _by_trimester(columns: Columns, keep: Array, of: Any) -> dict[str, Any]:
     """Something of the frames of each trimester, by the true length."""
     parts = {name: columns["trimester"] == name for name in (*ages.TRIMESTERS, "unknown")}
     return {name: of({k: v[p & keep] for k, v in columns.items()}) for name, p in parts.items() if (p & keep).any()}
-
-
-def _by_flag(frames: list[EvaluatedFrame]) -> dict[str, Any]:
-    """Errors of accepted frames and of the others."""
-    known = [f for f in frames if f.error_mm is not None]
-    parts = {
-        name: [f.error_mm for f in known if bool(f.found and f.found.accepted) == keep]
-        for name, keep in (("accepted", True), ("refused", False))
-    }
-    return {name: metrics.error_summary(np.array(e, float)) for name, e in parts.items()}
 
 
 def _coverage(columns: Columns, frames: list[EvaluatedFrame], table: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -103,6 +104,12 @@ def flag_words(flag: str, plane: str, where: str = "") -> str:
     """A flag of `biometry.FLAGS` in a sonographer's words."""
     words = _OF_FEMUR.get(flag) if plane == "femur" else None
     return (words or WORDS[flag]).format(plane=plane, a_plane=_a(plane), where=where)
+
+
+def kind_of(reason: str) -> str:
+    """A reason as it is counted: without its numbers in parentheses, the sides, and the remedy after a colon or ";"."""
+    first = re.split("[;:]", re.sub(r" \([^)]*\)", "", reason))[0]
+    return re.sub(r" on the [a-z, ]+ sides?$", "", first.strip())
 
 
 def _plane_doubts(planes: Mapping[str, float], plane: str) -> list[str]:

@@ -49,14 +49,19 @@ class FrameResult:
     plane: str
     plane_probability: float | None
     measurement: Measurement | None
-    reason: str = ""
-    """All reasons, the gravest first, joined by "; ". Empty for `measured`."""
+    reasons: tuple[str, ...] = ()
+    """Why it is not `measured`, the gravest first. Empty for `measured`."""
     interval_mm: tuple[float, float] | None = None
     """Prediction interval (low, high) of HC, AC or FL in mm; None where the bundle has none for this kind of frame."""
     interval_data: str = ""
     """The data that the interval was calibrated on."""
     error_probability: float | None = None
     """Probability that HC is off by more than 5 %, AC or FL by more than 8 %; None where the bundle has no score."""
+
+    @property
+    def reason(self) -> str:
+        """All reasons, joined by "; "."""
+        return "; ".join(self.reasons)
 
     def value(self, name: str) -> Any:
         """A value of the measurement, such as "hc_mm"; None where the status is not "measured" or "review"."""
@@ -161,7 +166,7 @@ class Predictor:
         pairs = [None if s is None else geometry.row_column_mm(s) for s in spacings]
         predictions = self.predict(frames, pairs)
         each = zip(predictions, frames, pairs, warnings or [()] * len(frames), strict=True)
-        return [self._result(p, (f.shape[0], f.shape[1]), s, plane, w) for p, f, s, w in each]
+        return [self.result(p, (f.shape[0], f.shape[1]), s, plane, w) for p, f, s, w in each]
 
     def check_plane(self, plane: str, argument: str = "plane") -> None:
         """Refuse a plane that is not measured or not known to the network, and "auto" where it knows only one.
@@ -186,19 +191,20 @@ class Predictor:
                 f"this bundle cannot tell planes apart (it was trained on {known[0]} alone): give {argument}={known[0]}"
             )
 
-    def _result(
+    def result(
         self,
         seen: Prediction,
         shape: tuple[int, int],
         spacing: Spacing | None,
-        asked: str,
-        warnings: Sequence[str],
+        asked: str = "auto",
+        warnings: Sequence[str] = (),
     ) -> FrameResult:
+        """The result for a frame of `shape` that `predict` has seen; `asked` and `warnings` as in `measure`."""
         plane = max(seen.planes, key=lambda p: seen.planes[p]) if asked == "auto" else asked
         probability = seen.planes.get(plane) if len(self.info.planes) > 1 else None
         if plane not in SHAPE_OF_PLANE:
             decision = acceptance.decide(None, seen.planes, plane, None)
-            return FrameResult(decision.status, plane, probability, None, "; ".join(decision.reasons))
+            return FrameResult(decision.status, plane, probability, None, decision.reasons)
         found = self.measure_network_map(seen.probability, plane, shape, spacing)
         rule = self.info.acceptance.get(plane)
         wrong, where = self._doubt(seen, found, rule, self.letterbox.frame_box(shape, spacing))
@@ -211,7 +217,7 @@ class Predictor:
             plane=plane,
             plane_probability=probability,
             measurement=self._in_frame_pixels(found, shape, spacing),
-            reason="; ".join(decision.reasons),
+            reasons=decision.reasons,
             interval_mm=interval,
             interval_data=data if interval else "",
             error_probability=wrong,

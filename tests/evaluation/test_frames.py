@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import cv2
 import numpy as np
 import pytest
 
 from fetal_jax.biometry import Measurement
 from fetal_jax.data.source import Frame
-from fetal_jax.evaluation.frames import evaluate_frame
+from fetal_jax.evaluation.frames import evaluate_frame, evaluate_frames
+from fetal_jax.evaluation.summary import summarise
 from fetal_jax.geometry import Ellipse, Shaft
+from tests.support.drawn_heads import PREDICTOR, heads
 
 BLANK = np.zeros((100, 200), np.uint8)
 BONE = Shaft(20, 50, 120, 50, np.nan)
@@ -57,9 +62,35 @@ def test_head_fails_by_its_dice_whatever_its_circumference():
 @pytest.mark.parametrize(
     ("flags", "status"), [((), "measured"), (("leaves the frame",), "measured"), (("poor fit",), "review")]
 )
-def test_flagged_measurement_is_for_review(flags, status):
+def test_flags_decide_where_no_network_gave_the_value(flags, status):
     found = shaft(100)
-    assert femur(Measurement("femur", shaft=found.shaft, fl_mm=50.0, flags=flags)).status == status
+    result = femur(Measurement("femur", shaft=found.shaft, fl_mm=50.0, flags=flags))
+    assert (result.status, bool(result.reasons)) == (status, status == "review")
+
+
+SCORE = {"inputs": ["width"], "weights": [1.0], "bias": 0.0}
+
+
+@pytest.mark.parametrize("limit", [0.0, 0.5, None])
+def test_status_is_the_one_that_measure_gives(limit):
+    """Of the same frames with the plane given: by the bundle's score and limit, or without a rule."""
+    rule = {} if limit is None else {"head": {"data": "x", "score": SCORE, "limit": limit}}
+    predictor = replace(PREDICTOR, info=replace(PREDICTOR.info, acceptance=rule))
+    frames = heads(4)
+    frames[1] = replace(frames[1], image=cv2.GaussianBlur(frames[1].image, (0, 0), 12))  # flagged as soft
+    frames[2] = replace(frames[2], image=np.zeros_like(frames[2].image))
+    frames[3] = replace(frames[3], spacing_mm=None, truth_mm={})
+    rows = list(evaluate_frames(predictor, frames))
+    for frame, row in zip(frames, rows, strict=True):
+        result = predictor.measure(frame.image, frame.spacing_mm, frame.plane)
+        assert (row.status, row.reasons) == (result.status, result.reasons)
+        assert (row.error_probability or -1) == pytest.approx(result.error_probability or -1, rel=1e-4)
+    assert "low confidence" in rows[1].found.flags
+    first = "measured" if limit == 0.5 else "review"
+    assert [row.status for row in rows] == [first, first, "refused", "refused"]  # the score weighs the soft outline
+    flow = summarise(rows)["flow"]["by_status"]
+    assert {name: part["frames"] for name, part in flow.items() if part["frames"]} == {first: 2, "refused": 2}
+    assert flow["refused"]["reasons"]["no spacing"] == 1
 
 
 def test_device_and_spacing_are_kept():

@@ -142,11 +142,11 @@ def test_subgroups_are_all_frames():
 
 def test_flow_accounts_for_every_frame():
     nothing = replace(frame(), dice=None, error_mm=None, true_mm=None, measured_mm=None, found=None)
-    flagged = replace(frame(1.0), found=Measurement("head", ellipse=SHAPE, hc_mm=201.0, flags=("poor fit",)))
+    doubtful = replace(frame(1.0), status="review", reasons=("the outline is soft on the left side (in shadow)",))
     frames = [
-        frame(),
-        flagged,
-        frame(np.nan),
+        replace(frame(), status="measured"),
+        doubtful,
+        replace(frame(np.nan), status="refused"),
         nothing,
         replace(nothing, plane="unknown", measure=None),
         replace(nothing, plane="thorax", measure=None),
@@ -159,7 +159,7 @@ def test_flow_accounts_for_every_frame():
     }
     counts = {status: part["frames"] for status, part in found["by_status"].items()}
     assert counts == {"measured": 1, "review": 1, "refused": 1}
-    assert found["by_status"]["review"]["reasons"] == {"poor fit": 1}
+    assert found["by_status"]["review"]["reasons"] == {"the outline is soft": 1}
     assert sum(counts.values()) + sum(found["left_out"].values()) == found["frames"] == 6
     assert found["failed"] == found["by_status"]["refused"]["failed"] == 1
 

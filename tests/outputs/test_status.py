@@ -31,10 +31,10 @@ SIZE = PixelSize((0.5, 0.5), "dicom")
 ELLIPSE = Ellipse(150, 100, 80, 60, 0.2)
 HC = 0.5 * ELLIPSE.perimeter
 FOUND = Measurement("head", ELLIPSE, hc_mm=HC, bpd_mm=60.0, ofd_mm=80.0, diameters_mm=(80.0, 60.0), sd_mm=2.0, seen=1.0)
-MEASURED = FrameResult("measured", "head", 0.99, FOUND, "", (HC - 3, HC + 3), "heads 36 frames abc", 0.02)
+MEASURED = FrameResult("measured", "head", 0.99, FOUND, (), (HC - 3, HC + 3), "heads 36 frames abc", 0.02)
 WHY = "the network is not sure that this is a head (70 %); the outline is soft on the left side"
-REVIEW = replace(MEASURED, status="review", reason=WHY, plane_probability=0.7)
-REFUSED = replace(MEASURED, status="refused", reason=NO_SPACING, interval_mm=None)
+REVIEW = replace(MEASURED, status="review", reasons=(WHY,), plane_probability=0.7)
+REFUSED = replace(MEASURED, status="refused", reasons=(NO_SPACING,), interval_mm=None)
 MEASURED_ROW, REVIEW_ROW, REFUSED_ROW = (result_row(FRAME, SIZE, r) for r in (MEASURED, REVIEW, REFUSED))
 VALIDATOR = jsonschema.Draft202012Validator(json.loads(SCHEMA.read_text()))
 
@@ -61,7 +61,7 @@ def test_value_is_given_for_measured_and_review_and_reason_only_for_doubt():
 
 def test_no_spacing_says_why_in_the_words_of_the_reader():
     size = PixelSize(reason="no spacing: the header has no calibrated region")
-    row = result_row(FRAME, size, replace(REFUSED, reason=f"{NO_SPACING}; the outline is soft"))
+    row = result_row(FRAME, size, replace(REFUSED, reasons=(NO_SPACING, "the outline is soft")))
     assert row["reason"] == "no spacing: the header has no calibrated region; the outline is soft"
 
 

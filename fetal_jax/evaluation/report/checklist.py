@@ -15,7 +15,7 @@ NETWORK, PARTITIONS, INTERNAL, EXTERNAL = "network", "partitions", "internal", "
 """Answered under `MADE`, if the network, its partitions and the kind of the test are known."""
 FLOW, SIZES, GROUPS = "Flow of frames", "Millimetres and overlap", "For whom it is worst"
 AGREEMENT, MARGIN, PLANES = "Agreement", "Non-inferiority", "Planes"
-FLAGS, ROBUSTNESS, WORST, SUMMARY = "Flags", "Robustness", "Worst frames", "Summary"
+ACCEPTANCE, ROBUSTNESS, WORST, SUMMARY = "Acceptance", "Robustness", "Worst frames", "Summary"
 
 CLAIM = [
     ("1", "title names the kind of AI", AUTHOR),
@@ -113,7 +113,7 @@ TRIPOD_AI = [
     ("24", "results of updating", AUTHOR),
     ("25", "interpretation", AUTHOR),
     ("26", "limitations", AUTHOR),
-    ("27a", "handling of poor input", FLAGS),
+    ("27a", "handling of poor input", ACCEPTANCE),
     ("27b", "interaction and expertise of users", AUTHOR),
     ("27c", "next steps", AUTHOR),
 ]

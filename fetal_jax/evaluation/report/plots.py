@@ -52,24 +52,25 @@ def error_by_size(measure: str, frames: list[EvaluatedFrame]) -> Plot:
 
 
 def risk_coverage(measure: str, frames: list[EvaluatedFrame]) -> Plot | None:
-    """Mean error of the frames kept when the most doubtful are given up first: flagged ones, then by `sd_mm`.
+    """Mean error of the frames kept when the most doubtful are given up first.
 
-    None with fewer than two measured frames.
+    First those to review, then by error probability, or without a score by `sd_mm` over the size. None with fewer than
+    two frames that have a value.
     """
     known = [f for f in frames if f.error_mm is not None]
     measured = [f for f in known if f.measured_mm is not None and f.found is not None]
     if len(measured) < 2:
         return None
-    accepted = np.array([bool(f.found and f.found.accepted) for f in measured])
-    doubt = np.array([(f.found.sd_mm or np.inf) / (f.measured_mm or np.inf) for f in measured if f.found])
-    doubt[~accepted] += 1e3
+    stands = np.array([f.status == "measured" for f in measured])
+    doubt = np.array([_doubt(f) for f in measured])
+    doubt[~stands] += 1e3
     kept, risk = metrics.risk_coverage([f.error_mm or 0.0 for f in measured], doubt)
     kept = kept * len(measured) / len(known)
     fig, axes = _axes("share of frames kept", "mean absolute error of those (mm)")
     axes.plot(kept, risk, color=BLUE)
-    share = accepted.sum() / len(known)
-    if accepted.any():
-        axes.plot(share, risk[accepted.sum() - 1], "o", color=ORANGE)
+    share = stands.sum() / len(known)
+    if stands.any():
+        axes.plot(share, risk[stands.sum() - 1], "o", color=ORANGE)
     axes.set_xlim(0, 1.02)
     axes.set_ylim(0, 1.1 * float(risk[len(risk) // 20 :].max()) or 1)
     lacking = (
@@ -77,7 +78,14 @@ def risk_coverage(measure: str, frames: list[EvaluatedFrame]) -> Plot | None:
         if len(measured) < len(known)
         else ""
     )
-    return _svg(fig, f"{NAMES[measure]}: orange: what the flags accept ({share:.1%} of {len(known)}).{lacking}")
+    return _svg(fig, f"{NAMES[measure]}: orange: the measured ones ({share:.1%} of {len(known)}).{lacking}")
+
+
+def _doubt(frame: EvaluatedFrame) -> float:
+    if frame.error_probability is not None:
+        return frame.error_probability
+    spread = frame.found.sd_mm if frame.found else None
+    return (spread or np.inf) / (frame.measured_mm or np.inf)
 
 
 def reliability(bins: list[dict[str, float]]) -> Plot:

@@ -15,7 +15,17 @@ from fetal_jax.data.source import Frame, Split
 from fetal_jax.evaluation import robustness
 from fetal_jax.evaluation.frames import EvaluatedFrame
 from fetal_jax.evaluation.report import checklist, plots, tables
-from fetal_jax.evaluation.report.checklist import FLAGS, FLOW, GROUPS, MADE, MARGIN, PLANES, ROBUSTNESS, SIZES, WORST
+from fetal_jax.evaluation.report.checklist import (
+    ACCEPTANCE,
+    FLOW,
+    GROUPS,
+    MADE,
+    MARGIN,
+    PLANES,
+    ROBUSTNESS,
+    SIZES,
+    WORST,
+)
 from fetal_jax.evaluation.report.headline import headline
 from fetal_jax.evaluation.report.page import Block, Picture, Pictures, Plot, Plots, Sections, Table, Text, page
 from fetal_jax.evaluation.report.pictures import picture
@@ -61,7 +71,7 @@ def render(summary: dict[str, Any], evaluated: list[EvaluatedFrame], frames: Spl
         MARGIN: tables.non_inferiority(summary),
         "Gestational age": tables.ages(summary),
         "90 % intervals": tables.intervals(summary),
-        FLAGS: _flags(by_measure),
+        ACCEPTANCE: _acceptance(by_measure),
         PLANES: [
             *tables.planes(summary),
             *_plots([plots.reliability(summary["plane"]["reliability"])] if "plane" in summary else []),
@@ -86,9 +96,12 @@ def _plots(items: Sequence[Plot | None]) -> list[Block]:
     return [Plots(drawn)] if drawn else []
 
 
-def _flags(by_measure: dict[str, list[EvaluatedFrame]]) -> list[Block]:
+def _acceptance(by_measure: dict[str, list[EvaluatedFrame]]) -> list[Block]:
     drawn = _plots([plots.risk_coverage(m, part) for m, part in by_measure.items()])
-    order = "The most doubtful frames are given up first: flagged ones, then by the error estimate of the map."
+    order = (
+        "The most doubtful frames are given up first: those to review, then by the score of the acceptance rule, or "
+        "without a score by the error estimate of the map."
+    )
     return [*drawn, Text(order)] if drawn else []
 
 
@@ -139,7 +152,8 @@ def _picture(evaluated: EvaluatedFrame, frame: Frame) -> Picture:
     shapes = {"annotated": frame.shape, "measured": (found.ellipse or found.shaft) if found else None}
     caption = f"{evaluated.filename}: {NAMES[evaluated.measure or 'hc_mm']} {error}, Dice {evaluated.dice:.3f}"
     caption += ", failed" * evaluated.failed
-    return picture(frame, shapes, caption + (f". {'; '.join(found.flags)}" if found and found.flags else ""))
+    reasons = f": {'; '.join(evaluated.reasons)}" if evaluated.reasons else ""
+    return picture(frame, shapes, f"{caption}. {evaluated.status or ''}{reasons}")
 
 
 def _made(frames: Split, origin: Origin, date: str) -> dict[str, str]:

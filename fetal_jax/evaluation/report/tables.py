@@ -50,7 +50,7 @@ def frame_flow(summary: Summary) -> list[Block]:
     ]
     return [
         Table(["step", "frames"], steps),
-        Table(["outcome, the plane given", "frames", "of them failed", "flags raised"], outcomes, text_columns=(3,)),
+        Table(["outcome, the plane given", "frames", "of them failed", "reasons"], outcomes, text_columns=(3,)),
         Text(
             "Every compared frame is in the tables below, whatever its outcome. Failed: no geometry; a head or an "
             "abdomen with Dice below 0.90; a femur whose length is off by over 10 %."
@@ -70,7 +70,7 @@ def sizes(summary: Summary) -> list[Block]:
         ["share failed", *(with_interval(s["failed_share"], s["ci"].get("failed_share"), 3) for s in parts)],
         ["no measurement in mm", *(str(s["missing"]) for s in parts)],
         ["no true length in mm", *(str(s["without_mm"]) for s in parts)],
-        ["accepted by the flags", *(str(s["accepted"]) for s in parts)],
+        ["measured: the value stands by itself", *(str(s["measured"]) for s in parts)],
     ]
     rows += [[text, *(_size(s, key, digits, sd) for s in parts)] for key, text, digits, sd in LINES]
     names = list(dict.fromkeys(n for s in parts for n in s["endpoint_error"]))
