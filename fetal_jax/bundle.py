@@ -10,7 +10,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -106,14 +109,46 @@ def update(folder: Path, info: BundleInfo, copy: Path) -> Path:
       UserError: `copy` is a folder that holds something else.
     """
     if SHIPPED.resolve() in folder.resolve().parents:
-        if copy.exists() and any(copy.iterdir()) and not (copy / INFO).is_file():
-            raise UserError(f"{copy} is not empty and not a bundle: give another --out")
-        copy.mkdir(parents=True, exist_ok=True)
-        for name in info.files:
-            files.write_whole(copy / name, (folder / name).read_bytes())
-        folder = copy
+        with replacing(copy) as draft:
+            for name in info.files:
+                (draft / name).write_bytes((folder / name).read_bytes())
+            write(draft, info)
+        return copy
     write(folder, info)
     return folder
+
+
+@contextmanager
+def replacing(folder: Path) -> Iterator[Path]:
+    """Make a bundle whole or not at all: write its files into the folder that this yields.
+
+    When the block ends they take the places of the old ones, `bundle.json` last; if it raises, nothing has changed. A
+    kill between two files leaves a folder that `read` refuses, and that the next call replaces.
+
+    Raises:
+      UserError: the folder holds something else than a bundle, or another process writes there.
+    """
+    if files.in_bucket(folder):
+        yield folder
+        return
+    draft = folder / ".fetal-jax-bundle.draft"
+    strangers = {path.name for path in folder.iterdir()} - {files.LOCK} if folder.exists() else set()
+    if strangers and not (folder / INFO).is_file() and draft.name not in strangers:
+        raise UserError(f"{folder} is not empty and not a bundle: give another --out")
+    with files.lock(folder, "wait for it to end, or give another --out"):
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir()
+        try:
+            yield draft
+        except BaseException:
+            shutil.rmtree(draft, ignore_errors=True)
+            raise
+        for name in (ONNX, HALF, STABLEHLO, CARD, INFO):
+            if (draft / name).is_file():
+                os.replace(draft / name, folder / name)
+            else:
+                (folder / name).unlink(missing_ok=True)
+        draft.rmdir()
 
 
 def read(folder: Path) -> BundleInfo:

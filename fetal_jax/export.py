@@ -91,19 +91,7 @@ def write_bundle(
     measured = read_metrics(metrics) if metrics else {}
     graphs = onnx_graph()
     config, params, step, meta = load_run(workdir, best)
-    if out.exists() and any(out.iterdir()) and not (out / bundle.INFO).is_file():
-        raise UserError(f"{out} is not empty and not a bundle: give another --out")
-    out.mkdir(parents=True, exist_ok=True)
-    for name in (bundle.ONNX, bundle.HALF, bundle.STABLEHLO):
-        (out / name).unlink(missing_ok=True)
     params = jax.tree.map(np.asarray, params)
-
-    (out / bundle.STABLEHLO).write_bytes(stablehlo(config, params))
-    graph = graphs.build(params, config.model, config.input_shape)
-    (out / bundle.ONNX).write_bytes(graph.SerializeToString())
-    if with_half:
-        (out / bundle.HALF).write_bytes(graphs.half(graph).SerializeToString())
-
     info = replace(
         bundle_info(config),
         training={
@@ -115,8 +103,14 @@ def write_bundle(
         licence=licence(config, meta.get("origin", "")),
         metrics=measured,
     )
-    (out / bundle.CARD).write_text(model_card(info))
-    bundle.write(out, info)
+    with bundle.replacing(out) as draft:
+        (draft / bundle.STABLEHLO).write_bytes(stablehlo(config, params))
+        graph = graphs.build(params, config.model, config.input_shape)
+        (draft / bundle.ONNX).write_bytes(graph.SerializeToString())
+        if with_half:
+            (draft / bundle.HALF).write_bytes(graphs.half(graph).SerializeToString())
+        (draft / bundle.CARD).write_text(model_card(info))
+        bundle.write(draft, info)
 
 
 def licence(config: Config, origin: str) -> str:

@@ -146,21 +146,21 @@ def spreadsheet_text(value: Any) -> Any:
 
 
 class OwnFiles:
-    """The files that this program wrote into a folder, listed in `written.jsonl`: it overwrites and deletes no others.
+    """The files that a command wrote into a folder, listed in `written.jsonl`: it overwrites and deletes no others.
 
     A name is on the disk before its file is, so that a kill leaves no file of ours unlisted. Whoever opens the list
-    holds the folder's `lock`.
+    holds the folder's `lock`. Commands that write the same names have lists of their own.
     """
 
     LIST = "written.jsonl"
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, list_name: str = LIST) -> None:
         """Read the list, or start one.
 
         Raises:
           UserError: a file of the list's name that is not such a list.
         """
-        self.folder, self._path = folder, folder / self.LIST
+        self.folder, self._path = folder, folder / list_name
         self._names: set[str] = set()
         if os.path.lexists(self._path):
             self._names = set(self._listed())
@@ -193,11 +193,14 @@ class OwnFiles:
         """Refuse a name that `claim` would refuse, without listing it.
 
         Raises:
-          UserError: there is such a file, and this program did not write it.
+          UserError: there is such a file, and this program did not write it, or another of its commands did.
         """
         if not self.is_free(name):
             path = self.folder / name
-            raise UserError(f"{path} was not written by this program: move it away, or give another name or --out")
+            raise UserError(
+                f"{path} was not written by this program, or by another of its commands: move it away, or give "
+                "another name or --out"
+            )
 
     def claim(self, name: str) -> Path:
         """List a file that is about to be written, and make its folder; returns its path.

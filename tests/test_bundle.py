@@ -17,6 +17,7 @@ from fetal_jax import bundle, export
 from fetal_jax import config as recipe
 from fetal_jax.config import from_values
 from fetal_jax.errors import UserError
+from fetal_jax.files import LOCK
 from fetal_jax.inference import Predictor
 from fetal_jax.model import onnx_graph, unet
 from fetal_jax.training import run
@@ -320,3 +321,70 @@ def test_our_outlines_carry_no_non_commercial_licence():
     assert "CC BY 4.0" in ours
     assert "NC" not in ours
     assert "CC BY-NC-SA 4.0" in calipers
+
+
+def fill(draft: Path, source: Path, names: tuple[str, ...], temperature: float) -> None:
+    for name in names:
+        (draft / name).write_bytes((source / name).read_bytes())
+    bundle.write(draft, replace(bundle.read(source), temperature=temperature))
+
+
+@pytest.mark.parametrize("moved", range(5))
+def test_bundle_that_is_killed_is_never_a_mixture(folder, tmp_path, monkeypatch, moved):
+    """Killed after any number of files: the old bundle, the new one, or a folder that is refused; then made again."""
+    out, names = tmp_path / "b", (bundle.ONNX, bundle.STABLEHLO, bundle.CARD)
+    with bundle.replacing(out) as draft:
+        fill(draft, folder, (*names, bundle.HALF), 1.5)
+    assert bundle.read(out).temperature == 1.5
+    (tmp_path / "source").mkdir()
+    for name in (*names, bundle.INFO, bundle.HALF):
+        (tmp_path / "source" / name).write_bytes((folder / name).read_bytes())
+    moves, real = [], bundle.os.replace
+
+    def killed(one, other):
+        if Path(other).parent == out:
+            if len(moves) == moved:
+                raise KeyboardInterrupt
+            moves.append(other)
+        real(one, other)
+
+    monkeypatch.setattr(bundle.os, "replace", killed)
+    try:
+        with bundle.replacing(out) as draft:
+            fill(draft, tmp_path / "source", names, 2.5)
+            (draft / bundle.CARD).write_text("another card")
+            bundle.write(draft, replace(bundle.read(folder), temperature=2.5))
+        finished = True
+    except KeyboardInterrupt:
+        finished = False
+    monkeypatch.undo()
+    assert finished == (moved == 4)
+    try:
+        assert bundle.read(out).temperature == (2.5 if finished else 1.5)
+    except UserError:
+        assert 0 < moved < 4
+    with bundle.replacing(out) as draft:
+        fill(draft, folder, names, 3.5)
+    assert bundle.read(out).temperature == 3.5
+    assert {p.name for p in out.iterdir()} - {LOCK} == {*names, bundle.INFO}
+
+
+def test_bundle_that_fails_half_way_changes_nothing(folder, tmp_path):
+    out = copy(folder, tmp_path / "b")
+    before = {p.name: p.read_bytes() for p in out.iterdir()}
+
+    def fails():
+        with bundle.replacing(out) as draft:
+            (draft / bundle.ONNX).write_bytes(b"half")
+            raise RuntimeError("half-way")
+
+    with pytest.raises(RuntimeError, match="half-way"):
+        fails()
+    assert {p.name: p.read_bytes() for p in out.iterdir() if p.name != LOCK} == before
+
+
+def test_folder_of_somebody_else_is_no_place_for_a_bundle(tmp_path):
+    (tmp_path / bundle.ONNX).write_bytes(b"mine")
+    with pytest.raises(UserError, match="not empty and not a bundle"), bundle.replacing(tmp_path):
+        raise AssertionError
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == {bundle.ONNX: b"mine"}

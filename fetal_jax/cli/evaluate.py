@@ -20,11 +20,12 @@ from fetal_jax.errors import UserError
 from fetal_jax.evaluation import outputs
 from fetal_jax.evaluation.cases import draw, measure_cases
 from fetal_jax.evaluation.frames import EvaluatedFrame, evaluate_frames
+from fetal_jax.evaluation.outputs import Claim
 from fetal_jax.evaluation.predictions import evaluate_predictions
 from fetal_jax.evaluation.report import compare
 from fetal_jax.evaluation.report.acceptance_plot import plot_rules
 from fetal_jax.evaluation.report.checklist import EXTERNAL, INTERNAL
-from fetal_jax.evaluation.report.cross_dataset import PAGE, Result, write_cross_dataset
+from fetal_jax.evaluation.report.cross_dataset import JSON, PAGE, Result, write_cross_dataset
 from fetal_jax.evaluation.report.report import Origin
 from fetal_jax.evaluation.robustness import measure_robustness
 from fetal_jax.evaluation.statistics.acceptance import describe, fit_rules
@@ -109,36 +110,43 @@ def run(args: argparse.Namespace, overrides: list[str]) -> None:
         found = compare.compare_runs(args.compare[0], args.compare[1], args.out, args.data_dir)
         print("\n".join(compare.lines(found)))
         print(f"{found['frames']} frames in both. See {args.out / compare.PAGE}")
-    elif args.predictions:
-        _run_predictions(args)
-    else:
+        return
+    with outputs.claiming(args.out) as claim:
+        if args.predictions:
+            _run_predictions(args, claim)
+            return
         if args.calibrate:
-            _calibrate(args)
-        _run_networks(args)
+            _calibrate(args, claim)
+        _run_networks(args, claim)
 
 
-def _run_networks(args: argparse.Namespace) -> None:
+def _run_networks(args: argparse.Namespace, claim: Claim) -> None:
     networks = [_open(path, args) for path in args.workdir or args.bundle]
     datasets = args.dataset or networks[0].datasets
     if not args.dataset and any(n.datasets != datasets for n in networks):
         raise UserError("these were trained on different data sets: give each --dataset that all are to be tested on")
-    cells = {n.name: {d: _cell(n, d, len(networks) > 1, len(datasets) > 1, args) for d in datasets} for n in networks}
-    if len(networks) > 1:
+    many, several_sets = len(networks) > 1, len(datasets) > 1
+    for name in (JSON, PAGE) if many else ():
+        claim(name)  # a stranger's file is refused before the work
+    cells: dict[str, dict[str, Result]] = {}
+    for n in networks:
+        own = outputs.within(claim, n.name.strip("/").replace("/", "-") if many else "")
+        cells[n.name] = {d: _cell(n, d, many, args, outputs.within(own, d if several_sets else "")) for d in datasets}
+    if many:
         flags = [*(f for n in networks for f in n.flags), *(f"--dataset={d}" for d in datasets)]
-        write_cross_dataset(args.out, cells, {n.name: ", ".join(n.datasets) for n in networks}, _command(flags, args))
+        write_cross_dataset(claim, cells, {n.name: ", ".join(n.datasets) for n in networks}, _command(flags, args))
         print(f"See {args.out / PAGE}")
 
 
-def _cell(network: Network, dataset: str, many: bool, several_sets: bool, args: argparse.Namespace) -> Result:
+def _cell(network: Network, dataset: str, many: bool, args: argparse.Namespace, claim: Claim) -> Result:
     """The summary of a network on a data set; with many networks, the reason if it may not be tested on it."""
-    out = args.out / network.name.strip("/").replace("/", "-") if many else args.out
     try:
         refuse_other_split(network.datasets, dataset, args.split)
     except UserError as e:
         if not many:
             raise
         return str(e)
-    return _evaluate(network, dataset, out / dataset if several_sets else out, args)
+    return _evaluate(network, dataset, args, claim)
 
 
 def _open(path: Path, args: argparse.Namespace) -> Network:
@@ -159,24 +167,25 @@ def _installed(path: Path) -> bool:
     return path.resolve().is_relative_to(bundle.SHIPPED.resolve())
 
 
-def _evaluate(network: Network, dataset: str, out: Path, args: argparse.Namespace) -> dict[str, Any]:
+def _evaluate(network: Network, dataset: str, args: argparse.Namespace, claim: Claim) -> dict[str, Any]:
     frames, info = Split(dataset, args.split, network.data_dir), network.predictor.info
-    origin = _origin(network, frames, dataset, out, args)
+    report = claim(outputs.REPORT)  # a stranger's file is refused before the work
+    origin = _origin(network, frames, dataset, report.parent, args)
     if "but" in origin.network:
         print(origin.network["but"])
     evaluated = list(tqdm(evaluate_frames(network.predictor, frames), total=len(frames), unit="frame"))
     summary = summarise(evaluated, info.temperature, info.intervals, dict(args.margin or ()))
     if args.robustness:
         summary["robustness"] = measure_robustness(network.predictor, frames, _progress)
-    return _write(out, summary, evaluated, frames, origin)
+    return _write(claim, summary, evaluated, frames, origin)
 
 
 def _write(
-    out: Path, summary: dict[str, Any], evaluated: list[EvaluatedFrame], frames: Split, origin: Origin
+    claim: Claim, summary: dict[str, Any], evaluated: list[EvaluatedFrame], frames: Split, origin: Origin
 ) -> dict[str, Any]:
-    outputs.write(out, summary, evaluated, frames, origin)
+    outputs.write(claim, summary, evaluated, frames, origin)
     print("\n".join(table(summary)))
-    print(f"See {out / outputs.REPORT}")
+    print(f"See {claim(outputs.REPORT)}")
     return summary
 
 
@@ -247,7 +256,7 @@ def changed_training(training: dict[str, Any], dataset: str, data_dir: str) -> s
     return "" if now == was else f"trained on {was}, but in {data_dir} is {now}: frames may have changed splits"
 
 
-def _calibrate(args: argparse.Namespace) -> None:
+def _calibrate(args: argparse.Namespace, claim: Claim) -> None:
     """Write temperature, intervals and acceptance rules into a bundle, or into a copy of an installed one.
 
     They come from frames that were neither trained on nor chosen with. The table of a measure comes from the first
@@ -257,6 +266,9 @@ def _calibrate(args: argparse.Namespace) -> None:
     (path,) = args.bundle
     predictor = Predictor.from_bundle(path, args.runtime)
     before = predictor.info
+    picture = claim("acceptance.png")
+    for name in (*before.files, bundle.INFO) if _installed(path) else ():
+        claim(f"bundle/{name}")
     predictor = replace(predictor, info=replace(before, temperature=1.0))
     trained = list(trained_on(before.training))
     evaluated: list[EvaluatedFrame] = []
@@ -279,8 +291,8 @@ def _calibrate(args: argparse.Namespace) -> None:
     info = replace(info, acceptance=kept | rules)
     path = bundle.update(path, info, args.out / "bundle")
     args.bundle = [path]
-    plot_rules(judged, args.out / "acceptance.png")
-    print(f"temperature, intervals and acceptance are in {path}; see {args.out / 'acceptance.png'}")
+    plot_rules(judged, picture)
+    print(f"temperature, intervals and acceptance are in {path}; see {picture}")
     for measure, name in NAMES.items():
         found = info.intervals.get(measure)
         text = f"± {found['factor']:.2f} sd, 90 %, {found['data']}" if found else "no interval: too few frames"
@@ -289,7 +301,7 @@ def _calibrate(args: argparse.Namespace) -> None:
     print("\n".join(describe(judged)))
 
 
-def _run_predictions(args: argparse.Namespace) -> None:
+def _run_predictions(args: argparse.Namespace, claim: Claim) -> None:
     if not args.dataset or len(args.dataset) > 1:
         raise UserError("--predictions needs --dataset: give the one data set that they are of")
     if args.robustness:
@@ -297,11 +309,12 @@ def _run_predictions(args: argparse.Namespace) -> None:
     (dataset,) = args.dataset
     data_dir = args.data_dir or DATA_DIR
     frames = Split(dataset, args.split, data_dir)
+    claim(outputs.REPORT)  # a stranger's file is refused before the work
     evaluated = list(evaluate_predictions(args.predictions, frames))
     summary = summarise(evaluated, margins=dict(args.margin or ()))
     flags = [f"--predictions={args.predictions}", f"--dataset={dataset}"]
     title = f"{args.predictions} on {frames.dataset}, {args.split}"
-    _write(args.out, summary, evaluated, frames, Origin(title, _command(flags, args), data_dir))
+    _write(claim, summary, evaluated, frames, Origin(title, _command(flags, args), data_dir))
 
 
 def table(summary: dict[str, Any]) -> list[str]:

@@ -6,12 +6,15 @@ import csv
 import io
 import json
 import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from fetal_jax import files
 from fetal_jax.data.source import Split
 from fetal_jax.errors import UserError
 from fetal_jax.evaluation.classes import expected_class
@@ -19,6 +22,10 @@ from fetal_jax.evaluation.frames import EvaluatedFrame
 from fetal_jax.evaluation.report.report import Origin, render
 
 METRICS, FRAMES, REPORT = "metrics.json", "frames.csv", "report.html"
+LIST = "evaluated.jsonl"
+"""The list of the files that evaluations wrote: `measure` has its own, and a `report.html` too."""
+Claim = Callable[[str], Path]
+"""Gives the path of a file that may be written, by its name in the folder of the results."""
 NEEDED = ("filename", "subject", "plane", "measure", "true_mm", "error_mm", "dice", "hausdorff_mm", "failed")
 """Columns without which two evaluations cannot be compared."""
 COLUMNS = [
@@ -28,23 +35,52 @@ COLUMNS = [
 ]
 
 
-def write(out: Path, summary: dict[str, Any], evaluated: list[EvaluatedFrame], frames: Split, origin: Origin) -> None:
-    """Write the folder. Arguments are those of `report.render`."""
-    out.mkdir(parents=True, exist_ok=True)
+@contextmanager
+def claiming(out: Path) -> Iterator[Claim]:
+    """Hold a folder of results: nobody else writes there, and only what evaluations wrote there is overwritten.
+
+    A bucket has neither lock nor list.
+
+    Raises:
+      UserError: another process writes there; of the yielded function, a file that no evaluation wrote.
+    """
+    if files.in_bucket(out):
+        yield lambda name: out / name
+        return
+    with files.lock(out, "wait for it to end, or give another --out"):
+        yield files.OwnFiles(Path(out), LIST).claim  # `out` may be an `epath.Path`
+
+
+def within(claim: Claim, folder: str) -> Claim:
+    """`claim` for the files of a folder in the folder of the results; "" is that folder itself."""
+    return lambda name: claim(f"{folder}/{name}" if folder else name)
+
+
+def write(
+    claim: Claim, summary: dict[str, Any], evaluated: list[EvaluatedFrame], frames: Split, origin: Origin
+) -> None:
+    """Write the files; the other arguments are those of `report.render`.
+
+    The old ones go first and metrics.json comes last: after a kill there is no mixture of two evaluations.
+    """
     source = {"dataset": frames.dataset, "split": frames.name, "data_dir": origin.data_dir}
     stated = {"title": origin.title, "command": origin.command, "data": frames.fingerprint, "source": source}
-    write_json(out / METRICS, summary | stated)
-    (out / REPORT).write_text(render(summary, evaluated, frames, origin))
+    page = render(summary, evaluated, frames, origin)
     table = io.StringIO(newline="")
     writer = csv.DictWriter(table, COLUMNS, extrasaction="ignore")
     writer.writeheader()
     writer.writerows(map(_cells, evaluated))
-    (out / FRAMES).write_text(table.getvalue())
+    paths = [claim(name) for name in (METRICS, FRAMES, REPORT)]
+    for path in paths:
+        path.unlink(missing_ok=True)
+    files.write_whole(paths[1], table.getvalue())
+    files.write_whole(paths[2], page)
+    write_json(paths[0], summary | stated)
 
 
 def write_json(path: Path, values: Any) -> None:
     """Write JSON, with null for a value that is not a number: NaN is not JSON."""
-    path.write_text(json.dumps(_without_nan(values), indent=2, allow_nan=False) + "\n")
+    files.write_whole(path, json.dumps(_without_nan(values), indent=2, allow_nan=False) + "\n")
 
 
 def _without_nan(values: Any) -> Any:

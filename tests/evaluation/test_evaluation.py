@@ -201,7 +201,9 @@ def test_calibrating_on_one_data_set_keeps_what_others_gave(monkeypatch, tmp_pat
     monkeypatch.setattr(evaluate.Predictor, "from_bundle", lambda *_: replace(PREDICTOR, info=info))
     monkeypatch.setattr(evaluate, "Split", lambda *_: heads(40))
     monkeypatch.setattr(evaluate.bundle, "update", lambda path, info, _: written.setdefault(path, info) and path)
-    evaluate._calibrate(Namespace(bundle=[tmp_path], runtime="onnx", dataset=["heads"], data_dir=None, out=tmp_path))
+    evaluate._calibrate(
+        Namespace(bundle=[tmp_path], runtime="onnx", dataset=["heads"], data_dir=None, out=tmp_path), tmp_path.joinpath
+    )
     assert written[tmp_path].temperature == 1.7
     assert written[tmp_path].intervals["ac_mm"] == abdomens
     assert written[tmp_path].intervals["hc_mm"]["frames"] == 40

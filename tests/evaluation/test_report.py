@@ -85,7 +85,7 @@ def test_cross_dataset_table_has_a_row_for_each_network(tmp_path):
         "one": {"x/heads": summarise(rows), "y/heads": "trained on y/other"},
         "two": {"x/heads": summarise(rows[:3]), "y/heads": summarise([])},
     }
-    write_cross_dataset(tmp_path, cells, {"one": "y/other", "two": "<z>"}, "fetal-jax evaluate")
+    write_cross_dataset(tmp_path.joinpath, cells, {"one": "y/other", "two": "<z>"}, "fetal-jax evaluate")
     page = (tmp_path / "matrix.html").read_text()
     loads_nothing(page)
     assert page.count("failed 0 of 4") == 1

@@ -13,7 +13,8 @@ def write_report(out, frames, evaluated, data_dir="", **more):
     """Evaluate into a folder; the page as text."""
     summary = summarise(evaluated) | more
     origin = Origin("a <title>", f"fetal-jax evaluate --out={out}", data_dir)
-    outputs.write(out, summary, evaluated, frames, origin)
+    with outputs.claiming(out) as claim:
+        outputs.write(claim, summary, evaluated, frames, origin)
     return (out / "report.html").read_text()
 
 

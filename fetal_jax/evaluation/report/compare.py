@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fetal_jax import files
 from fetal_jax.data.source import Split
 from fetal_jax.errors import UserError
 from fetal_jax.evaluation import metrics, outputs
@@ -74,13 +75,14 @@ def compare_runs(one: Path, other: Path, out: Path, data_dir: str | None = None)
             found["shared"] |= {measure: shared(*(c["bias"] for c in columns))}
     differing = _most_different(names, a, b)
     found["most_different"] = differing
-    out.mkdir(parents=True, exist_ok=True)
-    outputs.write_json(out / JSON, found)
     pictures = _pictures(differing, a, b, first.get("source", {}), data_dir)
     command = f"fetal-jax evaluate --compare {one} {other} --out={out}" + (
         f" --data-dir={data_dir}" if data_dir else ""
     )
-    (out / PAGE).write_text(_page(found, pictures, command))
+    text = _page(found, pictures, command)
+    with outputs.claiming(out) as claim:
+        files.write_whole(claim(PAGE), text)
+        outputs.write_json(claim(JSON), found)
     return found
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
+from fetal_jax import files
 from fetal_jax.evaluation import outputs
 from fetal_jax.evaluation.report.page import Cell, Sections, Table, Text, number, page, with_interval
 from fetal_jax.evaluation.summary import MEASURES, NAMES
@@ -14,16 +14,18 @@ Result = dict[str, Any] | str
 """The numbers of `summary.summarise`, or the reason for their absence."""
 
 
-def write_cross_dataset(out: Path, cells: dict[str, dict[str, Result]], trained: dict[str, str], command: str) -> None:
+def write_cross_dataset(
+    claim: outputs.Claim, cells: dict[str, dict[str, Result]], trained: dict[str, str], command: str
+) -> None:
     """Write matrix.json and matrix.html.
 
     Args:
-      out: an existing folder.
+      claim: gives their paths.
       cells: the result of each network, by its name, on each data set.
       trained: the data sets that each network was trained on.
       command: what makes them again.
     """
-    outputs.write_json(out / JSON, {"trained": trained, "cells": cells})
+    outputs.write_json(claim(JSON), {"trained": trained, "cells": cells})
     datasets = list(next(iter(cells.values())))
     sections: Sections = {}
     for measure in (*MEASURES, "plane"):
@@ -36,7 +38,8 @@ def write_cross_dataset(out: Path, cells: dict[str, dict[str, Result]], trained:
             "plane is given; a network is also shown planes that it was not trained on."
         )
     ]
-    (out / PAGE).write_text(page("Trained on A, tested on B", f"{len(cells)} networks.", sections, command))
+    text = page("Trained on A, tested on B", f"{len(cells)} networks.", sections, command)
+    files.write_whole(claim(PAGE), text)
 
 
 def _cell(result: Result, measure: str) -> Cell:
