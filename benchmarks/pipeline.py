@@ -58,6 +58,7 @@ def prepared(name: str, data_dir: str) -> Any:
 
 def serve(frames: Any, workers: int, count: int, augmentation: dict[str, Any]) -> None:
     """Compete with batches of the default configuration."""
+    import cv2
     import grain
 
     from fetal_jax import config as configs
@@ -67,6 +68,7 @@ def serve(frames: Any, workers: int, count: int, augmentation: dict[str, Any]) -
     config.update({"input_shape": (224, 288), "planes": ("head",)})
     config.data.workers = workers
     config.augment.update(augmentation)
+    cv2.setNumThreads(1)  # as `fetal-jax train` does
     batches = training_batches([frames], config)
     next(batches)
 

@@ -28,8 +28,8 @@ from fetal_jax.evaluation.report.checklist import EXTERNAL, INTERNAL
 from fetal_jax.evaluation.report.cross_dataset import JSON, PAGE, Result, write_cross_dataset
 from fetal_jax.evaluation.report.report import Origin
 from fetal_jax.evaluation.robustness import measure_robustness
-from fetal_jax.evaluation.statistics.acceptance import describe, fit_rules
 from fetal_jax.evaluation.statistics.calibration import interval_tables, plane_temperature
+from fetal_jax.evaluation.statistics.fitted_rules import describe, fit_rules
 from fetal_jax.evaluation.summary import MEASURES, NAMES, summarise
 from fetal_jax.inference import Predictor
 from fetal_jax.training.live import live_predictor

@@ -18,14 +18,14 @@ from fetal_jax.inference.examination import CHOICES
 from fetal_jax.inference.folder import measure_files
 from fetal_jax.inference.identity import ONE, Naming
 from fetal_jax.inference.runtimes import RUNTIMES
-from fetal_jax.outputs import reports
+from fetal_jax.outputs import formats
 from fetal_jax.outputs.examinations.write import INDEX
-from fetal_jax.outputs.results import STATUSES, Row
+from fetal_jax.outputs.rows import STATUSES, Row
 from fetal_jax.reading.sources import DICOM_SUFFIXES, OVERLAYS, RESULTS, SUFFIXES, Source, find, head_of, is_dicom
 from fetal_jax.reading.spacing_table import Spacings
 from fetal_jax.reading.study import Labels
 
-ALSO = ("svg", *reports.KINDS)
+ALSO = ("svg", *formats.KINDS)
 ASK = "give --spacing-mm, --spacing-csv or --spacing=ruler"
 
 
@@ -63,7 +63,7 @@ def _kinds(text: str) -> tuple[str, ...]:
 
 def run(args: argparse.Namespace, overrides: list[str]) -> int:
     """Measure every file; returns 3 where one could not be read."""
-    reports.check(args.also)
+    formats.check(args.also)
     ellipses: list[Row] = []
     keep, submission = (ellipses.append, args.hc18_submission) if args.hc18_submission else (None, None)
     spacings = _spacings(args)

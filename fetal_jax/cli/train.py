@@ -97,6 +97,7 @@ def train_config(path: str, workdir: Path, overrides: list[str], profile: bool =
       UserError: the configuration, the data or the work directory is wrong, or the loss stays not finite.
       Preempted: SIGTERM stopped the run; a checkpoint is saved.
     """
+    import cv2
     import jax
 
     from fetal_jax.model import cpu
@@ -108,6 +109,7 @@ def train_config(path: str, workdir: Path, overrides: list[str], profile: bool =
     if not jax.distributed.is_initialized():
         _use_all_cores(config)
     cpu.keep_freed_memory()
+    cv2.setNumThreads(1)  # grain's threads and processes share the cores
     keep_compiled_programs()
     try:
         with stop_on_sigterm() as stop:

@@ -103,12 +103,13 @@ def training_batches(sources: Sequence[Sequence[Frame]], config: Config) -> Batc
 class Batches(grain.DatasetIterator):
     """Batches of a data set in order, made ahead of time by threads or worker processes.
 
+    Those share the cores: a program that makes batches sets OpenCV to one thread (`cv2.setNumThreads(1)`).
+
     The position is the number of the next batch, so a run may resume with another number of workers.
     """
 
     def __init__(self, dataset: grain.MapDataset, workers: int):
         super().__init__()
-        cv2.setNumThreads(1)  # grain's threads and processes share the cores
         if workers and not flags.FLAGS.is_parsed():
             flags.FLAGS.mark_as_parsed()  # grain passes absl's flags on to its processes
         self._dataset, self._workers = dataset, grain.MultiprocessingOptions(num_workers=workers)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fetal_jax.inference.acceptance import WITH_VALUE
-from fetal_jax.outputs.results import Row
+from fetal_jax.outputs.rows import Row
 from fetal_jax.planes import MEASURED, PRIMARY
 
 COLUMNS = [

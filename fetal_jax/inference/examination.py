@@ -27,7 +27,7 @@ from fetal_jax.inference.acceptance import WITH_VALUE
 from fetal_jax.inference.age_range import age_range
 from fetal_jax.inference.cines import surest
 from fetal_jax.inference.score import WRONG
-from fetal_jax.outputs.results import Row
+from fetal_jax.outputs.rows import Row
 from fetal_jax.planes import MEASURED, PRIMARY, QUANTITIES
 
 CHOICES = {"hadlock": "hadlock", "intergrowth": "intergrowth", "who": "hadlock"}

@@ -25,10 +25,10 @@ from fetal_jax.inference import cines
 from fetal_jax.inference.identity import Identities, Key, Naming
 from fetal_jax.inference.predictor import FrameResult, Predictor
 from fetal_jax.inference.resume_log import ResumeLog
-from fetal_jax.outputs import overlay, reports
+from fetal_jax.outputs import formats, overlay
 from fetal_jax.outputs.contact_sheet import ContactSheet
 from fetal_jax.outputs.examinations import write as examinations
-from fetal_jax.outputs.results import COLUMNS, Row, caption, cells, failure_row, result_row
+from fetal_jax.outputs.rows import COLUMNS, Row, caption, cells, failure_row, result_row
 from fetal_jax.reading.frame import Failure, Frame
 from fetal_jax.reading.images import read_image, write_png
 from fetal_jax.reading.isolated import read_ahead
@@ -65,7 +65,7 @@ def measure_files(
       plane: "head", "abdomen", "femur" or "auto".
       out: the folder of the results. An interrupted run of the same call is resumed; a finished one is replaced. Only
         files that this program wrote there are overwritten or deleted.
-      also: of "svg" and `reports.KINDS`.
+      also: of "svg" and `formats.KINDS`.
       note: receives a message for each report that could not be written.
       asked: the paths that the caller gave, which distinguish one call from another.
       submission: a file that the caller writes afterwards; refused before the work if it is somebody else's.
@@ -223,7 +223,7 @@ class Results:
 
     def _forms(self, picture: str) -> list[str]:
         """The names of all files that are written of a frame."""
-        kinds = [reports.name(kind, picture) for kind in self._also if kind in reports.KINDS]
+        kinds = [formats.name(kind, picture) for kind in self._also if kind in formats.KINDS]
         return [picture, _svg(picture), *kinds] if "svg" in self._also else [picture, *kinds]
 
     def add(self, row: Row, frame: Frame | None, result: FrameResult | None) -> None:
@@ -275,7 +275,7 @@ class Results:
     def _finish(self, source: Source, rows: list[Row]) -> None:
         self._add_cine(rows)
         for kind in self._also:
-            if kind in reports.KINDS:
+            if kind in formats.KINDS:
                 self._report(kind, source, rows)
         self._log.save(source, rows)
 
@@ -289,7 +289,7 @@ class Results:
     def _report(self, kind: str, source: Source, rows: list[Row]) -> None:
         for summary in cines.summarise(rows):
             try:
-                reports.write(kind, source, summary.best, self._own.claim)
+                formats.write(kind, source, summary.best, self._own.claim)
             except UserError as e:
                 self._note(f"no {kind}: {e}")
 

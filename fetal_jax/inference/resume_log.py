@@ -14,7 +14,7 @@ from fetal_jax import files
 from fetal_jax.errors import UserError
 from fetal_jax.files import OwnFiles
 from fetal_jax.inference.identity import KEY_FILE
-from fetal_jax.outputs.results import Row
+from fetal_jax.outputs.rows import Row
 from fetal_jax.reading.sources import Source
 
 CALL = "call.json"

@@ -40,9 +40,7 @@ class Pregnancy:
         return (self.visits[index].examination.day or 0) - (self.visits[0].examination.day or 0)
 
 
-def follow(
-    examinations: Iterable[Examination], standard: str = "hadlock", ga_weeks: float | None = None
-) -> list[Pregnancy]:
+def follow(examinations: Iterable[Examination], standard: str = "hadlock") -> list[Pregnancy]:
     """Summarise examinations, those of one fetus together.
 
     Visits are put together by patient and fetus where patient and day are known. A later visit is dated by the first
@@ -52,18 +50,13 @@ def follow(
     Args:
       examinations: from `group`.
       standard: as for `summarise`.
-      ga_weeks: the known age, where there is one examination only.
     """
-    pregnancies: dict[object, list[list[Summary]]] = {}
+    pregnancies: dict[object, list[Summary]] = {}
     for number, examination in enumerate(examinations):
         alone = examination.patient is None or examination.day is None or examination.refused
         key = number if alone else (examination.patient, examination.fetus)
-        pregnancies.setdefault(key, []).append([summarise(examination, standard, ga_weeks)])
-    return [
-        Pregnancy(tuple(visits))
-        for found in pregnancies.values()
-        for visits in _joined([summary for (summary,) in found], standard)
-    ]
+        pregnancies.setdefault(key, []).append(summarise(examination, standard))
+    return [Pregnancy(tuple(visits)) for found in pregnancies.values() for visits in _joined(found, standard)]
 
 
 def _joined(summaries: list[Summary], standard: str) -> list[list[Summary]]:

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 
 from fetal_jax.outputs import fonts
 from fetal_jax.outputs.overlay import STYLES
-from fetal_jax.outputs.results import Row
+from fetal_jax.outputs.rows import Row
 from fetal_jax.planes import MEASURED, PRIMARY
 from fetal_jax.reading.images import write_png
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from fetal_jax.errors import NOT_CLINICAL
 from fetal_jax.outputs.dicom_source import MANUFACTURER, software
-from fetal_jax.outputs.results import GESTATIONAL_AGE, SPACING_SOURCES, Row, doubt
+from fetal_jax.outputs.rows import GESTATIONAL_AGE, SPACING_SOURCES, Row, doubt
 from fetal_jax.planes import MEASURED
 from fetal_jax.reading.sources import Source
 

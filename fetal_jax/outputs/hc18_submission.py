@@ -10,7 +10,7 @@ from fetal_jax import geometry
 from fetal_jax.errors import UserError
 from fetal_jax.files import write_whole
 from fetal_jax.geometry import HALF_PIXEL, Ellipse
-from fetal_jax.outputs.results import Row
+from fetal_jax.outputs.rows import Row
 
 COLUMNS = ["filename", "center_x_mm", "center_y_mm", "semi_axes_a_mm", "semi_axes_b_mm", "angle_rad"]
 

@@ -12,7 +12,7 @@ from fetal_jax import geometry
 from fetal_jax.errors import UserError
 from fetal_jax.geometry import Ellipse, Shaft
 from fetal_jax.outputs.dicom_source import MANUFACTURER, MODEL, header_of, software
-from fetal_jax.outputs.results import Row, doubt
+from fetal_jax.outputs.rows import Row, doubt
 from fetal_jax.reading.sources import Source
 
 _STRUCTURES = {"head": ("69536005", "Head"), "abdomen": ("818983003", "Abdomen"), "femur": ("71341001", "Femur")}

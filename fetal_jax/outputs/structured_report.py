@@ -14,7 +14,7 @@ import numpy as np
 from fetal_jax.errors import NOT_CLINICAL, UserError
 from fetal_jax.geometry import Ellipse, Shaft
 from fetal_jax.outputs.dicom_source import MANUFACTURER, MODEL, header_of, software
-from fetal_jax.outputs.results import GESTATIONAL_AGE, SPACING_SOURCES, Row, doubt
+from fetal_jax.outputs.rows import GESTATIONAL_AGE, SPACING_SOURCES, Row, doubt
 from fetal_jax.planes import MEASURED
 from fetal_jax.reading.sources import Source
 

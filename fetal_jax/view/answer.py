@@ -11,7 +11,7 @@ import numpy as np
 from fetal_jax import geometry
 from fetal_jax.geometry import Ellipse, Shaft
 from fetal_jax.growth import GrowthError, gestational_age
-from fetal_jax.outputs.results import Row
+from fetal_jax.outputs.rows import Row
 from fetal_jax.planes import PLANES, SHAPE_OF_PLANE
 from fetal_jax.reading.spacing import PixelSize, Region
 

@@ -11,7 +11,7 @@ from io import BytesIO
 from PIL import Image
 
 from fetal_jax.errors import UserError
-from fetal_jax.outputs.results import Row
+from fetal_jax.outputs.rows import Row
 from fetal_jax.reading.frame import Failure
 from fetal_jax.reading.isolated import read_ahead
 from fetal_jax.reading.sources import Source, head_of, is_dicom

@@ -10,7 +10,7 @@ from typing import Any
 from fetal_jax.errors import UserError
 from fetal_jax.inference.resume_log import CALL
 from fetal_jax.inference.resume_log import NAME as LOG
-from fetal_jax.outputs.results import COLUMNS, GEOMETRY, Row
+from fetal_jax.outputs.rows import COLUMNS, GEOMETRY, Row
 from fetal_jax.reading.sources import ARCHIVE, OVERLAYS, Source
 
 JSON = "measurements.json"

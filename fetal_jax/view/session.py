@@ -10,7 +10,7 @@ from typing import Any, Self
 from fetal_jax import files
 from fetal_jax.errors import NOT_CLINICAL, UserError
 from fetal_jax.growth import format_age
-from fetal_jax.outputs.results import Row
+from fetal_jax.outputs.rows import Row
 from fetal_jax.planes import PRIMARY, QUANTITIES, SHAPE_OF_PLANE
 from fetal_jax.view.answer import MAX_COMMENT, Answer, age, spacing_of
 from fetal_jax.view.frames import Frames

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from fetal_jax.growth import gestational_age
-from fetal_jax.outputs.results import COLUMNS
+from fetal_jax.outputs.rows import COLUMNS
 from tests.support.command import fetal_jax, refused
 from tests.support.dicom_files import save, ultrasound
 from tfds_builders.fetal_phantom.phantom import draw

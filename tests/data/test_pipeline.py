@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import cv2
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -83,6 +84,16 @@ def test_batches_depend_on_the_seed_alone(config):
     assert_same_batches(first, take(pipeline.training_batches([MemorySplit()], config), 6))
     other = take(pipeline.training_batches([MemorySplit()], replace(config, seed=1)), 1)
     assert (first[0]["frames"] != other[0]["frames"]).any()
+
+
+def test_making_batches_throws_no_switch_of_the_process(config):
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(3)
+    try:
+        take(pipeline.training_batches([MemorySplit()], config), 1)
+        assert cv2.getNumThreads() == 3
+    finally:
+        cv2.setNumThreads(before)
 
 
 def test_batches_are_identical_with_workers_and_after_a_restart(config, tmp_path):

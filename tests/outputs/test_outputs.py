@@ -29,7 +29,7 @@ from fetal_jax.geometry import Ellipse, Shaft
 from fetal_jax.inference import cines, folder
 from fetal_jax.inference.predictor import Predictor
 from fetal_jax.outputs import contact_sheet, fhir, fonts, hc18_submission, overlay, structured_report
-from fetal_jax.outputs.results import SCHEMA
+from fetal_jax.outputs.rows import SCHEMA
 from fetal_jax.reading.isolated import read
 from fetal_jax.reading.sources import Source
 from fetal_jax.reading.spacing_table import Spacings

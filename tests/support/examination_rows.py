@@ -9,7 +9,7 @@ import numpy as np
 from scipy.special import ndtr
 
 from fetal_jax.growth import reference
-from fetal_jax.outputs.results import COLUMNS, GEOMETRY, Row
+from fetal_jax.outputs.rows import COLUMNS, GEOMETRY, Row
 from fetal_jax.planes import PRIMARY
 
 _numbers = itertools.count()

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from fetal_jax.geometry import Ellipse
-from fetal_jax.outputs.results import COLUMNS, GEOMETRY, Row
+from fetal_jax.outputs.rows import COLUMNS, GEOMETRY, Row
 from fetal_jax.reading.images import write_png
 from fetal_jax.view.answer import Answer, age, spacing_of
 from tests.support.dicom_files import region, save, ultrasound

@@ -10,7 +10,7 @@ import numpy as np
 from etils import epath
 from numpy.typing import NDArray
 
-from fetal_jax.evaluation.statistics.acceptance import Judged
+from fetal_jax.evaluation.statistics.fitted_rules import Judged
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt

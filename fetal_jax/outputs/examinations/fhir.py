@@ -10,7 +10,7 @@ from fetal_jax.errors import NOT_CLINICAL
 from fetal_jax.inference.examination import Summary
 from fetal_jax.outputs import fhir
 from fetal_jax.outputs.dicom_source import MANUFACTURER, software
-from fetal_jax.outputs.results import GESTATIONAL_AGE
+from fetal_jax.outputs.rows import GESTATIONAL_AGE
 from fetal_jax.planes import MEASURED, QUANTITIES
 
 WEIGHT = ("11727-5", "Estimated Weight")  # LOINC

@@ -20,7 +20,7 @@ from fetal_jax.inference.visits import Pregnancy
 from fetal_jax.outputs import overlay
 from fetal_jax.outputs.examinations import chart
 from fetal_jax.outputs.examinations.tables import RATIOS, Record
-from fetal_jax.outputs.results import STATUSES, Row, caption
+from fetal_jax.outputs.rows import STATUSES, Row, caption
 from fetal_jax.planes import PRIMARY, QUANTITIES
 from fetal_jax.reading.images import read_image
 

@@ -11,7 +11,7 @@ from typing import Any
 from fetal_jax.files import spreadsheet_text
 from fetal_jax.inference.examination import Structure
 from fetal_jax.inference.visits import Pregnancy
-from fetal_jax.outputs.results import Row
+from fetal_jax.outputs.rows import Row
 from fetal_jax.planes import PRIMARY
 
 Record = dict[str, Any]

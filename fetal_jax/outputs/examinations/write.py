@@ -10,7 +10,7 @@ from fetal_jax.inference.examination import Summary, group
 from fetal_jax.inference.visits import Pregnancy, follow
 from fetal_jax.outputs.examinations import fhir as fhir_bundle
 from fetal_jax.outputs.examinations import page, tables
-from fetal_jax.outputs.results import Row
+from fetal_jax.outputs.rows import Row
 from fetal_jax.reading.sources import EXAMINATIONS
 
 INDEX = "report.html"

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from fetal_jax.errors import UserError
 from fetal_jax.files import draft_of
-from fetal_jax.outputs.results import Row
+from fetal_jax.outputs.rows import Row
 from fetal_jax.reading.sources import REPORTS, Source
 
 KINDS = REPORTS

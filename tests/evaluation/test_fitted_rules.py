@@ -11,7 +11,7 @@ from etils import epath
 from fetal_jax.evaluation.cases import Case
 from fetal_jax.evaluation.report.acceptance_plot import plot_rules
 from fetal_jax.evaluation.spoil import AS_IT_IS, WRONG_PLANE
-from fetal_jax.evaluation.statistics import acceptance
+from fetal_jax.evaluation.statistics import fitted_rules
 from fetal_jax.inference import score
 
 SURE = {"other": 0.02, "head": 0.98}
@@ -33,7 +33,7 @@ def cases(n: int, wrong: bool = True, plane: str = "head", **more) -> list[Case]
 
 
 def test_rule_separates_right_from_wrong_values():
-    rules, (judged,) = acceptance.fit_rules(cases(200), "set/1.0.0 200 frames abc")
+    rules, (judged,) = fitted_rules.fit_rules(cases(200), "set/1.0.0 200 frames abc")
     rule = rules["head"]
     assert (rule["data"], rule["frames"], rule["subjects"]) == ("set/1.0.0 200 frames abc", 200, 100)
     assert judged.measured[~judged.wrong].mean() > 0.9
@@ -44,20 +44,20 @@ def test_rule_separates_right_from_wrong_values():
 
 def test_plane_without_wrong_values_is_judged_by_flags():
     flagged = cases(20, wrong=False, flags=("poor fit",))
-    rules, (judged,) = acceptance.fit_rules(cases(60, wrong=False) + flagged, "x")
+    rules, (judged,) = fitted_rules.fit_rules(cases(60, wrong=False) + flagged, "x")
     assert set(rules["head"]) == {"data", "frames", "subjects"}
     assert judged.measured.tolist() == [True] * 60 + [False] * 20
 
 
 def test_plane_with_few_subjects_gets_no_rule():
-    assert acceptance.fit_rules(cases(30), "x") == ({}, [])
+    assert fitted_rules.fit_rules(cases(30), "x") == ({}, [])
 
 
 def test_out_of_fold_probability_does_not_know_its_own_subject():
     before = cases(60)
     after = [replace(case, off=0.3) if case.subject == "s1" else case for case in before]
     own = np.array([case.subject == "s1" for case in before])
-    p, q = acceptance.out_of_fold(before), acceptance.out_of_fold(after)
+    p, q = fitted_rules.out_of_fold(before), fitted_rules.out_of_fold(after)
     np.testing.assert_array_equal(p[own], q[own])
     assert (p[~own] != q[~own]).mean() > 0.7
 
@@ -78,15 +78,15 @@ def test_other_plane_is_wrong_and_never_measured():
 )
 def test_limit_keeps_the_right_and_few_wrong(wrong, expected):
     p = np.arange(len(wrong)) / len(wrong)
-    assert acceptance.limit(p, wrong, [1.0] * len(wrong)) == pytest.approx(expected)
+    assert fitted_rules.limit(p, wrong, [1.0] * len(wrong)) == pytest.approx(expected)
 
 
 def test_more_wrong_ones_are_taken_until_90_percent_of_the_right_are_measured():
     wrong = [0] * 40 + [1] + [0] * 60 + [1] * 5
     p = np.arange(len(wrong)) / 1000
-    assert acceptance.limit(p, wrong, [1.0] * len(wrong)) == pytest.approx(0.100)  # 1 of 101 is under 1 %
+    assert fitted_rules.limit(p, wrong, [1.0] * len(wrong)) == pytest.approx(0.100)  # 1 of 101 is under 1 %
     wrong[41] = 1
-    assert acceptance.limit(p, wrong, [1.0] * len(wrong)) == pytest.approx(0.091)  # 90 of 99 right ones, 2 wrong
+    assert fitted_rules.limit(p, wrong, [1.0] * len(wrong)) == pytest.approx(0.091)  # 90 of 99 right ones, 2 wrong
 
 
 def test_spoilt_copies_count_as_one_frame():
@@ -97,15 +97,15 @@ def test_spoilt_copies_count_as_one_frame():
 
 def test_auroc_by_pairs():
     p, wrong = np.array([0.1, 0.4, 0.4, 0.8]), np.array([False, False, True, True])
-    assert acceptance.auroc(p, wrong) == pytest.approx(3.5 / 4)
+    assert fitted_rules.auroc(p, wrong) == pytest.approx(3.5 / 4)
 
 
 def test_picture_is_written(tmp_path):
-    _, judged = acceptance.fit_rules(cases(200), "x")
+    _, judged = fitted_rules.fit_rules(cases(200), "x")
     plot_rules(judged, epath.Path(tmp_path / "a.png"))
     assert (tmp_path / "a.png").read_bytes()[:4] == b"\x89PNG"
 
 
 def test_unknown_probabilities_set_no_limit():
     p, wrong = np.array([0.1, 0.2, np.nan, np.nan]), [False] * 4
-    assert acceptance.limit(p, wrong, [1.0] * 4) == 0.2
+    assert fitted_rules.limit(p, wrong, [1.0] * 4) == 0.2
