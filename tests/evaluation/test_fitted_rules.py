@@ -95,9 +95,23 @@ def test_spoilt_copies_count_as_one_frame():
     assert 7 * spoilt[0].weight == pytest.approx(1)
 
 
-def test_auroc_by_pairs():
-    p, wrong = np.array([0.1, 0.4, 0.4, 0.8]), np.array([False, False, True, True])
-    assert fitted_rules.auroc(p, wrong) == pytest.approx(3.5 / 4)
+@pytest.mark.parametrize("n", range(1, 13))
+def test_limit_by_trying_every_number_of_values(n):
+    """The rule in words, tried out: k values are measured, the least doubtful first."""
+    for seed in range(40):
+        rng = np.random.default_rng([n, seed])
+        p, wrong, weights = rng.permutation(n) / n, rng.uniform(size=n) < 0.15, rng.choice([1 / 7, 1.0], n)
+        wrong[rng.integers(n)] = False  # a score needs a right value to be fitted
+        first = np.argsort(p)
+        bad = {k: sum(weights[i] for i in first[:k] if wrong[i]) / sum(weights[first[:k]]) for k in range(1, n + 1)}
+        right = sum(weights[~wrong])
+        good = {k: sum(weights[i] for i in first[:k] if not wrong[i]) >= 0.9 * right - 1e-12 for k in range(1, n + 1)}
+        k = max([0, *(k for k in bad if bad[k] <= 0.01)])
+        enough = min(k for k in good if good[k])  # of values that give 90 % of the right ones
+        if k < enough:
+            k = max(k, min(enough, max([0, *(j for j in bad if bad[j] <= 0.05)])))
+        expected = sorted(p)[k - 1] if k else -1.0
+        assert fitted_rules.limit(p, wrong.tolist(), weights.tolist()) == pytest.approx(expected), (p, wrong, weights)
 
 
 def test_picture_is_written(tmp_path):

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
+from fetal_jax.evaluation import metrics
 from fetal_jax.evaluation.cases import Case
 from fetal_jax.evaluation.spoil import AS_IT_IS
 from fetal_jax.evaluation.statistics.exact import share_interval
@@ -84,19 +84,14 @@ def describe(judged: Sequence[Judged]) -> list[str]:
         score_of = "the flags decide"
         if plane.limit is not None:
             known = ~np.isnan(plane.probability)
-            score_of = f"AUROC {auroc(plane.probability[known], plane.wrong[known]):.3f}, limit {plane.limit:.3f}"
+            score_of = (
+                f"AUROC {metrics.auroc(plane.wrong[known], plane.probability[known]):.3f}, limit {plane.limit:.3f}"
+            )
         lines.append(
             f"{plane.plane:8} {score_of}; measured {(stands & right).sum()} of {right.sum()} right values; "
             f"of {stands.sum()} measured {bad} wrong (at most {100 * most:.1f} %)"
         )
     return lines
-
-
-def auroc(probability: Array, wrong: Array) -> float:
-    """Area under the ROC curve (Mann-Whitney); NaN where all are right, or all wrong."""
-    ranks, wrong = rankdata(probability), np.asarray(wrong, bool)
-    n, m = int(wrong.sum()), int((~wrong).sum())
-    return float((ranks[wrong].sum() - n * (n + 1) / 2) / (n * m)) if n and m else float("nan")
 
 
 def out_of_fold(cases: Sequence[Case]) -> Array:
