@@ -90,7 +90,7 @@ def measure_cases(
     for seed, (source, frame) in enumerate(progress(frames)):
         (seen,) = predictor.predict([frame.image], [None])
         for plane in asked:
-            yield from _case(predictor, source, frame, AS_IT_IS if plane == frame.plane else WRONG_PLANE, plane, seen)
+            yield from case_of(predictor, source, frame, AS_IT_IS if plane == frame.plane else WRONG_PLANE, plane, seen)
         if frame.shape is None or frame.plane not in asked:
             continue
         others = [f for _, f in frames if f.shape is not None and f.plane != frame.plane] or [frame]
@@ -98,10 +98,14 @@ def measure_cases(
         for kind in SPOILERS:
             changed = spoil(frame, kind, other, seed)
             (seen,) = predictor.predict([changed.image], [None])
-            yield from _case(predictor, source, changed, kind, frame.plane, seen)
+            yield from case_of(predictor, source, changed, kind, frame.plane, seen)
 
 
-def _case(predictor: Predictor, source: str, frame: Frame, kind: str, plane: str, seen: Prediction) -> Iterator[Case]:
+def case_of(predictor: Predictor, source: str, frame: Frame, kind: str, plane: str, seen: Prediction) -> Iterator[Case]:
+    """Measure a frame that `predict` has seen, as a plane: one case, or none where nothing is found.
+
+    Arguments are the fields of `Case`; `frame` is the changed one.
+    """
     shape = (frame.image.shape[0], frame.image.shape[1])
     found = predictor.measure_network_map(seen.probability, plane, shape, None)
     outline = found.ellipse or found.shaft
@@ -112,7 +116,7 @@ def _case(predictor: Predictor, source: str, frame: Frame, kind: str, plane: str
         true = frame.shape.transform(predictor.letterbox.to_network(shape, None))
         off = size(outline) / size(true) - 1
     box = predictor.letterbox.frame_box(shape, None)
-    given = score.inputs(seen.probability, found, seen.planes[plane], box)
+    given = score.inputs(seen.probability, found, seen.planes[plane], box, seen.pixels)
     yield Case(source, frame.subject, frame.filename, kind, plane, seen.planes, found.flags, given, float(off))
 
 

@@ -232,7 +232,7 @@ class Predictor:
             return None, {}
         wrong, where = None, {}
         if rule is not None and "score" in rule:
-            given = score.inputs(seen.probability, found, seen.planes[found.plane], box)
+            given = score.inputs(seen.probability, found, seen.planes[found.plane], box, seen.pixels)
             wrong = score.error_probability(rule["score"], given)
         if {"poor fit", "low confidence"} & set(found.flags):
             where = score.sides_in_words(seen.probability, seen.pixels, outline, box)

@@ -1,6 +1,6 @@
 """The probability that a value is wrong: inputs free of scale and machine, and a logistic model of them.
 
-Each input is a doubt: zero for a perfect outline, larger for a worse one, and relative to the structure's own size.
+Each input is a doubt: small for a perfect outline, larger for a worse one, and relative to the structure's own size.
 A model's weights are therefore never negative: more doubt never gives a lower probability.
 """
 
@@ -31,6 +31,11 @@ INPUTS = ("residual", "width", "outside", "unseen", "plane")
 under the ROC curve was up to 0.02 lower and at most 0.004 higher. Left out for its cost and not tried in the model: the
 spread of the value under six harmless changes of the frame (alone 0.96 and 0.88 on 61 real abdomens and femurs, `width`
 0.99 and 0.92). How dark the frame is along the outline said nothing: 0.44 and 0.51 on 195 such frames."""
+INPUTS_OF = {"head": INPUTS, "abdomen": INPUTS, "femur": (*INPUTS, "continues")}
+"""By plane. Where a sharp shadow crosses a femur, the map ends as sharply and nothing in it is in doubt, but in the
+frame the bone goes on, only darker. On 375 drawn femurs with shadows, out of fold, the area under the ROC curve went
+from 0.80 to 0.89, and 72 wrong ones stood in place of 114; of 237 right ones, frames as they are, 224 in place of 223.
+How much darker the frame is beyond the end added nothing. Shadows that cross the bone aslant are still missed."""
 FLOOR = 1e-3
 """Inputs enter the model as log(FLOOR + input): they range over three powers of ten."""
 
@@ -38,6 +43,10 @@ POINTS = 72
 REACH, STEPS = 0.12, 25
 """Reach of a line to either side of the outline, in sizes of the structure, and its number of samples."""
 _ALONG = np.linspace(-REACH, REACH, STEPS)
+NEAR, FAR, ASIDE = 0.04, 0.15, 0.25
+"""Lengths of a shaft: from an end to where its surroundings are compared, before and beyond it, and how far aside."""
+LIKE = 0.99
+"""Correlation above which there is no more likeness, so that `continues` stays finite."""
 SOFT, OFF, DARK = 0.06, 0.02, 0.3
 """Border width and distance, in mean diameters, from which a side is named; and its brightness over the brightest's."""
 
@@ -116,8 +125,17 @@ def _sides(outward: Array) -> Array:
 # ------------------------------------------------------------------------------------------------------- inputs
 
 
-def inputs(probability: Array, found: Measurement, plane_probability: float, box: Sequence[float]) -> Inputs:
-    """Compute the inputs (`INPUTS`) of a measurement in network pixels; `probability` and `box` as in `rim`.
+def inputs(
+    probability: Array, found: Measurement, plane_probability: float, box: Sequence[float], pixels: Array
+) -> Inputs:
+    """Compute the inputs (`INPUTS_OF`) of a measurement in network pixels.
+
+    Args:
+      probability: the map (H, W).
+      found: what was measured.
+      plane_probability: of the measured plane.
+      box: as in `rim`.
+      pixels: the frame (H, W) in network pixels.
 
     Raises:
       ValueError: nothing was found.
@@ -132,13 +150,41 @@ def inputs(probability: Array, found: Measurement, plane_probability: float, box
     if not len(offset):
         offset = width = np.array([REACH])
     inside, above = geometry.mask(shape, *probability.shape), probability > 0.5
-    return {
+    of_shaft = {"continues": _continues(pixels, shape)} if isinstance(shape, Shaft) else {}
+    return of_shaft | {
         "residual": float(np.sqrt(np.mean(offset**2))),
         "width": float(np.mean(width)),
         "outside": float((above & ~inside).sum() / max(above.sum(), 1)),
         "unseen": float(1 - around.seen.mean()),
         "plane": 1 - plane_probability,
     }
+
+
+def _continues(pixels: Array, shaft: Shaft) -> float:
+    """How much the frame beyond an end looks like the frame before it, at the end where it does more.
+
+    It is (1 + r) / (1 - r), where r is the correlation of the brightness across the bone before the end and beyond it:
+    near 1 where the bone ends. Its logarithm is twice Fisher's z. Each line across is divided by its mean, so that
+    neither gain nor the depth of a shadow matters.
+    """
+    length = max(shaft.length, 1e-6)
+    along = (shaft.ends[1] - shaft.ends[0]) / length
+    aside = np.linspace(-ASIDE, ASIDE, 29)[:, None] * length * np.array([-along[1], along[0]])
+
+    def profile(end: Array, direction: Array) -> Array:
+        middles = end + np.linspace(NEAR, FAR, 9)[:, None] * length * direction
+        rows_columns = np.moveaxis((middles[:, None] + aside)[..., ::-1] - HALF_PIXEL, -1, 0)
+        lines = map_coordinates(pixels.astype(np.float32), rows_columns, order=1, mode="constant")
+        mean = (lines / (lines.mean(1, keepdims=True) + 2)).mean(0)  # 2 grey levels: black is no pattern
+        return np.asarray(mean - mean.mean())
+
+    likeness = []
+    for end, outward in zip(shaft.ends, (-along, along), strict=True):
+        before, beyond = profile(end, -outward), profile(end, outward)
+        norm = np.sqrt((before @ before) * (beyond @ beyond)) + 1e-2  # a flat profile is like no other
+        likeness.append(float(before @ beyond / norm))
+    r = float(np.clip(max(likeness), -LIKE, LIKE))
+    return (1 + r) / (1 - r)
 
 
 def sides_in_words(probability: Array, pixels: Array, shape: Ellipse | Shaft, box: Sequence[float]) -> dict[str, str]:

@@ -27,7 +27,7 @@ def drawn(shape, blur: float = 1.0) -> np.ndarray:
 
 
 def inputs_of(probability, found, plane=1.0) -> dict[str, float]:
-    return score.inputs(probability, found, plane, BOX)
+    return score.inputs(probability, found, plane, BOX, np.zeros(SHAPE, np.uint8))
 
 
 CLEAN = inputs_of(drawn(ELLIPSE), Measurement("head", ELLIPSE))
@@ -75,6 +75,41 @@ def test_femur_is_scored_at_its_ends():
     assert inputs_of(drawn(shaft), Measurement("femur", shaft=longer))["residual"] > 0.03
     soft = np.where(np.arange(288) < 100, gaussian_filter(drawn(shaft), 6), drawn(shaft))
     assert inputs_of(soft, Measurement("femur", shaft=shaft))["width"] > 2 * clean["width"]
+
+
+BONE = Shaft(80.5, 96.5, 200.5, 110.5, 10)
+
+
+def femur_frame(angle: float = 0.0, dark: float = 1.0) -> np.ndarray:
+    """A bright bone in tissue; beyond x = 150, on a line turned by `angle`, all is `dark` times as bright."""
+    tissue = gaussian_filter(np.random.default_rng(0).uniform(0, 120, SHAPE), 2)
+    frame = np.where(drawn(BONE) > 0.5, 200.0, tissue)
+    x, y = np.arange(SHAPE[1]), np.arange(SHAPE[0])[:, None]
+    return np.where(x > 150 + np.tan(angle) * (y - 104), dark * frame, frame).astype(np.uint8)
+
+
+def continues(frame: np.ndarray, shaft: Shaft) -> float:
+    found = Measurement("femur", shaft=shaft)
+    return score.inputs(drawn(shaft), found, 1.0, BOX, frame)["continues"]
+
+
+@pytest.mark.parametrize("angle", [0.0, 0.2, -0.2])
+@pytest.mark.parametrize("dark", [0.1, 0.3])
+def test_bone_that_goes_on_in_a_shadow_raises_its_input(angle, dark):
+    (x1, y1), (x2, y2) = BONE.ends
+    seen = (150 - x1) / (x2 - x1)  # what the network would draw: the bone up to the shadow
+    cut = Shaft(x1, y1, x1 + seen * (x2 - x1), y1 + seen * (y2 - y1), 10)
+    whole = continues(femur_frame(), BONE)
+    assert whole < 3
+    assert continues(femur_frame(angle, dark), cut) > 4 * whole
+    assert continues(femur_frame(angle, dark), BONE) < 3  # a shadow on the way, with both ends found
+    half = continues((0.5 * femur_frame(angle, dark)).astype(np.uint8), cut)  # half the gain
+    assert half > 3 * whole
+
+
+def test_femur_at_the_edge_of_the_picture_and_in_a_black_frame_has_finite_inputs():
+    assert np.isfinite(continues(femur_frame(), Shaft(0.5, 50.5, 287.5, 60.5, 10)))
+    assert continues(np.zeros(SHAPE, np.uint8), BONE) == pytest.approx(1)
 
 
 def test_nothing_found_cannot_be_scored():

@@ -116,7 +116,8 @@ def by_model(learnt: Sequence[Case], judged: Sequence[Case]) -> Array:
 
 
 def _model(cases: Sequence[Case]) -> dict[str, Any]:
-    return score.fit([c.given for c in cases], [c.wrong for c in cases], [c.weight for c in cases])
+    names = score.INPUTS_OF[cases[0].plane]
+    return score.fit([c.given for c in cases], [c.wrong for c in cases], [c.weight for c in cases], names)
 
 
 def limit(probabilities: Array, wrong: Sequence[bool], weights: Sequence[float]) -> float:
