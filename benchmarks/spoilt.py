@@ -94,11 +94,11 @@ def ranking(cases: Sequence[Case], rules: dict[str, Any]) -> list[str]:
     for plane in PLANES:
         own = [case for case in cases if case.plane == plane]
         scored = [case for case in own if case.scored]
-        wrong = np.array([case.wrong for case in scored])
+        wrong = np.array([case.wrong for case in scored], bool)
         shipped = auroc(wrong, np.array([risk(case, rules) for case in scored]))
         left_out = np.full(len(scored), np.nan)
         for kind in KINDS:
-            here = np.array([case.kind == kind for case in scored])
+            here = np.array([case.kind == kind for case in scored], bool)
             held = [case for case, h in zip(scored, here, strict=True) if h]
             left_out[here] = by_model([case for case in scored if case.kind != kind], held) if held else np.nan
         lines.append(
@@ -130,7 +130,7 @@ def calibration(cases: Sequence[Case], rules: dict[str, Any]) -> list[str]:
     for plane in PLANES:
         scored = [case for case in cases if case.plane == plane and case.scored]
         p = np.array([risk(case, rules) for case in scored])
-        wrong = np.array([case.wrong for case in scored])
+        wrong = np.array([case.wrong for case in scored], bool)
         for low, high in pairwise(BINS):
             here = (p >= low) & ((p < high) | (high == 1.0))
             if here.any():

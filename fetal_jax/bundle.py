@@ -131,6 +131,7 @@ def replacing(folder: Path) -> Iterator[Path]:
     if files.in_bucket(folder):
         yield folder
         return
+    folder = Path(folder)  # it may be an `epath.Path`
     draft = folder / ".fetal-jax-bundle.draft"
     strangers = {path.name for path in folder.iterdir()} - {files.LOCK} if folder.exists() else set()
     if strangers and not (folder / INFO).is_file() and draft.name not in strangers:

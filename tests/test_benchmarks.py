@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -70,3 +71,38 @@ def test_freed_memory_is_kept():
     )
     said = {way: subprocess.check_output([sys.executable, "-c", code, way], text=True) for way in ("keep", "plain")}
     assert int(said["keep"]) < 100 < int(said["plain"])
+
+
+@pytest.mark.usefixtures("benchmarks")
+def test_spoilt_frames_are_counted_by_kind_and_plane(monkeypatch):
+    import spoilt
+
+    from fetal_jax.evaluation.cases import Case
+
+    asked = []
+    monkeypatch.setattr(spoilt, "case_of", lambda *given: asked.append((given[3], given[4], given[2].plane)) or [])
+
+    network = SimpleNamespace(predict=lambda *_: [None])
+    for i in range(18):
+        assert list(spoilt.spoilt(network, i)) == []
+    assert {(kind, shown) for kind, _, shown in asked} == {(k, p) for k in spoilt.KINDS for p in spoilt.PLANES}
+    assert all((shown != plane) == (kind == "wrong plane") for kind, plane, shown in asked)
+
+    given = dict.fromkeys(spoilt.score.INPUTS, 0.01)
+    sure = {"head": 0.98, "other": 0.02}
+
+    def head(kind, width, off):
+        return Case("drawn", "s", "f.png", kind, "head", sure, (), given | {"width": width}, off)
+
+    cases = [head("blur", 0.01, 0.0)] * 3 + [head("blur", 0.01, 0.2), head("cut", 0.3, 0.2), head("cut", 0.3, 0.0)]
+    model = {"inputs": ["width"], "weights": [1.0], "bias": 2.3}
+    rules = {"head": {"data": "x", "score": model, "limit": 0.5}}
+    lines = spoilt.outcomes(cases, rules)
+    assert "| blur | head | 3 | 3 | 4 | 1 | 25.0 %, 80.6 % |" in lines  # Clopper-Pearson of 1 of 4
+    assert "| cut | head | 1 | 0 | 0 | 0 |  |" in lines
+    assert "| all | all | 4 | 3 | 4 | 1 | 25.0 %, 80.6 % |" in lines
+    (row,) = [line for line in spoilt.ranking(cases, rules) if line.startswith("| HC")]
+    pairs = [(a > b) + (a == b) / 2 for a in (0, 1) for b in (0, 0, 0, 1)]  # wrong against right, by width
+    assert row.startswith(f"| HC | 6 | 6 | 2 | {sum(pairs) / len(pairs):.3f} |")
+    assert any(line.startswith("| 0.7 to 1 | head | 2 |") and line.endswith("| 0.500 |") for line in
+               spoilt.calibration(cases, rules))  # fmt: skip
