@@ -191,6 +191,8 @@ def test_the_temperature_of_overconfident_planes_is_above_one():
     assert plane_temperature([sure] * 30 + [replace(sure, plane="abdomen")] * 10) > 2
     assert plane_temperature([row(named=None)] * 40) is None
     assert plane_temperature([sure] * 40) is None  # of one class: the surer the better, which is no answer
+    abdomen = replace(row("abdomen"), planes={"head": 0.3, "abdomen": 0.7})
+    assert plane_temperature([sure] * 30 + [abdomen] * 10) is None  # all named right: the same
 
 
 def test_calibrating_on_one_data_set_keeps_what_others_gave(monkeypatch, tmp_path):

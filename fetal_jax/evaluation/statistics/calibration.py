@@ -47,11 +47,13 @@ def plane_temperature(frames: list[EvaluatedFrame]) -> float | None:
 
     It is fitted to the probabilities as averaged over the mirrored frame, and `Predictor` applies it to those.
 
-    A frame whose class is not among the network's takes no part. None with too few frames, or if all are of one class:
-    then the lowest temperature fits best.
+    A frame whose class is not among the network's takes no part. None with too few frames, or if all are of one class
+    or named right: then the lowest temperature fits best, and every probability would be 0 or 1.
     """
     seen = [(f.planes, name) for f in frames if f.planes and (name := expected_class(f.plane, tuple(f.planes)))]
     if len(seen) < conformal.FEWEST or len({name for _, name in seen}) < 2:
+        return None
+    if all(max(p, key=lambda c: p[c]) == name for p, name in seen):
         return None
     names = list(seen[0][0])
     return metrics.best_temperature([list(p.values()) for p, _ in seen], [names.index(t) for _, t in seen])
