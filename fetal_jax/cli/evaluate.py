@@ -169,8 +169,8 @@ def _installed(path: Path) -> bool:
 
 def _evaluate(network: Network, dataset: str, args: argparse.Namespace, claim: Claim) -> dict[str, Any]:
     frames, info = Split(dataset, args.split, network.data_dir), network.predictor.info
-    report = claim(outputs.REPORT)  # a stranger's file is refused before the work
-    origin = _origin(network, frames, dataset, report.parent, args)
+    paths = [claim(name) for name in outputs.FILES]  # a stranger's file is refused before the work
+    origin = _origin(network, frames, dataset, paths[0].parent, args)
     if "but" in origin.network:
         print(origin.network["but"])
     evaluated = list(tqdm(evaluate_frames(network.predictor, frames), total=len(frames), unit="frame"))
@@ -309,7 +309,8 @@ def _run_predictions(args: argparse.Namespace, claim: Claim) -> None:
     (dataset,) = args.dataset
     data_dir = args.data_dir or DATA_DIR
     frames = Split(dataset, args.split, data_dir)
-    claim(outputs.REPORT)  # a stranger's file is refused before the work
+    for name in outputs.FILES:
+        claim(name)  # a stranger's file is refused before the work
     evaluated = list(evaluate_predictions(args.predictions, frames))
     summary = summarise(evaluated, margins=dict(args.margin or ()))
     flags = [f"--predictions={args.predictions}", f"--dataset={dataset}"]

@@ -21,7 +21,7 @@ from fetal_jax.evaluation.classes import expected_class
 from fetal_jax.evaluation.frames import EvaluatedFrame
 from fetal_jax.evaluation.report.report import Origin, render
 
-METRICS, FRAMES, REPORT = "metrics.json", "frames.csv", "report.html"
+FILES = METRICS, FRAMES, REPORT = "metrics.json", "frames.csv", "report.html"
 LIST = "evaluated.jsonl"
 """The list of the files that evaluations wrote: `measure` has its own, and a `report.html` too."""
 Claim = Callable[[str], Path]
@@ -70,7 +70,7 @@ def write(
     writer = csv.DictWriter(table, COLUMNS, extrasaction="ignore")
     writer.writeheader()
     writer.writerows(map(_cells, evaluated))
-    paths = [claim(name) for name in (METRICS, FRAMES, REPORT)]
+    paths = [claim(name) for name in FILES]
     for path in paths:
         path.unlink(missing_ok=True)
     files.write_whole(paths[1], table.getvalue())
