@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from importlib.metadata import version
@@ -73,13 +74,34 @@ def load_run(workdir: Path, best: bool = False) -> tuple[Config, Any, int, dict[
     return config, sharding.local(state.ema), step, meta
 
 
+def load_runs(workdirs: Sequence[Path], best: bool = False) -> tuple[Config, Any, int, dict[str, Any]]:
+    """Read several runs as `load_run` does, and average their parameters.
+
+    The runs differ in their seed alone. Fine-tuned from the same weights, their mean is as good as an ensemble of them
+    and costs what one costs (M. Wortsman et al., Model soups, ICML 2022).
+
+    Raises:
+      UserError: as `load_run`; or runs with another configuration, other data or another start.
+    """
+    (config, params, step, meta), *others = [load_run(workdir, best) for workdir in workdirs]
+    if others and not (config.init.bundle or config.init.sononet):
+        raise UserError(f"{workdirs[0]} started from random weights: only runs with init.bundle or init.sononet average")
+    for workdir, (another, more, its_step, its_meta) in zip(workdirs[1:], others, strict=True):
+        if replace(another, seed=config.seed) != config:
+            raise UserError(f"{workdir} has another configuration than {workdirs[0]}: only the seed may differ")
+        if any(meta.get(key) != its_meta.get(key) for key in ("datasets", "origin")):
+            raise UserError(f"{workdir} was trained on other data, or started from other weights, than {workdirs[0]}")
+        params, step = jax.tree.map(jnp.add, params, more), max(step, its_step)
+    return config, jax.tree.map(lambda p: p / len(workdirs), params), step, meta
+
+
 def write_bundle(
-    workdir: Path, out: Path, with_half: bool = False, metrics: Path | None = None, best: bool = False
+    workdirs: Sequence[Path], out: Path, with_half: bool = False, metrics: Path | None = None, best: bool = False
 ) -> None:
     """Export a checkpoint of a run into a bundle directory, as ONNX (which `measure` runs) and StableHLO.
 
     Args:
-      workdir: of `fetal-jax train`.
+      workdirs: of `fetal-jax train`; several runs that differ in their seed are averaged.
       out: the bundle; made, or overwritten if it is a bundle.
       with_half: also write `model.half.onnx`, of half the size.
       metrics: `metrics.json` of `fetal-jax evaluate`, to be included in `bundle.json`.
@@ -90,13 +112,14 @@ def write_bundle(
     """
     measured = read_metrics(metrics) if metrics else {}
     graphs = onnx_graph()
-    config, params, step, meta = load_run(workdir, best)
+    config, params, step, meta = load_runs(workdirs, best)
     params = jax.tree.map(np.asarray, params)
     info = replace(
         bundle_info(config),
         training={
             **{key: meta[key] for key in ("datasets", "dataset", "fingerprint") if key in meta},
             "steps": step,
+            **({"averaged_runs": len(workdirs)} if len(workdirs) > 1 else {}),
             "recipe": configuration.portable(config),
             "fetal_jax": version("fetal_jax"),
         },

@@ -1,4 +1,4 @@
-"""`fetal-jax export --workdir=DIR --out=BUNDLE [--best] [--half] [--metrics=METRICS.json]`"""
+"""`fetal-jax export --workdir=DIR... --out=BUNDLE [--best] [--half] [--metrics=METRICS.json]`"""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from pathlib import Path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--workdir", required=True)
+    parser.add_argument(
+        "--workdir", required=True, action="append", help="of a run; given again: the mean of runs with other seeds"
+    )
     parser.add_argument("--out", required=True, help="directory of the bundle")
     parser.add_argument("--best", action="store_true", help="take the checkpoint with the lowest validation score")
     parser.add_argument("--onnx", action="store_true", help="accepted for older scripts: ONNX is always written")
@@ -22,6 +24,6 @@ def run(args: argparse.Namespace, overrides: list[str]) -> None:
     from fetal_jax import bundle, export
 
     out = epath.Path(args.out)
-    export.write_bundle(epath.Path(args.workdir), out, args.half, args.metrics, args.best)
+    export.write_bundle([epath.Path(w) for w in args.workdir], out, args.half, args.metrics, args.best)
     sizes = [f"{name} {len((out / name).read_bytes()) / 1e6:.1f} MB" for name in bundle.read(out).files]
     print(f"{out}: {', '.join(sizes)}")

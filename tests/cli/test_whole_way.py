@@ -16,6 +16,7 @@ from pathlib import Path
 
 import jax
 import numpy as np
+import onnx
 import orbax.checkpoint as ocp
 import pytest
 
@@ -229,6 +230,29 @@ def test_fine_tuning_starts_from_the_bundle(place, trained):
     assert done.returncode == 0, done.stderr
     first = next(r["loss"] for r in metrics(place / "tuned") if "loss" in r)
     assert first < 0.75 * next(r["loss"] for r in metrics(trained) if "loss" in r)
+    # two runs with other seeds are averaged; runs from random weights are not, nor such with other keys
+    done = fetal_jax(*train_command(place, place / "tuned_1", *more, "--config.seed=1"))
+    assert done.returncode == 0, done.stderr
+    for names in (["tuned"], ["tuned_1"], ["tuned", "tuned_1"]):
+        runs = [f"--workdir={place / name}" for name in names]
+        done = fetal_jax("export", *runs, f"--out={place / '+'.join(names)}-bundle")
+        assert done.returncode == 0, done.stderr
+    one, other, both = (weights(place / f"{name}-bundle") for name in ("tuned", "tuned_1", "tuned+tuned_1"))
+    assert one.keys() == other.keys() == both.keys()
+    assert any((one[k] != other[k]).any() for k in one)
+    for k in one:
+        np.testing.assert_allclose(both[k], (one[k].astype(float) + other[k]) / 2, rtol=1e-5, atol=1e-7, err_msg=k)
+    assert json.loads((place / "tuned+tuned_1-bundle/bundle.json").read_text())["training"]["averaged_runs"] == 2
+    again = f"--out={place / 'refused'}"
+    refused(fetal_jax("export", f"--workdir={trained}", f"--workdir={trained}", again), "random weights")
+    refused(fetal_jax("export", f"--workdir={place / 'tuned'}", f"--workdir={trained}", again), "only the seed")
+
+
+def weights(bundle):
+    """The weights in a bundle's model.onnx, by name."""
+    graph = onnx.load(bundle / "model.onnx").graph
+    found = {t.name: onnx.numpy_helper.to_array(t) for t in graph.initializer}
+    return {name: array for name, array in found.items() if array.dtype == np.float32}
 
 
 def test_wrong_calls_end_with_one_line(place, trained):
