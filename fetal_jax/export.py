@@ -85,7 +85,9 @@ def load_runs(workdirs: Sequence[Path], best: bool = False) -> tuple[Config, Any
     """
     (config, params, step, meta), *others = [load_run(workdir, best) for workdir in workdirs]
     if others and not (config.init.bundle or config.init.sononet):
-        raise UserError(f"{workdirs[0]} started from random weights: only runs with init.bundle or init.sononet average")
+        raise UserError(
+            f"{workdirs[0]} started from random weights: only runs with init.bundle or init.sononet average"
+        )
     for workdir, (another, more, its_step, its_meta) in zip(workdirs[1:], others, strict=True):
         if replace(another, seed=config.seed) != config:
             raise UserError(f"{workdir} has another configuration than {workdirs[0]}: only the seed may differ")
