@@ -6,7 +6,6 @@ import json
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import jax.export
 import jax.numpy as jnp
 import numpy as np
 
-from fetal_jax import bundle
+from fetal_jax import __version__, bundle
 from fetal_jax import config as configuration
 from fetal_jax.config import Config
 from fetal_jax.errors import UserError
@@ -123,7 +122,7 @@ def write_bundle(
             "steps": step,
             **({"averaged_runs": len(workdirs)} if len(workdirs) > 1 else {}),
             "recipe": configuration.portable(config),
-            "fetal_jax": version("fetal_jax"),
+            "fetal_jax": __version__,
         },
         licence=licence(config, meta.get("origin", "")),
         metrics=measured,
