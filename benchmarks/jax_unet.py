@@ -32,13 +32,14 @@ def main() -> None:
     config.update({"input_shape": tuple(args.size), "batch_size": args.batch, "loss": {"cls_weight": 0.3}})
     config.planes = ("abdomen", "head", "femur", "other")[: args.planes]
     shape = {"width": args.width, "multipliers": tuple(args.multipliers), "depths": (2,) * len(args.multipliers)}
-    config.model.update({**shape, "stem": args.stem, "dtype": args.dtype})
+    config.model.update({**shape, "stem": args.stem, "dtype": args.dtype, "precision": args.precision})
     network, tx = unet.from_config(config.model, args.planes), optimiser(config)
     sharding = Sharding.create(-1, 1)
     state = jax.jit(lambda: initial_state(network, tx, config), out_shardings=sharding.replicated)()
     facts = {
         "parameters": sum(p.size for p in jax.tree.leaves(state.params)),
         "GFLOP a frame": flops(network, state.params, args.size) / 1e9,
+        "GB a frame": moved(network, state.params, args.size) / 1e9,
         "version": jax.__version__,
     }
     batch = batch_of(args.batch, args.size)
@@ -55,12 +56,15 @@ def main() -> None:
     run, held = compiled_step(network, tx, config, sharding, abstract), [state]
 
     def step() -> None:
-        held[0], logs = run(held[0], sharding.put(batch))
+        for _ in range(args.repeat):  # the losses are read at the end, as training reads them a step late
+            held[0], logs = run(held[0], sharding.put(batch))
         float(logs["loss"])
 
     step()
     facts["first step s"] = time.perf_counter() - began
     step()
+    cost = run.cost_analysis()
+    facts |= {"XLA's GFLOP": cost.get("flops", 0) / 1e9, "XLA's GB": cost.get("bytes accessed", 0) / 1e9}
     memory = jax.devices()[0].memory_stats()
     facts |= {"device_peak_mb": memory["peak_bytes_in_use"] / 2**20} if memory else {}
     compete(facts, step)
@@ -96,8 +100,22 @@ def onnx_forward(config: Any, params: Any) -> Any:
 
 def flops(network: Any, params: Any, size: tuple[int, int]) -> int:
     """Twice the multiply-adds of the convolutions and matrix products of one frame, from the traced program."""
+    return sum(map(_flops, _products(network, params, size)))
+
+
+def moved(network: Any, params: Any, size: tuple[int, int]) -> int:
+    """Bytes that a train step moves at least for one frame: the input and output of each product, or their gradients.
+
+    Forward, gradient of the input and gradient of the kernel each touch two arrays of an input's and an output's size.
+    """
+    arrays = [array.aval for e in _products(network, params, size) for array in (e.invars[0], e.outvars[0])]
+    return 3 * sum(a.size * a.dtype.itemsize for a in arrays)
+
+
+def _products(network: Any, params: Any, size: tuple[int, int]) -> list[Any]:
     frame = jnp.zeros((1, *size, 1), jnp.uint8)
-    return sum(map(_flops, _equations(jax.make_jaxpr(lambda x: network.apply({"params": params}, x))(frame).jaxpr)))
+    equations = _equations(jax.make_jaxpr(lambda x: network.apply({"params": params}, x))(frame).jaxpr)
+    return [e for e in equations if e.primitive.name in ("conv_general_dilated", "dot_general")]
 
 
 def _equations(jaxpr: Any) -> Any:
@@ -111,12 +129,11 @@ def _equations(jaxpr: Any) -> Any:
 
 def _flops(e: Any) -> int:
     if e.primitive.name == "conv_general_dilated":
-        kernel = e.invars[1].aval.shape
-        return 2 * e.outvars[0].aval.size * int(np.prod(kernel[:-1]))
-    if e.primitive.name == "dot_general":
+        terms = e.invars[1].aval.shape[:-1]
+    else:
         (contracted, _), _ = e.params["dimension_numbers"]
-        return 2 * e.outvars[0].aval.size * int(np.prod([e.invars[0].aval.shape[i] for i in contracted]))
-    return 0
+        terms = [e.invars[0].aval.shape[i] for i in contracted]
+    return 2 * e.outvars[0].aval.size * int(np.prod(terms))
 
 
 if __name__ == "__main__":

@@ -50,6 +50,10 @@ def network_options(doc: str | None, ways: tuple[str, ...]) -> argparse.Namespac
     options.add_argument("--multipliers", type=int, nargs="+", default=[1, 2, 4, 8])
     options.add_argument("--device", choices=("cpu", "gpu", "tpu"), default="cpu")
     options.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
+    options.add_argument(
+        "--precision", choices=("default", "highest"), default="default", help="default: TF32 on a GPU"
+    )
+    options.add_argument("--repeat", type=int, default=1, help="steps of one piece of work; default: %(default)s")
     return options.parse_args()
 
 

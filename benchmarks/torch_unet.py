@@ -82,6 +82,7 @@ def loss_of(logits: torch.Tensor, planes: torch.Tensor | None, target: torch.Ten
 def main() -> None:
     args = network_options(__doc__, ("eager", "compile", "monai"))
     torch.manual_seed(0)
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = args.precision == "default"
     device = "cuda" if args.device == "gpu" else args.device
 
     net = Monai(args.width) if args.way == "monai" else UNet(args.width, args.multipliers, args.stem, args.planes)
@@ -110,15 +111,16 @@ def main() -> None:
             torch.cuda.synchronize()
 
     def step() -> None:
-        with torch.autocast(device, torch.bfloat16, enabled=low):
-            out = run(frames)
-        loss = loss_of(*(o if o is None else o.float() for o in out), target, plane)  # type: ignore[arg-type]
-        adam.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-        adam.step()
-        with torch.no_grad():
-            torch._foreach_lerp_(mean, list(net.parameters()), 0.005)
+        for _ in range(args.repeat):
+            with torch.autocast(device, torch.bfloat16, enabled=low):
+                out = run(frames)
+            loss = loss_of(*(o if o is None else o.float() for o in out), target, plane)  # type: ignore[arg-type]
+            adam.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+            adam.step()
+            with torch.no_grad():
+                torch._foreach_lerp_(mean, list(net.parameters()), 0.005)
         loss.item()
 
     work = step if args.what == "step" else forward

@@ -8,9 +8,12 @@ from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from fetal_jax import config as recipe
+from fetal_jax.data.source import Frame, Split
+from fetal_jax.geometry import Ellipse
 from fetal_jax.model import unet
 from tests.support import ROOT
 
@@ -55,6 +58,50 @@ def test_flops_equal_a_count_by_hand():
     down = whole * 9 * 1 * 4 + quarter * 9 * 4 * 8
     up = quarter * 8 * 4 * 4 + whole * 9 * (8 * 4 + 4 * 4)
     assert jax_unet.flops(network, params, (8, 16)) == 2 * (down + up + whole * 4 * 1 + 8 * 3)
+    convolutions = whole * (1 + 4) + quarter * (4 + 8) + whole * (8 + 4 + 4 + 4)
+    others = quarter * (8 + 16) + whole * (4 + 1) + 8 + 3  # up-sampling, map, plane
+    assert jax_unet.moved(network, params, (8, 16)) == 3 * 4 * (convolutions + others)
+
+
+@pytest.mark.usefixtures("benchmarks")
+def test_accelerator_goes_on_after_a_part_that_fails_or_hangs(tmp_path):
+    import accelerator
+
+    def run(code, limit=20.0):
+        return accelerator.bounded([sys.executable, "-c", code], "part", tmp_path, limit, {"PATH": ""})
+
+    assert run("print('a log'); print('{\"frames\": 3}')") == {"frames": 3}
+    assert run("raise SystemExit('no GPU')") == {"error": "exit code 1; its last line: no GPU"}
+    hangs = run("import time; print('compiling', flush=True); time.sleep(60)", limit=2.0)
+    assert hangs == {"error": "stopped after 2 s; its last line: compiling"}
+
+
+@pytest.mark.usefixtures("benchmarks")
+def test_accelerator_refuses_a_curve_beyond_rounding():
+    import accelerator
+
+    right = {"cpu": [1.0, 0.5], "float32": [1.0, 0.5 + 1e-6], "tf32": [1.001, 0.5], "bfloat16": [1.01, 0.5]}
+    assert "error" not in accelerator.verdict(right)
+    wrong = accelerator.verdict(right | {"float32": right["tf32"]})  # TF32 in place of float32
+    assert "float32 is off by 1.0e-03" in wrong["error"]
+    assert "bfloat16 is off by nan" in accelerator.verdict(right | {"bfloat16": [1.0, float("nan")]})["error"]
+
+
+@pytest.mark.usefixtures("benchmarks")
+def test_smaller_copies_keep_millimetres(tmp_path):
+    import accelerator_data
+
+    image = np.zeros((60, 100), np.uint8)
+    image[20:40, 30:80] = 200
+    head = Frame(image, "head", "ellipse", Ellipse(55, 30, 25, 10, 0.0), 0.5, {"hc_mm": 60.0}, "s", "head.png", "m")
+    nobody = Frame(image, None, "unknown", None, None, {}, "t", "other.png")
+    accelerator_data.write("folder/own", tmp_path, {"train": accelerator_data.shrunk([head, nobody], 50)})
+    small, unknown = Split("folder/own", "train", tmp_path)
+    assert small.image.shape == (30, 50)
+    assert small.image[10:20, 15:40].min() > 150 > 50 > small.image[:8].max()
+    np.testing.assert_allclose(np.asarray(small.shape), [27.5, 15, 12.5, 5, 0])
+    assert (small.spacing_mm, small.truth_mm, small.filename, small.device) == (1.0, {"hc_mm": 60.0}, "head.png", "m")
+    assert (unknown.plane, unknown.geometry, unknown.spacing_mm) == (None, "unknown", None)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="mallopt is glibc's")

@@ -133,10 +133,23 @@ def test_dry_run_prints_the_commands_and_runs_none(name, launch, programs):
     assert ("--config.data.name=a=1, b=1" if name == "jobset.sh" else QUOTED) in text
 
 
-@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.parametrize("name", [*CALLS, "accelerator.sh"])
 def test_help_is_printed_and_an_empty_call_refused(name, launch):
     assert f"launch/{name}" in launch(name, "--help")[0]
     assert f"launch/{name}" in launch(name, code=2)[0]
+
+
+def test_accelerator_packs_and_installs_without_a_network(launch, programs):
+    programs("python3", "exit 1")
+    packed, calls = launch("accelerator.sh", "--dry-run", "pack", "there", "hc18/benchmark")
+    assert "--python-version 3.12" in packed
+    assert "accelerator_data.py --data-dir runs/data --out there/data hc18/benchmark" in packed
+    installed, calls = launch("accelerator.sh", "--dry-run", "run", "there", "out", "--rehearse")
+    assert "--no-index --no-deps" in installed
+    assert "accelerator.py --out out --data-dir there/data --rehearse" in installed
+    assert not calls
+    launch("accelerator.sh", "run", "there", "out", code=1)  # the installation failed: nothing is run
+    assert len(launch("accelerator.sh", "run", "there", "out", code=1)[1]) == 2
 
 
 def test_dry_run_of_slurm_shows_the_job(launch):
