@@ -46,10 +46,10 @@ def write(name: str, data_dir: Path, examples: dict[str, Examples]) -> None:
     made.download_and_prepare()
 
 
-def shrunk(split: Iterable[Frame], longest: int) -> Iterator[tuple[str, dict[str, Any]]]:
+def shrunk(split: Any, longest: int) -> Iterator[tuple[str, dict[str, Any]]]:
     """Examples of a split with no side over `longest` pixels; smaller frames stay as they are."""
-    for i, frame in enumerate(split):
-        yield f"{i:06d}", smaller(frame, longest)
+    for i in range(len(split)):
+        yield f"{i:06d}", smaller(split[i], longest)
 
 
 def smaller(frame: Frame, longest: int) -> dict[str, Any]:

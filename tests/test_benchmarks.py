@@ -96,7 +96,11 @@ def test_smaller_copies_keep_millimetres(tmp_path):
     head = Frame(image, "head", "ellipse", Ellipse(55, 30, 25, 10, 0.0), 0.5, {"hc_mm": 60.0}, "s", "head.png", "m")
     nobody = Frame(image, None, "unknown", None, None, {}, "t", "other.png")
     accelerator_data.write("folder/own", tmp_path, {"train": accelerator_data.shrunk([head, nobody], 50)})
-    small, unknown = Split("folder/own", "train", tmp_path)
+    split = Split("folder/own", "train", tmp_path)
+    again = {"train": accelerator_data.shrunk(split, 50)}  # a split is no iterator; a copy of a copy is the same
+    accelerator_data.write("folder/twice", tmp_path, again)
+    split = Split("folder/twice", "train", tmp_path)
+    small, unknown = sorted((split[i] for i in range(2)), key=lambda frame: frame.filename)
     assert small.image.shape == (30, 50)
     assert small.image[10:20, 15:40].min() > 150 > 50 > small.image[:8].max()
     np.testing.assert_allclose(np.asarray(small.shape), [27.5, 15, 12.5, 5, 0])
