@@ -1,6 +1,6 @@
 """Data sets for a machine that can fetch nothing: smaller copies to carry there, and phantoms drawn there on all cores.
 
-python benchmarks/accelerator_data.py --out=DIR [--data-dir=runs/data] [--longest=288] NAME...
+python benchmarks/accelerator_data.py --out=DIR [--data-dir=runs/data] [--longest=224] NAME...
 
 Copies prepared data sets with frames of at most so many pixels a side; geometry and scale follow, millimetres stay. A
 copy has the builder's name and version, and another fingerprint, since its geometry is in other pixels.
@@ -31,7 +31,7 @@ def main() -> None:
     options.add_argument("names", nargs="+", metavar="NAME")
     options.add_argument("--out", type=Path, required=True)
     options.add_argument("--data-dir", type=Path, default=Path("runs/data"))
-    options.add_argument("--longest", type=int, default=288, help="side of a frame; default: %(default)s pixels")
+    options.add_argument("--longest", type=int, default=224, help="side of a frame; default: %(default)s pixels")
     args = options.parse_args()
     for name in args.names:
         parts = {part: Split(name, part, args.data_dir) for part in splits(name, args.data_dir)}

@@ -8,7 +8,7 @@ launch/accelerator.sh [--dry-run] pack DIR [DATASET ...]
 launch/accelerator.sh [--dry-run] run DIR OUT [ARGUMENT ...]
 
 pack, where there is a network: DIR/wheels, for Python 3.12 on Linux, of what an image with JAX, Flax, Orbax, OpenCV and
-PyTorch lacks; DIR/data, the prepared data sets of runs/data with frames of at most 288 pixels a side.
+PyTorch lacks; DIR/data, the prepared data sets of runs/data with frames of at most 224 pixels a side.
 run, on the machine, in a copy of this repository: installs the wheels into a folder of its own and runs
 benchmarks/accelerator.py with these arguments (--rehearse: on a CPU). OUT gets the results. Exit code 1: a part failed.
 
