@@ -1,16 +1,25 @@
-"""The DICOM object that a row was measured in: objects derived from it must name it."""
+"""What the DICOM writers share: the object that a row was measured in, the equipment, the shape, the SR document."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from fetal_jax.errors import UserError
+from fetal_jax.geometry import Ellipse, Shaft
+from fetal_jax.outputs.results import Row
 from fetal_jax.reading.dicom import read_header
 from fetal_jax.reading.sources import Source, head_of, is_dicom
 
 MANUFACTURER = "fetal_jax"
 MODEL = "fetal_jax measure"
+STRUCTURES = {"head": ("69536005", "Head"), "abdomen": ("818983003", "Abdomen"), "femur": ("71341001", "Femur")}
+"""Of a plane: SNOMED CT code and meaning."""
 _IDENTIFY = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
 _MAY_BE_EMPTY = (
     *("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID"),
@@ -44,3 +53,93 @@ def header_of(source: Source) -> Any:
 def software() -> str:
     """Version of this program."""
     return version("fetal_jax")
+
+
+def identity(row: Row, series_number: int) -> dict[str, Any]:
+    """Arguments of every highdicom object that is made of a row: its names, and who made it."""
+    import highdicom as hd
+
+    return {
+        "series_instance_uid": hd.UID(),
+        "series_number": series_number,
+        "sop_instance_uid": hd.UID(),
+        "instance_number": row["frame"] + 1,
+        "manufacturer": MANUFACTURER,
+    }
+
+
+@contextmanager
+def refusing(what: str) -> Iterator[None]:
+    """Turn what highdicom raises about a header into a message.
+
+    Args:
+      what: beginning of the message, such as "FILE has a header that no report".
+
+    Raises:
+      UserError: the header cannot be repeated.
+    """
+    try:
+        yield
+    except (ValueError, TypeError, AttributeError, KeyError) as e:
+        raise UserError(f"{what} can repeat ({str(e)[:80]}): export it again") from None
+
+
+def save_report(header: Any, root: Any, row: Row, series_number: int, path: Path, **signed: Any) -> None:
+    """Write a content tree as a Comprehensive SR: complete, and unverified unless `signed` says more.
+
+    Args:
+      header: of the image.
+      root: the container (highdicom content item).
+      row: the row that it reports.
+      series_number: one for each kind of report.
+      path: of the file.
+      signed: highdicom's arguments of a verified document.
+
+    Raises:
+      ValueError, TypeError, AttributeError, KeyError: the header lacks what a report must repeat (see `refusing`).
+    """
+    import highdicom as hd
+
+    document = hd.sr.ComprehensiveSR(
+        evidence=[header], content=root, is_complete=True, **identity(row, series_number), **signed
+    )
+    document.ManufacturerModelName, document.SoftwareVersions = MODEL, software()
+    document.DeviceSerialNumber = "1"
+    document.save_as(path, enforce_file_format=True)
+
+
+def observation_context() -> Any:
+    """This program as the observer of a report."""
+    from highdicom import sr
+    from pydicom.sr.codedict import codes
+    from pydicom.uid import generate_uid
+
+    device = sr.DeviceObserverIdentifyingAttributes(
+        uid=generate_uid(entropy_srcs=[MANUFACTURER, software()]),  # the same for every report of this version
+        name=MANUFACTURER,
+        manufacturer_name=MANUFACTURER,
+        model_name=MODEL,
+    )
+    observer = sr.ObserverContext(observer_type=codes.DCM.Device, observer_identifying_attributes=device)
+    return sr.ObservationContext(observer_device_context=observer)
+
+
+def frame_numbers(header: Any, row: Row) -> list[int] | None:
+    """The frame of a cine, from 1, as a reference to it states it; None for an object of one frame."""
+    return [row["frame"] + 1] if int(header.get("NumberOfFrames") or 1) > 1 else None
+
+
+def shape_points(header: Any, row: Row, key: str) -> np.ndarray | None:
+    """Points (n, 2) that draw the shape a value was taken from; None if it leaves the frame, where SCOORD ends.
+
+    Four points (ends of the long axis, then of the short one) are an ellipse, two are a line. DICOM counts from the
+    corner of the first pixel, as we do (PS3.3 C.18.6).
+    """
+    if row["shaft_px"]:
+        points = outline = Shaft(*row["shaft_px"]).ends
+    else:
+        ellipse = Ellipse(*row["ellipse_px"])
+        axis = {"ofd_mm": ellipse.ends[:2], "bpd_mm": ellipse.ends[2:]}.get(key)
+        points, outline = (ellipse.ends, ellipse.points(90)) if axis is None else (axis, axis)
+    inside = (outline >= 0).all() and (outline <= [int(header.Columns), int(header.Rows)]).all()
+    return points if inside else None

@@ -1,4 +1,4 @@
-"""A measured frame in the formats that other programs read: DICOM SR and SEG, FHIR."""
+"""A measured frame in the formats that other programs read: DICOM SR (TID 5000, TID 1500) and SEG, FHIR."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from fetal_jax.outputs.rows import Row
 from fetal_jax.reading.sources import REPORTS, Source
 
 KINDS = REPORTS
-_MODULES = {"sr": "structured_report", "seg": "segmentation", "fhir": "fhir"}
-_SUFFIXES = {"sr": ".dcm", "seg": ".dcm", "fhir": ".json"}
+DICOM_KINDS = ("sr", "sr1500", "seg")
+_MODULES = {"sr": "structured_report", "sr1500": "measurement_report", "seg": "segmentation", "fhir": "fhir"}
 
 
 def check(kinds: tuple[str, ...]) -> None:
@@ -23,7 +23,7 @@ def check(kinds: tuple[str, ...]) -> None:
     Raises:
       UserError: the package, and the command that installs it.
     """
-    for kind in {"sr", "seg"} & set(kinds):
+    for kind in set(DICOM_KINDS) & set(kinds):
         for package in ("pydicom", "highdicom"):
             try:
                 import_module(package)
@@ -33,7 +33,7 @@ def check(kinds: tuple[str, ...]) -> None:
 
 def name(kind: str, picture: str) -> str:
     """Path of a report, relative to the results folder: of `overlays/NAME.png`, `sr/NAME.dcm`."""
-    return f"{kind}/{PurePosixPath(picture).stem}{_SUFFIXES[kind]}"
+    return f"{kind}/{PurePosixPath(picture).stem}{'.dcm' if kind in DICOM_KINDS else '.json'}"
 
 
 def write(kind: str, source: Source, row: Row, claim: Callable[[str], Path]) -> None:

@@ -9,14 +9,11 @@ from typing import Any
 import numpy as np
 
 from fetal_jax import geometry
-from fetal_jax.errors import UserError
 from fetal_jax.geometry import Ellipse, Shaft
-from fetal_jax.outputs.dicom_source import MANUFACTURER, MODEL, header_of, software
-from fetal_jax.outputs.rows import Row, doubt
+from fetal_jax.outputs.dicom_source import MANUFACTURER, MODEL, STRUCTURES, header_of, identity, refusing, software
+from fetal_jax.outputs.results import Row, doubt
 from fetal_jax.reading.sources import Source
 
-_STRUCTURES = {"head": ("69536005", "Head"), "abdomen": ("818983003", "Abdomen"), "femur": ("71341001", "Femur")}
-"""SNOMED CT."""
 _SINGLE_FRAME = "1.2.840.10008.5.1.4.1.1.6.1"
 """Ultrasound Image Storage."""
 
@@ -37,28 +34,22 @@ def write(source: Source, row: Row, picture: Path) -> None:
 
     shape = Ellipse(*row["ellipse_px"]) if row["ellipse_px"] else Shaft(*row["shaft_px"])
     mask = geometry.mask(shape, int(header.Rows), int(header.Columns))[None].astype(np.uint8)
-    try:
+    with refusing(f"{source} has a header that no segmentation"):
         segmentation = hd.seg.Segmentation(
             source_images=[header],
             pixel_array=mask,
             segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
             segment_descriptions=[_description(row)],
             content_description="To be reviewed by a person" if doubt(row) else None,
-            series_instance_uid=hd.UID(),
-            series_number=901,
-            sop_instance_uid=hd.UID(),
-            instance_number=row["frame"] + 1,
-            manufacturer=MANUFACTURER,
             manufacturer_model_name=MODEL,
             software_versions=software(),
             device_serial_number="1",
+            **identity(row, 901),
         )
         segmentation.PatientOrientation = ""
         if multi_frame:
             _refer_to_frame(segmentation, multi_frame, row["frame"] + 1)
         segmentation.save_as(picture.with_suffix(".dcm"), enforce_file_format=True)
-    except (ValueError, TypeError, AttributeError, KeyError) as e:
-        raise UserError(f"{source} has a header that no segmentation can repeat ({str(e)[:80]})") from None
 
 
 def _refer_to_frame(segmentation: Any, sop_class: Any, frame: int) -> None:
@@ -76,7 +67,7 @@ def _description(row: Row) -> Any:
     import highdicom as hd
 
     plane = row["plane"]
-    code, meaning = _STRUCTURES[plane]
+    code, meaning = STRUCTURES[plane]
     algorithm = hd.AlgorithmIdentificationSequence(
         name=MANUFACTURER, family=hd.sr.CodedConcept("123110", "DCM", "Artificial Intelligence"), version=software()
     )

@@ -9,12 +9,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from fetal_jax.errors import NOT_CLINICAL, UserError
-from fetal_jax.geometry import Ellipse, Shaft
-from fetal_jax.outputs.dicom_source import MANUFACTURER, MODEL, header_of, software
-from fetal_jax.outputs.rows import GESTATIONAL_AGE, SPACING_SOURCES, Row, doubt
+from fetal_jax.errors import NOT_CLINICAL
+from fetal_jax.outputs.dicom_source import (
+    frame_numbers,
+    header_of,
+    observation_context,
+    refusing,
+    save_report,
+    shape_points,
+)
+from fetal_jax.outputs.results import GESTATIONAL_AGE, SPACING_SOURCES, Row, doubt
 from fetal_jax.planes import MEASURED
 from fetal_jax.reading.sources import Source
 
@@ -26,24 +30,8 @@ def write(source: Source, row: Row, picture: Path) -> None:
       UserError: the file is no DICOM, or its header does not hold what a report must repeat.
     """
     header = header_of(source)
-    import highdicom as hd
-
-    try:
-        document = hd.sr.ComprehensiveSR(
-            evidence=[header],
-            content=content(header, row)[0],
-            series_instance_uid=hd.UID(),
-            series_number=900,
-            sop_instance_uid=hd.UID(),
-            instance_number=row["frame"] + 1,
-            manufacturer=MANUFACTURER,
-            is_complete=True,
-        )
-        document.ManufacturerModelName, document.SoftwareVersions = MODEL, software()
-        document.DeviceSerialNumber = "1"
-        document.save_as(picture.with_suffix(".dcm"), enforce_file_format=True)
-    except (ValueError, TypeError, AttributeError, KeyError) as e:
-        raise UserError(f"{source} has a header that no report can repeat ({str(e)[:80]}): export it again") from None
+    with refusing(f"{source} has a header that no report"):
+        save_report(header, content(header, row)[0], row, 900, picture.with_suffix(".dcm"))
 
 
 def content(header: Any, row: Row) -> Any:
@@ -85,11 +73,6 @@ def content(header: Any, row: Row) -> Any:
             age.ContentSequence = sr.ContentSequence(marks())
         values.append(age)
 
-    device = sr.DeviceObserverIdentifyingAttributes(
-        uid=_device_uid(), name=MANUFACTURER, manufacturer_name=MANUFACTURER, model_name=MODEL
-    )
-    observer = sr.ObserverContext(observer_type=codes.DCM.Device, observer_identifying_attributes=device)
-    context = sr.ObservationContext(observer_device_context=observer)
     notes = [NOT_CLINICAL, *filter(None, [doubt(row)]), f"spacing from {SPACING_SOURCES[row['spacing_source']]}"]
     note = sr.TextContentItem(dcm("121106", "Comment"), "; ".join(notes), contains)
     group = container(dcm("125005", "Biometry Group"), values, "5008")
@@ -98,47 +81,25 @@ def content(header: Any, row: Row) -> Any:
     image = _image(header, row, dcm("121080", "Best illustration of finding"), contains)
     library = container(dcm("111028", "Image Library"), [image], None)
     root = sr.ContainerContentItem(dcm("125000", "OB-GYN Ultrasound Procedure Report"), template_id="5000")
-    root.ContentSequence = sr.ContentSequence([*context, library, summary, biometry])
+    root.ContentSequence = sr.ContentSequence([*observation_context(), library, summary, biometry])
     return sr.ContentSequence([root], is_root=True)
 
 
 def _image(header: Any, row: Row, name: Any, relation: Any) -> Any:
     from highdicom import sr
 
-    frames = [row["frame"] + 1] if int(header.get("NumberOfFrames") or 1) > 1 else None
+    frames = frame_numbers(header, row)
     return sr.ImageContentItem(name, header.SOPClassUID, header.SOPInstanceUID, frames, relationship_type=relation)
 
 
 def _where(header: Any, row: Row, key: str, name: Any) -> Any:
-    """The shape in the image that a value was taken from; the image alone if the shape leaves the frame.
-
-    DICOM counts from the corner of the first pixel, as we do (PS3.3 C.18.6).
-    """
+    """The shape in the image that a value was taken from; the image alone if the shape leaves the frame."""
     from highdicom import sr
 
-    points, outline = _points(row, key)
-    inside = (outline >= 0).all() and (outline <= [int(header.Columns), int(header.Rows)]).all()
-    if not inside:
+    points = shape_points(header, row, key)
+    if points is None:
         return _image(header, row, name, sr.RelationshipTypeValues.INFERRED_FROM)
     kind = sr.GraphicTypeValues.ELLIPSE if len(points) == 4 else sr.GraphicTypeValues.POLYLINE
     item = sr.ScoordContentItem(name, kind, points, relationship_type=sr.RelationshipTypeValues.INFERRED_FROM)
     item.ContentSequence = sr.ContentSequence([_image(header, row, name, sr.RelationshipTypeValues.SELECTED_FROM)])
     return item
-
-
-def _points(row: Row, key: str) -> tuple[np.ndarray, np.ndarray]:
-    """Points that DICOM draws (ends of both axes of an ellipse, two ends of a line), and those of the outline."""
-    if row["shaft_px"]:
-        ends = Shaft(*row["shaft_px"]).ends
-        return ends, ends
-    ellipse = Ellipse(*row["ellipse_px"])
-    ends = ellipse.ends
-    axis = {"ofd_mm": ends[:2], "bpd_mm": ends[2:]}.get(key)
-    return (ends, ellipse.points(90)) if axis is None else (axis, axis)
-
-
-def _device_uid() -> Any:
-    """The same for every report of this version."""
-    from pydicom.uid import generate_uid
-
-    return generate_uid(entropy_srcs=[MANUFACTURER, software()])

@@ -21,7 +21,7 @@ ARCHIVE = ".zip"
 MAX_MEMBER_BYTES = 512 * 2**20
 MAX_MEMBERS = 100_000
 RESULTS, OVERLAYS = "measurements.csv", "overlays"
-REPORTS = ("sr", "seg", "fhir")
+REPORTS = ("sr", "sr1500", "seg", "fhir")
 EXAMINATIONS = "examinations"
 PARTS = (OVERLAYS, *REPORTS, EXAMINATIONS)
 """Table and folders of a results folder."""

@@ -6,10 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from fetal_jax.errors import UserError
-from fetal_jax.outputs import formats, structured_report
-from fetal_jax.outputs.dicom_source import MANUFACTURER, MODEL, header_of, software
-from fetal_jax.outputs.rows import Row
+from fetal_jax.outputs import reports, structured_report
+from fetal_jax.outputs.dicom_source import header_of, refusing, save_report
+from fetal_jax.outputs.results import Row
 from fetal_jax.planes import MEASURED
 from fetal_jax.reading.sources import Source
 from fetal_jax.view.corrections import Correction
@@ -26,7 +25,6 @@ def write(source: Source, c: Correction, row: Row, results: Path, claim: Callabl
       UserError: highdicom is not installed, or the header lacks what a report must repeat.
     """
     header = header_of(source)
-    import highdicom as hd
     import pydicom
 
     predecessor = _machine_report(source, c, results, claim, name)
@@ -34,27 +32,15 @@ def write(source: Source, c: Correction, row: Row, results: Path, claim: Callabl
     root = structured_report.content(header, row)[0]
     _add_person(root, reader)
     _add_comment(root, c)
-    try:
-        document = hd.sr.ComprehensiveSR(
-            evidence=[header],
-            content=root,
-            series_instance_uid=hd.UID(),
-            series_number=901,
-            sop_instance_uid=hd.UID(),
-            instance_number=row["frame"] + 1,
-            manufacturer=MANUFACTURER,
-            is_complete=True,
-            is_final=True,
-            is_verified=True,
-            verifying_observer_name=reader,
-            verifying_organization=ORGANIZATION,
-            previous_versions=[pydicom.dcmread(predecessor)] if predecessor else None,
-        )
-        document.ManufacturerModelName, document.SoftwareVersions = MODEL, software()
-        document.DeviceSerialNumber = "1"
-        document.save_as(claim(f"sr/{name}.dcm"), enforce_file_format=True)
-    except (ValueError, TypeError, AttributeError, KeyError) as e:
-        raise UserError(f"a header or a name that no report can repeat ({str(e)[:80]})") from None
+    with refusing("there is a header or a name that no report"):
+        signed = {
+            "is_final": True,
+            "is_verified": True,
+            "verifying_observer_name": reader,
+            "verifying_organization": ORGANIZATION,
+            "previous_versions": [pydicom.dcmread(predecessor)] if predecessor else None,
+        }
+        save_report(header, root, row, 901, claim(f"sr/{name}.dcm"), **signed)
 
 
 def _person_name(reader: str) -> str:

@@ -1,0 +1,81 @@
+"""A DICOM frame with a value -> a Comprehensive SR: TID 1500 Measurement Report (PS3.16), by highdicom.
+
+Viewers that load measurements back (OHIF, 3D Slicer) read this template; obstetric report systems read TID 5000
+(`structured_report`). Each value is a measurement group (TID 1501) with one number, inferred from the ellipse or line in
+its image, and its frame in a cine: the form in which viewers write their own.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from fetal_jax.errors import NOT_CLINICAL
+from fetal_jax.outputs.dicom_source import (
+    MANUFACTURER,
+    STRUCTURES,
+    frame_numbers,
+    header_of,
+    observation_context,
+    refusing,
+    save_report,
+    shape_points,
+    software,
+)
+from fetal_jax.outputs.results import SPACING_SOURCES, Row, doubt
+from fetal_jax.planes import MEASURED
+from fetal_jax.reading.sources import Source
+
+
+def write(source: Source, row: Row, picture: Path) -> None:
+    """Write the row of a DICOM file as `picture`'s name with `.dcm`.
+
+    Raises:
+      UserError: the file is no DICOM, or its header does not hold what a report must repeat.
+    """
+    header = header_of(source)
+    with refusing(f"{source} has a header that no report"):
+        save_report(header, content(header, row)[0], row, 902, picture.with_suffix(".dcm"))
+
+
+def content(header: Any, row: Row) -> Any:
+    """The content tree (highdicom MeasurementReport) of a row: a group for each value."""
+    from highdicom import sr
+    from pydicom.sr.codedict import codes
+
+    keys = [key for key in MEASURED if row[key] is not None]
+    return sr.MeasurementReport(
+        observation_context=observation_context(),
+        procedure_reported=codes.SCT.ImagingProcedure,  # CID 100 has none of ultrasound
+        imaging_measurements=[_group(header, row, key) for key in keys],
+        referenced_images=[header],
+    )
+
+
+def _group(header: Any, row: Row, key: str) -> Any:
+    from highdicom import UID, sr
+    from pydicom.sr.codedict import codes
+
+    quantity, points = MEASURED[key], shape_points(header, row, key)
+    image = (header.SOPClassUID, header.SOPInstanceUID, frame_numbers(header, row))
+    where: dict[str, Any] = {}
+    if points is None:
+        where["referenced_images"] = [sr.SourceImageForMeasurement(*image)]
+    else:
+        kind = sr.GraphicTypeValues.ELLIPSE if len(points) == 4 else sr.GraphicTypeValues.POLYLINE
+        shape = sr.CoordinatesForMeasurement(kind, points, sr.SourceImageForRegion(*image))
+        where["referenced_coordinates"] = [shape]
+    name = sr.CodedConcept(quantity.loinc, "LN", quantity.name)
+    code, meaning = STRUCTURES[row["plane"]]
+    return sr.MeasurementsAndQualitativeEvaluations(
+        tracking_identifier=sr.TrackingIdentifier(UID(), quantity.label),
+        algorithm_id=sr.AlgorithmIdentification(MANUFACTURER, software(), [quantity.method, *_notes(row)]),
+        finding_sites=[sr.FindingSite(sr.CodedConcept(code, "SCT", meaning))],
+        measurements=[sr.Measurement(name, round(row[key], 2), codes.UCUM.Millimeter, **where)],
+        source_images=[sr.SourceImageForMeasurementGroup(*image)],
+    )
+
+
+def _notes(row: Row) -> list[str]:
+    """What a person must know, as the parameters of the algorithm: the template has no place for a comment."""
+    return [NOT_CLINICAL, *filter(None, [doubt(row)]), f"spacing from {SPACING_SOURCES[row['spacing_source']]}"]
