@@ -79,7 +79,7 @@ def measure_files(
     predictor.check_plane(plane)
     spacings.check(sources)
     naming = naming or Naming()
-    call = _call(predictor, spacings, plane, also, asked, standard, naming)
+    call = call_of(predictor, spacings, plane, also, asked, standard, naming)
     try:
         log = ResumeLog.open(out, call)
         with closing(log):
@@ -107,7 +107,10 @@ def measure_files(
                         continue
                     rows = []
                     while (item := next(frames)) is not None:
-                        row = _measure(predictor, item, spacings, plane, results, identities)
+                        row, result = measured_row(predictor, item, spacings, plane, identities)
+                        frame = item if isinstance(item, Frame) else None
+                        row["overlay"] = frame and results.picture_name(frame)
+                        results.add(row, frame, result)
                         rows.append(row)
                         yield row
                     of_examinations += _with_examination(rows)
@@ -122,7 +125,7 @@ def measure_files(
         ) from None
 
 
-def _call(
+def call_of(
     predictor: Predictor,
     spacings: Spacings,
     plane: str,
@@ -157,28 +160,19 @@ def _with_examination(rows: list[Row]) -> list[Row]:
     return [row for row in rows if row["examination"] is not None]
 
 
-def _measure(
-    predictor: Predictor,
-    item: Frame | Failure,
-    spacings: Spacings,
-    plane: str,
-    results: Results,
-    identities: Identities,
-) -> Row:
+def measured_row(
+    predictor: Predictor, item: Frame | Failure, spacings: Spacings, plane: str, identities: Identities
+) -> tuple[Row, FrameResult | None]:
+    """The row of a frame that was read, or of a file that was not, and the result that it was made from."""
     labels = spacings.labels_of(item.source)
     if isinstance(item, Failure):
-        row = failure_row(item) | identities.columns(labels, None)
-        results.add(row, None, None)
-        return row
+        return failure_row(item) | identities.columns(labels, None), None
     size = spacings.of(item)
     result = predictor.measure(item.pixels, size.mm, plane, item.warnings)
     shape = result.measurement and (result.measurement.ellipse or result.measurement.shaft)
     if shape and not size.covers(shape):
-        result = replace(result, status="refused", interval_mm=None, reasons=(NOT_COVERED,))
-    row = result_row(item, size, result) | identities.columns(labels, item.study)
-    row["overlay"] = results.picture_name(item)
-    results.add(row, item, result)
-    return row
+        result = replace(result, status="refused", interval_mm=None, reason=NOT_COVERED)
+    return result_row(item, size, result) | identities.columns(labels, item.study), result
 
 
 class Results:
