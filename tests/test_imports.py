@@ -15,7 +15,7 @@ from tests.support import ROOT
 
 ABOVE_JAX = (
     *("errors", "files", "geometry", "planes", "preprocess", "bundle", "config"),
-    *("biometry", "growth", "reading", "inference", "outputs", "view"),
+    *("biometry", "growth", "reading", "inference", "outputs", "view", "archive"),
 )
 HEAVY = {"jax", "flax", "optax", "orbax", "grain", "tensorflow_datasets", "onnx", "tensorboardX", "matplotlib", "cv2"}
 ON_DEMAND = {"fetal_jax.inference.runtimes": {"jax"}, "fetal_jax.growth.chart": {"matplotlib"}}

@@ -23,11 +23,12 @@ COMMANDS = {
     "evaluate": "errors of a run or a bundle on labelled frames",
     "export": "write a run's checkpoint as a bundle",
     "measure": "millimetres from frames",
+    "pacs": "measure the ultrasound of a PACS over DICOMweb, each object once",
     "view": "look at results, correct and sign them, in a browser",
     "growth": "age, weight and centiles from a patient's sizes, and the chart",
     "demo": "every step on synthetic frames, in minutes",
 }
-RESUME = ("train", "measure", "demo")
+RESUME = ("train", "measure", "pacs", "demo")
 """Commands that continue an interrupted call when it is given again."""
 WITH_OVERRIDES = ("train", "demo")
 """Commands that take `--config.KEY=VALUE`."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from fetal_jax.errors import UserError
+from fetal_jax.errors import NOT_CLINICAL, UserError
 from fetal_jax.geometry import Ellipse, Shaft
 from fetal_jax.outputs.results import Row
 from fetal_jax.reading.dicom import read_header
@@ -62,6 +62,7 @@ def identity(row: Row, series_number: int) -> dict[str, Any]:
     return {
         "series_instance_uid": hd.UID(),
         "series_number": series_number,
+        "series_description": f"fetal_jax. {NOT_CLINICAL}",
         "sop_instance_uid": hd.UID(),
         "instance_number": row["frame"] + 1,
         "manufacturer": MANUFACTURER,

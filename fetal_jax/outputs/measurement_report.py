@@ -1,8 +1,8 @@
 """A DICOM frame with a value -> a Comprehensive SR: TID 1500 Measurement Report (PS3.16), by highdicom.
 
 Viewers that load measurements back (OHIF, 3D Slicer) read this template; obstetric report systems read TID 5000
-(`structured_report`). Each value is a measurement group (TID 1501) with one number, inferred from the ellipse or line in
-its image, and its frame in a cine: the form in which viewers write their own.
+(`structured_report`). Each value is a measurement group (TID 1501) with one number, inferred from the ellipse or line
+in its image, and its frame in a cine: the form in which viewers write their own.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""Archives: what a hospital holds, measured whole."""

@@ -1,0 +1,312 @@
+"""A sweep of a PACS: search, retrieve, measure as `fetal-jax measure` does, store the reports; each object once.
+
+Several connections retrieve and store; a process of its own reads (`reading.isolated`); this one runs the network.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections import Counter, deque
+from collections.abc import Callable, Generator, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, field
+from functools import partial
+from io import BytesIO
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pydicom
+from pydicom.uid import UID, generate_uid
+
+from fetal_jax.archive.dicomweb import Client, Instance, Rejected, Unavailable
+from fetal_jax.archive.pacs_state import State
+from fetal_jax.errors import UserError
+from fetal_jax.files import OwnFiles, draft_of, open_whole
+from fetal_jax.inference import cines
+from fetal_jax.inference.folder import JSON, JsonList, Table, measured_row
+from fetal_jax.inference.identity import Identities
+from fetal_jax.inference.predictor import Predictor
+from fetal_jax.outputs import reports
+from fetal_jax.outputs.results import COLUMNS, STATUSES, Row, cells
+from fetal_jax.reading.frame import Failure, Frame
+from fetal_jax.reading.isolated import read_ahead
+from fetal_jax.reading.sources import RESULTS, Source
+from fetal_jax.reading.spacing_table import Spacings
+
+T = TypeVar("T")
+IMAGES = (
+    *("1.2.840.10008.5.1.4.1.1.6.1", "1.2.840.10008.5.1.4.1.1.3.1"),  # ultrasound: one frame, several
+    *("1.2.840.10008.5.1.4.1.1.6", "1.2.840.10008.5.1.4.1.1.3"),  # the same, retired
+    *("1.2.840.10008.5.1.4.1.1.7", "1.2.840.10008.5.1.4.1.1.7.2", "1.2.840.10008.5.1.4.1.1.7.4"),  # captures
+)
+"""SOP classes that are retrieved. Reports and segmentations, ours too, and volumes are none of them."""
+GONE = 3
+"""Requests in a row without an answer until the server counts as away; one may be the fault of its object."""
+SPOOL = "spool"
+"""Folder of what is retrieved and not yet measured; everything in it is ours."""
+
+
+@dataclass
+class Tally:
+    """Counts of one call."""
+
+    before: int = 0
+    """Instances that an earlier call measured."""
+    instances: int = 0
+    statuses: Counter[str] = field(default_factory=Counter)
+    """Of the frames."""
+    stored: Counter[str] = field(default_factory=Counter)
+    """Objects by kind."""
+    left_out: Counter[str] = field(default_factory=Counter)
+    """Instances that are not retrieved, by SOP class."""
+    failed: int = 0
+    """Requests for objects that were refused or not answered; the next call asks again."""
+
+    def __str__(self) -> str:
+        frames = ", ".join(f"{self.statuses[s]} {s}" for s in STATUSES if self.statuses[s]) or "no new frames"
+        stored = ", ".join(f"{n} {kind}" for kind, n in sorted(self.stored.items())) or "nothing"
+        others = ", ".join(f"{n} {name}" for name, n in self.left_out.most_common(5))
+        parts = [f"{self.instances} instances: {frames}", f"stored: {stored}"]
+        parts += [f"measured earlier: {self.before}"] if self.before else []
+        parts += [f"left out: {others}"] if others else []
+        parts += [f"failed: {self.failed} (the same call tries again)"] if self.failed else []
+        return "; ".join(parts)
+
+
+def seed_of(call: Mapping[str, Any]) -> str:
+    """Hash of what decides a value: with the source's UID and the kind it gives an object's UID."""
+    decides = {key: call[key] for key in ("bundle", "version", "plane", "spacing", "runtime")}
+    return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass
+class Sweep:
+    """One call of `fetal-jax pacs`."""
+
+    client: Client
+    state: State
+    note: Callable[[str], None]
+    tally: Tally = field(default_factory=Tally)
+    _unanswered: int = 0
+
+    def wanted(self, query: Mapping[str, str]) -> Iterator[Instance]:
+        """The instances that match and are not measured yet.
+
+        Raises:
+          UserError: the server refuses the query.
+          Unavailable: the server is away.
+        """
+        try:
+            series = list(self.client.series(query))
+        except Rejected as e:
+            raise UserError(f"{e}: check --url and --query") from None
+        for study, uid in series:
+            instances = self.tolerate(f"series {uid}", partial(self._instances, study, uid))
+            for instance in instances or ():
+                if instance.sop_class and instance.sop_class not in IMAGES:
+                    self.tally.left_out[UID(instance.sop_class).name] += 1
+                elif self.state.is_measured(instance.uid):
+                    self.tally.before += 1
+                else:
+                    yield instance
+
+    def _instances(self, study: str, series: str) -> list[Instance]:
+        return list(self.client.instances(study, series))
+
+    def store(self, study: str, instance: str, again: bool = False) -> None:
+        """Store the unconfirmed objects of a source instance; `again` asks first which of them the server has."""
+        bodies = self.state.bodies(instance)
+
+        def send() -> dict[str, str]:
+            missing = {uid: b for uid, b in bodies.items() if not (again and self.client.has(study, uid))}
+            return self.client.store(study, missing) if missing else {}
+
+        refused = self.tolerate(f"the reports of {instance}", send)
+        if refused is None:
+            return
+        for uid, reason in refused.items():
+            self._fail(f"{uid}, a report of {instance}", f"the server does not store it: {reason}")
+        self.tally.stored.update(self.state.confirm([uid for uid in bodies if uid not in refused]))
+
+    def tolerate(self, name: str, call: Callable[[], T]) -> T | None:
+        """The result of a request for one object; None where it fails and the rest goes on.
+
+        Raises:
+          Unavailable: the server is away.
+        """
+        try:
+            result = call()
+        except Rejected as e:
+            self._fail(name, str(e))
+            return None
+        except Unavailable as e:
+            self._unanswered += 1
+            if self._unanswered >= GONE or self.client.stopped:
+                raise
+            self._fail(name, str(e))
+            return None
+        self._unanswered = 0
+        return result
+
+    def _fail(self, name: str, reason: str) -> None:
+        self.tally.failed += 1
+        self.note(f"failed: {name}: {reason}")
+
+
+@dataclass
+class Measuring:
+    """Measures the instances of a sweep, and stores their reports."""
+
+    sweep: Sweep
+    predictor: Predictor
+    spacings: Spacings
+    plane: str
+    kinds: tuple[str, ...]
+    """Of `reports.DICOM_KINDS`."""
+    seed: str
+    """From `seed_of`."""
+    identities: Identities
+    spool: Path
+    """An empty folder."""
+    connections: int
+
+    def run(self, query: Mapping[str, str]) -> Generator[Row, None, None]:
+        """Sweep; yield each row once it is in the state file.
+
+        Raises:
+          UserError: a wrong query, credentials, certificate; a full disk.
+          Unavailable: the server is away.
+        """
+        sweep, order = self.sweep, deque[Instance]()
+        with ThreadPoolExecutor(self.connections, "dicomweb") as pool:
+            storing = deque(
+                pool.submit(sweep.store, study, uid, again=True) for study, uid in sweep.state.unconfirmed()
+            )
+            sources = self._retrieved(pool, sweep.wanted(query), order)
+            try:
+                with closing(read_ahead(sources, with_ruler=self.spacings.source == "ruler")) as items:
+                    try:
+                        rows: list[Row] = []
+                        for item in items:
+                            if item is not None:
+                                rows.append(self._row(item))
+                                continue
+                            instance = order.popleft()
+                            self._finish(instance, rows)
+                            storing.append(pool.submit(sweep.store, instance.study, instance.uid))
+                            yield from rows
+                            rows = []
+                            while len(storing) > self.connections:
+                                storing.popleft().result()
+                    except BaseException:
+                        sweep.client.stop()  # before the reader is waited for, which waits for a request
+                        raise
+                while storing:
+                    storing.popleft().result()
+            except BaseException:
+                sweep.client.stop()
+                pool.shutdown(cancel_futures=True)
+                raise
+
+    def _retrieved(
+        self, pool: ThreadPoolExecutor, wanted: Iterator[Instance], order: deque[Instance]
+    ) -> Iterator[Source]:
+        """The files of instances as they arrive; each is in `order` before its file is given out."""
+        ahead: deque[tuple[Instance, Future[bool]]] = deque()
+        for instance in wanted:
+            ahead.append((instance, pool.submit(self._retrieve, instance)))
+            if len(ahead) > self.connections:
+                yield from self._next(ahead, order)
+        while ahead:
+            yield from self._next(ahead, order)
+
+    def _next(self, ahead: deque[tuple[Instance, Future[bool]]], order: deque[Instance]) -> Iterator[Source]:
+        instance, arrived = ahead.popleft()
+        if arrived.result():
+            order.append(instance)
+            yield Source(self._path(instance))
+
+    def _path(self, instance: Instance) -> Path:
+        return self.spool / f"{instance.uid}.dcm"
+
+    def _retrieve(self, instance: Instance) -> bool:
+        def get() -> bool:
+            path = self._path(instance)
+            self.sweep.client.retrieve(instance, path)
+            if not _is(path, instance):
+                path.unlink()
+                raise Rejected("the server sends another object than was asked for")
+            return True
+
+        return bool(self.sweep.tolerate(str(instance), get))
+
+    def _row(self, item: Frame | Failure) -> Row:
+        row, _ = measured_row(self.predictor, item, self.spacings, self.plane, self.identities)
+        path, uid = str(item.source), item.source.stem
+        row["file"], row["reason"] = uid, row["reason"] and row["reason"].replace(path, uid)
+        return row
+
+    def _finish(self, instance: Instance, rows: list[Row]) -> None:
+        source = Source(self._path(instance))
+        self.sweep.state.add(instance, rows, self._objects(instance, source, rows))
+        source.path.unlink()
+        self.sweep.tally.instances += 1
+        self.sweep.tally.statuses.update(row["status"] for row in rows)
+
+    def _objects(self, instance: Instance, source: Source, rows: list[Row]) -> dict[str, tuple[str, bytes]]:
+        """Kind and file of each object to store, by its SOP Instance UID.
+
+        The UID follows from the source, the kind and what decides the value: whoever measures the same again makes
+        the same object. The series follows from the study and the kind.
+        """
+        objects: dict[str, tuple[str, bytes]] = {}
+        for summary in cines.summarise(rows):
+            for kind in self.kinds:
+                try:
+                    reports.write(kind, source, summary.best | {"overlay": f"{kind}.png"}, self._claim)
+                except UserError as e:
+                    self.sweep.note(f"no {kind}: {str(e).replace(str(source), instance.uid)}")
+                    continue
+                uid = generate_uid(entropy_srcs=[self.seed, instance.uid, kind, summary.plane])
+                series = generate_uid(entropy_srcs=[self.seed, instance.study, kind])
+                objects[uid] = kind, _named(self._claim(reports.name(kind, f"{kind}.png")), uid, series)
+        return objects
+
+    def _claim(self, name: str) -> Path:
+        return self.spool / name.replace("/", "_")
+
+
+def _is(path: Path, instance: Instance) -> bool:
+    """Whether a file is an instance; True where that cannot be read, which the reader reports."""
+    try:
+        header = pydicom.dcmread(path, force=True, specific_tags=["SOPInstanceUID", "StudyInstanceUID"])
+        return (header.SOPInstanceUID, header.StudyInstanceUID) == (instance.uid, instance.study)
+    except Exception:  # pydicom raises anything on a damaged file
+        return True
+
+
+def _named(path: Path, uid: str, series: str) -> bytes:
+    """A DICOM file under other names; the file is deleted."""
+    ds = pydicom.dcmread(path)
+    ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = UID(uid)
+    ds.SeriesInstanceUID = series
+    path.unlink()
+    file = BytesIO()
+    ds.save_as(file, enforce_file_format=True)
+    return file.getvalue()
+
+
+def write_results(state: State, own: OwnFiles) -> None:
+    """Write all rows so far as `measure` does: `measurements.csv` and `measurements.json`; `file` is the instance."""
+    table_path = own.claim(RESULTS)
+    draft = draft_of(table_path)
+    with open_whole(own.claim(JSON)) as file, closing(Table(draft, COLUMNS)) as table:
+        listed = JsonList(file)
+        for row in state.rows():
+            table.add(cells(row))
+            listed.add(row)
+        listed.end()
+    os.replace(draft, table_path)

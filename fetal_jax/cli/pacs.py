@@ -1,0 +1,166 @@
+"""`fetal-jax pacs --url=DICOMWEB [--query=KEY=VALUE ...]`"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import shutil
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tqdm import tqdm
+
+from fetal_jax import bundle
+from fetal_jax.errors import NOT_CLINICAL, UserError
+from fetal_jax.files import OwnFiles, lock
+from fetal_jax.inference import Predictor
+from fetal_jax.inference.folder import call_of
+from fetal_jax.inference.identity import Identities, Key, Naming
+from fetal_jax.outputs import reports
+from fetal_jax.reading.sources import RESULTS
+from fetal_jax.reading.spacing_table import Spacings
+
+if TYPE_CHECKING:
+    from fetal_jax.archive.pacs import Sweep
+
+ALSO = tuple(kind for kind in reports.DICOM_KINDS if kind != "sr")
+KEYS = "as StudyDate=20240101-20240131, StudyDescription=*obstet*, or any other attribute"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--url", required=True, metavar="DICOMWEB", help="its root, such as https://HOST/dicom-web")
+    help_query = f"what to measure, {KEYS}; may be repeated. Modality=US unless given"
+    parser.add_argument("--query", action="append", default=[], metavar="KEY=VALUE", help=help_query)
+    shipped = "a folder (./NAME), or a shipped bundle: default (default) or heads"
+    parser.add_argument("--bundle", type=bundle.find, default=bundle.DEFAULT, metavar="BUNDLE", help=shipped)
+    parser.add_argument("--spacing", choices=["ruler"], help="ruler: read the depth ruler where a header has none")
+    parser.add_argument(
+        "--plane", default="auto", choices=["auto", "head", "abdomen", "femur"], help="auto (default): as classified"
+    )
+    parser.add_argument("--also", type=_kinds, default=(), metavar="KIND,...", help=f"also store {', '.join(ALSO)}")
+    parser.add_argument("--identifiers", action="store_true", help="write patient and study as they are, not hashed")
+    parser.add_argument("--ca-file", type=Path, metavar="FILE", help="certificates (PEM) to trust")
+    parser.add_argument("--connections", type=_connections, default=4, metavar="N", help="open at once; default: 4")
+    parser.add_argument("--rate", type=_rate, default=50.0, metavar="N", help="requests a second at most; default: 50")
+    parser.add_argument("--dry-run", action="store_true", help="list what would be measured; nothing is retrieved")
+    help_out = "folder of what was done and of the results; default: pacs"
+    parser.add_argument("--out", type=Path, default=Path("pacs"), metavar="DIR", help=help_out)
+
+
+def _kinds(text: str) -> tuple[str, ...]:
+    kinds = tuple(dict.fromkeys(text.split(",")))
+    if unknown := [k for k in kinds if k not in ALSO]:
+        raise argparse.ArgumentTypeError(f"{', '.join(unknown)} is not a kind; the kinds are {', '.join(ALSO)}")
+    return kinds
+
+
+def _connections(text: str) -> int:
+    if not (text.isdigit() and 1 <= int(text) <= 64):
+        raise argparse.ArgumentTypeError("give a number from 1 to 64")
+    return int(text)
+
+
+def _rate(text: str) -> float:
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = math.nan
+    if not 0.01 <= rate <= 10_000:
+        raise argparse.ArgumentTypeError("give requests a second, such as 20")
+    return rate
+
+
+def run(args: argparse.Namespace, overrides: list[str]) -> int:
+    """Sweep; returns 3 where an object failed or a file could not be read, 75 where the server is away."""
+    kinds = ("sr", *args.also)
+    reports.check(kinds)
+    try:
+        from fetal_jax.archive import dicomweb, pacs, pacs_state
+    except ModuleNotFoundError as e:
+        raise UserError(f"sweeping a PACS needs {e.name}: pip install '.[pacs]'") from None
+    credentials = dicomweb.authorization()
+    url = dicomweb.checked_url(args.url, credentials is not None)
+    if args.ca_file and not args.ca_file.is_file():
+        raise UserError(f"--ca-file={args.ca_file} is no file")
+    query = _query(args.query)
+    predictor = Predictor.from_bundle(args.bundle)
+    predictor.check_plane(args.plane, "--plane")
+    spacings, naming = Spacings(args.spacing or "none"), Naming(plain=args.identifiers)
+    call = call_of(predictor, spacings, args.plane, kinds, (), "", naming) | {"url": url}
+    del call["paths"]
+
+    client = dicomweb.Client(url, credentials, args.ca_file, args.connections, args.rate, tqdm.write)
+    with ExitStack() as held:
+        fresh = args.dry_run and not (args.out / pacs_state.NAME).exists()  # then nothing is written
+        if not fresh:
+            held.enter_context(lock(args.out, "wait for it to end, or give another --out"))
+        own = None if fresh else OwnFiles(args.out)
+        path = Path(":memory:") if own is None else own.claim(pacs_state.NAME)
+        state = held.enter_context(closing(pacs_state.State(path, call)))
+        sweep = pacs.Sweep(client, state, tqdm.write)
+        if args.dry_run or own is None:
+            return _list(sweep, query, kinds)
+        for name in (RESULTS, pacs.JSON):
+            own.claim(name)  # a stranger's file is refused before the work
+        spool = own.claim(pacs.SPOOL)
+        shutil.rmtree(spool, ignore_errors=True)  # what a kill left
+        spool.mkdir()
+        held.callback(shutil.rmtree, spool, ignore_errors=True)
+        identities = Identities(Key(own.claim), naming)
+        where = (spacings, args.plane, kinds, pacs.seed_of(call), identities, spool, args.connections)
+        measuring = pacs.Measuring(sweep, predictor, *where)
+        away = ""
+        try:
+            with closing(measuring.run(query)) as rows, tqdm(unit="frame") as bar:
+                for row in rows:
+                    if row["status"] == "error":
+                        tqdm.write(f"error: {row['reason']}")
+                    bar.update()
+        except dicomweb.Unavailable as e:
+            away = str(e)
+        pacs.write_results(state, own)
+    print(f"{sweep.tally}; {client.repeated} requests repeated. See {args.out / RESULTS}. {NOT_CLINICAL}")
+    if away:
+        tqdm.write(f"{url} is away ({away}): the same call later resumes")
+        return 75
+    return 3 if sweep.tally.failed or sweep.tally.statuses["error"] else 0
+
+
+def _list(sweep: Sweep, query: dict[str, str], kinds: tuple[str, ...]) -> int:
+    """Print what a sweep would do."""
+    count = 0
+    for instance in sweep.wanted(query):
+        print(f"measure {instance}")
+        count += 1
+    again = len(sweep.state.unconfirmed())
+    others = f"; left out: {dict(sweep.tally.left_out)}" if sweep.tally.left_out else ""
+    print(
+        f"{count} instances to measure, each value stored as {', '.join(kinds)}; "
+        f"{sweep.tally.before} measured earlier, {again} of them with reports not yet stored{others}. {NOT_CLINICAL}"
+    )
+    return 3 if sweep.tally.failed else 0
+
+
+def _query(texts: list[str]) -> dict[str, str]:
+    """Search keys.
+
+    Raises:
+      UserError: no KEY=VALUE, one that is given twice, or a key that DICOM does not know: a server ignores such a one,
+        and the whole archive would match.
+    """
+    from pydicom.datadict import tag_for_keyword
+
+    query = {"Modality": "US"}
+    given: set[str] = set()
+    for text in texts:
+        key, _, value = text.partition("=")
+        if not value:
+            raise UserError(f"--query={text} is no KEY=VALUE: give it {KEYS}")
+        if tag_for_keyword(key) is None:
+            raise UserError(f"--query={text}: DICOM has no attribute {key}: give it {KEYS}")
+        if key in given:
+            raise UserError(f"--query gives {key} twice")
+        given.add(key)
+        query[key] = value
+    return query
