@@ -1,0 +1,295 @@
+"""The DICOMweb client and the state file, without a server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+
+import pytest
+
+from fetal_jax.archive import dicomweb
+from fetal_jax.archive.dicomweb import Client, Instance, Rejected, Unavailable, authorization, checked_url
+from fetal_jax.archive.pacs import seed_of
+from fetal_jax.archive.pacs_state import NAME, State
+from fetal_jax.cli import main
+from fetal_jax.errors import UserError
+from tests.support.orthanc import answer, proxy
+
+INSTANCE = Instance("1.2", "1.2.3", "1.2.3.4")
+
+
+@pytest.fixture(autouse=True)
+def no_waits(monkeypatch):
+    monkeypatch.setattr(dicomweb, "FIRST_WAIT", 0.001)
+    monkeypatch.setattr(dicomweb, "LONGEST_WAIT", 0.001)
+    for name in (dicomweb.USER, dicomweb.PASSWORD, dicomweb.TOKEN):
+        monkeypatch.delenv(name, raising=False)
+
+
+def client(url: str, **more) -> Client:
+    return Client(url, note=lambda _: None, **more)
+
+
+# -------------------------------------------------------------------------------------- credentials and addresses
+
+
+def test_credentials_come_from_the_environment(monkeypatch):
+    assert authorization() is None
+    monkeypatch.setenv(dicomweb.USER, "a")
+    with pytest.raises(UserError, match="belong together"):
+        authorization()
+    monkeypatch.setenv(dicomweb.PASSWORD, "b")
+    assert authorization() == "Basic YTpi"
+    monkeypatch.setenv(dicomweb.TOKEN, "t")
+    with pytest.raises(UserError, match="unset one"):
+        authorization()
+    monkeypatch.delenv(dicomweb.USER)
+    monkeypatch.delenv(dicomweb.PASSWORD)
+    assert authorization() == "Bearer t"
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("ftp://host/x", "no address"),
+        ("host/dicom-web", "no address"),
+        ("https://host:70000/x", "no address"),
+        ("https://me:secret@host/dicom-web", "in the environment"),
+        ("https://host/dicom-web?limit=3", "--query"),
+        ("http://host/dicom-web", "unencrypted"),
+    ],
+)
+def test_addresses_that_are_refused(url, said):
+    with pytest.raises(UserError, match=said) as e:
+        checked_url(url, with_credentials=True)
+    assert "secret" not in str(e.value)
+
+
+def test_addresses_that_are_accepted():
+    assert checked_url("https://host/dicom-web/", True) == "https://host/dicom-web"
+    assert checked_url("http://127.0.0.1:8042/dicom-web", True) == "http://127.0.0.1:8042/dicom-web"
+    assert checked_url("http://host/dicom-web", False) == "http://host/dicom-web"
+
+
+def test_netrc_is_not_read(monkeypatch, tmp_path):
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login a password b\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    with proxy(None, replies()) as server:
+        assert list(client(server.url).series({})) == []
+        assert "Authorization" not in server.seen[0][2]
+
+
+def always(body: bytes, content_type: str) -> Callable:
+    return lambda handler, _: answer(handler, 200, body, Content_Type=content_type)
+
+
+# ----------------------------------------------------------------------------------------------------- attempts
+
+
+def replies(*statuses: int, **headers: str) -> Callable:
+    """A fault that answers with these in turn, then with an empty list."""
+
+    def fault(handler, n):
+        if n < len(statuses):
+            return answer(handler, statuses[n], **headers)
+        return answer(handler, 200, b"[]", Content_Type="application/dicom+json")
+
+    return fault
+
+
+def test_transient_answers_are_repeated_and_others_are_not():
+    with proxy(None, replies(503, 429, 500, 502, 504)) as server:
+        asking = client(server.url)
+        assert list(asking.series({})) == []
+        assert (asking.repeated, len(server.seen)) == (5, 6)
+    with proxy(None, replies(404)) as server:
+        with pytest.raises(Rejected, match="404"):
+            list(client(server.url).series({}))
+        assert len(server.seen) == 1
+    with proxy(None, replies(401)) as server:
+        with pytest.raises(UserError, match=dicomweb.PASSWORD):
+            list(client(server.url).series({}))
+        assert len(server.seen) == 1
+
+
+def test_attempts_end():
+    with proxy(None, replies(*[503] * 50)) as server:
+        with pytest.raises(Unavailable, match="HTTP 503, 10 times"):
+            list(client(server.url).series({}))
+        assert len(server.seen) == 10
+
+
+@pytest.mark.parametrize("kind", ["seconds", "date", "nonsense", "long"])
+def test_retry_after_is_obeyed(kind):
+    waits = []
+    date = format_datetime(datetime.now(UTC) + timedelta(seconds=90), usegmt=True)
+    text = {"seconds": "7", "date": date, "nonsense": "soon", "long": "999999"}[kind]
+    with proxy(None, replies(503, Retry_After=text)) as server:
+        asking = client(server.url)
+        asking._stop = Waiting(waits)
+        list(asking.series({}))
+    (wait,) = waits
+    low, high = {"seconds": (7, 7), "date": (60, 90), "nonsense": (0, 0.001), "long": (600, 600)}[kind]
+    assert low <= wait <= high
+
+
+class Waiting:
+    """An event that notes waits in place of waiting."""
+
+    def __init__(self, waits):
+        self.waits = waits
+
+    def wait(self, seconds):
+        self.waits.append(seconds)
+
+    def is_set(self):
+        return False
+
+
+def test_the_rate_is_kept():
+    with proxy(None, replies()) as server:
+        asking = client(server.url, rate=20.0)
+        begin = dicomweb.time.monotonic()
+        for _ in range(5):
+            list(asking.series({}))
+        assert dicomweb.time.monotonic() - begin >= 4 / 20
+
+
+# ------------------------------------------------------------------------------------------------------- answers
+
+
+def page(*uids: str) -> list[dict]:
+    return [{"0020000D": {"vr": "UI", "Value": ["1.2"]}, "0020000E": {"vr": "UI", "Value": [uid]}} for uid in uids]
+
+
+def searching(monkeypatch, search: Callable[[int, int], list[dict]]) -> Client:
+    asking = client("http://127.0.0.1:1/x")
+    monkeypatch.setattr(asking._web, "search_for_series", lambda **given: search(given["limit"], given["offset"]))
+    return asking
+
+
+@pytest.mark.parametrize("count", [0, 1, 199, 200, 201, 400, 401])
+@pytest.mark.parametrize("most", [1000, 150])
+def test_all_pages_are_read(monkeypatch, count, most):
+    held = page(*(f"1.{n}" for n in range(count)))
+    asking = searching(monkeypatch, lambda limit, offset: held[offset : offset + min(limit, most)])
+    assert len(list(asking.series({}))) == count
+
+
+def test_a_server_without_pages_is_read_at_once(monkeypatch):
+    held = page(*(f"1.{n}" for n in range(500)))
+    assert len(list(searching(monkeypatch, lambda *_: held).series({}))) == 500
+
+
+@pytest.mark.parametrize("flaw", ["limit before offset", "no offset"])
+def test_a_server_that_would_hide_the_rest_is_refused(monkeypatch, flaw):
+    held = page(*(f"1.{n}" for n in range(500)))
+    start = {"limit before offset": lambda offset: offset, "no offset": lambda _: 0}[flaw]
+    with pytest.raises(UserError, match="does not page"):
+        list(searching(monkeypatch, lambda limit, offset: held[:limit][start(offset) :]).series({}))
+
+
+@pytest.mark.parametrize("uid", ["../../etc", "1.2@evil", "", "1.2/../3", "1." + "2" * 80])
+def test_a_name_that_is_no_uid_is_refused(monkeypatch, uid):
+    with pytest.raises(Rejected, match="no UID"):
+        list(searching(monkeypatch, lambda _, offset: page(uid) if not offset else []).series({}))
+
+
+def test_a_page_of_a_web_site_is_named():
+    with (
+        proxy(None, always(b"<html>", "text/html")) as server,
+        pytest.raises(Rejected, match="--url"),
+    ):
+        list(client(server.url).series({}))
+
+
+BODY = bytes(range(256)) * 9000  # over two chunks
+MULTIPART = b"--xyz\r\nContent-Type: application/dicom\r\n\r\n" + BODY + b"\r\n--xyz--\r\n"
+RELATED = 'multipart/related; type="application/dicom"; boundary="xyz"'
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [(MULTIPART, RELATED), (b"\r\n" + MULTIPART, RELATED.replace('"xyz"', "xyz")), (BODY, "application/dicom")],
+)
+def test_the_part_of_an_answer_is_written(tmp_path, body, content_type):
+    with proxy(None, always(body, content_type)) as server:
+        client(server.url).retrieve(INSTANCE, tmp_path / "a.dcm")
+        assert server.calls("GET") == ["/dicom-web/studies/1.2/series/1.2.3/instances/1.2.3.4"]
+    assert (tmp_path / "a.dcm").read_bytes() == BODY
+
+
+def test_an_answer_that_is_cut_off_is_asked_for_again(tmp_path):
+    def fault(handler, n):
+        return answer(handler, 200, MULTIPART if n else MULTIPART[:-20], Content_Type=RELATED)
+
+    with proxy(None, fault) as server:
+        asking = client(server.url)
+        asking.retrieve(INSTANCE, tmp_path / "a.dcm")
+        assert asking.repeated == 1
+    assert (tmp_path / "a.dcm").read_bytes() == BODY
+
+
+def test_an_answer_that_is_no_dicom_is_refused(tmp_path):
+    with (
+        proxy(None, always(b"{}", "application/json")) as server,
+        pytest.raises(Rejected, match="application/json in place of DICOM"),
+    ):
+        client(server.url).retrieve(INSTANCE, tmp_path / "a.dcm")
+
+
+# --------------------------------------------------------------------------------------------- state and command
+
+CALL = {"url": "u", "bundle": [1], "version": "1", "plane": "auto", "spacing": ["none"], "runtime": "onnx"}
+
+
+def test_state_keeps_what_was_done(tmp_path):
+    state = State(tmp_path / NAME, CALL)
+    objects = {"9.1": ("sr", b"one"), "9.2": ("seg", b"two")}
+    state.add(INSTANCE, [{"frame": 0, "hc_mm": 1.5}, {"frame": 1, "hc_mm": None}], objects)
+    assert state.confirm(["9.2"]) == ["seg"]
+    state.close()
+    state = State(tmp_path / NAME, CALL)
+    assert state.is_measured(INSTANCE.uid)
+    assert not state.is_measured("1.2.3.5")
+    assert state.unconfirmed() == [("1.2", INSTANCE.uid)]
+    assert state.bodies(INSTANCE.uid) == {"9.1": b"one"}
+    assert [row["hc_mm"] for row in state.rows()] == [1.5, None]
+    with pytest.raises(UserError):
+        state.add(INSTANCE, [], {})  # twice
+    state.close()
+
+
+def test_state_of_another_call_or_no_state_is_refused(tmp_path):
+    State(tmp_path / NAME, CALL).close()
+    with pytest.raises(UserError, match="another plane: give another --out"):
+        State(tmp_path / NAME, CALL | {"plane": "head"})
+    (tmp_path / "other").write_bytes(b"not a database" * 100)
+    with pytest.raises(UserError, match="another --out"):
+        State(tmp_path / "other", CALL)
+
+
+def test_names_of_objects_change_with_what_decides_the_value_alone():
+    assert seed_of(CALL) == seed_of(CALL | {"url": "v", "also": ["seg"]})
+    for key in ("bundle", "version", "plane", "spacing", "runtime"):
+        assert seed_of(CALL) != seed_of(CALL | {key: "other"})
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ("--query=StudyDat=20240101", "no attribute StudyDat"),
+        ("--query=StudyDate", "no KEY=VALUE"),
+        ("--ca-file=nowhere.pem", "is no file"),
+        ("--also=fhir", "the kinds are sr1500, seg"),
+        ("--rate=0", "requests a second"),
+        ("--connections=0", "from 1 to 64"),
+    ],
+)
+def test_wrong_calls(tmp_path, monkeypatch, capsys, more, said):
+    monkeypatch.chdir(tmp_path)
+    assert main.main(["pacs", "--url=http://127.0.0.1:1/x", more]) == 2
+    assert said in capsys.readouterr().err
+    assert list(Path().iterdir()) == []
