@@ -1,63 +1,29 @@
-"""A DICOMweb server: search (QIDO-RS), retrieve (WADO-RS), store (STOW-RS), of one origin only.
+"""A DICOMweb server: search (QIDO-RS), retrieve (WADO-RS), store (STOW-RS).
 
-Addresses are built from UIDs: one that an answer names (RetrieveURL) is not used, and a redirect to another origin is
-refused before anything is sent there.
+Addresses are built from UIDs; one that an answer names (RetrieveURL) is not used.
 """
 
 from __future__ import annotations
 
-import base64
-import os
-import random
 import re
-import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.message import Message
-from email.utils import parsedate_to_datetime
 from io import BytesIO
 from pathlib import Path
-from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from typing import Any
 
 import pydicom
 import requests
 from dicomweb_client.api import DICOMwebClient
-from requests.adapters import HTTPAdapter
 
+from fetal_jax.archive.dicomweb_http import TIMEOUT, Http, Rejected, part
 from fetal_jax.errors import UserError
 
-T = TypeVar("T")
-USER, PASSWORD, TOKEN = "FETAL_JAX_PACS_USER", "FETAL_JAX_PACS_PASSWORD", "FETAL_JAX_PACS_TOKEN"
 PAGE = 200
 """Entries asked for at once."""
-ATTEMPTS = 10
-"""Of each request: the waits between them add up to about a minute and a half."""
-FIRST_WAIT, LONGEST_WAIT = 0.2, 30.0
-"""Seconds; doubled from one attempt to the next, and scattered, so that connections do not come back together."""
-LONGEST_ASKED = 600.0
-"""Seconds that a server's Retry-After is obeyed for at most."""
-TIMEOUT = (10.0, 120.0)
-"""Seconds to connect, and between two packets."""
-TRANSIENT = (408, 429, 500, 502, 503, 504)
 DUPLICATE = 0x0111
 """FailureReason of a server that holds the object already."""
-_LOCAL = ("localhost", "127.0.0.1", "::1")
 _UID = re.compile(r"[0-9]+(\.[0-9]+)+")
-
-
-class Unavailable(Exception):
-    """The server did not answer a request in any attempt, or asked to come later in each."""
-
-
-class Rejected(Exception):
-    """The server refuses a request, or its answer cannot be read: asking again does not help."""
-
-
-class _Cut(requests.ConnectionError):
-    """An answer ended before its end."""
 
 
 @dataclass(frozen=True)
@@ -74,131 +40,17 @@ class Instance:
         return f"studies/{self.study}/series/{self.series}/instances/{self.uid}"
 
 
-def authorization() -> str | None:
-    """The Authorization header that the environment asks for: basic, bearer, or none.
-
-    Raises:
-      UserError: half of a basic credential, or both kinds.
-    """
-    user, password, token = (os.environ.get(name, "") for name in (USER, PASSWORD, TOKEN))
-    if token and (user or password):
-        raise UserError(f"{TOKEN} and {USER} are both set: unset one of them")
-    if bool(user) != bool(password):
-        raise UserError(f"{USER} and {PASSWORD} belong together: set both")
-    if token:
-        return f"Bearer {token}"
-    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode() if user else None
-
-
-def checked_url(text: str, with_credentials: bool) -> str:
-    """The root of a DICOMweb service, without a slash at its end.
-
-    Raises:
-      UserError: no such address, a password in it, or credentials that would be sent in the clear.
-    """
-    parts = urlsplit(text)
-    try:
-        port_is_right = parts.port is None or parts.port > 0
-    except ValueError:
-        port_is_right = False
-    if parts.scheme not in ("http", "https") or not parts.hostname or not port_is_right:
-        raise UserError("--url is no address of a DICOMweb service: give it as https://HOST/dicom-web")
-    if parts.username or parts.password:
-        raise UserError(f"--url holds a user or a password: give them as {USER} and {PASSWORD} in the environment")
-    if parts.query or parts.fragment:
-        raise UserError("--url holds a ? or a #: give the root of the DICOMweb service, and --query for what to search")
-    if with_credentials and parts.scheme == "http" and parts.hostname not in _LOCAL:
-        raise UserError("credentials would be sent unencrypted: give --url as https://, or unset them")
-    return text.rstrip("/")
-
-
-def _origin(url: str) -> tuple[str, str | None, int | None]:
-    parts = urlsplit(url)
-    return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
-
-
-class _OneOrigin(HTTPAdapter):
-    """Sends requests to one origin, at most `rate` a second."""
-
-    def __init__(self, url: str, rate: float, connections: int) -> None:
-        super().__init__(pool_maxsize=connections)
-        self._origin, self._gap = _origin(url), 1 / rate
-        self._lock, self._next = threading.Lock(), 0.0
-
-    def send(self, request: Any, *args: Any, **kwargs: Any) -> Any:
-        if _origin(request.url) != self._origin:
-            where = urlsplit(request.url)
-            raise UserError(
-                f"the server sends us to {where.scheme}://{where.hostname}, another origin: nothing was sent there; "
-                "if that is the DICOMweb service, give its address as --url"
-            )
-        with self._lock:
-            now = time.monotonic()
-            wait, self._next = self._next - now, max(now, self._next) + self._gap
-        if wait > 0:
-            time.sleep(wait)
-        request.headers.pop("Host", None)  # dicomweb-client's lacks the port
-        return super().send(request, *args, **kwargs)
-
-
-class _Header(requests.auth.AuthBase):
-    def __init__(self, value: str) -> None:
-        self._value = value
-
-    def __call__(self, request: Any) -> Any:
-        request.headers["Authorization"] = self._value
-        return request
-
-
 class Client:
     """One server. All methods may be called by several threads.
 
-    Each method raises `Rejected` for a request that this server refuses, `Unavailable` where it does not answer, and
-    UserError for wrong credentials, a certificate that is not trusted, or a redirect to another origin.
+    Each method raises as `Http.attempt` does.
     """
 
-    def __init__(
-        self,
-        url: str,
-        credentials: str | None = None,
-        ca_file: Path | None = None,
-        connections: int = 4,
-        rate: float = 50.0,
-        note: Callable[[str], None] = print,
-    ) -> None:
-        """Make a client; nothing is sent.
-
-        Args:
-          url: the root of the service (`checked_url`).
-          credentials: an Authorization header (`authorization`).
-          ca_file: certificates in PEM to trust in place of the usual ones.
-          connections: open at once.
-          rate: requests a second at most.
-          note: receives a message for each wait.
-        """
-        self.url, self._note = url, note
-        self._session = requests.Session()
-        self._session.trust_env = False  # no .netrc: credentials come from the caller alone
-        self._session.verify = str(ca_file) if ca_file else True
-        self._session.auth = _Header(credentials) if credentials else None
-        self._session.headers["Accept"] = "application/dicom+json"
-        adapter = _OneOrigin(url, rate, connections)
-        for scheme in ("http://", "https://"):
-            self._session.mount(scheme, adapter)
-        self._web = DICOMwebClient(url, session=self._session, timeout=TIMEOUT, chunk_size=2**31)
-        self._web.set_http_retry_params(retry=False)  # below: with Retry-After, and for lost connections too
-        self._stop, self._lock = threading.Event(), threading.Lock()
-        self.repeated = 0
-        """Attempts beyond the first."""
-
-    def stop(self) -> None:
-        """End all waits: what is under way raises `Unavailable`."""
-        self._stop.set()
-
-    @property
-    def stopped(self) -> bool:
-        """Whether `stop` was called."""
-        return self._stop.is_set()
+    def __init__(self, http: Http) -> None:
+        """Make a client; nothing is sent."""
+        self.http = http
+        self._web = DICOMwebClient(http.url, session=http.session, timeout=TIMEOUT, chunk_size=2**31)
+        self._web.set_http_retry_params(retry=False)  # `Http.attempt` knows Retry-After, and lost connections too
 
     def series(self, query: Mapping[str, str]) -> Iterator[tuple[str, str]]:
         """Study and Series Instance UID of each series that matches, without repetition."""
@@ -213,7 +65,7 @@ class Client:
     def has(self, study: str, uid: str) -> bool:
         """Whether the server holds an instance."""
         filters = {"SOPInstanceUID": uid}
-        found = self._try("search", lambda: self._web.search_for_instances(study, search_filters=filters))
+        found = self.http.attempt("search", lambda: self._web.search_for_instances(study, search_filters=filters))
         return any(_value(entry, "00080018") == uid for entry in found)
 
     def retrieve(self, instance: Instance, path: Path) -> None:
@@ -221,14 +73,14 @@ class Client:
         accept = {"Accept": 'multipart/related; type="application/dicom"; transfer-syntax=*'}
 
         def get() -> None:
-            where = f"{self.url}/{instance}"
-            with self._session.get(where, headers=accept, stream=True, timeout=TIMEOUT) as answer:
+            where = f"{self.http.url}/{instance}"
+            with self.http.session.get(where, headers=accept, stream=True, timeout=TIMEOUT) as answer:
                 answer.raise_for_status()
                 with path.open("wb") as file:
-                    for data in _part(answer):
+                    for data in part(answer):
                         file.write(data)
 
-        self._try("retrieve", get)
+        self.http.attempt("retrieve", get)
 
     def store(self, study: str, objects: Mapping[str, bytes]) -> dict[str, str]:
         """Store DICOM files of one study.
@@ -251,7 +103,7 @@ class Client:
                     raise
                 return pydicom.Dataset.from_json(answer.json()) if answer.content else pydicom.Dataset()
 
-        answer = self._try("store", post)
+        answer = self.http.attempt("store", post)
         stored = {str(item.ReferencedSOPInstanceUID) for item in answer.get("ReferencedSOPSequence") or ()}
         reasons = {
             str(item.ReferencedSOPInstanceUID): int(item.get("FailureReason") or 0)
@@ -291,74 +143,7 @@ class Client:
                     "the answer to a search is no DICOM JSON: is --url the root of a DICOMweb service?"
                 ) from None
 
-        return self._try("search", get)
-
-    def _try(self, what: str, call: Callable[[], T]) -> T:
-        """Make a request, again where that may help."""
-        for attempt in range(ATTEMPTS):
-            if self._stop.is_set():
-                raise Unavailable("stopped")
-            asked = None
-            try:
-                return call()
-            except requests.HTTPError as e:
-                response: Any = e.response
-                status = response.status_code
-                why = f"the server answers a {what} with HTTP {status}"
-                if status in (401, 403):
-                    raise UserError(_refused_credentials(status, self._session.auth is not None)) from None
-                if status not in TRANSIENT:
-                    raise Rejected(why) from None
-                asked = _retry_after(response)
-            except requests.exceptions.SSLError as e:
-                raise UserError(f"the server's certificate is not trusted ({_short(e)}): give --ca-file") from None
-            except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as e:
-                why = f"no answer to a {what} ({_short(e)})"
-            except requests.RequestException as e:  # an answer that is no HTTP, a redirect in a circle
-                raise Rejected(f"the answer to a {what} cannot be read ({_short(e)})") from None
-            if attempt + 1 < ATTEMPTS:
-                self._wait(why, attempt, asked)
-        raise Unavailable(f"{why}, {ATTEMPTS} times")
-
-    def _wait(self, why: str, attempt: int, asked: float | None) -> None:
-        seconds = min(FIRST_WAIT * 2**attempt, LONGEST_WAIT) * random.uniform(0.5, 1.0) if asked is None else asked
-        with self._lock:
-            self.repeated += 1
-        if seconds >= 1:
-            self._note(f"{why}: again in {seconds:.0f} s")
-        self._stop.wait(seconds)
-
-
-def _part(answer: Any) -> Iterator[bytes]:
-    """The content of the one part of a multipart answer, or a plain answer's.
-
-    Raises:
-      Rejected: it holds no DICOM.
-      _Cut: it ends before its last boundary.
-    """
-    header = Message()
-    header["Content-Type"] = answer.headers.get("Content-Type", "")
-    chunks = answer.iter_content(2**20)
-    if header.get_content_type() == "application/dicom":
-        yield from chunks
-        return
-    boundary = header.get_param("boundary")
-    if header.get_content_type() != "multipart/related" or not isinstance(boundary, str):
-        raise Rejected(f"the server sends {header.get_content_type()} in place of DICOM")
-    end, data, in_head = f"\r\n--{boundary}".encode(), b"", True
-    for chunk in chunks:
-        data += chunk
-        if in_head:
-            _, blank, rest = data.partition(b"\r\n\r\n")
-            if not blank:
-                continue
-            data, in_head = rest, False
-        if (at := data.find(end)) >= 0:
-            yield data[:at]
-            return
-        yield data[: -len(end)]
-        data = data[-len(end) :]
-    raise _Cut("cut off")
+        return self.http.attempt("search", get)
 
 
 def _value(entry: Mapping[str, Any], tag: str) -> str:
@@ -376,30 +161,3 @@ def _uid(entry: Mapping[str, Any], tag: str) -> str:
     if not _UID.fullmatch(uid) or len(uid) > 64:
         raise Rejected(f"the server names an object by {uid[:70]!r}, which is no UID")
     return uid
-
-
-def _retry_after(answer: Any) -> float | None:
-    """Seconds that the server asks to wait, of its Retry-After in seconds or as a date."""
-    text = answer.headers.get("Retry-After", "").strip()
-    if text.isdigit():
-        return min(float(text), LONGEST_ASKED)
-    try:
-        seconds = (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds()
-    except (TypeError, ValueError):
-        return None
-    return min(max(seconds, 0.0), LONGEST_ASKED)
-
-
-def _refused_credentials(status: int, given: bool) -> str:
-    names = f"{USER} and {PASSWORD}, or {TOKEN}"
-    if given:
-        return f"the server refuses the credentials (HTTP {status}): check {names}"
-    return f"the server wants credentials (HTTP {status}): set {names}"
-
-
-def _short(e: Exception) -> str:
-    """The reason within requests' wrapping of urllib3's wrapping."""
-    inner: Any = e.args[0] if e.args else e
-    inner = getattr(inner, "reason", inner)
-    text = " ".join(str(inner).split())
-    return re.sub(r"^<[^>]*>: |^.*?object at 0x\w+>[,:] ", "", text)[:120]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import threading
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,7 +22,8 @@ from typing import Any, TypeVar
 import pydicom
 from pydicom.uid import UID, generate_uid
 
-from fetal_jax.archive.dicomweb import Client, Instance, Rejected, Unavailable
+from fetal_jax.archive.dicomweb import Client, Instance
+from fetal_jax.archive.dicomweb_http import Rejected, Unavailable
 from fetal_jax.archive.pacs_state import State
 from fetal_jax.errors import UserError
 from fetal_jax.files import OwnFiles, draft_of, open_whole
@@ -91,6 +93,7 @@ class Sweep:
     note: Callable[[str], None]
     tally: Tally = field(default_factory=Tally)
     _unanswered: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def wanted(self, query: Mapping[str, str]) -> Iterator[Instance]:
         """The instances that match and are not measured yet.
@@ -129,7 +132,9 @@ class Sweep:
             return
         for uid, reason in refused.items():
             self._fail(f"{uid}, a report of {instance}", f"the server does not store it: {reason}")
-        self.tally.stored.update(self.state.confirm([uid for uid in bodies if uid not in refused]))
+        kinds = self.state.confirm([uid for uid in bodies if uid not in refused])
+        with self._lock:
+            self.tally.stored.update(kinds)
 
     def tolerate(self, name: str, call: Callable[[], T]) -> T | None:
         """The result of a request for one object; None where it fails and the rest goes on.
@@ -144,7 +149,7 @@ class Sweep:
             return None
         except Unavailable as e:
             self._unanswered += 1
-            if self._unanswered >= GONE or self.client.stopped:
+            if self._unanswered >= GONE or self.client.http.stopped:
                 raise
             self._fail(name, str(e))
             return None
@@ -152,7 +157,8 @@ class Sweep:
         return result
 
     def _fail(self, name: str, reason: str) -> None:
-        self.tally.failed += 1
+        with self._lock:
+            self.tally.failed += 1
         self.note(f"failed: {name}: {reason}")
 
 
@@ -202,12 +208,12 @@ class Measuring:
                             while len(storing) > self.connections:
                                 storing.popleft().result()
                     except BaseException:
-                        sweep.client.stop()  # before the reader is waited for, which waits for a request
+                        sweep.client.http.stop()  # before the reader is waited for, which waits for a request
                         raise
                 while storing:
                     storing.popleft().result()
             except BaseException:
-                sweep.client.stop()
+                sweep.client.http.stop()
                 pool.shutdown(cancel_futures=True)
                 raise
 

@@ -76,11 +76,11 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     kinds = ("sr", *args.also)
     reports.check(kinds)
     try:
-        from fetal_jax.archive import dicomweb, pacs, pacs_state
+        from fetal_jax.archive import dicomweb, dicomweb_http, pacs, pacs_state
     except ModuleNotFoundError as e:
         raise UserError(f"sweeping a PACS needs {e.name}: pip install '.[pacs]'") from None
-    credentials = dicomweb.authorization()
-    url = dicomweb.checked_url(args.url, credentials is not None)
+    credentials = dicomweb_http.authorization()
+    url = dicomweb_http.checked_url(args.url, credentials is not None)
     if args.ca_file and not args.ca_file.is_file():
         raise UserError(f"--ca-file={args.ca_file} is no file")
     query = _query(args.query)
@@ -90,15 +90,17 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     call = call_of(predictor, spacings, args.plane, kinds, (), "", naming) | {"url": url}
     del call["paths"]
 
-    client = dicomweb.Client(url, credentials, args.ca_file, args.connections, args.rate, tqdm.write)
+    http = dicomweb_http.Http(url, credentials, args.ca_file, args.connections, args.rate, tqdm.write)
     with ExitStack() as held:
         fresh = args.dry_run and not (args.out / pacs_state.NAME).exists()  # then nothing is written
         if not fresh:
             held.enter_context(lock(args.out, "wait for it to end, or give another --out"))
         own = None if fresh else OwnFiles(args.out)
         path = Path(":memory:") if own is None else own.claim(pacs_state.NAME)
+        if own is not None and not path.exists():
+            path.touch(mode=0o600)  # it names studies and images
         state = held.enter_context(closing(pacs_state.State(path, call)))
-        sweep = pacs.Sweep(client, state, tqdm.write)
+        sweep = pacs.Sweep(dicomweb.Client(http), state, tqdm.write)
         if args.dry_run or own is None:
             return _list(sweep, query, kinds)
         for name in (RESULTS, pacs.JSON):
@@ -117,10 +119,14 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
                     if row["status"] == "error":
                         tqdm.write(f"error: {row['reason']}")
                     bar.update()
-        except dicomweb.Unavailable as e:
+        except dicomweb_http.Unavailable as e:
             away = str(e)
+        except OSError as e:
+            raise UserError(
+                f"{e.filename or args.out} cannot be written ({e.strerror or e}): make room there and call again"
+            ) from None
         pacs.write_results(state, own)
-    print(f"{sweep.tally}; {client.repeated} requests repeated. See {args.out / RESULTS}. {NOT_CLINICAL}")
+    print(f"{sweep.tally}; {http.repeated} requests repeated. See {args.out / RESULTS}. {NOT_CLINICAL}")
     if away:
         tqdm.write(f"{url} is away ({away}): the same call later resumes")
         return 75

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from fetal_jax.archive import dicomweb
-from fetal_jax.archive.dicomweb import Client, Instance, Rejected, Unavailable, authorization, checked_url
+from fetal_jax.archive import dicomweb_http
+from fetal_jax.archive.dicomweb import Client, Instance
+from fetal_jax.archive.dicomweb_http import Http, Rejected, Unavailable, authorization, checked_url
 from fetal_jax.archive.pacs import seed_of
 from fetal_jax.archive.pacs_state import NAME, State
 from fetal_jax.cli import main
@@ -22,14 +23,14 @@ INSTANCE = Instance("1.2", "1.2.3", "1.2.3.4")
 
 @pytest.fixture(autouse=True)
 def no_waits(monkeypatch):
-    monkeypatch.setattr(dicomweb, "FIRST_WAIT", 0.001)
-    monkeypatch.setattr(dicomweb, "LONGEST_WAIT", 0.001)
-    for name in (dicomweb.USER, dicomweb.PASSWORD, dicomweb.TOKEN):
+    monkeypatch.setattr(dicomweb_http, "FIRST_WAIT", 0.001)
+    monkeypatch.setattr(dicomweb_http, "LONGEST_WAIT", 0.001)
+    for name in (dicomweb_http.USER, dicomweb_http.PASSWORD, dicomweb_http.TOKEN):
         monkeypatch.delenv(name, raising=False)
 
 
 def client(url: str, **more) -> Client:
-    return Client(url, note=lambda _: None, **more)
+    return Client(Http(url, note=lambda _: None, **more))
 
 
 # -------------------------------------------------------------------------------------- credentials and addresses
@@ -37,16 +38,16 @@ def client(url: str, **more) -> Client:
 
 def test_credentials_come_from_the_environment(monkeypatch):
     assert authorization() is None
-    monkeypatch.setenv(dicomweb.USER, "a")
+    monkeypatch.setenv(dicomweb_http.USER, "a")
     with pytest.raises(UserError, match="belong together"):
         authorization()
-    monkeypatch.setenv(dicomweb.PASSWORD, "b")
+    monkeypatch.setenv(dicomweb_http.PASSWORD, "b")
     assert authorization() == "Basic YTpi"
-    monkeypatch.setenv(dicomweb.TOKEN, "t")
+    monkeypatch.setenv(dicomweb_http.TOKEN, "t")
     with pytest.raises(UserError, match="unset one"):
         authorization()
-    monkeypatch.delenv(dicomweb.USER)
-    monkeypatch.delenv(dicomweb.PASSWORD)
+    monkeypatch.delenv(dicomweb_http.USER)
+    monkeypatch.delenv(dicomweb_http.PASSWORD)
     assert authorization() == "Bearer t"
 
 
@@ -103,13 +104,13 @@ def test_transient_answers_are_repeated_and_others_are_not():
     with proxy(None, replies(503, 429, 500, 502, 504)) as server:
         asking = client(server.url)
         assert list(asking.series({})) == []
-        assert (asking.repeated, len(server.seen)) == (5, 6)
+        assert (asking.http.repeated, len(server.seen)) == (5, 6)
     with proxy(None, replies(404)) as server:
         with pytest.raises(Rejected, match="404"):
             list(client(server.url).series({}))
         assert len(server.seen) == 1
     with proxy(None, replies(401)) as server:
-        with pytest.raises(UserError, match=dicomweb.PASSWORD):
+        with pytest.raises(UserError, match=dicomweb_http.PASSWORD):
             list(client(server.url).series({}))
         assert len(server.seen) == 1
 
@@ -128,7 +129,7 @@ def test_retry_after_is_obeyed(kind):
     text = {"seconds": "7", "date": date, "nonsense": "soon", "long": "999999"}[kind]
     with proxy(None, replies(503, Retry_After=text)) as server:
         asking = client(server.url)
-        asking._stop = Waiting(waits)
+        asking.http._stop = Waiting(waits)
         list(asking.series({}))
     (wait,) = waits
     low, high = {"seconds": (7, 7), "date": (60, 90), "nonsense": (0, 0.001), "long": (600, 600)}[kind]
@@ -151,10 +152,10 @@ class Waiting:
 def test_the_rate_is_kept():
     with proxy(None, replies()) as server:
         asking = client(server.url, rate=20.0)
-        begin = dicomweb.time.monotonic()
+        begin = dicomweb_http.time.monotonic()
         for _ in range(5):
             list(asking.series({}))
-        assert dicomweb.time.monotonic() - begin >= 4 / 20
+        assert dicomweb_http.time.monotonic() - begin >= 4 / 20
 
 
 # ------------------------------------------------------------------------------------------------------- answers
@@ -228,7 +229,7 @@ def test_an_answer_that_is_cut_off_is_asked_for_again(tmp_path):
     with proxy(None, fault) as server:
         asking = client(server.url)
         asking.retrieve(INSTANCE, tmp_path / "a.dcm")
-        assert asking.repeated == 1
+        assert asking.http.repeated == 1
     assert (tmp_path / "a.dcm").read_bytes() == BODY
 
 
