@@ -32,8 +32,8 @@ from fetal_jax.inference import cines
 from fetal_jax.inference.folder import JSON, JsonList, Table, measured_row
 from fetal_jax.inference.identity import Identities
 from fetal_jax.inference.predictor import Predictor
-from fetal_jax.outputs import reports
-from fetal_jax.outputs.results import COLUMNS, STATUSES, Row, cells
+from fetal_jax.outputs import formats
+from fetal_jax.outputs.rows import COLUMNS, STATUSES, Row, cells
 from fetal_jax.reading.frame import Failure, Frame
 from fetal_jax.reading.isolated import read_ahead
 from fetal_jax.reading.sources import RESULTS, Source
@@ -172,7 +172,7 @@ class Measuring:
     spacings: Spacings
     plane: str
     kinds: tuple[str, ...]
-    """Of `reports.DICOM_KINDS`."""
+    """Of `formats.DICOM_KINDS`."""
     seed: str
     """From `seed_of`."""
     identities: Identities
@@ -273,13 +273,13 @@ class Measuring:
         for summary in cines.summarise(rows):
             for kind in self.kinds:
                 try:
-                    reports.write(kind, source, summary.best | {"overlay": f"{kind}.png"}, self._claim)
+                    formats.write(kind, source, summary.best | {"overlay": f"{kind}.png"}, self._claim)
                 except UserError as e:
                     self.sweep.note(f"no {kind}: {str(e).replace(str(source), instance.uid)}")
                     continue
                 uid = generate_uid(entropy_srcs=[self.seed, instance.uid, kind, summary.plane])
                 series = generate_uid(entropy_srcs=[self.seed, instance.study, kind])
-                objects[uid] = kind, _named(self._claim(reports.name(kind, f"{kind}.png")), uid, series)
+                objects[uid] = kind, _named(self._claim(formats.name(kind, f"{kind}.png")), uid, series)
         return objects
 
     def _claim(self, name: str) -> Path:

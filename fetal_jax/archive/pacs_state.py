@@ -16,7 +16,7 @@ from typing import Any
 
 from fetal_jax.archive.dicomweb import Instance
 from fetal_jax.errors import UserError
-from fetal_jax.outputs.results import Row
+from fetal_jax.outputs.rows import Row
 
 NAME = "pacs.sqlite"
 _TABLES = """

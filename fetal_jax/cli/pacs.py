@@ -17,14 +17,14 @@ from fetal_jax.files import OwnFiles, lock
 from fetal_jax.inference import Predictor
 from fetal_jax.inference.folder import call_of
 from fetal_jax.inference.identity import Identities, Key, Naming
-from fetal_jax.outputs import reports
+from fetal_jax.outputs import formats
 from fetal_jax.reading.sources import RESULTS
 from fetal_jax.reading.spacing_table import Spacings
 
 if TYPE_CHECKING:
     from fetal_jax.archive.pacs import Sweep
 
-ALSO = tuple(kind for kind in reports.DICOM_KINDS if kind != "sr")
+ALSO = tuple(kind for kind in formats.DICOM_KINDS if kind != "sr")
 KEYS = "as StudyDate=20240101-20240131, StudyDescription=*obstet*, or any other attribute"
 
 
@@ -74,7 +74,7 @@ def _rate(text: str) -> float:
 def run(args: argparse.Namespace, overrides: list[str]) -> int:
     """Sweep; returns 3 where an object failed or a file could not be read, 75 where the server is away."""
     kinds = ("sr", *args.also)
-    reports.check(kinds)
+    formats.check(kinds)
     try:
         from fetal_jax.archive import dicomweb, dicomweb_http, pacs, pacs_state
     except ModuleNotFoundError as e:

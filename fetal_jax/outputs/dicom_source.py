@@ -12,7 +12,7 @@ import numpy as np
 
 from fetal_jax.errors import NOT_CLINICAL, UserError
 from fetal_jax.geometry import Ellipse, Shaft
-from fetal_jax.outputs.results import Row
+from fetal_jax.outputs.rows import Row
 from fetal_jax.reading.dicom import read_header
 from fetal_jax.reading.sources import Source, head_of, is_dicom
 

@@ -22,7 +22,7 @@ from fetal_jax.outputs.dicom_source import (
     shape_points,
     software,
 )
-from fetal_jax.outputs.results import SPACING_SOURCES, Row, doubt
+from fetal_jax.outputs.rows import SPACING_SOURCES, Row, doubt
 from fetal_jax.planes import MEASURED
 from fetal_jax.reading.sources import Source
 

@@ -11,7 +11,7 @@ import numpy as np
 from fetal_jax import geometry
 from fetal_jax.geometry import Ellipse, Shaft
 from fetal_jax.outputs.dicom_source import MANUFACTURER, MODEL, STRUCTURES, header_of, identity, refusing, software
-from fetal_jax.outputs.results import Row, doubt
+from fetal_jax.outputs.rows import Row, doubt
 from fetal_jax.reading.sources import Source
 
 _SINGLE_FRAME = "1.2.840.10008.5.1.4.1.1.6.1"

@@ -18,7 +18,7 @@ from fetal_jax.outputs.dicom_source import (
     save_report,
     shape_points,
 )
-from fetal_jax.outputs.results import GESTATIONAL_AGE, SPACING_SOURCES, Row, doubt
+from fetal_jax.outputs.rows import GESTATIONAL_AGE, SPACING_SOURCES, Row, doubt
 from fetal_jax.planes import MEASURED
 from fetal_jax.reading.sources import Source
 

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from fetal_jax.outputs import reports, structured_report
+from fetal_jax.outputs import formats, structured_report
 from fetal_jax.outputs.dicom_source import header_of, refusing, save_report
-from fetal_jax.outputs.results import Row
+from fetal_jax.outputs.rows import Row
 from fetal_jax.planes import MEASURED
 from fetal_jax.reading.sources import Source
 from fetal_jax.view.corrections import Correction
