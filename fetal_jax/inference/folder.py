@@ -171,7 +171,7 @@ def measured_row(
     result = predictor.measure(item.pixels, size.mm, plane, item.warnings)
     shape = result.measurement and (result.measurement.ellipse or result.measurement.shaft)
     if shape and not size.covers(shape):
-        result = replace(result, status="refused", interval_mm=None, reason=NOT_COVERED)
+        result = replace(result, status="refused", interval_mm=None, reasons=(NOT_COVERED,))
     return result_row(item, size, result) | identities.columns(labels, item.study), result
 
 
