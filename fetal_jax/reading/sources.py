@@ -6,20 +6,18 @@ import functools
 import glob
 import os
 import stat
-import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path, PurePosixPath
 
 from fetal_jax.errors import UserError
+from fetal_jax.reading import archives
+from fetal_jax.reading.archives import HEAD, is_archive
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
-ARCHIVE = ".zip"
-MAX_MEMBER_BYTES = 512 * 2**20
-MAX_MEMBERS = 100_000
 RESULTS, OVERLAYS = "measurements.csv", "overlays"
 REPORTS = ("sr", "sr1500", "seg", "fhir")
 EXAMINATIONS = "examinations"
@@ -32,7 +30,7 @@ ANNOTATION = "_Annotation.png"
 
 @dataclass(frozen=True)
 class Source:
-    """A file, or a member of a zip archive."""
+    """A file, or a member of an archive."""
 
     path: Path
     member: str | None = None
@@ -70,47 +68,11 @@ class Source:
             raise UserError(f"{self} does not exist")
         if not stat.S_ISREG(self.path.stat().st_mode):
             raise UserError(f"{self} is no regular file: give a file")
-        if self.path.suffix.lower() == ARCHIVE:
-            return BytesIO(self._member_bytes())
+        if is_archive(self.path.name):
+            return BytesIO(archives.read_member(self.path, self.member, lambda head: is_image(head) or is_dicom(head)))
         return self.path
 
-    def _member_bytes(self) -> bytes:
-        try:
-            archive = _archive(self.path)
-            if len(archive.filelist) > MAX_MEMBERS:
-                raise UserError(f"{self.path} holds {len(archive.filelist)} files: unpack it, and give the folder")
-            if self.member is None:
-                raise UserError(f"{self.path} is damaged (its list of files cannot be read): copy it again")
-            if PurePosixPath(self.member).suffix.lower() == ARCHIVE:
-                raise UserError(f"{self} is an archive within an archive: unpack the outer one")
-            if sum(entry.filename == self.member for entry in archive.filelist) > 1:
-                raise UserError(f"{self.path} holds {self.member} twice: unpack the archive, and rename one")
-            with archive.open(self.member) as f:
-                head = f.read(HEAD)
-                if not (is_image(head) or is_dicom(head)):  # what unpacks to gigabytes of nothing is not read on
-                    raise UserError(f"{self} is no image that can be read: give PNG, JPEG, TIFF, BMP or DICOM")
-                data = head + f.read(MAX_MEMBER_BYTES - len(head) + 1)
-        except UserError:
-            raise
-        except MemoryError:
-            raise UserError(f"{self} needs too much memory: unpack the archive") from None
-        except RuntimeError as e:  # how zipfile says that it needs a password
-            raise UserError(f"{self} cannot be opened ({e}): unpack the archive") from None
-        except Exception as e:  # a mutated archive raises anything: struct.error, zlib.error, KeyError, ...
-            raise UserError(f"{self} is damaged ({' '.join(str(e).split())[:80]}): copy the archive again") from None
-        if len(data) > MAX_MEMBER_BYTES:
-            raise UserError(f"{self} is over {MAX_MEMBER_BYTES // 2**20} MB: unpack the archive")
-        return data
 
-
-@functools.lru_cache(maxsize=1)
-def _archive(path: Path) -> zipfile.ZipFile:
-    """The archive, open: its list of files is read once, not once a member."""
-    return zipfile.ZipFile(path)
-
-
-HEAD = 132
-"""Bytes that tell what a file is: DICOM's preamble ends there."""
 _MAGIC = (b"\x89PNG", b"\xff\xd8", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"BM")
 
 
@@ -150,12 +112,24 @@ def find(paths: list[Path], leave_out: Path | None = None) -> Found:
     Raises:
       UserError: a path that does not exist, or nothing to read.
     """
+    found = find_files(paths, leave_out)
+    found.sources = [source for file in found.sources for source in expand(file.path, found.left_out)]
+    _check_any(paths, found)
+    return found
+
+
+def find_files(paths: list[Path], leave_out: Path | None = None) -> Found:
+    """As `find`, with archives as one file each: they are not opened.
+
+    Raises:
+      UserError: as `find`.
+    """
     found = Found()
     for path in paths:
         if path.is_dir():
             _walk(path, leave_out, found)
         elif path.exists() or path.is_symlink():
-            _add(path, found)
+            found.sources.append(Source(path))
         elif matches := sorted(glob.glob(_pattern(path), recursive=True)):
             for match in map(Path, matches):
                 folder = match if match.is_dir() else match.parent
@@ -168,16 +142,20 @@ def find(paths: list[Path], leave_out: Path | None = None) -> Found:
                 elif _is_annotation(match.name, {p.name for p in match.parent.glob("*.png")}.__contains__):
                     found.left_out[ANNOTATION] += 1
                 else:
-                    _add(match, found)
+                    found.sources.append(Source(match))
         else:
             raise UserError(f"{path} does not exist")
     found.sources = list(dict.fromkeys(found.sources))
+    _check_any(paths, found)
+    return found
+
+
+def _check_any(paths: list[Path], found: Found) -> None:
     if not found.sources:
         where = ", ".join(map(str, paths))
         if found.left_out[EARLIER]:
             raise UserError(f"{where} holds nothing but {EARLIER}, or is --out: give the folder of the frames")
         raise UserError(f"{where} holds no PNG, JPEG, TIFF, BMP or DICOM: give the folder of the frames")
-    return found
 
 
 def _pattern(path: Path) -> str:
@@ -203,8 +181,8 @@ def _walk(folder: Path, leave_out: Path | None, found: Found) -> None:
             path = Path(here) / name
             if _is_annotation(name, set(files).__contains__):
                 found.left_out[ANNOTATION] += 1
-            elif _is_wanted(name, functools.partial(_head, path)):
-                _add(path, found)
+            elif is_wanted(name, functools.partial(_head, path)):
+                found.sources.append(Source(path))
             else:
                 found.left_out[path.suffix.lower() or name] += 1
 
@@ -220,11 +198,12 @@ def _holds_results(folder: Path, out: Path | None) -> bool:
     return here or ((folder / RESULTS).is_file() and (folder / OVERLAYS).is_dir())
 
 
-def _is_wanted(name: str, head: Callable[[], bytes]) -> bool:
+def is_wanted(name: str, head: Callable[[], bytes]) -> bool:
+    """Whether a file in a folder is read: by its bare name, else by its first bytes, which are asked for then."""
     suffix = PurePosixPath(name).suffix.lower()
     if name.startswith(".") or name == "DICOMDIR":
         return False
-    if suffix in (*SUFFIXES, *DICOM_SUFFIXES, ARCHIVE):
+    if suffix in (*SUFFIXES, *DICOM_SUFFIXES) or is_archive(name):
         return True
     # exports of picture archives name their files IM_0001, or by a UID: 1.2.840.10008
     return (not suffix or suffix[1:].isdigit()) and is_dicom(head())
@@ -237,36 +216,29 @@ def _head(path: Path) -> bytes:
         return b""
 
 
-def _member_head(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
-    with archive.open(entry) as f:
-        return f.read(HEAD)
+def expand(path: Path, left_out: Counter[str]) -> list[Source]:
+    """The frames of an archive, or the file itself; an archive that cannot be listed, or only in part, is one too.
 
-
-def _add(path: Path, found: Found) -> None:
-    if path.suffix.lower() != ARCHIVE:
-        found.sources.append(Source(path))
-        return
+    Args:
+      path: of a file.
+      left_out: counts the archive's other files.
+    """
+    if not is_archive(path.name):
+        return [Source(path)]
     try:
-        members = list(_members(path, found))
-    except Exception:  # a mutated archive raises anything; the file becomes a row that says so
-        members = [Source(path)]
-    found.sources += members
-
-
-def _members(path: Path, found: Found) -> Iterator[Source]:
-    with zipfile.ZipFile(path) as archive:
-        entries = archive.infolist()
-        if len(entries) > MAX_MEMBERS:
-            yield Source(path)
-            return
-        names = {entry.filename for entry in entries}
-        for entry in sorted(entries, key=lambda e: e.filename):
-            name = PurePosixPath(entry.filename)
-            if entry.is_dir() or "__MACOSX" in name.parts:
+        entries, whole = archives.entries(path)
+        names, sources = {entry.name for entry in entries}, []
+        for entry in entries:
+            name = PurePosixPath(entry.name)
+            if "__MACOSX" in name.parts:
                 continue
-            if _is_annotation(entry.filename, names.__contains__):
-                found.left_out[ANNOTATION] += 1
-            elif _is_wanted(name.name, functools.partial(_member_head, archive, entry)):
-                yield Source(path, entry.filename)
+            if _is_annotation(entry.name, names.__contains__):
+                left_out[ANNOTATION] += 1
+            elif is_wanted(name.name, entry.head):
+                sources.append(Source(path, entry.name))
             else:
-                found.left_out[name.suffix.lower() or name.name] += 1
+                left_out[name.suffix.lower() or name.name] += 1
+        found = list(dict.fromkeys(sources))  # a name may be there twice, which its row says
+        return found if whole else [*found, Source(path)]
+    except Exception:  # a mutated archive raises anything; the file becomes a row that says so
+        return [Source(path)]

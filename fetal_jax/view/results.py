@@ -11,7 +11,7 @@ from fetal_jax.errors import UserError
 from fetal_jax.inference.resume_log import CALL
 from fetal_jax.inference.resume_log import NAME as LOG
 from fetal_jax.outputs.rows import COLUMNS, GEOMETRY, Row
-from fetal_jax.reading.sources import ARCHIVE, OVERLAYS, Source
+from fetal_jax.reading.sources import OVERLAYS, Source, is_archive
 
 JSON = "measurements.json"
 _KEYS = (*COLUMNS, *GEOMETRY)
@@ -66,7 +66,7 @@ class Results:
             if path.is_file():
                 return Source(path)
             for parent in path.parents:
-                if parent.suffix.lower() == ARCHIVE and parent.is_file():
+                if is_archive(parent.name) and parent.is_file():
                     return Source(parent, path.relative_to(parent).as_posix())
         return None
 

@@ -1,0 +1,133 @@
+"""Zip and tar archives, read in place: nothing is unpacked to disk, and the names inside are names, not paths."""
+
+from __future__ import annotations
+
+import functools
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Protocol
+
+from fetal_jax.errors import UserError
+from fetal_jax.reading import tars
+
+SUFFIXES = (".zip", *tars.SUFFIXES)
+MAX_MEMBER_BYTES = 512 * 2**20
+MAX_MEMBERS = 100_000
+HEAD = 132
+"""Bytes that tell what a file is: DICOM's preamble ends there."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file in an archive: its name, and its first bytes when they are asked for."""
+
+    name: str
+    head: Callable[[], bytes]
+
+
+class _Readable(Protocol):
+    def read(self, limit: int, /) -> bytes: ...
+
+
+def is_archive(name: str) -> bool:
+    """Whether a file is an archive by its name."""
+    return name.lower().endswith(SUFFIXES)
+
+
+def entries(path: Path) -> tuple[list[Entry], bool]:
+    """The files in an archive, and whether the list is whole. Of too many files, none.
+
+    Raises:
+      Exception: any, of a damaged archive.
+    """
+    if tars.is_tar(path.name):
+        tar = tars.index(path, HEAD, MAX_MEMBERS)
+        if len(tar.members) == MAX_MEMBERS and tar.damage:
+            return [], False
+        return [Entry(name, functools.partial(_same, m.head)) for name, m in tar.members.items()], not tar.damage
+    archive = _zip(path)
+    if len(archive.filelist) > MAX_MEMBERS:
+        return [], False
+    files = sorted((e for e in archive.filelist if not e.is_dir()), key=lambda e: e.filename)
+    return [Entry(e.filename, functools.partial(_zip_head, archive, e)) for e in files], True
+
+
+def read_member(path: Path, member: str | None, is_frame: Callable[[bytes], bool]) -> bytes:
+    """The bytes of a file in an archive; None is the archive as a whole, which says why it cannot be listed.
+
+    Args:
+      path: of the archive.
+      member: the file's name in it.
+      is_frame: whether the first bytes are those of a picture: what unpacks to gigabytes of nothing is not read on.
+
+    Raises:
+      UserError: a damaged, encrypted or repeated file, a link, a name that leads out of the archive, no picture, or one
+        that is too large.
+    """
+    name = str(path) if member is None else f"{path}/{member}"
+    try:
+        with _opened(path, member) as file:
+            head = file.read(HEAD)
+            if not is_frame(head):
+                raise UserError(f"{name} is no image that can be read: give PNG, JPEG, TIFF, BMP or DICOM")
+            data = head + file.read(MAX_MEMBER_BYTES - len(head) + 1)
+    except UserError:
+        raise
+    except MemoryError:
+        raise UserError(f"{name} needs too much memory: unpack the archive") from None
+    except RuntimeError as e:  # how zipfile says that it needs a password
+        raise UserError(f"{name} cannot be opened ({e}): unpack the archive") from None
+    except Exception as e:  # a mutated archive raises anything: struct.error, zlib.error, KeyError, ...
+        raise UserError(f"{name} is damaged ({' '.join(str(e).split())[:80]}): copy the archive again") from None
+    if len(data) > MAX_MEMBER_BYTES:
+        raise UserError(f"{name} is over {MAX_MEMBER_BYTES // 2**20} MB: unpack the archive")
+    return data
+
+
+@contextmanager
+def _opened(path: Path, member: str | None) -> Iterator[_Readable]:
+    tar = tars.index(path, HEAD, MAX_MEMBERS) if tars.is_tar(path.name) else None
+    count = len(tar.members if tar else _zip(path).filelist)
+    if count > MAX_MEMBERS or (tar and tar.damage and count == MAX_MEMBERS):
+        raise UserError(f"{path} holds over {MAX_MEMBERS} files: unpack it, and give the folder")
+    if member is None:
+        after = f" after {count} files: {tar.damage}" if tar else ""
+        raise UserError(f"{path} is damaged (its list of files cannot be read{after}): copy it again")
+    name = f"{path}/{member}"
+    if _leads_out(member):
+        raise UserError(f"{name} has a name that leads out of the archive: look at who made it, and unpack it yourself")
+    if is_archive(member):
+        raise UserError(f"{name} is an archive within an archive: unpack the outer one")
+    if member in tar.repeated if tar else sum(e.filename == member for e in _zip(path).filelist) > 1:
+        raise UserError(f"{path} holds {member} twice: unpack the archive, and rename one")
+    if tar is None:
+        with _zip(path).open(member) as file:
+            yield file
+    elif not tar.members[member].regular:
+        raise UserError(f"{name} is a link or another special file: put the file itself into the archive")
+    else:
+        yield tar.part(tar.members[member])
+
+
+def _leads_out(member: str) -> bool:
+    """Whether a name is absolute or climbs: whoever unpacks such an archive writes elsewhere."""
+    name = PurePosixPath(member.replace("\\", "/"))
+    return name.is_absolute() or ".." in name.parts or name.parts[:1] != () and name.parts[0].endswith(":")
+
+
+@functools.lru_cache(maxsize=1)
+def _zip(path: Path) -> zipfile.ZipFile:
+    """The archive, open: its list of files is read once, not once a member."""
+    return zipfile.ZipFile(path)
+
+
+def _zip_head(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
+    with archive.open(entry) as file:
+        return file.read(HEAD)
+
+
+def _same(head: bytes) -> bytes:
+    return head
