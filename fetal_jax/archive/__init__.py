@@ -1,1 +1,1 @@
-"""Archives: what a hospital holds, measured whole."""
+"""Whole archives: millions of frames to Parquet, a PACS, the cohort report."""

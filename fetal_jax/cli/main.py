@@ -23,15 +23,18 @@ COMMANDS = {
     "evaluate": "errors of a run or a bundle on labelled frames",
     "export": "write a run's checkpoint as a bundle",
     "measure": "millimetres from frames",
+    "archive": "millions of frames to Parquet, by processes or Apache Beam",
     "pacs": "measure the ultrasound of a PACS over DICOMweb, each object once",
     "view": "look at results, correct and sign them, in a browser",
     "growth": "age, weight and centiles from a patient's sizes, and the chart",
     "demo": "every step on synthetic frames, in minutes",
 }
-RESUME = ("train", "measure", "pacs", "demo")
+RESUME = ("train", "measure", "archive", "pacs", "demo")
 """Commands that continue an interrupted call when it is given again."""
 WITH_OVERRIDES = ("train", "demo")
 """Commands that take `--config.KEY=VALUE`."""
+WITH_FLAGS = ("archive",)
+"""Commands that pass on what follows `--`."""
 
 
 class Terminated(BaseException):
@@ -96,6 +99,10 @@ def _run(argv: list[str], name: str) -> int:
         if command == name:  # the other commands are not imported
             module = importlib.import_module(f"fetal_jax.cli.{command}")
             module.add_arguments(sub)
+    flags: list[str] = []
+    if name in WITH_FLAGS and "--" in argv:
+        at = argv.index("--")
+        argv, flags = argv[:at], argv[at + 1 :]
     try:
         args, rest = parser.parse_known_args(argv)
         unknown = [a for a in rest if not (a.startswith("--config.") and "=" in a and name in WITH_OVERRIDES)]
@@ -105,9 +112,9 @@ def _run(argv: list[str], name: str) -> int:
         return int(e.code or 0)
     run: Callable[[argparse.Namespace, list[str]], int | None] = module.run
     if not args.quiet:
-        return run(args, rest) or 0
+        return run(args, rest + flags) or 0
     with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
-        return run(args, rest) or 0
+        return run(args, rest + flags) or 0
 
 
 def _with_home(arg: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from tqdm import tqdm
@@ -20,7 +19,8 @@ from fetal_jax.inference.identity import ONE, Naming
 from fetal_jax.inference.runtimes import RUNTIMES
 from fetal_jax.outputs import formats
 from fetal_jax.outputs.examinations.write import INDEX
-from fetal_jax.outputs.rows import STATUSES, Row
+from fetal_jax.outputs.rows import Row
+from fetal_jax.outputs.tally import Tally
 from fetal_jax.reading.sources import DICOM_SUFFIXES, OVERLAYS, RESULTS, SUFFIXES, Source, find, head_of, is_dicom
 from fetal_jax.reading.spacing_table import Spacings
 from fetal_jax.reading.study import Labels
@@ -30,9 +30,18 @@ ASK = "give --spacing-mm, --spacing-csv or --spacing=ruler"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "paths", nargs="+", type=Path, metavar="PATH", help="image, DICOM, zip archive, folder of them, or 'pattern*'"
-    )
+    paths = "image, DICOM, zip or tar archive, folder of them, or 'pattern*'"
+    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help=paths)
+    add_options(parser)
+    parser.add_argument("--also", type=kinds, default=(), metavar="KIND,...", help=f"also write {', '.join(ALSO)}")
+    parser.add_argument("--hc18-submission", type=Path, metavar="FILE.csv", help="also write HC18's submission file")
+    parser.add_argument("--one-examination", action="store_true", help="all frames are of one fetus on one day")
+    parser.add_argument("--ga", metavar="AGE", help="its known gestational age (30w2d), with --one-examination")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the results")
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options that decide the values, of `measure` and of `archive`."""
     shipped = "a folder (./NAME), or a shipped bundle: default (default) or heads"
     parser.add_argument("--bundle", type=bundle.find, default=bundle.DEFAULT, metavar="BUNDLE", help=shipped)
     runtimes = "onnx; onnx-half: weights in half precision, where the bundle has them; jax: StableHLO"
@@ -44,21 +53,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--plane", default="auto", choices=["auto", "head", "abdomen", "femur"], help="auto (default): as classified"
     )
-    parser.add_argument("--also", type=_kinds, default=(), metavar="KIND,...", help=f"also write {', '.join(ALSO)}")
-    parser.add_argument("--hc18-submission", type=Path, metavar="FILE.csv", help="also write HC18's submission file")
-    parser.add_argument("--one-examination", action="store_true", help="all frames are of one fetus on one day")
-    parser.add_argument("--ga", metavar="AGE", help="its known gestational age (30w2d), with --one-examination")
     standards = f"of the examinations: {', '.join(CHOICES)}; default: hadlock"
     parser.add_argument("--standard", choices=CHOICES, default="hadlock", metavar="NAME", help=standards)
     parser.add_argument("--identifiers", action="store_true", help="write patient and study as they are, not hashed")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the results")
 
 
-def _kinds(text: str) -> tuple[str, ...]:
-    kinds = tuple(dict.fromkeys(text.split(",")))
-    if unknown := [k for k in kinds if k not in ALSO]:
+def kinds(text: str) -> tuple[str, ...]:
+    given = tuple(dict.fromkeys(text.split(",")))
+    if unknown := [k for k in given if k not in ALSO]:
         raise argparse.ArgumentTypeError(f"{', '.join(unknown)} is not a kind; the kinds are {', '.join(ALSO)}")
-    return kinds
+    return given
 
 
 def run(args: argparse.Namespace, overrides: list[str]) -> int:
@@ -66,7 +70,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     formats.check(args.also)
     ellipses: list[Row] = []
     keep, submission = (ellipses.append, args.hc18_submission) if args.hc18_submission else (None, None)
-    spacings = _spacings(args)
+    spacings = spacings_of(args)
     if args.one_examination and spacings.labels:
         raise UserError("--one-examination contradicts the column examination of the spacing table: give one of them")
     where = (args.paths, args.bundle, spacings, args.plane, args.out, args.also)
@@ -78,7 +82,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     return 3 if counts["error"] else 0
 
 
-def _spacings(args: argparse.Namespace) -> Spacings:
+def spacings_of(args: argparse.Namespace) -> Spacings:
     if args.spacing_csv:
         return Spacings.read(args.spacing_csv)
     if args.spacing_mm is None:
@@ -119,7 +123,7 @@ def measure_paths(
     predictor = Predictor.from_bundle(folder, runtime)
     predictor.check_plane(plane, "--plane")
     found = find(paths, leave_out=out)
-    if spacings.source == "none" and not any(map(_may_state_spacing, found.sources)):
+    if spacings.source == "none" and not any(map(may_state_spacing, found.sources)):
         raise UserError(f"none of the {len(found.sources)} files states a spacing: {ASK}")
     tally = Tally()
     with tqdm(total=len(found.sources), unit="frame") as bar:
@@ -146,7 +150,7 @@ def measure_paths(
     return tally.statuses
 
 
-def _may_state_spacing(source: Source) -> bool:
+def may_state_spacing(source: Source) -> bool:
     """Whether a file may be DICOM, by its name or its first bytes: image files do not state millimetres."""
     name = source.filename.lower()
     if name.endswith(DICOM_SUFFIXES) or source.member is not None:
@@ -155,34 +159,3 @@ def _may_state_spacing(source: Source) -> bool:
         return is_dicom(head_of(source.path))
     except OSError:
         return False
-
-
-@dataclass
-class Tally:
-    """Counts of a call's rows."""
-
-    statuses: Counter[str] = field(default_factory=Counter)
-    reasons: Counter[str] = field(default_factory=Counter)
-    frames: int = 0
-    """Frames that were looked at: neither unreadable nor without an image."""
-    with_spacing: int = 0
-    with_examination: int = 0
-
-    def add(self, row: Row) -> None:
-        """Count a row."""
-        self.statuses[row["status"]] += 1
-        self.frames += row["plane"] is not None
-        self.with_spacing += row["spacing_mm"] is not None
-        self.with_examination += row["examination"] is not None
-        if row["reason"] and row["status"] != "measured":
-            self.reasons[_kind_of_reason(row)] += 1
-
-    def __str__(self) -> str:
-        counts = ", ".join(f"{self.statuses[s]} {s}" for s in STATUSES if self.statuses[s]) or "no frames"
-        why = ", ".join(f"{reason} ({n})" for reason, n in self.reasons.most_common(3))
-        return counts + (f"; commonest reasons: {why}" if why else "")
-
-
-def _kind_of_reason(row: Row) -> str:
-    """The first reason of a row as it is counted, without the file's name."""
-    return acceptance.kind_of(row["reason"].replace(row["file"], "").replace(Path(row["file"]).name, ""))

@@ -94,13 +94,14 @@ class Predictor:
     runtime: str = "onnx"
 
     @classmethod
-    def from_bundle(cls, path: str | Path = bundle.DEFAULT, runtime: str = "onnx") -> Self:
+    def from_bundle(cls, path: str | Path = bundle.DEFAULT, runtime: str = "onnx", threads: int = 0) -> Self:
         """Open a bundle.
 
         Args:
           path: its directory, or the name of a shipped one: "default" or "heads".
           runtime: "onnx" (ONNX Runtime, the base install), "onnx-half" (its weights in half precision) or "jax"
             (StableHLO).
+          threads: that ONNX Runtime may use; 0: one a core.
 
         Raises:
           UserError: no bundle, a damaged or newer one, or a runtime that is not installed.
@@ -109,7 +110,7 @@ class Predictor:
 
         folder = bundle.find(path)
         info = bundle.read(folder)
-        return cls(info, runtimes.load(folder, info, runtime), runtime)
+        return cls(info, runtimes.load(folder, info, runtime, threads), runtime)
 
     @property
     def letterbox(self) -> Letterbox:

@@ -18,13 +18,14 @@ RUNTIMES = {"onnx": bundle.ONNX, "onnx-half": bundle.HALF, "jax": bundle.STABLEH
 """The runtimes, and the file of a bundle that each of them runs."""
 
 
-def load(folder: Path, info: BundleInfo, runtime: str) -> Any:
+def load(folder: Path, info: BundleInfo, runtime: str, threads: int = 0) -> Any:
     """Load the forward function of a bundle: frames (B, H, W, 1) uint8 -> logits (B, H, W) and (B, P), float32.
 
     Args:
       folder: of the bundle.
       info: its checked `bundle.json`.
       runtime: one of `RUNTIMES`.
+      threads: that ONNX Runtime may use; 0: one a core.
 
     Raises:
       UserError: the bundle has no file for that runtime, or the runtime is not installed.
@@ -35,13 +36,14 @@ def load(folder: Path, info: BundleInfo, runtime: str) -> Any:
     if name not in info.files:
         export = "fetal-jax export --half" if name == bundle.HALF else "fetal-jax export"
         raise UserError(f"{folder} has no {name}: export it again with {export}")
-    return (_stablehlo if runtime == "jax" else _onnx)(folder / name)
+    return _stablehlo(folder / name) if runtime == "jax" else _onnx(folder / name, threads)
 
 
-def _onnx(path: Path) -> Any:
+def _onnx(path: Path, threads: int) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
     # waiting threads would spin and take the cores from decoding and drawing: half the frames per second on two cores
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:

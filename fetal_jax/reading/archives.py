@@ -115,7 +115,8 @@ def _opened(path: Path, member: str | None) -> Iterator[_Readable]:
 def _leads_out(member: str) -> bool:
     """Whether a name is absolute or climbs: whoever unpacks such an archive writes elsewhere."""
     name = PurePosixPath(member.replace("\\", "/"))
-    return name.is_absolute() or ".." in name.parts or name.parts[:1] != () and name.parts[0].endswith(":")
+    drive = bool(name.parts) and name.parts[0].endswith(":")
+    return drive or name.is_absolute() or ".." in name.parts
 
 
 @functools.lru_cache(maxsize=1)

@@ -1,4 +1,4 @@
-"""Tar archives, compressed or not, read in place: what would never end, fill the memory or lead elsewhere is refused."""
+"""Tar archives, compressed or not, read in place: what would never end or fill the memory is refused."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def index(path: Path, head_bytes: int, most: int) -> Tar:
     try:
         with tarfile.TarFile(fileobj=bounded, errorlevel=2) as tar:  # type: ignore[arg-type]
             while (info := tar.next()) is not None:
-                tar.members.clear()  # which would keep all of them
+                tar.members.clear()  # type: ignore[attr-defined]  # which would keep all of them
                 if info.isdir():
                     continue
                 if len(found.members) == most:

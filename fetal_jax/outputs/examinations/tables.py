@@ -100,14 +100,15 @@ def as_csv(records: list[Record]) -> str:
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
     for found in records:
-        writer.writerow({name: spreadsheet_text(_cell(value)) for name, value in _cells(found).items()})
+        writer.writerow({name: spreadsheet_text(_cell(value)) for name, value in cells(found).items()})
     return text.getvalue()
 
 
-def _cells(found: Record) -> Record:
+def cells(found: Record) -> Record:
+    """The values of a record by the names of `COLUMNS`; a centile that is a bound is text."""
     age, known, weight = found["age"] or {}, found["known_age"] or {}, found["weight"] or {}
     same = ("examination", "patient", "fetus", "day", "date", "status", "standard", "page")
-    cells = {name: found[name] for name in same} | {
+    values = {name: found[name] for name in same} | {
         "ga_weeks": age.get("weeks"),
         "ga_low_weeks": age.get("low"),
         "ga_high_weeks": age.get("high"),
@@ -118,13 +119,13 @@ def _cells(found: Record) -> Record:
         "efw_formula": weight.get("formula"),
         "notes": "; ".join(found["notes"]),
     }
-    cells |= {f"{m}_mm": found["sizes_mm"].get(m) for m in MEASURES}
-    cells |= {name: found["ratios"].get(name) for name in RATIOS}
-    cells |= {f"{m}_centile": _centile(found["centiles"].get(m)) for m in (*MEASURES, "efw")}
+    values |= {f"{m}_mm": found["sizes_mm"].get(m) for m in MEASURES}
+    values |= {name: found["ratios"].get(name) for name in RATIOS}
+    values |= {f"{m}_centile": _centile(found["centiles"].get(m)) for m in (*MEASURES, "efw")}
     for plane, s in found["structures"].items():
-        cells |= {f"{plane}_{name}": s[name] for name in ("status", "low_mm", "high_mm")}
-        cells |= {f"{plane}_frames": len(s["frames"]), f"{plane}_best": s["best"] and s["best"]["overlay"]}
-    return {name: cells[name] for name in COLUMNS}
+        values |= {f"{plane}_{name}": s[name] for name in ("status", "low_mm", "high_mm")}
+        values |= {f"{plane}_frames": len(s["frames"]), f"{plane}_best": s["best"] and s["best"]["overlay"]}
+    return {name: values[name] for name in COLUMNS}
 
 
 def _centile(of: Record | None) -> str | float | None:

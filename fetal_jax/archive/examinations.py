@@ -1,0 +1,91 @@
+"""The frames of all shards -> examinations, as `measure` has them: a patient's frames may be in many shards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import parquet
+
+from fetal_jax.archive import shards
+from fetal_jax.archive.parquet import CALL, EXAMINATIONS, FRAMES, Writer, examination
+from fetal_jax.archive.places import Folder
+from fetal_jax.archive.worker import Job
+from fetal_jax.inference import identity
+from fetal_jax.inference.examination import group
+from fetal_jax.inference.visits import follow
+from fetal_jax.outputs.examinations import tables
+from fetal_jax.outputs.results import Row
+from fetal_jax.planes import MEASURED
+
+COLUMNS = (
+    *("file", "frame", "status", "plane", "plane_probability", "spacing_source", "flags", "reason", "overlay"),
+    *MEASURED,
+    *identity.COLUMNS,
+)
+"""The columns of frames that examinations are made from."""
+
+
+def rows_in(file: Any) -> int:
+    """The number of rows of an open Parquet file."""
+    return int(parquet.read_metadata(file).num_rows)
+
+
+def write(out: Folder, names: list[str], job: Job, scratch: Path) -> int:
+    """Write the examinations of all frames, unless they are there; returns how many there are.
+
+    The frames that name an examination are held in memory, in Arrow's columns: some hundred bytes each.
+
+    Args:
+      out: the results.
+      names: of the files of frames.
+      job: has the standard.
+      scratch: a folder on this machine.
+    """
+    name = f"{shards.digest([EXAMINATIONS])}-{shards.digest([*names, job.call])}.parquet"
+    if not out.exists(f"{EXAMINATIONS}/{name}"):
+        call: dict[str, Any] = {}
+        with Writer(scratch / EXAMINATIONS, EXAMINATIONS) as writer:
+            for rows, call in _patients(out, names):
+                for pregnancy in follow(group(rows), job.standard):
+                    for index in range(len(pregnancy.visits)):
+                        writer.add(examination(tables.record(pregnancy, index)) | call)
+        out.put(writer.path, f"{EXAMINATIONS}/{name}")
+    for old in out.names(EXAMINATIONS):
+        if shards.key_of(old) and old != name:
+            out.remove(f"{EXAMINATIONS}/{old}")
+    with out.open(f"{EXAMINATIONS}/{name}") as file:
+        return rows_in(file)
+
+
+def _patients(out: Folder, names: list[str]) -> Iterator[tuple[list[Row], dict[str, Any]]]:
+    """The frames of each patient, with the columns of the call; of each examination where the patient is not known.
+
+    An examination is never divided: with frames of two patients it is refused, and both must be there for that.
+    """
+    parts = []
+    for name in names:
+        with out.open(f"{FRAMES}/{name}") as file:
+            table = parquet.read_table(file, columns=[*COLUMNS, *CALL])
+        parts.append(table.filter(pc.is_valid(table["examination"])))
+    frames = pa.concat_tables(parts)
+    first = frames.group_by("examination").aggregate([("patient", "min")])
+    frames = frames.join(first, "examination")
+    whose = pc.coalesce(frames["patient_min"], pc.binary_join_element_wise("", frames["examination"], "\0"))
+    frames = frames.append_column("whose", whose)
+    frames = frames.take(pc.sort_indices(frames, [(c, "ascending") for c in ("whose", "examination", "file", "frame")]))
+    start, ends = 0, _ends(frames["whose"])
+    for end in ends:
+        rows = frames.slice(start, end - start).select([*COLUMNS, *CALL]).to_pylist()
+        yield rows, {name: rows[0][name] for name in CALL}
+        start = end
+
+
+def _ends(column: pa.ChunkedArray) -> list[int]:
+    """Where each run of equal values ends."""
+    runs = pc.run_end_encode(column.combine_chunks())
+    runs = runs.combine_chunks() if isinstance(runs, pa.ChunkedArray) else runs
+    return [int(end) for end in runs.run_ends.to_pylist()]

@@ -1,0 +1,128 @@
+"""Plain processes on this machine. A worker that dies is replaced, and its shard is measured again."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+import traceback
+from collections import Counter, deque
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+from fetal_jax.archive.shards import Shard
+from fetal_jax.archive.worker import Job, Worker
+from fetal_jax.errors import UserError
+
+ATTEMPTS = 3
+"""Workers that may die of one shard."""
+
+
+@dataclass
+class _Hand:
+    """A process, the line to it, and the shard that it measures."""
+
+    process: Any
+    line: Connection
+    shard: Shard | None = None
+
+
+def run(job: Job, shards: list[Shard], workers: int) -> Iterator[tuple[Shard, str | None]]:
+    """Measure shards; yields each as it is done, with the name of its results; None where workers kept dying of it.
+
+    Raises:
+      UserError: something cannot be written, or a worker has not the call's bundle.
+      RuntimeError: a fault of this program, with the worker's traceback.
+    """
+    todo, deaths = deque(shards), Counter[str]()
+    hands: list[_Hand] = []
+    try:
+        while todo or any(hand.shard for hand in hands):
+            idle = [hand for hand in hands if hand.shard is None]
+            while todo and (idle or len(hands) < workers):
+                if not idle:
+                    hands.append(_start(job))
+                    idle = hands[-1:]
+                hand = idle.pop()
+                hand.shard = todo.popleft()
+                _send(hand.line, hand.shard)
+            busy = {hand.line: hand for hand in hands if hand.shard}
+            for line in wait(list(busy)):
+                hand = busy[line]  # type: ignore[index]
+                shard, hand.shard = hand.shard, None
+                assert shard
+                try:
+                    done, said = hand.line.recv()
+                except (EOFError, OSError):
+                    hands.remove(hand)
+                    _end(hand)
+                    deaths[shard.key] += 1
+                    if deaths[shard.key] < ATTEMPTS:
+                        todo.appendleft(shard)
+                    else:
+                        yield shard, None
+                    continue
+                if not done:
+                    raise said
+                yield shard, said
+    finally:
+        for hand in hands:
+            hand.process.terminate()
+        for hand in hands:
+            _end(hand)
+
+
+def _start(job: Job) -> _Hand:
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_serve, args=(job, theirs), daemon=True)
+    process.start()
+    theirs.close()  # so that the line ends when the process does
+    return _Hand(process, ours)
+
+
+def _send(line: Connection, shard: Shard) -> None:
+    with suppress(OSError):  # it died while it was idle: the next look at the line says so
+        line.send(shard)
+
+
+def _end(hand: _Hand) -> None:
+    hand.process.join(10)
+    hand.process.kill()
+    hand.process.join()
+    hand.line.close()
+
+
+def _serve(job: Job, line: Connection) -> None:
+    """Main loop of a worker."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is the parent's to act on
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    worker = None
+    try:
+        worker = Worker(job)
+        while True:
+            line.send((True, worker.run(line.recv())))
+    except (KeyboardInterrupt, EOFError):
+        pass
+    except UserError as e:
+        line.send((False, e))
+    except OSError as e:
+        why = f"{e.filename or job.out} cannot be written ({e.strerror or e})"
+        line.send((False, UserError(f"{why}: make room there and call again, or give another --out")))
+    except Exception as e:
+        line.send((False, RuntimeError(f"{type(e).__name__} in a worker: {e}\n{traceback.format_exc()}")))
+    finally:
+        if worker:
+            worker.close()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent:
+        parent.join()  # a call that was killed leaves no worker behind
+        os._exit(1)

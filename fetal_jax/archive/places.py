@@ -1,0 +1,152 @@
+"""Folders on a disk and in a bucket (`gs://`, `s3://`, …: whatever Arrow opens): list, read, write whole, remove."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pyarrow import fs
+
+from fetal_jax.errors import UserError
+from fetal_jax.files import in_bucket
+from fetal_jax.reading.archives import HEAD
+from fetal_jax.reading.sources import is_wanted
+
+DRAFT = re.compile(r"\.fetal-jax-[0-9a-f]{16}\.draft")
+
+
+def _opened(place: str) -> tuple[Any, str, str]:
+    """The file system of a place, its path there, and what stands before the path in the address."""
+    if not in_bucket(place):
+        return fs.LocalFileSystem(), os.path.abspath(place), ""
+    scheme, _, path = place.partition("://")
+    bucket, _, key = path.partition("/")
+    try:
+        system, root = fs.FileSystem.from_uri(f"{scheme}://{bucket or '/'}")  # a key may hold what no address may
+    except (ValueError, NotImplementedError) as e:  # pyarrow's errors are of these types
+        raise UserError(f"{place} cannot be opened ({str(e)[:80]}): give gs://BUCKET/FOLDER") from None
+    account = bucket[: len(bucket) - len(root)]  # as in gs://anonymous@BUCKET
+    return system, f"{root.rstrip('/')}/{key}".rstrip("/"), f"{scheme}://{account}"
+
+
+def objects(pattern: str) -> Iterator[str]:
+    """The objects of a bucket that a pattern names (`*` within a folder, `**` across), or that are in a folder.
+
+    What is named or matched is read whatever it is called; in a folder the rules of `reading.sources.find` decide.
+
+    Raises:
+      UserError: there is none.
+    """
+    base = re.split(r"[*?]", pattern)[0]
+    base = base if base == pattern else base.rpartition("/")[0]
+    system, root, prefix = _opened(base)
+    wanted = re.compile(_expression(root + pattern.rstrip("/")[len(base) :]) + "(/.*)?")
+    infos = system.get_file_info([root])
+    if infos[0].type != fs.FileType.File:
+        infos = system.get_file_info(fs.FileSelector(root, recursive=True, allow_not_found=True))
+    any_found = False
+    for info in sorted(infos, key=lambda i: i.path):
+        match = wanted.fullmatch(info.path)
+        if info.type != fs.FileType.File or not match:
+            continue
+        if not match.group(1) or is_wanted(info.base_name, lambda at=info.path: _head(system, at)):  # type: ignore[misc]
+            any_found = True
+            yield prefix + info.path
+    if not any_found:
+        raise UserError(f"{pattern} does not exist, or holds no PNG, JPEG, TIFF, BMP or DICOM")
+
+
+def _expression(pattern: str) -> str:
+    parts = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    return "".join(parts.get(p, re.escape(p)) for p in re.split(r"(\*\*/|\*\*|\*|\?)", pattern))
+
+
+def _head(system: Any, path: str) -> bytes:
+    with system.open_input_stream(path) as file:
+        return bytes(file.read(HEAD))
+
+
+def fetch(place: str, into: Path) -> Path:
+    """Copy an object below a folder, under its own name and folders, since a spacing table may go by them.
+
+    Raises:
+      OSError: it cannot be read.
+    """
+    scheme, _, key = place.partition("://")
+    name = Path(scheme, *(part for part in key.split("/") if part not in ("", ".", "..")))
+    system, path, _ = _opened(place)
+    copy = into / name
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    with system.open_input_stream(path) as source, copy.open("wb") as target:
+        shutil.copyfileobj(source, target, 2**20)
+    return copy
+
+
+class Folder:
+    """A folder of results. Names are relative to it, with `/`."""
+
+    def __init__(self, place: str) -> None:
+        """Open it; nothing is made yet."""
+        self.place, self.in_bucket = place, in_bucket(place)
+        self._system, self._root, _ = _opened(place)
+
+    def names(self, part: str) -> list[str]:
+        """The names of the files and folders in a part of it, sorted; drafts left out."""
+        selector = fs.FileSelector(f"{self._root}/{part}", allow_not_found=True)
+        return sorted(i.base_name for i in self._system.get_file_info(selector) if not DRAFT.fullmatch(i.base_name))
+
+    def exists(self, name: str) -> bool:
+        """Whether there is such a file."""
+        return bool(self._system.get_file_info([f"{self._root}/{name}"])[0].type == fs.FileType.File)
+
+    def open(self, name: str) -> Any:
+        """A file, to be read from any position."""
+        return self._system.open_input_file(f"{self._root}/{name}")
+
+    def read(self, name: str) -> bytes | None:
+        """The content of a file; None where there is none."""
+        if not self.exists(name):
+            return None
+        with self.open(name) as file:
+            return bytes(file.read())
+
+    def put(self, file: Path, name: str) -> None:
+        """Write a file whole: whoever looks sees all of it or none, however many write it.
+
+        Raises:
+          OSError: it cannot be written.
+        """
+        path = f"{self._root}/{name}"
+        if self.in_bucket:
+            self._system.create_dir(path.rpartition("/")[0])
+            with file.open("rb") as source, self._system.open_output_stream(path) as target:
+                shutil.copyfileobj(source, target, 2**20)
+            return
+        # a name of its own for each draft: on Flink, Spark or after a kill, two workers may write the same file
+        draft = Path(path).with_name(f".fetal-jax-{secrets.token_hex(8)}.draft")
+        draft.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            shutil.copyfile(file, draft)
+            os.replace(draft, path)
+        finally:
+            draft.unlink(missing_ok=True)
+
+    def remove(self, name: str) -> None:
+        """Remove a file, or a folder with what is in it; it may be gone."""
+        info = self._system.get_file_info([f"{self._root}/{name}"])[0]
+        if info.type == fs.FileType.Directory:
+            self._system.delete_dir(info.path)
+        elif info.type == fs.FileType.File:
+            self._system.delete_file(info.path)
+
+    def remove_drafts(self, part: str) -> None:
+        """Remove what killed workers left. For whoever holds the folder's lock."""
+        if not self.in_bucket and Path(self._root, part).is_dir():
+            for path in Path(self._root, part).iterdir():
+                if DRAFT.fullmatch(path.name):
+                    path.unlink(missing_ok=True)

@@ -1,0 +1,182 @@
+"""A call from its beginning to its end: the plan, the workers, the examinations, the counts."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from fetal_jax import files
+from fetal_jax.archive import examinations, local, places, shards
+from fetal_jax.archive.parquet import DEAD_LETTERS, EXAMINATIONS, FRAMES, Writer, counts
+from fetal_jax.archive.shards import Shard
+from fetal_jax.archive.worker import Job, key_file
+from fetal_jax.errors import UserError
+from fetal_jax.files import in_bucket
+from fetal_jax.inference.identity import Key
+from fetal_jax.inference.resume_log import CALL
+from fetal_jax.outputs.results import failure_row
+from fetal_jax.outputs.tally import Tally
+from fetal_jax.reading.archives import is_archive
+from fetal_jax.reading.frame import Failure
+from fetal_jax.reading.sources import RESULTS, Source, expand, find_files
+from fetal_jax.reading.spacing_table import Spacings
+
+_PARTS = (FRAMES, EXAMINATIONS, DEAD_LETTERS)
+_DIED = "0" * 16
+"""Second half of the name of the dead letters of a shard that killed its workers."""
+
+
+@dataclass
+class Summary:
+    """The counts of all shards."""
+
+    tally: Tally = field(default_factory=Tally)
+    left_out: Counter[str] = field(default_factory=Counter)
+    examinations: int = 0
+
+
+def inputs(patterns: Sequence[str], out: str) -> tuple[list[str], Counter[str]]:
+    """The files that patterns name, archives unopened, and how many others were left out, by suffix.
+
+    Raises:
+      UserError: a pattern names nothing.
+    """
+    on_disk = [Path(pattern) for pattern in patterns if not in_bucket(pattern)]
+    found = find_files(on_disk, None if in_bucket(out) else Path(out)) if on_disk else None
+    in_buckets = [o for pattern in patterns if in_bucket(pattern) for o in places.objects(pattern)]
+    on_disk_files = [str(source) for source in found.sources] if found else []
+    return list(dict.fromkeys([*on_disk_files, *in_buckets])), found.left_out if found else Counter()
+
+
+def check_table(spacings: Spacings, inputs: list[str]) -> None:
+    """Refuse a spacing table that has one row for several frames, wherever the frames are measured.
+
+    Raises:
+      UserError: so it is, or it cannot be found out: the frames are in archives in a bucket.
+    """
+    if not spacings.table:
+        return
+    if hidden := next((i for i in inputs if in_bucket(i) and is_archive(i)), None):
+        raise UserError(f"--spacing-csv does not go with archives in a bucket ({hidden}): give their frames as files")
+    ignored = Counter[str]()
+    spacings.check([source for i in inputs for source in expand(Path(i), ignored)])
+
+
+def run(
+    job: Job,
+    patterns: Sequence[str],
+    inputs: list[str],
+    measure: Callable[[Job, list[Shard], Path], Iterator[tuple[Shard, str | None]]],
+    progress: Callable[[int], None],
+) -> Summary:
+    """Measure inputs into a results folder; shards that are done are not measured again.
+
+    Args:
+      job: what to do; `call` and `scratch` are filled in here.
+      patterns: as the caller gave them.
+      inputs: from `inputs`.
+      measure: a runner: measures shards and yields each as it is done, with the name of its results or None where its
+        workers died; it may use a folder on this machine.
+      progress: receives the number of files that are done, each time that some are.
+
+    Raises:
+      UserError: another process writes there, or the folder holds something else or another call's results.
+    """
+    with files.lock(job.out, "wait for it to end, or give another --out"), _scratch() as scratch:
+        out = places.Folder(job.out)
+        job = _opened(job, patterns, out, scratch)
+        for part in _PARTS:
+            out.remove_drafts(part)
+        known = defaultdict(list)
+        for name in out.names(FRAMES):
+            known[shards.key_of(name)].append(name)
+        plan = [replace(s, known=tuple(known[s.key])) for s in shards.plan(inputs)]
+        died: set[str] = set()
+        for shard, result in measure(job, plan, scratch):
+            if result is None:
+                _write_died(job, out, shard, scratch)
+                died.add(shard.key)
+            progress(len(shard.files))
+        return _finish(job, out, {shard.key for shard in plan}, died, scratch)
+
+
+@contextmanager
+def _scratch() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="fetal-jax-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
+def _opened(job: Job, patterns: Sequence[str], out: places.Folder, scratch: Path) -> Job:
+    """Check that the folder is this call's, begin it otherwise, and make the key of identifiers."""
+    predictor = job.open()
+    predictor.check_plane(job.plane, "--plane")
+    call = job.call_with(predictor)
+    job = replace(job, call=shards.digest([repr(call)]))
+    call["paths"] = [p if in_bucket(p) else os.path.abspath(p) for p in patterns]
+    call = json.loads(json.dumps(call))
+    saved = out.read(CALL)
+    if saved is None:
+        if taken := [part for part in (*_PARTS, RESULTS) if out.exists(part) or out.names(part)]:
+            raise UserError(f"{job.out} holds {', '.join(taken)}, not of this call: give another --out")
+        (scratch / CALL).write_text(json.dumps(call, indent=1) + "\n", encoding="ascii")
+        out.put(scratch / CALL, CALL)
+    else:
+        try:
+            before = json.loads(saved)
+        except ValueError:
+            raise UserError(f"{job.out}/{CALL} is damaged: remove it, or give another --out") from None
+        if before.get("command") != call["command"]:
+            raise UserError(f"{job.out} holds results of another command: give another --out")
+        if differ := [key for key, value in call.items() if before.get(key) != value]:
+            raise UserError(f"{job.out} holds results with another {', '.join(differ)}: give another --out")
+    Key(lambda _: key_file(out, scratch)).digest("made")
+    if out.in_bucket and (made := scratch / key_file(out, scratch).name).exists():
+        out.put(made, made.name)
+    return job
+
+
+def _write_died(job: Job, out: places.Folder, shard: Shard, scratch: Path) -> None:
+    """Dead letters for the files of a shard that killed its workers; the next call tries it again."""
+    made = {"shard": None, **job.provenance(job.open())}
+    with Writer(scratch / "died", DEAD_LETTERS) as dead:
+        for file in shard.files:
+            reason = f"{file} or another of its shard ended {local.ATTEMPTS} workers: measure it by itself"
+            dead.add(failure_row(Failure(Source(Path(file)), 0, reason)) | {"file": file, "what": "frame"} | made)
+    out.put(dead.path, f"{DEAD_LETTERS}/{shard.key}-{_DIED}.parquet")
+
+
+def _finish(job: Job, out: places.Folder, keys: set[str], died: set[str], scratch: Path) -> Summary:
+    """Remove results of files that are gone or changed, count the rest, and write the examinations."""
+    for name in out.names(FRAMES):
+        if shards.key_of(name) and shards.key_of(name) not in keys:
+            out.remove(f"{FRAMES}/{name}")
+    names = [name for name in out.names(FRAMES) if shards.key_of(name)]
+    current = {Path(name).stem for name in names} | {f"{key}-{_DIED}" for key in died}
+    for part in (DEAD_LETTERS, *job.also):
+        for name in out.names(part):
+            stem = Path(name).stem
+            if shards.key_of(f"{stem}.parquet") and stem not in current:
+                out.remove(f"{part}/{name}")
+    summary = Summary()
+    with ThreadPoolExecutor(16) as pool:
+        for tally, left_out in pool.map(lambda name: _counts(out, name), names):
+            summary.tally += tally
+            summary.left_out += left_out
+    for key in died:
+        with out.open(f"{DEAD_LETTERS}/{key}-{_DIED}.parquet") as file:
+            summary.tally.statuses["error"] += examinations.rows_in(file)
+    if summary.tally.with_examination:
+        summary.examinations = examinations.write(out, names, job, scratch)
+    return summary
+
+
+def _counts(out: places.Folder, name: str) -> tuple[Tally, Counter[str]]:
+    with out.open(f"{FRAMES}/{name}") as file:
+        return counts(file)

@@ -1,0 +1,112 @@
+"""`fetal-jax archive PATTERN... --out=DIR`"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from fetal_jax import bundle
+from fetal_jax.cli.measure import ALSO, ASK, add_options, kinds, may_state_spacing, spacings_of
+from fetal_jax.errors import NOT_CLINICAL, UserError
+from fetal_jax.files import in_bucket
+from fetal_jax.inference.identity import Naming
+from fetal_jax.outputs import reports
+from fetal_jax.reading.archives import is_archive
+from fetal_jax.reading.sources import Source
+
+RUNNERS = ("local", "direct", "dataflow", "flink", "spark")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    patterns = "image, DICOM, zip or tar archive, folder of them, 'pattern*', or any of these as gs://..."
+    parser.add_argument("patterns", nargs="+", metavar="PATTERN", help=patterns)
+    runners = "local (default): processes on this machine; the others: Apache Beam, whose own flags follow --"
+    parser.add_argument("--runner", choices=RUNNERS, default="local", help=runners)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    workers = f"processes of --runner=local, each with a core and at most about 1 GB; default: {cores}, the cores"
+    parser.add_argument("--workers", type=int, default=cores, metavar="N", help=workers)
+    add_options(parser)
+    parser.add_argument("--also", type=kinds, default=(), metavar="KIND,...", help=f"also write {', '.join(ALSO)}")
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder of the results, or gs://BUCKET/FOLDER")
+
+
+def run(args: argparse.Namespace, flags: list[str]) -> int:
+    """Measure every file into Parquet; returns 3 where one could not be read."""
+    if args.workers < 1:
+        raise UserError(f"--workers={args.workers}: give at least 1")
+    if flags and args.runner == "local":
+        raise UserError(f"{' '.join(flags)}: what follows -- is for the runners of Apache Beam: give --runner")
+    _check_installed(args.runner)
+    reports.check(args.also)
+
+    from fetal_jax.archive import local, sweep  # Arrow, which --help does not need
+    from fetal_jax.archive.worker import Job
+
+    spacings = spacings_of(args)
+    inputs, left_out = sweep.inputs(args.patterns, args.out)
+    if spacings.source == "none" and not any(map(_may_state_spacing, inputs)):
+        raise UserError(f"none of the {len(inputs)} files states a spacing: {ASK}")
+    sweep.check_table(spacings, inputs)
+    job = Job(
+        out=args.out if in_bucket(args.out) else os.path.abspath(args.out),
+        bundle=_bundle_name(args.bundle),
+        runtime=args.runtime,
+        plane=args.plane,
+        spacings=spacings,
+        also=args.also,
+        naming=Naming(None, args.identifiers),
+        standard=args.standard,
+        call="",
+    )
+    with tqdm(total=len(inputs), unit="file") as bar:
+
+        def measured(job: Any, shards: Any, scratch: Path) -> Iterator[Any]:
+            if args.runner == "local":
+                from dataclasses import replace
+
+                yield from local.run(replace(job, scratch=str(scratch)), shards, args.workers)
+                return
+            from fetal_jax.archive import beam
+
+            beam.run(job, shards, scratch / beam.PLAN, args.runner, flags, lambda n: _show(bar, n, len(shards)))
+            yield from ((shard, "") for shard in shards)
+
+        summary = sweep.run(job, args.patterns, inputs, measured, bar.update)
+    if others := left_out + summary.left_out:
+        print("left out, not frames by their names: " + ", ".join(f"{n} {s}" for s, n in others.most_common(5)))
+    tally = summary.tally
+    found = f", {summary.examinations} examinations" if summary.examinations else ""
+    print(f"{tally}{found}. See {args.out}. {NOT_CLINICAL}")
+    if tally.frames and not tally.with_spacing:
+        raise UserError(f"none of the {tally.frames} frames has a spacing: {ASK}, and another --out")
+    return 3 if tally.statuses["error"] else 0
+
+
+def _show(bar: Any, done: int, shards: int) -> None:
+    bar.set_postfix_str(f"{done} of {shards} shards")
+
+
+def _check_installed(runner: str) -> None:
+    try:
+        import pyarrow  # noqa: F401
+    except ImportError:
+        raise UserError("archive writes Parquet by pyarrow: pip install '.[archive]'") from None
+    if runner != "local":
+        try:
+            import apache_beam  # noqa: F401
+        except ImportError:
+            raise UserError(f"--runner={runner} needs Apache Beam: pip install '.[beam]'") from None
+
+
+def _may_state_spacing(file: str) -> bool:
+    return in_bucket(file) or is_archive(file) or may_state_spacing(Source(Path(file)))
+
+
+def _bundle_name(folder: Path) -> str:
+    """The name of a shipped bundle, wherever the package is on a worker; else the whole path."""
+    return folder.name if folder.parent == bundle.SHIPPED else str(folder.absolute())

@@ -1,0 +1,47 @@
+"""Counts of the rows of a call: how many have each status, and the commonest reasons."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fetal_jax.outputs.results import STATUSES, Row
+
+
+@dataclass
+class Tally:
+    """Counts of a call's rows."""
+
+    statuses: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    frames: int = 0
+    """Frames that were looked at: neither unreadable nor without an image."""
+    with_spacing: int = 0
+    with_examination: int = 0
+
+    def add(self, row: Row) -> None:
+        """Count a row."""
+        self.statuses[row["status"]] += 1
+        self.frames += row["plane"] is not None
+        self.with_spacing += row["spacing_mm"] is not None
+        self.with_examination += row["examination"] is not None
+        if row["reason"] and row["status"] != "measured":
+            self.reasons[_kind_of_reason(row)] += 1
+
+    def __iadd__(self, other: Tally) -> Tally:
+        for name, count in vars(other).items():
+            setattr(self, name, getattr(self, name) + count)
+        return self
+
+    def __str__(self) -> str:
+        counts = ", ".join(f"{self.statuses[s]} {s}" for s in STATUSES if self.statuses[s]) or "no frames"
+        why = ", ".join(f"{reason} ({n})" for reason, n in self.reasons.most_common(3))
+        return counts + (f"; commonest reasons: {why}" if why else "")
+
+
+def _kind_of_reason(row: Row) -> str:
+    """The first reason of a row without the file's name, its numbers in parentheses and the remedy after the colon."""
+    text = row["reason"].replace(row["file"], "").replace(Path(row["file"]).name, "").partition(";")[0]
+    return re.sub(r" \([^)]*\)", "", text).partition(":")[0].strip()
