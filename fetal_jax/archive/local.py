@@ -8,7 +8,7 @@ import signal
 import threading
 import traceback
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -31,8 +31,12 @@ class _Hand:
     shard: Shard | None = None
 
 
-def run(job: Job, shards: list[Shard], workers: int) -> Iterator[tuple[Shard, str | None]]:
+def run(
+    job: Job, shards: list[Shard], workers: int, serve: Callable[[Job, Connection], None] | None = None
+) -> Iterator[tuple[Shard, str | None]]:
     """Measure shards; yields each as it is done, with the name of its results; None where workers kept dying of it.
+
+    `serve` is the main loop of a worker, for tests.
 
     Raises:
       UserError: something cannot be written, or a worker has not the call's bundle.
@@ -45,7 +49,7 @@ def run(job: Job, shards: list[Shard], workers: int) -> Iterator[tuple[Shard, st
             idle = [hand for hand in hands if hand.shard is None]
             while todo and (idle or len(hands) < workers):
                 if not idle:
-                    hands.append(_start(job))
+                    hands.append(_start(job, serve or serve_shards))
                     idle = hands[-1:]
                 hand = idle.pop()
                 hand.shard = todo.popleft()
@@ -76,10 +80,10 @@ def run(job: Job, shards: list[Shard], workers: int) -> Iterator[tuple[Shard, st
             _end(hand)
 
 
-def _start(job: Job) -> _Hand:
+def _start(job: Job, serve: Callable[[Job, Connection], None]) -> _Hand:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(job, theirs), daemon=True)
+    process = context.Process(target=serve, args=(job, theirs), daemon=True)
     process.start()
     theirs.close()  # so that the line ends when the process does
     return _Hand(process, ours)
@@ -97,8 +101,8 @@ def _end(hand: _Hand) -> None:
     hand.line.close()
 
 
-def _serve(job: Job, line: Connection) -> None:
-    """Main loop of a worker."""
+def serve_shards(job: Job, line: Connection) -> None:
+    """Main loop of a worker: a shard comes in, the name of its results goes out, until the line ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is the parent's to act on
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     threading.Thread(target=_end_with_parent, daemon=True).start()

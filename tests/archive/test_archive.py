@@ -1,0 +1,231 @@
+"""`fetal-jax archive` as a user runs it: the values of `measure`, nothing lost or doubled by a kill."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from pyarrow import parquet
+
+from fetal_jax.archive.parquet import SCHEMAS
+from fetal_jax.outputs.results import cells
+from tests.support.archives import MM, check, frame, rows, write_tars
+from tests.support.command import fetal_jax, refused
+from tests.support.dicom_files import region, save, ultrasound
+from tfds_builders.fetal_phantom.phantom import draw
+
+SPACING = f"--spacing-mm={MM}"
+
+
+def table(folder: Path, name: str) -> list[dict[str, str]]:
+    with (folder / name).open(newline="") as f:
+        return list(csv.DictReader(f))
+
+
+@pytest.mark.slow
+def test_the_values_are_those_of_measure_as_printed(tmp_path):
+    expected = write_tars(tmp_path / "in", 40, 10)
+    (tmp_path / "in" / "plain.png").write_bytes(frame(500))
+    expected["good"] += 1
+    done = fetal_jax("archive", tmp_path / "in", SPACING, f"--out={tmp_path / 'out'}")
+    assert done.returncode == 3, done.stderr
+    assert "Not for clinical use" in done.stdout
+    check(tmp_path / "out", expected)
+    assert fetal_jax("measure", tmp_path / "in", SPACING, f"--out={tmp_path / 'm'}").returncode == 3
+    measured = {(r["file"], r["frame"]): r | {"overlay": ""} for r in table(tmp_path / "m", "measurements.csv")}
+    ours = {
+        (r["file"], str(r["frame"])): {k: str(v) for k, v in cells(r).items()} for r in rows(tmp_path / "out", "frames")
+    }
+    dead = {(r["file"], str(r["frame"])): r["reason"] for r in rows(tmp_path / "out", "dead_letters")}
+    assert ours == {key: row for key, row in measured.items() if row["status"] != "error"}
+    assert dead == {key: row["reason"] for key, row in measured.items() if row["status"] == "error"}
+    assert sum(row["status"] == "measured" for row in ours.values()) > 20
+
+
+@pytest.fixture
+def studies(tmp_path) -> Path:
+    """Two patients in DICOM, the frames of one examination in two folders; a cine; a report that holds no image."""
+    for i, (patient, study) in enumerate([("A", "1.1"), ("B", "1.2"), ("A", "1.1"), ("A", "1.3")]):
+        dataset = ultrasound(draw(("head", "abdomen")[i % 2], i).image, [region()])
+        dataset.PatientID, dataset.StudyInstanceUID = patient, study
+        dataset.StudyDate = "20240301" if study == "1.3" else "20240201"
+        folder = tmp_path / "in" / f"{i % 2}"
+        folder.mkdir(parents=True, exist_ok=True)
+        save(dataset, folder / f"{i}.dcm")
+    return tmp_path / "in"
+
+
+@pytest.mark.slow
+def test_examinations_are_those_of_measure_wherever_their_frames_are(studies, tmp_path, monkeypatch):
+    monkeypatch.setenv("FETAL_JAX_KEY", "a key of the test's own")
+    for command in ("archive", "measure"):
+        done = fetal_jax(command, studies, "--also=sr,svg", f"--out={tmp_path / command}")
+        assert done.returncode == 0, done.stderr
+    ours = {row["examination"]: row for row in rows(tmp_path / "archive", "examinations")}
+    theirs = json.loads((tmp_path / "measure" / "examinations.json").read_text())
+    assert len(theirs) == 3
+    assert set(ours) == {row["examination"] for row in theirs}
+    for record in theirs:
+        row = ours[record["examination"]]
+        assert (row["patient"], row["status"], row["visit"]) == (record["patient"], record["status"], record["visit"])
+        for name, mm in record["sizes_mm"].items():
+            assert f"{row[f'{name}_mm']:.6g}" == f"{mm:.6g}"
+        for name, centile in record["centiles"].items():
+            assert (row[f"{name}_centile"], row[f"{name}_z"]) == (centile["percent"], centile["z"])
+    text = b"".join(p.read_bytes() for p in (tmp_path / "archive").rglob("*.parquet"))
+    assert b"1.1" not in [row["examination"].encode() for row in ours.values()]
+    assert b"FAKE" not in text
+    frames = rows(tmp_path / "archive", "frames")
+    with_value = [row for row in frames if row["status"] in ("measured", "review")]
+    for row in with_value:
+        assert (tmp_path / "archive" / "sr" / f"{row['report']}.dcm").is_file()
+    assert len(list((tmp_path / "archive" / "svg").rglob("*.svg"))) == len(frames)
+    assert not (tmp_path / "archive" / "identifiers.key").exists()
+
+
+@pytest.mark.slow
+def test_a_call_that_is_killed_resumes_and_ends_as_one_that_was_not(tmp_path):
+    expected = write_tars(tmp_path / "in", 40, 5)
+    command = ["archive", str(tmp_path / "in"), SPACING, "--workers=2"]
+    out = tmp_path / "out"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "fetal_jax.cli.main", *command, f"--out={out}"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    while len(list(out.glob("frames/*.parquet"))) < 3 and process.poll() is None:
+        time.sleep(0.02)
+    children = family(process.pid)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    done = {path.name: path.stat().st_mtime_ns for path in out.glob("frames/*.parquet")}
+    assert 3 <= len(done) < 9
+    for _ in range(200):
+        if not any(Path(f"/proc/{pid}/cmdline").exists() and alive(pid) for pid in children):
+            break
+        time.sleep(0.1)
+    else:
+        pytest.fail("workers of a killed call go on")
+    assert fetal_jax(*command, f"--out={out}").returncode == 3
+    check(out, expected)
+    for name, written in done.items():
+        assert (out / "frames" / name).stat().st_mtime_ns == written, "measured twice"
+    assert fetal_jax(*command, f"--out={tmp_path / 'whole'}").returncode == 3
+    assert contents(out) == contents(tmp_path / "whole")
+
+
+def family(pid: int) -> set[int]:
+    found, queue = set(), [pid]
+    while queue:
+        for task in Path(f"/proc/{queue.pop()}/task").glob("*/children"):
+            new = set(map(int, task.read_text().split())) - found
+            found |= new
+            queue += new
+    return found
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def contents(out: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(out)): p.read_bytes() for p in out.rglob("*.parquet")}
+
+
+@pytest.mark.slow
+def test_files_that_change_come_or_go_leave_no_old_rows(tmp_path):
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    for name, number in {"a.png": 0, "b.png": 1, "c.png": 2}.items():
+        (folder / name).write_bytes(frame(number))
+    (folder / "broken.png").write_bytes(frame(3)[:500])
+
+    def measured() -> dict[str, str]:
+        fetal_jax("archive", folder, SPACING, f"--out={out}")
+        return {Path(row["file"]).name: row["sha256"] for row in rows(out, "frames")}
+
+    first = measured()
+    assert set(first) == {"a.png", "b.png", "c.png"}
+    assert [Path(row["file"]).name for row in rows(out, "dead_letters")] == ["broken.png"]
+    (folder / "a.png").write_bytes(frame(9))
+    (folder / "b.png").unlink()
+    (folder / "broken.png").write_bytes(frame(3))
+    second = measured()
+    assert set(second) == {"a.png", "broken.png", "c.png"}
+    assert second["a.png"] != first["a.png"]
+    assert len(rows(out, "frames")) == 3
+    assert not rows(out, "dead_letters")
+
+
+def test_the_schema_is_the_stated_one(tmp_path):
+    (tmp_path / "a.png").write_bytes(frame(0))
+    (tmp_path / "b.png").write_bytes(b"nothing")
+    out = tmp_path / "out"
+    assert fetal_jax("archive", tmp_path / "*.png", SPACING, f"--out={out}").returncode == 3
+    for kind in ("frames", "dead_letters"):
+        (path,) = (out / kind).glob("*.parquet")
+        assert parquet.read_schema(path).remove_metadata().equals(SCHEMAS[kind])
+    (row,) = rows(out, "frames")
+    assert row["source"] == str(tmp_path / "a.png")
+    assert len(row["sha256"]) == 64
+    assert all(row[name] for name in ("bundle", "version", "call"))
+    assert "onnxruntime" in row["versions"]
+
+
+# ------------------------------------------------------------------------------------------------- wrong calls
+
+
+@pytest.fixture
+def one(tmp_path) -> Path:
+    (tmp_path / "a.png").write_bytes(frame(0))
+    return tmp_path / "a.png"
+
+
+def test_a_folder_of_another_call_or_command_is_refused(one, tmp_path):
+    (tmp_path / "foreign" / "frames").mkdir(parents=True)
+    (tmp_path / "foreign" / "frames" / "mine.parquet").write_text("x")
+    refused(fetal_jax("archive", one, SPACING, f"--out={tmp_path / 'foreign'}"), "frames", "another --out")
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "call.json").write_text('{"plane": "auto"}')
+    refused(fetal_jax("archive", one, SPACING, f"--out={tmp_path / 'm'}"), "another command")
+    out = tmp_path / "out"
+    assert fetal_jax("archive", one, SPACING, f"--out={out}").returncode == 0
+    refused(fetal_jax("archive", one, "--spacing-mm=0.3", f"--out={out}"), "another spacing")
+
+
+def test_no_spacing_at_all_is_refused_before_the_work(one, tmp_path):
+    refused(fetal_jax("archive", one, f"--out={tmp_path / 'out'}"), "states a spacing", "--spacing-mm")
+    assert not (tmp_path / "out" / "frames").exists()
+
+
+def test_a_table_with_one_row_for_two_frames_is_refused_wherever_they_would_be_measured(tmp_path):
+    for name in ("x", "y"):
+        write_tars(tmp_path / name, 1, 1, poisoned=False)
+    (tmp_path / "sizes.csv").write_text("filename,spacing_mm\n0000000.png,0.4\n")
+    done = fetal_jax("archive", tmp_path / "[xy]", f"--spacing-csv={tmp_path / 'sizes.csv'}", f"--out={tmp_path / 'o'}")
+    refused(done, "one row 0000000.png")
+
+
+def test_help_needs_neither_beam_nor_arrow_and_a_runner_without_beam_names_the_extra(one, tmp_path):
+    block = "import sys; sys.modules.update(apache_beam=None, pyarrow=None); from fetal_jax.cli.main import main; "
+
+    def call(*argv: object) -> subprocess.CompletedProcess[str]:
+        code = f"{block}sys.exit(main({['archive', *map(str, argv)]!r}))"
+        return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=os.environ)
+
+    shown = call("--help")
+    assert shown.returncode == 0
+    assert "--runner" in shown.stdout
+    refused(call(one, SPACING, f"--out={tmp_path / 'o'}"), "pip install '.[archive]'")
+    block = block.replace(", pyarrow=None", "")
+    refused(call(one, SPACING, "--runner=direct", f"--out={tmp_path / 'o'}"), "pip install '.[beam]'")
+    refused(call(one, SPACING, f"--out={tmp_path / 'o'}", "--", "--streaming"), "--streaming", "give --runner")
