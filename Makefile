@@ -11,7 +11,7 @@ ARGS ?=
 # the multi-centre benchmark's split if its file is there, else a split of our own
 HC18_CONFIG = $(if $(wildcard $(addsuffix /landmarks/annotations/HC18/Head.csv,$(HC18) $(HC18)/..)),benchmark,examinations)
 
-.PHONY: install demo test soak lint tfds hc18 unified bench clean
+.PHONY: install demo test soak lint tfds beam hc18 unified bench clean
 
 install: $(VENV)/installed
 
@@ -38,7 +38,17 @@ $(TFDS)/installed: pyproject.toml constraints-tfds.txt
 tfds: $(TFDS)/installed
 	$(TFDS)/bin/python -m pytest -W default tfds_builders
 
-test: lint tfds
+# Apache Beam wants older packages than the rest: its own environment. cv2 draws the frames of the tests
+BEAM := .venv-beam
+$(BEAM)/installed: pyproject.toml constraints-beam.txt
+	test -x $(BEAM)/bin/python || $(PYTHON) -m venv $(BEAM)
+	$(BEAM)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-beam.txt -e '.[beam]' pytest opencv-python-headless
+	touch $@
+
+beam: $(BEAM)/installed
+	$(BEAM)/bin/python -m pytest --noconftest -W default -m 'slow or not slow' tests/archive/test_beam.py
+
+test: lint tfds beam
 	$(BIN)/python -m pytest -m 'not soak'
 
 # hours: every seed of the property tests, 20,000 maps, runs that are killed, stopped and damaged (tests/cli/test_chaos.py)

@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 from rounds import FETAL_JAX, parser
 
-from fetal_jax.outputs.results import cells
+from fetal_jax.outputs.rows import cells
 from tests.support.archives import MM, check, rows, write_tars
 
 TARS = 40

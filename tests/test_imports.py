@@ -96,6 +96,7 @@ def blocked(names: set[str], code: str) -> subprocess.CompletedProcess[str]:
 def test_rooms_above_the_line_load_without_jax():
     names = [n for n in modules("fetal_jax") if n.split(".")[1:2] and n.split(".")[1] in ABOVE_JAX]
     names.remove("fetal_jax.growth.chart")
+    names.remove("fetal_jax.archive.beam")
     done = blocked(HEAVY, f"for name in {names}: __import__(name)")
     assert done.returncode == 0, done.stderr
 

@@ -16,6 +16,7 @@ from tests.support import ROOT
 
 LAUNCH = ROOT / "launch"
 RUN = ["--config=configs/unified.py", "--workdir=gs://bucket/run", "--config.data.name=a=1, b=1"]
+ARCHIVE = ["gs://b/in/**/*.dcm", "--out=gs://b/results", "--spacing-csv=a=1, b=1"]
 QUOTED = r"--config.data.name=a=1\,\ b=1"
 
 JOBSET = {  # the part of jobset.x-k8s.io/v1alpha2 that we use; Kubernetes' own schema checks the Job inside
@@ -120,6 +121,8 @@ CALLS = {
     "gpus.sh": RUN,
     "slurm.sh": RUN,
     "cloud_tpu.sh": ["--name=n", "--zone=z", "--type=v6e-16", "--run=gs://bucket/run", "--spot", "--", *RUN[::2]],
+    "dataflow.sh": ["--project=p", "--region=r", "--image=i", "--temp=gs://b/t", "--", *ARCHIVE],
+    "archive.sh": ["--name=n", "--image=i", "--", *ARCHIVE],
     "jobset.sh": ["--name=n", "--image=i", "--gpus=8", "--hosts=2", "--", *RUN],
 }
 
@@ -130,7 +133,8 @@ def test_dry_run_prints_the_commands_and_runs_none(name, launch, programs):
         programs(program, "exit 1")
     text, calls = launch(name, "--dry-run", *CALLS[name])
     assert not calls
-    assert ("--config.data.name=a=1, b=1" if name == "jobset.sh" else QUOTED) in text
+    last = CALLS[name][-1]
+    assert (last if name in ("jobset.sh", "archive.sh") else last.replace(", ", r"\,\ ")) in text
 
 
 @pytest.mark.parametrize("name", [*CALLS, "accelerator.sh"])
@@ -321,3 +325,40 @@ def test_jobset_is_piped_to_kubectl(launch, programs, tmp_path):
     _, calls = launch("jobset.sh", *CALLS["jobset.sh"])
     assert calls == ["kubectl apply -f -"]
     check(yaml.safe_load((tmp_path / "applied").read_text()))
+
+
+@pytest.mark.parametrize("volume", [[], ["--volume=frames"]])
+def test_the_archives_job_is_valid_and_uses_its_cores(volume, launch):
+    text, _ = launch(
+        "archive.sh", "--dry-run", "--name=n", "--image=here/fetal:1", "--cores=8", *volume, "--", *ARCHIVE
+    )
+    job = yaml.safe_load(text)
+    kubernetes_validate.validate(job, "1.30", strict=True)
+    pod = job["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert container["args"] == ["archive", *ARCHIVE, "--workers=8"]
+    assert container["resources"]["requests"]["cpu"] == 8
+    claims = [v["persistentVolumeClaim"]["claimName"] for v in pod["volumes"] if "persistentVolumeClaim" in v]
+    assert claims == ["frames"] * len(volume)
+
+
+@pytest.mark.parametrize(("code", "end"), [(0, 0), (3, 0), (2, 2), (75, 75)])
+def test_the_archives_job_takes_unreadable_files_for_no_failure(code, end, launch, programs, tmp_path):
+    """The command of the pod, run here with a stand-in."""
+    text, _ = launch("archive.sh", "--dry-run", *CALLS["archive.sh"])
+    (container,) = yaml.safe_load(text)["spec"]["template"]["spec"]["containers"]
+    programs("fetal-jax", f'printf "%s\\n" "$@" >"{tmp_path}/given"; exit {code}')
+    env = {"PATH": f"{tmp_path}/bin:{os.environ['PATH']}"}
+    done = subprocess.run([*container["command"], *container["args"]], env=env, check=False)
+    assert done.returncode == end
+    assert (tmp_path / "given").read_text().splitlines() == container["args"]
+
+
+def test_dataflow_has_one_thread_a_process_and_passes_the_call_on(launch, programs):
+    programs("fetal-jax", "exit 3")
+    _, calls = launch("dataflow.sh", *CALLS["dataflow.sh"], code=3)
+    (call,) = calls
+    ours, _, beams = call.partition(" -- ")
+    assert ours == f"fetal-jax archive {' '.join(ARCHIVE)} --runner=dataflow"
+    assert "--number_of_worker_harness_threads=1" in beams.split()
+    assert "--sdk_container_image=i" in beams.split()

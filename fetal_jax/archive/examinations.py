@@ -18,7 +18,7 @@ from fetal_jax.inference import identity
 from fetal_jax.inference.examination import group
 from fetal_jax.inference.visits import follow
 from fetal_jax.outputs.examinations import tables
-from fetal_jax.outputs.results import Row
+from fetal_jax.outputs.rows import Row
 from fetal_jax.planes import MEASURED
 
 COLUMNS = (

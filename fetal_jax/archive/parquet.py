@@ -11,7 +11,7 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from fetal_jax.outputs.examinations import tables
-from fetal_jax.outputs.results import COLUMNS, GEOMETRY
+from fetal_jax.outputs.rows import COLUMNS, GEOMETRY
 from fetal_jax.outputs.tally import Tally
 from fetal_jax.planes import PRIMARY
 

@@ -21,7 +21,7 @@ from fetal_jax.errors import UserError
 from fetal_jax.files import in_bucket
 from fetal_jax.inference.identity import Key
 from fetal_jax.inference.resume_log import CALL
-from fetal_jax.outputs.results import failure_row
+from fetal_jax.outputs.rows import failure_row
 from fetal_jax.outputs.tally import Tally
 from fetal_jax.reading.archives import is_archive
 from fetal_jax.reading.frame import Failure

@@ -22,8 +22,8 @@ from fetal_jax.inference import cines
 from fetal_jax.inference.folder import call_of, measured_row
 from fetal_jax.inference.identity import KEY_FILE, Identities, Key, Naming
 from fetal_jax.inference.predictor import FrameResult, Predictor
-from fetal_jax.outputs import overlay, reports
-from fetal_jax.outputs.results import Row, caption
+from fetal_jax.outputs import formats, overlay
+from fetal_jax.outputs.rows import Row, caption
 from fetal_jax.outputs.tally import Tally
 from fetal_jax.reading.frame import Failure, Frame
 from fetal_jax.reading.isolated import read_ahead
@@ -186,11 +186,11 @@ class Worker:
     def _reports(self, source: Source, rows: list[Row], drawn: Path) -> Iterator[Row]:
         """Write the reports of a file; yield a dead letter for each that cannot be written."""
         for kind in self._job.also:
-            if kind not in reports.KINDS:
+            if kind not in formats.KINDS:
                 continue
             for summary in cines.summarise(rows):
                 try:
-                    reports.write(kind, source, summary.best, lambda name: _made(drawn / name))
+                    formats.write(kind, source, summary.best, lambda name: _made(drawn / name))
                 except UserError as e:
                     yield {"frame": summary.best["frame"], "what": kind, "reason": str(e)}
 

@@ -15,7 +15,7 @@ from fetal_jax.cli.measure import ALSO, ASK, add_options, kinds, may_state_spaci
 from fetal_jax.errors import NOT_CLINICAL, UserError
 from fetal_jax.files import in_bucket
 from fetal_jax.inference.identity import Naming
-from fetal_jax.outputs import reports
+from fetal_jax.outputs import formats
 from fetal_jax.reading.archives import is_archive
 from fetal_jax.reading.sources import Source
 
@@ -42,7 +42,7 @@ def run(args: argparse.Namespace, flags: list[str]) -> int:
     if flags and args.runner == "local":
         raise UserError(f"{' '.join(flags)}: what follows -- is for the runners of Apache Beam: give --runner")
     _check_installed(args.runner)
-    reports.check(args.also)
+    formats.check(args.also)
 
     from fetal_jax.archive import local, sweep  # Arrow, which --help does not need
     from fetal_jax.archive.worker import Job

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from fetal_jax import bundle
 from fetal_jax.errors import NOT_CLINICAL, UserError
 from fetal_jax.growth import parse_age
-from fetal_jax.inference import Predictor, acceptance
+from fetal_jax.inference import Predictor
 from fetal_jax.inference.examination import CHOICES
 from fetal_jax.inference.folder import measure_files
 from fetal_jax.inference.identity import ONE, Naming

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fetal_jax.outputs.results import STATUSES, Row
+from fetal_jax.inference import acceptance
+from fetal_jax.outputs.rows import STATUSES, Row
 
 
 @dataclass
@@ -42,6 +42,5 @@ class Tally:
 
 
 def _kind_of_reason(row: Row) -> str:
-    """The first reason of a row without the file's name, its numbers in parentheses and the remedy after the colon."""
-    text = row["reason"].replace(row["file"], "").replace(Path(row["file"]).name, "").partition(";")[0]
-    return re.sub(r" \([^)]*\)", "", text).partition(":")[0].strip()
+    """The first reason of a row as it is counted, without the file's name."""
+    return acceptance.kind_of(row["reason"].replace(row["file"], "").replace(Path(row["file"]).name, ""))

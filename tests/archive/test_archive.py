@@ -15,7 +15,7 @@ import pytest
 from pyarrow import parquet
 
 from fetal_jax.archive.parquet import SCHEMAS
-from fetal_jax.outputs.results import cells
+from fetal_jax.outputs.rows import cells
 from tests.support.archives import MM, check, frame, rows, write_tars
 from tests.support.command import fetal_jax, refused
 from tests.support.dicom_files import region, save, ultrasound

@@ -1,0 +1,63 @@
+#!/usr/bin/env bash
+# Measure an archive on Kubernetes, with all cores of one machine: fill launch/archive.yaml in and apply it.
+set -euo pipefail
+
+usage() {
+    cat <<'END'
+launch/archive.sh --name=NAME --image=IMAGE [OPTIONS] -- PATTERN... --out=DIR [MEASURING OPTIONS]
+
+Fills launch/archive.yaml in and applies it: `fetal-jax archive` with the arguments after `--`, as a Job of one pod that
+is started again where it stopped when it is evicted. Files that cannot be read are among the dead letters and do not make
+the Job fail.
+
+  --image=IMAGE            with this package and its extras archive and dicom
+  --cores=N                and as many processes, 1 GB each; default 32
+  --volume=CLAIM           persistent volume claim, mounted at /data; without one, patterns and --out are gs://...
+  --service-account=NAME   that may read and write the buckets; default `default`
+  --dry-run                print the filled file and the command
+
+Needs: kubectl.
+END
+}
+
+name='' image='' cores=32 volume='' account=default dry=''
+while [[ $# -gt 0 ]]; do
+    case $1 in
+        --name=*) name=${1#*=} ;;
+        --image=*) image=${1#*=} ;;
+        --cores=*) cores=${1#*=} ;;
+        --volume=*) volume=${1#*=} ;;
+        --service-account=*) account=${1#*=} ;;
+        --dry-run) dry=1 ;;
+        --help | -h) usage; exit ;;
+        --) shift; break ;;
+        *) echo "launch/archive.sh does not know $1: see --help" >&2; exit 2 ;;
+    esac
+    shift
+done
+[[ $name && $image && $cores =~ ^[1-9][0-9]*$ && $# -gt 0 ]] || { usage >&2; exit 2; }
+
+quoted() { # YAML takes JSON's strings
+    local text=${1//\\/\\\\}
+    printf '"%s"' "${text//\"/\\\"}"
+}
+arguments=\"archive\"
+for argument in "$@" "--workers=$cores"; do arguments+=", $(quoted "$argument")"; done
+data='{emptyDir: {}, name: data}'
+[[ $volume ]] && data="{persistentVolumeClaim: {claimName: $(quoted "$volume")}, name: data}"
+
+filled=$(<"$(dirname "$0")/archive.yaml")
+fill() { filled=${filled//"<$1>"/"$2"}; }
+fill NAME "$name"
+fill IMAGE "$(quoted "$image")"
+fill CORES "$cores"
+fill MEMORY "$((cores + 2))Gi"
+fill ACCOUNT "$account"
+fill DATA "$data"
+fill ARGUMENTS "$arguments"
+
+if [[ $dry ]]; then
+    printf '%s\n# filled in, this goes to:\n# + kubectl apply -f -\n' "$filled"
+else
+    kubectl apply -f - <<<"$filled"
+fi
