@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -67,8 +68,6 @@ def run(args: argparse.Namespace, flags: list[str]) -> int:
 
         def measured(job: Any, shards: Any, scratch: Path) -> Iterator[Any]:
             if args.runner == "local":
-                from dataclasses import replace
-
                 yield from local.run(replace(job, scratch=str(scratch)), shards, args.workers)
                 return
             from fetal_jax.archive import beam
