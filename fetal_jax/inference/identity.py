@@ -23,7 +23,10 @@ from fetal_jax.errors import UserError
 from fetal_jax.files import write_whole
 from fetal_jax.reading.study import Labels, Study
 
-COLUMNS = ("examination", "patient", "fetus", "day", "date", "stated_ga_weeks")
+ACQUISITION = ("instance", "device", "operator", "month")
+"""Columns that say how a DICOM frame was made: its object, the machine (with a part of the hash of its serial number),
+who scanned, and in which month."""
+COLUMNS = ("examination", "patient", "fetus", "day", "date", "stated_ga_weeks", *ACQUISITION)
 """The columns of a row that say which examination it belongs to; all are empty where that is not known."""
 KEY_FILE, KEY_VARIABLE = "identifiers.key", "FETAL_JAX_KEY"
 ONE = "examination"
@@ -38,11 +41,15 @@ class Naming:
     """The examination of all frames (`--one-examination`)."""
     plain: bool = False
     """Whether identifiers are written as they are (`--identifiers`)."""
+    months: bool = False
+    """Whether the month of an examination is written too: a report by month needs it, a folder of frames does not."""
 
     def fingerprint(self) -> list[Any]:
         """What must be the same when a call is resumed; of a key in the environment, a hash."""
         given = Key.of_environment()
-        return [self.plain, self.one and vars(self.one), given and hashlib.sha256(b"key\0" + given).hexdigest()[:8]]
+        months = ["months"] if self.months else []
+        digest = given and hashlib.sha256(b"key\0" + given).hexdigest()[:8]
+        return [self.plain, self.one and vars(self.one), digest, *months]
 
 
 class Key:
@@ -96,20 +103,35 @@ class Identities:
           study: of a DICOM file.
         """
         labels = labels or self.naming.one
+        made = self._acquisition(study)
         if labels is None and not (study and study.uid):
-            return dict.fromkeys(COLUMNS)
+            return dict.fromkeys(COLUMNS) | made
         patient = (study.patient if study else "") or (labels.patient if labels else "")
         day = (study.date if study else "") or (labels.date if labels else "")
         return {
-            "examination": labels.examination if labels else self._name("study", study.uid if study else ""),
-            "patient": self._name("patient", patient) if patient else None,
+            "examination": labels.examination if labels else self.name("study", study.uid if study else ""),
+            "patient": self.name("patient", patient) if patient else None,
             "fetus": labels.fetus or None if labels else None,
             "day": self._day(patient, day),
             "date": day or None if self.naming.plain else None,
             "stated_ga_weeks": labels.ga_weeks if labels else None,
+            **made,
         }
 
-    def _name(self, kind: str, identifier: str) -> str:
+    def _acquisition(self, study: Study | None) -> dict[str, str | None]:
+        if study is None:
+            return dict.fromkeys(ACQUISITION)
+        serial = self.name("serial", study.serial) if study.serial else ""
+        short = serial if self.naming.plain else serial[:6]
+        return {
+            "instance": self.name("instance", study.instance) if study.instance else None,
+            "device": " ".join(filter(None, (study.device, short and f"#{short}"))) or None,
+            "operator": self.name("operator", study.operator) if study.operator else None,
+            "month": study.date[:7] or None if self.naming.months else None,
+        }
+
+    def name(self, kind: str, identifier: str) -> str:
+        """How rows name an identifier of some kind: "study", "patient", "instance", "operator" or "serial"."""
         return identifier if self.naming.plain else self.key.digest(kind, identifier).hex()[:16]
 
     def _day(self, patient: str, text: str) -> int | None:

@@ -22,6 +22,13 @@ class Study:
     """PatientID, with its issuer where one is named."""
     date: str
     """As YYYY-MM-DD."""
+    instance: str = ""
+    """SOPInstanceUID of the object itself."""
+    device: str = ""
+    """Manufacturer and model."""
+    serial: str = ""
+    """DeviceSerialNumber, else StationName: which of several machines of one model."""
+    operator: str = ""
 
 
 @dataclass(frozen=True)
@@ -51,6 +58,10 @@ def of_dicom(header: Any) -> Study:
         uid=text("StudyInstanceUID"),
         patient=f"{issuer}/{patient}" if patient and issuer else patient,
         date=f"{day[:4]}-{day[4:6]}-{day[6:]}" if known else "",
+        instance=text("SOPInstanceUID"),
+        device=" ".join(filter(None, (text("Manufacturer"), text("ManufacturerModelName")))),
+        serial=text("DeviceSerialNumber") or text("StationName"),
+        operator=text("OperatorsName"),
     )
 
 

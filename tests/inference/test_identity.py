@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -107,3 +108,16 @@ def test_a_patient_column_without_an_examination_is_the_tables_own(tmp_path):
 def test_wrong_rows_are_refused_with_their_line(tmp_path, cells, message):
     with pytest.raises(UserError, match=message):
         table(tmp_path, f"filename,spacing_mm,examination,patient,fetus,date,ga\na.png,0.2,{cells}\n")
+
+
+def test_a_frame_says_which_machine_and_which_operator_made_it_without_naming_either(tmp_path):
+    made = identities(tmp_path)
+    study = Study("1.2.3", "MRN-1", "2024-01-31", "1.2.3.4", "Maker E10", "SN-77", "Roe^Ann")
+    found, twin = made.columns(None, study), made.columns(None, replace(study, serial="SN-78", instance="1.2.3.5"))
+    assert found["device"].startswith("Maker E10 #")
+    assert found["device"] != twin["device"]
+    assert found["instance"] != twin["instance"]
+    assert found["operator"] == twin["operator"]
+    assert not {"SN-77", "Roe^Ann", "1.2.3.4"} & set(" ".join(map(str, found.values())).split())
+    assert found["month"] is None
+    assert identities(tmp_path, months=True).columns(None, study)["month"] == "2024-01"
