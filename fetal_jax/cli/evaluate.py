@@ -1,4 +1,4 @@
-"""`fetal-jax evaluate --workdir=DIR | --bundle=DIR | --predictions=PATH | --compare A B  --out=DIR`"""
+"""`fetal-jax evaluate --workdir=DIR | --bundle=DIR | --predictions=PATH | --results=DIR | --compare A B  --out=DIR`"""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fetal_jax import bundle, export
 from fetal_jax.config import data_set, portable
 from fetal_jax.data.source import Frame, Split, splits, trained_on
 from fetal_jax.errors import UserError
-from fetal_jax.evaluation import outputs
+from fetal_jax.evaluation import outputs, scanner_outputs
 from fetal_jax.evaluation.cases import draw, measure_cases
 from fetal_jax.evaluation.frames import EvaluatedFrame, evaluate_frames
 from fetal_jax.evaluation.outputs import Claim
@@ -43,7 +43,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--best", action="store_true", help="with --workdir: the checkpoint that validated best")
     source.add_argument("--bundle", type=bundle.find, action="append", help="several (or several --workdir): a table")
     source.add_argument("--predictions", type=Path, help="of any program: a CSV of geometry or a folder of masks")
+    source.add_argument("--results", type=Path, metavar="DIR", help="of measure or archive, with --scanner-reports")
     source.add_argument("--compare", type=Path, nargs=2, metavar="DIR", help="two folders that evaluate wrote")
+    parser.add_argument(
+        "--scanner-reports", type=Path, metavar="DIR", help="DICOM SR (TID 5000, 1500) that --results are compared with"
+    )
     parser.add_argument("--runtime", choices=["onnx", "onnx-half", "jax"], help="what runs a bundle; default: onnx")
     parser.add_argument("--dataset", action="append", help="default: the data sets it was trained on")
     parser.add_argument("--data-dir", help=f"default: the run's own, or {DATA_DIR}")
@@ -100,6 +104,10 @@ def run(args: argparse.Namespace, overrides: list[str]) -> None:
         raise UserError("--calibrate writes into a bundle: give one --bundle")
     if args.compare and (args.dataset or args.robustness or args.margin or args.split != "test"):
         raise UserError("--compare reads two folders as they are: leave out --dataset, --split, --margin, --robustness")
+    if bool(args.results) != bool(args.scanner_reports):
+        raise UserError("--results and --scanner-reports are given together")
+    if args.results and (args.dataset or args.robustness or args.split != "test"):
+        raise UserError("--results are of no data set: leave out --dataset, --split and --robustness")
     if args.runtime and not args.bundle:
         raise UserError("--runtime needs a bundle: give --bundle")
     args.runtime = args.runtime or "onnx"
@@ -114,6 +122,9 @@ def run(args: argparse.Namespace, overrides: list[str]) -> None:
     with outputs.claiming(args.out) as claim:
         if args.predictions:
             _run_predictions(args, claim)
+            return
+        if args.results:
+            _run_results(args, claim)
             return
         if args.calibrate:
             _calibrate(args, claim)
@@ -318,6 +329,16 @@ def _run_predictions(args: argparse.Namespace, claim: Claim) -> None:
     _write(claim, summary, evaluated, frames, Origin(title, _command(flags, args), data_dir))
 
 
+def _run_results(args: argparse.Namespace, claim: Claim) -> None:
+    margins = [f"--margin={NAMES[m]}={percent:g}" for m, percent in args.margin or ()]
+    flags = [f"--results={args.results}", f"--scanner-reports={args.scanner_reports}", *margins, f"--out={args.out}"]
+    command = shlex.join(["fetal-jax", "evaluate", *flags])
+    summary = scanner_outputs.evaluate(args.results, args.scanner_reports, claim, command, dict(args.margin or ()))
+    print("\n".join(table(summary)))
+    refused = sum(summary["scanner"]["refused"].values())
+    print(f"{refused} reports or values refused: {args.out / scanner_outputs.REFUSED}. See {args.out / outputs.REPORT}")
+
+
 def table(summary: dict[str, Any]) -> list[str]:
     """The numbers as lines for a terminal."""
     lines = []
@@ -329,7 +350,8 @@ def table(summary: dict[str, Any]) -> list[str]:
         if s.get("mae") is not None:
             sd = "" if s["sd"] is None else f"  SD {s['sd']:.2f}"
             errors = f"MAE {s['mae']:.2f}  bias {s['bias']:+.2f}{sd} mm"
-        lines.append(f"{name}  {s['frames']} frames  {errors}  Dice {s['dice']:.4f}  failed {s['failed']}")
+        dice = "" if s["dice"] is None else f"  Dice {s['dice']:.4f}"
+        lines.append(f"{name}  {s['frames']} frames  {errors}{dice}  failed {s['failed']}")
         if v := s.get("non_inferiority"):
             bound = "" if v["bound"] is None else f", bound {v['bound']:.1f} %"
             lines.append(f"{name}  {v['verdict']} at ± {v['margin_percent']:g} % ({v['source']}{bound}): {v['reason']}")

@@ -15,14 +15,14 @@ STATUSES = ("measured", "review", "refused")
 def flow(frames: list[EvaluatedFrame]) -> dict[str, Any]:
     """Counts of frames. The parts of `left_out` and of `by_status` together are all frames.
 
-    `left_out`: frames without errors, by reason. `compared`: frames with a shape to compare with. `without_mm`: those
-    of them without a length in mm. `by_status`: of each status the compared frames, the failures among them and how
-    often each reason was given.
+    `left_out`: frames without errors, by reason. `compared`: frames with a shape or a length to compare with.
+    `without_mm`: those of them without a length in mm. `by_status`: of each status the compared frames, the failures
+    among them and how often each reason was given.
     """
-    compared = [f for f in frames if f.dice is not None]
+    compared = [f for f in frames if f.compared]
     return {
         "frames": len(frames),
-        "left_out": dict(Counter(_left_out(f) for f in frames if f.dice is None)),
+        "left_out": dict(Counter(_left_out(f) for f in frames if not f.compared)),
         "compared": len(compared),
         "without_mm": sum(f.true_mm is None for f in compared),
         "failed": sum(f.failed for f in compared),

@@ -52,6 +52,11 @@ class EvaluatedFrame:
     reasons: tuple[str, ...] = ()  # why it is not "measured"
     error_probability: float | None = None
 
+    @property
+    def compared(self) -> bool:
+        """Whether there is a shape or a length to compare with."""
+        return self.dice is not None or self.true_mm is not None
+
 
 def evaluate_frames(predictor: Predictor, frames: Split | Sequence[Frame]) -> Iterator[EvaluatedFrame]:
     """Yield all frames in their order. The plane is given and the status ignored: no frame is left out."""

@@ -65,7 +65,11 @@ def write(
     """
     source = {"dataset": frames.dataset, "split": frames.name, "data_dir": origin.data_dir}
     stated = {"title": origin.title, "command": origin.command, "data": frames.fingerprint, "source": source}
-    page = render(summary, evaluated, frames, origin)
+    write_files(claim, summary | stated, evaluated, render(summary, evaluated, frames, origin))
+
+
+def write_files(claim: Claim, summary: dict[str, Any], evaluated: list[EvaluatedFrame], page: str) -> None:
+    """Write metrics.json, frames.csv and report.html, in an order that leaves no mixture of two evaluations."""
     table = io.StringIO(newline="")
     writer = csv.DictWriter(table, COLUMNS, extrasaction="ignore")
     writer.writeheader()
@@ -75,7 +79,7 @@ def write(
         path.unlink(missing_ok=True)
     files.write_whole(paths[1], table.getvalue())
     files.write_whole(paths[2], page)
-    write_json(paths[0], summary | stated)
+    write_json(paths[0], summary)
 
 
 def write_json(path: Path, values: Any) -> None:

@@ -56,7 +56,7 @@ def summarise(
     summary: dict[str, Any] = {"frames": len(frames), "subjects": len({f.subject for f in frames})}
     summary["flow"] = flow(frames)
     for measure in MEASURES:
-        part = [f for f in frames if f.measure == measure and f.dice is not None]
+        part = [f for f in frames if f.measure == measure and f.compared]
         if part:
             margin = (margins or {}).get(measure)
             summary[measure] = _measure(measure, part, (intervals or {}).get(measure, {}), margin)

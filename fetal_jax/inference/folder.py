@@ -28,7 +28,7 @@ from fetal_jax.inference.resume_log import ResumeLog
 from fetal_jax.outputs import formats, overlay
 from fetal_jax.outputs.contact_sheet import ContactSheet
 from fetal_jax.outputs.examinations import write as examinations
-from fetal_jax.outputs.rows import COLUMNS, Row, caption, cells, failure_row, result_row
+from fetal_jax.outputs.rows import COLUMNS, JSON, Row, caption, cells, failure_row, result_row
 from fetal_jax.reading.frame import Failure, Frame
 from fetal_jax.reading.images import read_image, write_png
 from fetal_jax.reading.isolated import read_ahead
@@ -36,7 +36,7 @@ from fetal_jax.reading.sources import OVERLAYS, RESULTS, Source
 from fetal_jax.reading.spacing import NOT_COVERED
 from fetal_jax.reading.spacing_table import Spacings
 
-JSON, CINES = "measurements.json", "cines.csv"
+CINES = "cines.csv"
 BEHIND = 4
 """Frames that the writing thread may be behind."""
 NAME_BYTES = 100

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fetal_jax.errors import NOT_CLINICAL
+from fetal_jax.errors import NOT_CLINICAL, UserError
 from fetal_jax.growth import GrowthError, format_age, gestational_age
 from fetal_jax.inference import acceptance, identity
 from fetal_jax.inference.predictor import FrameResult
@@ -28,9 +29,11 @@ COLUMNS = [
 ]
 """`spacing_mm` is down the rows, `column_spacing_mm` along them: they differ where pixels are not square. `sd_mm`, the
 90 % interval from `low_mm` to `high_mm`, the data it was calibrated on and the probability of an error over 5 % (HC) or
-8 % (AC, FL) are of HC, AC or FL. The last six name the examination (`inference.identity`)."""
+8 % (AC, FL) are of HC, AC or FL. The last ten name the examination and how it was made (`inference.identity`)."""
 GEOMETRY = ("ellipse_px", "shaft_px")
 """Keys that only the JSON has."""
+JSON, PARQUET = "measurements.json", "frames"
+"""What holds the rows in the folder of `measure`, and in that of `archive`."""
 GESTATIONAL_AGE = ("18185-9", "Gestational Age")  # LOINC
 SCHEMA = Path(__file__).parent / "measurements.schema.json"
 """JSON schema (draft 2020-12) of `measurements.json`, version 2; files of version 1 satisfy it too."""
@@ -43,6 +46,36 @@ SPACING_SOURCES = {
 """The values of `spacing_source`, in words."""
 STATUSES = {"measured": "measured", "review": "to review", "refused": "refused", "error": "not read"}
 """The statuses, and their names on pictures."""
+
+
+def read_rows(folder: Path) -> list[Row]:
+    """The rows of a results folder: of `measurements.json`, or of the Parquet files in `frames/`.
+
+    Raises:
+      UserError: there are none, they are damaged, or pyarrow is not installed.
+    """
+    try:
+        if (folder / JSON).is_file():
+            rows = json.loads((folder / JSON).read_text(encoding="utf-8"))
+        elif (folder / PARQUET).is_dir():
+            rows = _from_parquet(folder / PARQUET)
+        else:
+            raise UserError(f"{folder} holds neither {JSON} nor {PARQUET}/: give the folder of measure or archive")
+        return [dict.fromkeys((*COLUMNS, *GEOMETRY)) | row for row in rows]
+    except (OSError, ValueError, TypeError) as e:
+        raise UserError(f"{folder} holds damaged results ({type(e).__name__}): make them again") from None
+
+
+def _from_parquet(folder: Path) -> list[Row]:
+    try:
+        from pyarrow import dataset
+    except ImportError:
+        raise UserError("reading Parquet needs the archive extra: pip install '.[archive]'") from None
+    rows: list[Row] = dataset.dataset(folder, format="parquet").to_table().to_pylist()
+    for row in rows:
+        flags = row.get("flags") or []
+        row["flags"] = flags.split("; ") if isinstance(flags, str) else flags
+    return rows
 
 
 def failure_row(failure: Failure) -> Row:

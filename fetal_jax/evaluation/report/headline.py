@@ -45,7 +45,8 @@ def _how_many(summary: Summary) -> str:
 def _how_wrong(measure: str, s: Summary) -> str:
     name = NAMES[measure]
     if s.get("mae") is None:
-        return f"{name}: no millimetres, Dice {s['dice']:.3f}, {s['failed']} of {s['frames']} failed."
+        dice = "" if s["dice"] is None else f" Dice {s['dice']:.3f},"
+        return f"{name}: no millimetres,{dice} {s['failed']} of {s['frames']} failed."
     interval = s["ci"].get("mae")
     off = f"{name}: off by {s['mae']:.2f} mm ({s['mae_percent']:.1f} %) on average"
     off += f", 95 % interval {number(interval)}" if interval else f", no interval ({s['subjects']} subjects)"

@@ -1,0 +1,213 @@
+"""Values of scanners' reports and the measured frames or examinations that they are of.
+
+Identifiers are compared as the results name them: by keyed hash, or as they are. A value that names its image is
+compared with that frame. The other values of an examination are compared with the examination's value, one for each
+measure: the one that the scanner selected, else its mean or median, else the only one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fetal_jax.errors import UserError
+from fetal_jax.inference.acceptance import WITH_VALUE
+from fetal_jax.inference.examination import group, summarise
+from fetal_jax.inference.identity import KEY_FILE, Identities, Key, Naming
+from fetal_jax.outputs.rows import Row
+from fetal_jax.planes import PRIMARY, QUANTITIES
+from fetal_jax.reading.scanner_report import Report
+from fetal_jax.reading.scanner_values import MEAN, MEDIAN, SELECTED, Refusal, Value
+
+FRAME, EXAMINATION = "frame", "examination"
+Visit = tuple[str, str | None]
+"""An examination and a fetus, as rows name them."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A value of a scanner and what was measured in its place."""
+
+    measure: str
+    """"hc", "ac", "fl", "bpd" or "ofd"."""
+    scanner_mm: float
+    measured_mm: float | None
+    level: str
+    """`FRAME` or `EXAMINATION`."""
+    status: str
+    reason: str
+    visit: Visit
+    subject: str
+    """The patient, else the examination: values of one are not independent."""
+    row: Row
+    """The frame, or the examination's best one."""
+    kind: str
+    verified: bool
+
+
+@dataclass
+class Matched:
+    """The pairs, and everything that makes none, with the reason."""
+
+    pairs: list[Pair] = field(default_factory=list)
+    refused: list[Refusal] = field(default_factory=list)
+
+    def reasons(self) -> Counter[str]:
+        """How often each reason occurs; numbers in it do not count."""
+        return Counter(re.sub(r"\d[\d.]*", "N", r.reason).partition(":")[0] for r in self.refused)
+
+
+def identities(folder: Path) -> list[Identities]:
+    """The ways in which a results folder may name examinations: as they are, and hashed where its key is there.
+
+    Raises:
+      UserError: `FETAL_JAX_KEY` is too short.
+    """
+    plain = Identities(Key(folder.joinpath), Naming(plain=True))
+    if Key.of_environment() is None and not (folder / KEY_FILE).is_file():
+        return [plain]
+    return [plain, Identities(Key(folder.joinpath), Naming())]
+
+
+def match(reports: Iterable[Report], rows: Sequence[Row], named: Sequence[Identities]) -> Matched:
+    """Pair the values of reports with rows of results.
+
+    Args:
+      reports: from `reading.scanner_report.read_folder`.
+      rows: of `measurements.json` or the frames' Parquet files, with the columns of `inference.identity`.
+      named: from `identities`.
+
+    Returns:
+      The pairs; refused: what the reports refused, what names another patient's examination, and what cannot be
+      assigned to one frame or examination.
+    """
+    index = _Index(rows)
+    matched = Matched()
+    for report in reports:
+        matched.refused += report.refused
+        by_target: dict[tuple[str, str], list[Value]] = defaultdict(list)
+        for value in report.values:
+            by_target[value.measure, value.fetus].append(value)
+        fetuses = {fetus for _, fetus in by_target}
+        for (measure, fetus), values in by_target.items():
+            try:
+                matched.pairs += index.pairs(report, values, fetuses, named)
+            except UserError as e:
+                label = QUANTITIES[measure].label + (f", fetus {fetus}" if fetus else "")
+                matched.refused.append(Refusal(f"{report.name}: {label}", str(e)))
+    return matched
+
+
+class _Index:
+    """Rows by the object, the examination and the day that they are of."""
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        self.frames: dict[str, list[Row]] = defaultdict(list)
+        self.visits: dict[str, dict[str | None, list[Row]]] = defaultdict(lambda: defaultdict(list))
+        self.days: dict[tuple[str, int], set[str]] = defaultdict(set)
+        for row in rows:
+            if row.get("instance"):
+                self.frames[row["instance"]].append(row)
+            if row.get("examination") is not None:
+                self.visits[row["examination"]][row["fetus"]].append(row)
+                if row["patient"] and row["day"] is not None:
+                    self.days[row["patient"], row["day"]].add(row["examination"])
+
+    def pairs(self, report: Report, values: list[Value], fetuses: set[str], named: Sequence[Identities]) -> list[Pair]:
+        """Pairs of one measure of one fetus: of frames where one is named that is there, else of the examination."""
+        by_frame: dict[int, list[Value]] = defaultdict(list)
+        frames: dict[int, Row] = {}
+        for value in values:
+            if (row := self._frame(value, named)) is not None:
+                by_frame[id(row)].append(value)
+                frames[id(row)] = row
+        if frames:
+            return [self._frame_pair(report, frames[key], _chosen(found)) for key, found in by_frame.items()]
+        examination = self._examination(report, named)
+        visit, rows = self._fetus(examination, values[0].fetus, fetuses)
+        return [_examination_pair(report, visit, rows, _chosen(values))]
+
+    def _frame(self, value: Value, named: Sequence[Identities]) -> Row | None:
+        """The row of the frame that a value names; None where there is no such row, or several."""
+        if not value.image:
+            return None
+        rows = [row for who in named for row in self.frames.get(who.name("instance", value.image), ())]
+        if value.frame is not None:
+            rows = [row for row in rows if row["frame"] == value.frame]
+        return rows[0] if len(rows) == 1 else None
+
+    def _frame_pair(self, report: Report, row: Row, value: Value) -> Pair:
+        column = QUANTITIES[value.measure].column
+        measured = row[column] if row["status"] in WITH_VALUE else None
+        reason = row["reason"] or ""
+        if row["plane"] != QUANTITIES[value.measure].plane and row["status"] in WITH_VALUE:
+            reason = f"taken for {row['plane']}"
+        visit = (row.get("examination") or "", row.get("fetus"))
+        subject = row.get("patient") or visit[0] or row["file"]
+        said = (row["status"], reason, visit, subject, row, value.kind, report.verified)
+        return Pair(value.measure, value.mm, measured, FRAME, *said)
+
+    def _examination(self, report: Report, named: Sequence[Identities]) -> str:
+        """The examination of a report: by its study, else by its patient and day."""
+        for who in named:
+            names = who.columns(None, report.study)
+            if names["examination"] in self.visits:
+                patients = {r["patient"] for rows in self.visits[names["examination"]].values() for r in rows} - {None}
+                if names["patient"] and patients and names["patient"] not in patients:
+                    raise UserError("its study is among the results as another patient's")
+                return str(names["examination"])
+        for who in named:
+            names = who.columns(None, report.study)
+            same_day = self.days.get((names["patient"], names["day"]), set())
+            if len(same_day) == 1:
+                return next(iter(same_day))
+            if same_day:
+                raise UserError(f"{len(same_day)} examinations of this patient on this day")
+        raise UserError("no frame of this examination is among the results")
+
+    def _fetus(self, examination: str, fetus: str, stated: set[str]) -> tuple[Visit, list[Row]]:
+        """The rows of a fetus; where the rows or the report name none, there must be one only."""
+        fetuses = self.visits[examination]
+        if fetus in fetuses:
+            return (examination, fetus), fetuses[fetus]
+        if len(fetuses) > 1 or (set(fetuses) != {None} and fetus):
+            raise UserError(f"the frames are of fetus {', '.join(map(str, fetuses))}, the value of {fetus or 'which'}?")
+        if len(stated) > 1:
+            raise UserError(f"the report has {len(stated)} fetuses, and the frames are not said to be of one")
+        ((only, rows),) = fetuses.items()
+        return (examination, only), rows
+
+
+def _chosen(values: list[Value]) -> Value:
+    """The one value that stands for several of a measure.
+
+    Raises:
+      UserError: they differ, and none is selected, a mean or a median.
+    """
+    for kind in (SELECTED, MEAN, MEDIAN):
+        if found := [v for v in values if v.kind == kind]:
+            values = found
+            break
+    sizes = sorted({v.mm for v in values})
+    if len(sizes) > 1:
+        raise UserError(f"{len(sizes)} values ({sizes[0]:.1f} to {sizes[-1]:.1f} mm), none selected and no mean")
+    return values[0]
+
+
+def _examination_pair(report: Report, visit: Visit, rows: list[Row], value: Value) -> Pair:
+    (examination,) = group(rows)
+    if examination.refused:
+        raise UserError(examination.refused)
+    structure = summarise(examination).structures[str(QUANTITIES[value.measure].plane)]
+    best = structure.best or rows[0]
+    subject = examination.patient or examination.name
+    said = (structure.status, structure.reason, visit, subject, best, value.kind, report.verified)
+    return Pair(value.measure, value.mm, structure.sizes_mm.get(value.measure), EXAMINATION, *said)
+
+
+def primary(pairs: Iterable[Pair]) -> list[Pair]:
+    """The pairs of HC, AC and FL."""
+    return [p for p in pairs if QUANTITIES[p.measure].column in PRIMARY.values()]

@@ -1,0 +1,126 @@
+"""The agreement of results with scanners' reports: metrics.json, frames.csv, refused.csv, report.html."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fetal_jax.biometry import Measurement
+from fetal_jax.errors import UserError
+from fetal_jax.evaluation import outputs, scanner
+from fetal_jax.evaluation.frames import MOST_FEMUR_PERCENT, EvaluatedFrame
+from fetal_jax.evaluation.outputs import Claim
+from fetal_jax.evaluation.report.scanner import render
+from fetal_jax.evaluation.scanner import Matched, Pair
+from fetal_jax.evaluation.statistics.agreement import FEWEST, bland_altman
+from fetal_jax.evaluation.summary import summarise
+from fetal_jax.files import spreadsheet_text, write_whole
+from fetal_jax.inference.identity import KEY_FILE, KEY_VARIABLE
+from fetal_jax.outputs.rows import read_rows
+from fetal_jax.planes import QUANTITIES
+from fetal_jax.reading.scanner_report import Report, read_folder
+
+REFUSED = "refused.csv"
+
+
+def evaluate(
+    results: Path, reports: Path, claim: Claim, command: str, margins: Mapping[str, float] | None = None
+) -> dict[str, Any]:
+    """Compare a results folder with the reports below a folder; write the files, return the summary.
+
+    Raises:
+      UserError: no results or no report, or no value of a report belongs to a result.
+    """
+    rows = read_rows(results)
+    found, refused = read_folder(reports)
+    named = scanner.identities(results)
+    matched = scanner.match(found, rows, named)
+    matched.refused = [*refused, *matched.refused]
+    if not matched.pairs:
+        why = "; ".join(f"{reason} ({n})" for reason, n in matched.reasons().most_common(3)) or "they have no values"
+        key = f"; without {KEY_FILE} or {KEY_VARIABLE} hashed names cannot be compared" if len(named) == 1 else ""
+        raise UserError(f"no value of the {len(found)} reports belongs to a result: {why}{key}")
+    frames = compared(matched.pairs)
+    summary = summarise(frames, margins=margins) | {"scanner": counts(found, matched)}
+    title = f"{results} and the scanner's reports"
+    stated = {"title": title, "command": command, "data": f"{len(found)} reports of {reports}", "source": {}}
+    outputs.write_files(claim, summary | stated, frames, render(summary, frames, title, command))
+    _write_refused(claim(REFUSED), matched)
+    return summary
+
+
+def compared(pairs: Sequence[Pair]) -> list[EvaluatedFrame]:
+    """The pairs of HC, AC and FL as evaluated frames. The plane is the scanner's: a value of HC is of a head.
+
+    Without an outline to compare with, a failure has no value or is off by over 10 %.
+    """
+    frames = []
+    for index, pair in enumerate(scanner.primary(pairs)):
+        plane, column = str(QUANTITIES[pair.measure].plane), QUANTITIES[pair.measure].column
+        row, mm = pair.row, pair.measured_mm
+        error = np.nan if mm is None else mm - pair.scanner_mm
+        of_frame = pair.level == scanner.FRAME
+        name = f"{row['file']}#{row['frame']}" if of_frame else " ".join(filter(None, pair.visit))
+        interval = (row["low_mm"], row["high_mm"]) if of_frame and mm and row["low_mm"] is not None else None
+        sd = row["sd_mm"] if of_frame else None
+        found = Measurement(plane, **{column: mm}, sd_mm=sd, flags=tuple(row["flags"] or ()) if of_frame else ())  # type: ignore[arg-type]
+        frames.append(
+            EvaluatedFrame(
+                *(index, f"{name} {QUANTITIES[pair.measure].label}", pair.subject, plane),
+                predicted_plane=row["plane"] if of_frame else None,
+                measure=column,
+                true_mm=pair.scanner_mm,
+                measured_mm=mm,
+                error_mm=error,
+                failed=not abs(error) <= MOST_FEMUR_PERCENT / 100 * pair.scanner_mm,
+                found=found,
+                interval_mm=interval,
+                device=row["device"] or "",
+                spacing_mm=row["spacing_mm"],
+                status=pair.status if mm is not None else "refused",
+                reasons=tuple(filter(None, [pair.reason])),
+            )
+        )
+    return frames
+
+
+def counts(reports: Sequence[Report], matched: Matched) -> dict[str, Any]:
+    """What was read, matched and refused; agreement of BPD and OFD, whose convention no report states."""
+    pairs = matched.pairs
+    diameters = {}
+    for measure in ("bpd", "ofd"):
+        both = [p for p in pairs if p.measure == measure and p.measured_mm is not None]
+        if len(both) >= FEWEST:
+            measured, true = [float(p.measured_mm or 0) for p in both], [p.scanner_mm for p in both]
+            diameters[measure] = bland_altman(measured, true, subjects=len({p.subject for p in both}))
+    of_frames = [p for p in scanner.primary(pairs) if p.level == scanner.FRAME]
+    return {
+        "reports": len(reports),
+        "titles": dict(Counter(r.title for r in reports)),
+        "verified": sum(r.verified for r in reports),
+        "complete": sum(r.complete for r in reports),
+        "values": sum(len(r.values) for r in reports),
+        "pairs": dict(Counter(p.level for p in pairs)),
+        "kinds": dict(Counter(p.kind for p in pairs)),
+        "of_verified": sum(p.verified for p in pairs),
+        "planes": {
+            "frames": len(of_frames),
+            "right": sum(p.row["plane"] == QUANTITIES[p.measure].plane for p in of_frames),
+        },
+        "diameters": diameters,
+        "refused": dict(matched.reasons().most_common()),
+    }
+
+
+def _write_refused(path: Path, matched: Matched) -> None:
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("report", "reason"))
+    writer.writerows([spreadsheet_text(r.where), spreadsheet_text(r.reason)] for r in matched.refused)
+    write_whole(path, text.getvalue())
