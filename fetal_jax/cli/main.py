@@ -26,6 +26,7 @@ COMMANDS = {
     "archive": "millions of frames to Parquet, by processes or Apache Beam",
     "pacs": "measure the ultrasound of a PACS over DICOMweb, each object once",
     "view": "look at results, correct and sign them, in a browser",
+    "cohort": "a report on a whole archive's results: z-scores, drift, surprises",
     "growth": "age, weight and centiles from a patient's sizes, and the chart",
     "demo": "every step on synthetic frames, in minutes",
 }

@@ -1,0 +1,115 @@
+"""The cohort report: one page on a whole results folder, without a name, a birth date or an identifier as it was."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from fetal_jax.archive import cohort_sections as sections
+from fetal_jax.archive import drift
+from fetal_jax.archive.cohort_names import Names
+from fetal_jax.archive.cohort_tables import MEASURES, Tables
+from fetal_jax.archive.drift import Cell, Drift
+from fetal_jax.errors import UserError
+from fetal_jax.evaluation import scanner
+from fetal_jax.evaluation.report.page import Sections, page
+from fetal_jax.evaluation.scanner import Matched
+from fetal_jax.files import write_whole
+from fetal_jax.outputs.rows import STATUSES, read_rows
+from fetal_jax.reading.scanner_report import read_folder
+
+TITLE = "Cohort report"
+
+
+def write(folder: Path, out: Path, command: str, reports: Path | None = None) -> list[str]:
+    """Write the report of a results folder as one HTML file; return the lines that a terminal shows.
+
+    Args:
+      folder: of `archive` or `measure`.
+      out: the file.
+      command: what makes it again.
+      reports: scanners' structured reports, to compare with.
+
+    Raises:
+      UserError: no results, a package is missing, or the reports have nothing of these results.
+    """
+    tables, names = Tables(folder), Names(folder)
+    matched = _matched(folder, reports) if reports else None
+    differences = _differences(matched) if matched else []
+    if differences:
+        tables.add_differences(differences)
+    size, z_cells = tables.size(), tables.z_cells()
+    found = {"z-score": drift.find(z_cells)}
+    difference_cells: list[Cell] = []
+    for m in MEASURES if differences else ():
+        query = f"select person, device, month, value from differences where measure = '{m}'"
+        difference_cells += tables.cells(m, query)
+    if differences:
+        found["difference to the scanner"] = drift.find(difference_cells)
+    shown: Sections = {
+        "Frames": sections.frames(tables, names),
+        "Sizes for age": sections.sizes(tables, size, names),
+        "Drift": sections.drift(found, {"z-score": z_cells, "difference to the scanner": difference_cells}, names),
+        "The scanner's values": sections.scanner(matched, differences, names) if matched else [],
+        "Most surprising examinations": sections.surprising(tables, folder, names, bool(differences)),
+        "How it was made": sections.made(tables),
+    }
+    headline = _headline(tables, size, found, len(differences))
+    intro = "Frames and examinations of one archive. What each table means: docs/cohort.md."
+    write_whole(out, page(TITLE, intro, shown, command, [[line] for line in headline]))
+    return headline
+
+
+def _matched(folder: Path, reports: Path) -> Matched:
+    found, refused = read_folder(reports)
+    matched = scanner.match(found, read_rows(folder), scanner.identities(folder))
+    matched.refused = [*refused, *matched.refused]
+    if not any(p.measured_mm is not None for p in scanner.primary(matched.pairs)):
+        raise UserError(f"no HC, AC or FL of the {len(found)} reports of {reports} belongs to a measured frame")
+    return matched
+
+
+def _differences(matched: Matched) -> list[dict[str, Any]]:
+    """Ours minus the scanner's, in percent of their mean."""
+    return [
+        {
+            "person": p.subject,
+            "device": p.row["device"],
+            "month": p.row["month"],
+            "examination": p.visit[0],
+            "fetus": p.visit[1],
+            "measure": p.measure,
+            "value": 200 * (p.measured_mm - p.scanner_mm) / (p.measured_mm + p.scanner_mm),
+        }
+        for p in scanner.primary(matched.pairs)
+        if p.measured_mm is not None
+    ]
+
+
+def _headline(tables: Tables, size: dict[str, int], found: dict[str, Drift], differences: int) -> list[str]:
+    ((_, all_frames),) = tables.shares()
+    total = sum(all_frames.values())
+    shares = ", ".join(
+        f"{all_frames[s]} {word} ({100 * all_frames[s] / total:.1f} %)"
+        for s, word in STATUSES.items()
+        if s in all_frames
+    )
+    lines = [
+        f"{total} frames: {shares}.",
+        f"{size['examinations']} examinations of {size['patients']} patients, {size['devices']} machines, "
+        f"{size['operators']} operators, {size['months']} months; the age of {size['dated']} is known.",
+    ]
+    for what, result in found.items():
+        alarms = {(a.cell.device, a.cell.month) for a in result.alarms}
+        if not result.tests:
+            lines.append(
+                f"Drift of the {what}: not tested, no month of a machine has {drift.FEWEST} patients with a value."
+            )
+        elif alarms:
+            many = "1 month of a machine is" if len(alarms) == 1 else f"{len(alarms)} months of machines are"
+            lines.append(f"Drift of the {what}: {many} suspicious, of {result.tests} tests.")
+        else:
+            lines.append(f"Drift of the {what}: none seen in {result.tests} tests.")
+    if differences:
+        lines.append(f"{differences} values are compared with the scanner's.")
+    return lines

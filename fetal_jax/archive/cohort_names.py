@@ -1,0 +1,43 @@
+"""Identifiers as the cohort report shows them."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+from pathlib import Path
+
+from fetal_jax.inference.identity import KEY_FILE, Key
+
+_HASH = re.compile(r"[0-9a-f]{16}")
+
+
+class Names:
+    """Names as the page shows them: hashes stay, every other identifier becomes one."""
+
+    def __init__(self, folder: Path) -> None:
+        key = Key.of_environment()
+        if key is None:
+            path = folder / KEY_FILE
+            key = path.read_bytes().strip() if path.is_file() else secrets.token_bytes(32)
+        self._key = key
+
+    def hashed(self, name: str | None) -> str:
+        """Sixteen hexadecimal digits; "not recorded" and "several" stay."""
+        if name is None or name in ("not recorded", "several") or _HASH.fullmatch(name):
+            return name or "not recorded"
+        return hmac.new(self._key, b"shown\0" + name.encode("utf-8", "surrogateescape"), hashlib.sha256).hexdigest()[
+            :16
+        ]
+
+    def device(self, name: str) -> str:
+        """Manufacturer and model, with six digits for the serial number."""
+        model, sign, serial = name.rpartition("#")
+        if not sign or re.fullmatch(r"[0-9a-f]{6}", serial):
+            return name
+        return f"{model}#{self.hashed(serial)[:6]}"
+
+    def show(self, by: str, name: str) -> str:
+        """The name of a group."""
+        return self.hashed(name) if by == "operator" else self.device(name) if by == "device" else name

@@ -1,0 +1,192 @@
+"""The sections of the cohort report, from the numbers of `cohort_tables`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fetal_jax import __version__
+from fetal_jax.archive import drift as drift_rule
+from fetal_jax.archive.cohort_names import Names
+from fetal_jax.archive.cohort_pictures import RIM, picture
+from fetal_jax.archive.cohort_tables import MEASURES, Tables
+from fetal_jax.archive.drift import Alarm, Cell, Drift
+from fetal_jax.evaluation.report.page import Block, Pictures, Plots, Table, Text
+from fetal_jax.evaluation.scanner import Matched
+from fetal_jax.evaluation.statistics.agreement import FEWEST, OBSERVER_LIMIT_PERCENT, SARRIS, bland_altman
+from fetal_jax.outputs.rows import STATUSES
+from fetal_jax.planes import QUANTITIES
+
+SURPRISING, MOST_ROWS, MOST_REASONS = 50, 60, 12
+DATED = "of examinations whose age is known (stated, or counted from the first visit)"
+OWN = "at the age by the examination's own sizes"
+TITLES = {"week": "week", "device": "machine", "operator": "operator", "month": "month"}
+
+
+def frames(tables: Tables, names: Names) -> list[Block]:
+    """Shares of the statuses in all, by machine and by month, and the reasons."""
+    blocks: list[Block] = []
+    for by in (None, "device", "month"):
+        rows = []
+        for part, counts in tables.shares(by):
+            total = sum(counts.values())
+            cells = [f"{counts.get(s, 0)} ({100 * counts.get(s, 0) / total:.1f} %)" for s in STATUSES]
+            rows.append([names.show(by or "", part), str(total), *cells])
+        blocks.append(table(["", "frames", *STATUSES.values()], rows, f"By {TITLES[by]}" if by else ""))
+    for status in ("review", "refused", "error"):
+        reasons = tables.reasons(status) + (tables.unread if status == "error" else Counter())
+        if reasons:
+            common = reasons.most_common(MOST_REASONS)
+            rows = [[reason, str(n)] for reason, n in common]
+            if others := len(reasons) - len(common):
+                rows.append([f"{others} other reasons", str(reasons.total() - sum(n for _, n in common))])
+            blocks.append(Table(["reason", "frames"], rows, (0,), f"Why {STATUSES[status]}"))
+    blocks.append(Text("Numbers in a reason are written N. A frame has its first reason."))
+    return blocks
+
+
+def sizes(tables: Tables, size: dict[str, int], names: Names) -> list[Block]:
+    """z-scores by week, machine, operator and month: where the age is known; without any, at the sizes' own age."""
+    dated = size["dated"] > 0
+    blocks: list[Block] = [Text(f"z-scores {DATED if dated else OWN}.")]
+    for by, title in TITLES.items():
+        rows = tables.z_scores(by, dated)
+        if by == "week" and rows:
+            from fetal_jax.archive import cohort_plots
+
+            blocks.append(Plots([cohort_plots.z_by_week(rows, "Mean z-score by week; bars: 95 % intervals.")]))
+        cells = [[names.show(by, part), *(_z(*of[m]) for m in MEASURES)] for part, of in rows]
+        head = [title, *(f"{QUANTITIES[m].label}: n, mean (SD)" for m in MEASURES)]
+        blocks.append(table(head, cells, f"By {title}"))
+    left_out = size["examinations"] - size["dated"]
+    if dated:
+        text = (
+            f"Expected are a mean of 0 and an SD of 1. {left_out} examinations are left out: they have no age but the "
+            "one that their own sizes give, at which a machine that measures everything too large still looks right."
+        )
+    else:
+        text = (
+            "No examination has an age but the one that its own sizes give. These z-scores compare the sizes of a "
+            "fetus with each other only: a machine that measures everything too large still looks right. State ages (a "
+            "column ga in the spacing table), or give the scanner's reports."
+        )
+    return [*blocks, Text(f"{text} Sizes that stand by themselves (measured) count, sizes to review do not.")]
+
+
+def _z(n: int, mean: float | None, sd: float | None) -> str:
+    if not n or mean is None:
+        return "–"
+    return f"{n}, {mean:+.2f}" + (f" ({sd:.2f})" if sd is not None else "")
+
+
+def drift(found: dict[str, Drift], cells: dict[str, list[Cell]], names: Names) -> list[Block]:
+    """The months that drifted, the means by month, and the rule."""
+    blocks: list[Block] = []
+    for what, result in found.items():
+        unit = "mean z-score" if what == "z-score" else "ours - scanner, %"
+        rows = [_alarm(a, names) for a in result.alarms]
+        head = ["machine", "month", "", "patients", "month's mean", "other months", "p", "limit"]
+        title = f"{what.capitalize()}: {result.tests} tests, {result.too_few} months with too few patients"
+        blocks.append(Table(head, rows or [["none", *[""] * 7]], (), title))
+        if cells[what]:
+            from fetal_jax.archive import cohort_plots
+
+            shown = [Cell(c.measure, names.device(c.device), c.month, c.n, c.total, c.squares) for c in cells[what]]
+            alarms = {(names.device(a.cell.device), a.cell.month) for a in result.alarms}
+            blocks.append(Plots(cohort_plots.by_month(shown, alarms, unit)))
+    rule = (
+        "The rule: Welch's t-test of each measure between a month of a machine and the machine's other months, "
+        f"patients counted once a month, at least {drift_rule.FEWEST} in each; Holm's correction over all months, "
+        f"machines and measures of a table at {drift_rule.FALSE_ALARM:g}: without drift, at most one report in "
+        f"{1 / drift_rule.FALSE_ALARM:.0f} has a false alarm. How many patients show a drift of 2 %: docs/cohort.md. A "
+        "machine that is off in all months does not drift: see its mean in the tables above."
+    )
+    return [*blocks, Text(rule)]
+
+
+def _alarm(alarm: Alarm, names: Names) -> list[str]:
+    c = alarm.cell
+    head = [names.device(c.device), c.month, QUANTITIES[c.measure].label, str(c.n)]
+    return [*head, f"{c.mean:+.2f}", f"{alarm.others:+.2f}", f"{alarm.p:.1e}", f"{alarm.limit:.1e}"]
+
+
+def scanner(matched: Matched, differences: list[dict[str, Any]], names: Names) -> list[Block]:
+    """Agreement with the scanner's values, in all and by machine, and what was refused."""
+    rows, groups = [], []
+    for m in MEASURES:
+        pairs = [p for p in matched.pairs if p.measure == m]
+        both = [p for p in pairs if p.measured_mm is not None]
+        if len(both) < FEWEST:
+            continue
+        ours, theirs = [p.measured_mm or 0.0 for p in both], [p.scanner_mm for p in both]
+        b = bland_altman(ours, theirs, percent=True, subjects=len({p.subject for p in both}))
+        limit = f"± {OBSERVER_LIMIT_PERCENT[QUANTITIES[m].column]} %"
+        numbers = [f"{b[k]:+.2f}" for k in ("bias", "lower", "upper")]
+        rows.append([QUANTITIES[m].label, str(len(both)), str(len(pairs) - len(both)), *numbers, limit])
+        for device in sorted({d["device"] or "not recorded" for d in differences}):
+            values = [
+                d["value"] for d in differences if (d["device"] or "not recorded") == device and d["measure"] == m
+            ]
+            if len(values) > 1:
+                spread = f"{np.mean(values):+.2f} ± {np.std(values, ddof=1):.2f}"
+                groups.append([names.device(device), QUANTITIES[m].label, str(len(values)), spread])
+    refused = [[reason, str(n)] for reason, n in matched.reasons().most_common(MOST_REASONS)]
+    return [
+        table(["", "pairs", "no value of ours", "bias, %", "lower limit", "upper limit", "two sonographers"], rows),
+        table(["machine", "", "pairs", "ours - scanner, % (mean ± SD)"], groups, "By machine"),
+        table(["refused values and reports", "number"], refused),
+        Text(
+            "In percent of the mean of both, 95 % limits (Bland-Altman). Two sonographers who each scan the fetus: "
+            f"{SARRIS}. The whole agreement report: fetal-jax evaluate --results --scanner-reports."
+        ),
+    ]
+
+
+def surprising(tables: Tables, folder: Path, names: Names, with_differences: bool) -> list[Block]:
+    """The examinations farthest from what is expected, with pictures of the structures."""
+    rows, shown = [], []
+    for rank, visit in enumerate(tables.surprising(SURPRISING, with_differences), start=1):
+        label, plane = QUANTITIES[visit["measure"]].label, MEASURES[visit["measure"]]
+        why = f"z {visit['value']:+.1f}" if visit["why"] == "z" else f"{visit['value']:+.1f} % to the scanner's"
+        fetus = visit["fetus"] or ""
+        name = names.hashed(visit["examination"])
+        name += f", fetus {fetus if len(fetus) < 3 else names.hashed(fetus)}" if fetus else ""
+        weeks = "–" if visit["weeks"] is None else f"{visit['weeks']:.1f}"
+        weeks += "" if visit["dated"] else " by its sizes"
+        mm = visit[f"{visit['measure']}_mm"]
+        size = "" if mm is None else f"{mm:.1f}"
+        device = names.device(visit["device"]) if visit["device"] else "not recorded"
+        rows.append(
+            [str(rank), name, f"{label} {why}", size, weeks, visit[f"{plane}_status"], device, visit["month"] or "–"]
+        )
+        drawn = picture(folder, tables.best_frame(visit), f"{rank}. {label} {size} mm, {why}; weeks {weeks}; {name}")
+        shown += [drawn] if drawn else []
+    head = ["rank", "examination", "why", "mm", "weeks", "status", "machine", "month"]
+    text = (
+        "By the largest of the absolute z-scores of HC, AC and FL and, where the scanner's values are given, of the "
+        "difference to them over its spread. A surprise may be a wrong outline, a wrong age, another fetus or a true "
+        f"finding. {len(shown)} of {len(rows)} have a picture: of the outlined structure with a rim of "
+        f"{100 * RIM:.0f} %, since a frame's edges may name the patient."
+    )
+    return [table(head, rows, text_columns=(2, 6)), Text(text), *([Pictures(shown)] if shown else [])]
+
+
+def made(tables: Tables) -> list[Block]:
+    """Bundles, versions and standards."""
+    rows = [[name, ", ".join(values) or "not stated"] for name, values in tables.made_by().items()]
+    rows += [["report", f"fetal_jax {__version__}, {datetime.now(UTC):%Y-%m-%d} (UTC)"]]
+    standards = tables.all("select distinct standard from visits order by 1")
+    rows += [["standard of the z-scores", ", ".join(str(s) for (s,) in standards)]]
+    return [Table(["", ""], rows, (1,))]
+
+
+def table(head: Sequence[str], rows: list[list[str]], title: str = "", text_columns: tuple[int, ...] = ()) -> Table:
+    """A table of at most `MOST_ROWS` rows; the last line says how many more there are."""
+    more = len(rows) - MOST_ROWS
+    shown = rows[:MOST_ROWS] + ([[f"and {more} more", *[""] * (len(head) - 1)]] if more > 0 else [])
+    return Table(head, shown or [["none", *[""] * (len(head) - 1)]], text_columns, title)

@@ -1,0 +1,299 @@
+"""The cohort report: its numbers are those of the results, and it names nobody."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image, ImageDraw
+
+from fetal_jax.archive import cohort_tables, drift
+from fetal_jax.archive.cohort import write
+from fetal_jax.archive.cohort_names import Names
+from fetal_jax.archive.cohort_pictures import picture
+from fetal_jax.archive.cohort_tables import Tables
+from fetal_jax.cli.main import main
+from fetal_jax.errors import UserError
+from fetal_jax.inference.identity import KEY_FILE, KEY_VARIABLE, Identities, Key, Naming
+from fetal_jax.outputs.overlay import svg
+from tests.support.cohorts import DRIFTED, PLANES, SHAPE, make, name_of
+from tests.support.scanner_reports import biometry, document, group, number, save
+
+
+@pytest.fixture(autouse=True)
+def _no_key_in_the_environment(monkeypatch):
+    monkeypatch.delenv(KEY_VARIABLE, raising=False)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return make(tmp_path_factory.mktemp("cohort"), 360)
+
+
+@pytest.fixture(scope="module")
+def page(folder, tmp_path_factory):
+    out = tmp_path_factory.mktemp("page") / "report.html"
+    assert main(["cohort", str(folder), f"--out={out}"]) == 0
+    return out.read_text()
+
+
+def cells_of(page, title):
+    """The rows of the table with a title, without tags."""
+    table = page.split(f"<caption>{title}", 1)[1].split("</table>", 1)[0]
+    rows = re.findall(r"<tr>(.*?)</tr>", table, re.S)
+    return [[re.sub(r"<[^>]+>", "", c) for c in re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", row, re.S)] for row in rows]
+
+
+def test_the_first_lines_count_everything(page):
+    assert "1089 frames: 1058 measured (97.2 %), 22 to review (2.0 %), 8 refused (0.7 %), 1 not read (0.1 %)." in page
+    assert "360 examinations of 360 patients, 3 machines, 7 operators, 12 months; the age of 360 is known." in page
+    assert "Not for clinical use" in page
+
+
+def test_shares_are_given_by_machine_and_by_month(page):
+    by_device = cells_of(page, "By machine")[1:]
+    assert len(by_device) == 3
+    assert sum(int(row[1]) for row in by_device) == 1088  # the file that was not read names no machine
+    assert len(cells_of(page, "By month")) == 13
+
+
+def test_reasons_are_counted_without_file_names_and_numbers(page):
+    assert cells_of(page, "Why to review")[1:] == [["the outline has gaps", "22"]]
+    assert cells_of(page, "Why refused")[1:] == [["it shows no measured plane", "8"]]
+    assert cells_of(page, "Why not read")[1:] == [["is damaged", "1"]]
+
+
+def test_z_scores_are_those_of_the_results(folder, page):
+    tables = Tables(folder)
+    visits = pq.read_table(folder / "examinations").to_pylist()
+    of = {f"Maker E10 #{d:06x}": [v["hc_z"] for v in visits[d::3]] for d in range(3)}
+    found = dict(tables.z_scores("device", dated=True))
+    for device, z in of.items():
+        n, mean, sd = found[device]["hc"]
+        assert (n, mean, sd) == (120, pytest.approx(np.mean(z)), pytest.approx(np.std(z, ddof=1)))
+    assert sum(found[d]["fl"][0] for d in found) == 360 - 22  # those to review do not count
+    weeks = dict(tables.z_scores("week", dated=True))
+    assert set(weeks) == {str(w) for w in range(18, 38)} | ({"38"} & set(weeks))
+    z = [v["ac_z"] for v in visits if int(v["known_ga_weeks"]) == 20]
+    assert weeks["20"]["ac"][:2] == (len(z), pytest.approx(np.mean(z)))
+    assert tables.z_scores("month", dated=False) == []
+    assert len(cells_of(page, "By operator")) == 8
+
+
+def test_a_report_names_nobody_and_loads_nothing(page):
+    assert "DOE" not in page
+    assert "/archive/" not in page
+    assert "default-src &#39;none&#39;" in page
+    assert not re.search(r"<script|src=\"(?!data:)|href=\"(?!#|data:)", page)
+
+
+def test_plain_identifiers_are_hashed_on_the_page(tmp_path):
+    (tmp_path / KEY_FILE).write_text("a key")
+    names = Names(tmp_path)
+    assert re.fullmatch("[0-9a-f]{16}", names.hashed("Roe^Ann"))
+    assert names.hashed("Roe^Ann") != names.hashed("Roe^Anna")
+    assert names.hashed(name_of("x")) == name_of("x")
+    assert re.fullmatch("Maker E10 #[0-9a-f]{6}", names.device("Maker E10 #SN 77"))
+    assert names.device("Maker E10 #0a1b2c") == "Maker E10 #0a1b2c"
+    folder = make(tmp_path / "r", 40, odd={"operator": "Roe^Ann", "device": "Maker #SN 77"})
+    for part in ("frames", "examinations"):
+        for path in (folder / part).glob("*.parquet"):
+            table = pq.read_table(path)
+            for column in ("examination", "patient"):
+                plain = [f"MRN-{v}" for v in table[column].to_pylist()]
+                table = table.set_column(table.schema.get_field_index(column), column, [plain])
+            pq.write_table(table, path)
+    write(folder, tmp_path / "r.html", "again")
+    page = (tmp_path / "r.html").read_text()
+    assert not [secret for secret in ("Roe", "SN 77", "MRN-") if secret in page]
+
+
+def test_a_drift_of_two_percent_is_named_on_the_page_with_its_rule(tmp_path):
+    folder = make(tmp_path / "r", 2880, drift=1.04, devices=2)  # 120 a machine and month
+    lines = write(folder, tmp_path / "r.html", "again")
+    assert "Drift of the z-score: 1 month of a machine is suspicious, of 72 tests." in lines
+    rows = cells_of((tmp_path / "r.html").read_text(), "Z-score: 72 tests, 0 months")
+    assert {tuple(row[:2]) for row in rows[1:]} == {DRIFTED}
+    assert all(float(row[4]) > 0.5 > abs(float(row[5])) and float(row[6]) < float(row[7]) for row in rows[1:])
+    assert "Welch" in (tmp_path / "r.html").read_text()
+
+
+@pytest.mark.slow
+def test_a_drift_of_two_percent_is_seen_in_20000_frames_and_none_in_20_sets_without(tmp_path):
+    tables = Tables(make(tmp_path / "drift", 6660, drift=1.02))
+    found = drift.find(tables.z_cells())
+    assert {(a.cell.device, a.cell.month) for a in found.alarms} == {DRIFTED}
+    for seed in range(20):
+        tables = Tables(make(tmp_path / str(seed), 1440, seed=seed))
+        found = drift.find(tables.z_cells())
+        assert (found.tests, found.alarms) == (108, ())
+
+
+def test_ages_from_the_sizes_themselves_are_no_ages(tmp_path):
+    folder = make(tmp_path / "r", 80, known_age=False)
+    lines = write(folder, tmp_path / "r.html", "again")
+    assert any("not tested" in line for line in lines)
+    assert "a machine that measures everything too large still looks right" in (tmp_path / "r.html").read_text()
+
+
+def test_an_examination_of_two_machines_is_of_neither(tmp_path):
+    folder = make(tmp_path / "r", 40)
+    path = folder / "frames/0.parquet"
+    table = pq.read_table(path).to_pylist()
+    assert table[5]["examination"] == table[6]["examination"] == name_of("e1")
+    table[5]["device"] = "Maker E10 #000002"
+    pq.write_table(pa.Table.from_pylist(table, pq.read_schema(path)), path)
+    found = dict(Tables(folder).z_scores("device", dated=True))
+    assert found["several"]["hc"][0] == 1
+    assert sum(of["hc"][0] for of in found.values()) == 40
+
+
+def test_the_most_surprising_come_first_and_are_fifty(folder, page):
+    visits = pq.read_table(folder / "examinations").to_pylist()
+    worst = max(visits, key=lambda v: max(abs(v[f"{m}_z"]) for m in PLANES))
+    rows = cells_of(page, "")  # of the first table with a caption; the surprising one has none
+    assert rows
+    table = page.split('id="most-surprising-examinations"', 1)[1].split("</table>", 1)[0]
+    ranks = re.findall(r"<tr><td>(\d+)</td><td>([0-9a-f]{16})</td>", table)
+    assert [int(rank) for rank, _ in ranks] == list(range(1, 51))
+    assert ranks[0][1] == worst["examination"]
+
+
+def overlay(path, kind):
+    """An overlay whose edges name a patient: white there, grey inside."""
+    image = Image.new("L", (120, 100), 255)
+    ImageDraw.Draw(image).rectangle([15, 15, 105, 85], fill=90)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if kind == "png":
+        image.convert("RGB").save(path)
+    else:
+        path.write_text(svg(np.asarray(image), None, ["text"]))
+
+
+@pytest.mark.parametrize("kind", ["png", "svg"])
+@pytest.mark.parametrize("shape", ["ellipse_px", "shaft_px"])
+def test_a_picture_shows_the_structure_and_not_the_edges(tmp_path, kind, shape):
+    frame = {shape: SHAPE[shape]} | ({"overlay": "overlays/a.png"} if kind == "png" else {"report": "s/a"})
+    overlay(tmp_path / ("overlays/a.png" if kind == "png" else "svg/s/a.svg"), kind)
+    made = picture(tmp_path, frame, "caption")
+    pixels = np.asarray(Image.open(io.BytesIO(made.jpeg)))
+    assert pixels.shape == (made.height, made.width)
+    assert made.height < 70
+    assert pixels.max() < 120  # nothing of the white edge
+    assert (np.abs(pixels.astype(int) - 90) < 12).mean() > 0.4
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        None,
+        {"overlay": "overlays/a.png"},  # no shape
+        {"overlay": "../outside.png", "ellipse_px": SHAPE["ellipse_px"]},
+        {"overlay": "overlays/missing.png", "ellipse_px": SHAPE["ellipse_px"]},
+        {"overlay": "overlays/text.png", "ellipse_px": SHAPE["ellipse_px"]},
+        {"overlay": "overlays/a.png", "ellipse_px": [900.0, 900.0, 30.0, 20.0, 0.0]},
+    ],
+)
+def test_there_is_no_picture_without_a_shape_in_an_overlay_of_this_folder(tmp_path, frame):
+    folder = tmp_path / "results"
+    overlay(folder / "overlays/a.png", "png")
+    overlay(tmp_path / "outside.png", "png")
+    (folder / "overlays/text.png").write_text("no picture")
+    assert picture(folder, frame, "") is None
+
+
+def test_pictures_are_on_the_page_where_overlays_are_there(tmp_path):
+    folder = make(tmp_path / "r", 40, odd={"report": "s/a"})
+    overlay(folder / "svg/s/a.svg", "svg")
+    write(folder, tmp_path / "r.html", "again")
+    page = (tmp_path / "r.html").read_text()
+    found = re.findall(r"data:image/jpeg;base64,([^\"]+)", page)
+    assert len(found) == 1
+    assert Image.open(io.BytesIO(base64.b64decode(found[0]))).format == "JPEG"
+    assert "1 of 40 have a picture" in page
+
+
+def test_the_scanners_values_are_compared(tmp_path):
+    folder, reports = make(tmp_path / "r", 60), tmp_path / "sr"
+    reports.mkdir()
+    named = Identities(Key(folder.joinpath), Naming())
+    new_names = {name_of(f"e{i}"): named.name("study", f"1.2.{i}") for i in range(60)}
+    new_names |= {name_of(f"p{i}"): named.name("patient", f"P{i}") for i in range(60)}
+    for path in [*(folder / "frames").glob("*"), *(folder / "examinations").glob("*")]:
+        table = pq.read_table(path)
+        for column in ("examination", "patient"):
+            renamed = [new_names[v] for v in table[column].to_pylist()]
+            table = table.set_column(table.schema.get_field_index(column), column, [renamed])
+        pq.write_table(table, path)
+    visits = {row["examination"]: row for row in pq.read_table(folder / "examinations").to_pylist()}
+    for i in range(60):
+        sizes = visits[named.name("study", f"1.2.{i}")]
+        content = biometry(*(group(number(m, f"{sizes[f'{m}_mm'] / 1.03:.6f}")) for m in PLANES))
+        save(document(content, PatientID=f"P{i}", StudyInstanceUID=f"1.2.{i}"), reports / f"{i}.dcm")
+    lines = write(folder, tmp_path / "r.html", "again", reports)
+    assert "180 values are compared with the scanner's." in lines
+    table = (tmp_path / "r.html").read_text().split('id="the-scanner-s-values"', 1)[1].split("</table>", 1)[0]
+    rows = re.findall(r"<tr><td>(\w+)</td><td>(\d+)</td><td>(\d+)</td><td>([+\d.]+)</td>", table)
+    assert rows == [("HC", "60", "0", "+2.96"), ("AC", "60", "0", "+2.96"), ("FL", "60", "0", "+2.96")]
+
+
+def test_a_folder_of_measure_is_read_too(tmp_path):
+    from fetal_jax.inference.examination import group as grouped
+    from fetal_jax.inference.visits import follow
+    from fetal_jax.outputs.examinations import tables
+    from tests.support.examination_rows import sizes, woman
+
+    rows = [r for i in range(12) for r in woman(name_of(str(i)), sizes(20 + i), stated_ga_weeks=20.0 + i)]
+    records = [tables.record(p, 0) for p in follow(grouped(rows))]
+    (tmp_path / "measurements.json").write_text(json.dumps(rows))
+    (tmp_path / "examinations.json").write_text(json.dumps(records))
+    lines = write(tmp_path, tmp_path / "r.html", "again")
+    assert lines[0] == "36 frames: 36 measured (100.0 %)."
+    assert lines[1].startswith("12 examinations of 12 patients, 0 machines")
+    found = dict(Tables(tmp_path).z_scores("week", dated=True))
+    assert found["25"]["hc"][:2] == (1, pytest.approx(0, abs=1e-6))
+
+
+@pytest.mark.parametrize(
+    ("prepare", "message"),
+    [
+        (lambda _: None, "holds no Parquet file: give the folder of fetal-jax archive or measure"),
+        (lambda f: (f / "measurements.json").write_text("{"), "damaged results"),
+        (lambda f: (f / "measurements.json").write_text("[]"), "holds no frame: nothing to report"),
+    ],
+)
+def test_other_folders_are_refused(tmp_path, prepare, message):
+    prepare(tmp_path)
+    with pytest.raises(UserError, match=message):
+        Tables(tmp_path)
+
+
+def test_a_strangers_file_is_not_overwritten(folder, tmp_path, capsys):
+    for name, content, message in (
+        ("mine.html", "<html>", "no report of this program"),
+        ("x.txt", None, "is no HTML file"),
+    ):
+        if content:
+            (tmp_path / name).write_text(content)
+        assert main(["cohort", str(folder), f"--out={tmp_path / name}"]) == 2
+        assert message in capsys.readouterr().err
+    assert (tmp_path / "mine.html").read_text() == "<html>"
+
+
+def test_a_report_replaces_an_earlier_one(folder, tmp_path):
+    for _ in range(2):
+        assert main(["cohort", str(folder), f"--out={tmp_path / 'r.html'}"]) == 0
+
+
+def test_without_duckdb_the_message_says_what_to_install(folder, monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "duckdb", None)
+    with pytest.raises(UserError, match=r"needs duckdb: pip install '.\[archive\]'"):
+        cohort_tables.Tables(folder)
