@@ -60,7 +60,7 @@ def run(args: argparse.Namespace, flags: list[str]) -> int:
         plane=args.plane,
         spacings=spacings,
         also=args.also,
-        naming=Naming(None, args.identifiers),
+        naming=Naming(None, args.identifiers, months=True),
         standard=args.standard,
         call="",
     )
