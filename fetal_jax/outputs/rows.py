@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +31,14 @@ COLUMNS = [
 """`spacing_mm` is down the rows, `column_spacing_mm` along them: they differ where pixels are not square. `sd_mm`, the
 90 % interval from `low_mm` to `high_mm`, the data it was calibrated on and the probability of an error over 5 % (HC) or
 8 % (AC, FL) are of HC, AC or FL. The last ten name the examination and how it was made (`inference.identity`)."""
-GEOMETRY = ("ellipse_px", "shaft_px")
-"""Keys that only the JSON has."""
+GEOMETRY = ("ellipse_px", "shaft_px", "frame_px", "regions_px")
+"""Keys that only the JSON has. `frame_px` is width and height; `regions_px` are the boxes that the spacing holds for, none
+for the whole frame, with null for a side that is open."""
 JSON, PARQUET = "measurements.json", "frames"
 """What holds the rows in the folder of `measure`, and in that of `archive`."""
 GESTATIONAL_AGE = ("18185-9", "Gestational Age")  # LOINC
 SCHEMA = Path(__file__).parent / "measurements.schema.json"
-"""JSON schema (draft 2020-12) of `measurements.json`, version 2; files of version 1 satisfy it too."""
+"""JSON schema (draft 2020-12) of `measurements.json`, version 3; files of versions 1 and 2 satisfy it too."""
 SPACING_SOURCES = {
     "dicom": "the DICOM header",
     "csv": "the spacing table",
@@ -94,9 +96,11 @@ def result_row(frame: Frame, size: PixelSize, result: FrameResult) -> Row:
         "reason": reason or None,
         "spacing_source": size.source,
         "spacing_confidence": size.confidence,
+        "frame_px": [frame.pixels.shape[1], frame.pixels.shape[0]],
     }
     if size.mm is not None:
         row["spacing_mm"], row["column_spacing_mm"] = size.mm
+        row["regions_px"] = [[v if math.isfinite(v) else None for v in region.box] for region in size.regions]
     found = result.measurement
     if found is None:
         return row

@@ -69,7 +69,7 @@ class PixelSize:
         """Whether one region of this scale contains a whole outline. Without regions, anywhere in the frame."""
         if not self.regions:
             return True
-        x0, y0, x1, y1 = _bounds(shape)
+        x0, y0, x1, y1 = bounds(shape)
         return any(
             left - SLACK <= x0 and top - SLACK <= y0 and x1 <= right + SLACK and y1 <= bottom + SLACK
             for left, top, right, bottom in (region.box for region in self.regions)
@@ -161,7 +161,8 @@ def _both(mm: Spacing) -> str:
     return f"{mm[0]:.4f} x {mm[1]:.4f} mm"
 
 
-def _bounds(shape: Ellipse | Shaft) -> Box:
+def bounds(shape: Ellipse | Shaft) -> Box:
+    """The smallest box (x0, y0, x1, y1) around an outline, in its pixels."""
     if isinstance(shape, Ellipse):
         dx, dy = np.hypot(*shape.axes_matrix.T)
         return shape.cx - dx, shape.cy - dy, shape.cx + dx, shape.cy + dy

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
@@ -14,8 +14,10 @@ from fetal_jax.growth import GrowthError, gestational_age
 from fetal_jax.outputs.rows import Row
 from fetal_jax.planes import PLANES, SHAPE_OF_PLANE
 from fetal_jax.reading.spacing import PixelSize, Region
+from fetal_jax.view import checklist
 
 DECISIONS = ("", "accepted", "rejected")
+_KEYS = ("plane", "ellipse", "shaft", "decision", "comment")
 MAX_COMMENT = 2000
 MAX_PIXEL = 1e5
 """No frame is as large: `reading.images` allows 25 million pixels."""
@@ -34,6 +36,8 @@ class Answer:
     shaft: Shaft | None = None
     decision: str = ""
     comment: str = ""
+    ticks: dict[str, bool] = field(default_factory=dict)
+    """Items of `checklist` that the reader ticked or crossed."""
 
     @classmethod
     def of_row(cls, row: Row) -> Self:
@@ -49,8 +53,8 @@ class Answer:
         Raises:
           ValueError: a key or a value that cannot be; the message names the key.
         """
-        if not isinstance(data, dict) or set(data) != {"plane", "ellipse", "shaft", "decision", "comment"}:
-            raise ValueError("an answer has the keys plane, ellipse, shaft, decision, comment")
+        if not isinstance(data, dict) or set(data) | {"ticks"} != {*_KEYS, "ticks"}:  # an early event has no ticks
+            raise ValueError(f"an answer has the keys {', '.join(_KEYS)}, ticks")
         if data["plane"] is not None and data["plane"] not in PLANES:
             raise ValueError(f"plane is one of {', '.join(PLANES)}")
         if data["decision"] not in DECISIONS:
@@ -58,7 +62,10 @@ class Answer:
         comment = data["comment"]
         if not isinstance(comment, str) or len(comment) > MAX_COMMENT:
             raise ValueError(f"comment is a text of at most {MAX_COMMENT} characters")
-        return cls(data["plane"], _ellipse(data["ellipse"]), _shaft(data["shaft"]), data["decision"], comment)
+        if any("\ud800" <= c <= "\udfff" for c in comment):
+            raise ValueError("comment holds half a character")
+        shapes = _ellipse(data["ellipse"]), _shaft(data["shaft"])
+        return cls(data["plane"], *shapes, data["decision"], comment, checklist.parse(data.get("ticks", {})))
 
     def json(self) -> dict[str, Any]:
         """The same as `parse` takes: five numbers a shape; null for an unknown width."""
@@ -70,6 +77,7 @@ class Answer:
             "shaft": shaft,
             "decision": self.decision,
             "comment": self.comment,
+            "ticks": self.ticks,
         }
 
     @property
@@ -126,6 +134,12 @@ def corrected_row(row: Row, answer: Answer, values: dict[str, float | None]) -> 
             "high_mm": None,
         }
     )
+
+
+def rejected_row(row: Row, why: str) -> Row:
+    """The row without values, where a person has rejected the frame or has not yet read it."""
+    empty = dict.fromkeys((*VALUES, "ga_weeks", "ga_standard", "sd_mm", "low_mm", "high_mm"))
+    return row | empty | {"status": "refused", "reason": why, "flags": [], "ellipse_px": None, "shaft_px": None}
 
 
 def age(values: dict[str, float | None]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
 from collections import OrderedDict
@@ -71,8 +72,14 @@ class Frames:
         return overlay.read_bytes(), False
 
     def regions(self, row: Row) -> tuple[Region, ...]:
-        """The parts of a DICOM frame that the row's spacing holds for; none: all of it, or the file is gone."""
-        source, spacing = self._results.source(row), spacing_of(row)
+        """The parts of a DICOM frame that the row's spacing holds for; none: all of it.
+
+        The row says so; rows of an earlier version leave it to the file, and a file that is gone says nothing.
+        """
+        spacing = spacing_of(row)
+        if row["regions_px"] is not None and spacing is not None:
+            return tuple(Region(_box(sides), spacing) for sides in row["regions_px"])
+        source = self._results.source(row)
         if source is None and spacing is not None and NOT_COVERED in row["reason"]:
             return (Region((0, 0, 0, 0), spacing),)  # refused when it was measured, and nothing here says more
         if source is None or spacing is None or not is_dicom_file(source):
@@ -85,6 +92,15 @@ class Frames:
         agreeing = tuple(r for r in regions if agree(r.mm, spacing))
         # a header that was changed since it was measured: its scale holds nowhere
         return agreeing or ((Region((0, 0, 0, 0), spacing),) if regions else ())
+
+    def size(self, row: Row) -> tuple[int, int] | None:
+        """Width and height of a frame in pixels; None where neither the row nor a file says it."""
+        if row["frame_px"]:
+            return row["frame_px"][0], row["frame_px"][1]
+        with suppress(UserError, OSError):
+            data, is_frame = self.png(row)
+            return Image.open(BytesIO(data)).size if is_frame else None
+        return None
 
     def _fill(self, source: Source, index: int) -> tuple[bytes | None, str]:
         """Put the frames of a file into the cache; returns the wanted one, or why it is missing."""
@@ -112,6 +128,14 @@ class Frames:
         with self._mutex:
             self._asked.put(None)
             self._read.close()
+
+
+def _box(sides: list[float | None]) -> tuple[float, float, float, float]:
+    x0, y0, x1, y1 = (
+        open_ if side is None else side
+        for side, open_ in zip(sides, (-math.inf, -math.inf, math.inf, math.inf), strict=True)
+    )
+    return x0, y0, x1, y1
 
 
 def is_dicom_file(source: Source) -> bool:

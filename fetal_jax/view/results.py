@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from fetal_jax.errors import UserError
+from fetal_jax.inference.examination import CHOICES
 from fetal_jax.inference.resume_log import CALL
 from fetal_jax.inference.resume_log import NAME as LOG
 from fetal_jax.outputs.rows import COLUMNS, GEOMETRY, JSON, Row
 from fetal_jax.reading.sources import OVERLAYS, Source, is_archive
 
+STANDARD = "hadlock"
 _KEYS = (*COLUMNS, *GEOMETRY)
 
 
@@ -26,6 +28,8 @@ class Results:
           UserError: no results of `fetal-jax measure`, or damaged ones.
         """
         self.folder, self.rows, self.complete = folder, list[Row](), False
+        self.examinations: dict[tuple[str, str | None], dict[int, None]] = {}
+        """The numbers of each examination's rows, by its name and fetus, in the order of their first rows."""
         self._numbers: dict[tuple[str, int], int] = {}
         self._read_bytes, self._seen = 0, (0, 0)
         self._mutex = threading.Lock()
@@ -76,6 +80,14 @@ class Results:
         home, path = (self.folder / OVERLAYS).resolve(), (self.folder / row["overlay"]).resolve()
         return path if path.is_relative_to(home) and path.is_file() else None
 
+    def standard(self) -> str:
+        """The standard of age, weight and centiles that the examinations were computed by."""
+        try:
+            found = json.loads((self.folder / CALL).read_text(encoding="ascii"))["examinations"][0]
+        except (OSError, ValueError, TypeError, KeyError, IndexError):
+            return STANDARD
+        return found if found in CHOICES else STANDARD
+
     def _read_log(self) -> bool:
         """Read new whole lines of the log; False where there is none."""
         try:
@@ -100,11 +112,13 @@ class Results:
     def _add(self, row: dict[str, Any]) -> None:
         row = dict.fromkeys(_KEYS) | row
         key = str(row["file"]), int(row["frame"])
-        if key in self._numbers:
-            self.rows[self._numbers[key]] = row
+        number = self._numbers.setdefault(key, len(self.rows))
+        if number < len(self.rows):
+            self.rows[number] = row
         else:
-            self._numbers[key] = len(self.rows)
             self.rows.append(row)
+        if row["examination"] is not None:
+            self.examinations.setdefault((row["examination"], row["fetus"]), {})[number] = None
 
 
 def _roots(folder: Path) -> list[Path]:

@@ -14,7 +14,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from fetal_jax.errors import UserError
-from fetal_jax.view import exports
+from fetal_jax.view import examinations, exports
 from fetal_jax.view.security import LOG, Guard
 from fetal_jax.view.session import Session
 from fetal_jax.view.store import Conflict
@@ -30,14 +30,14 @@ def app(session: Session, token: str = "") -> Starlette:
         return JSONResponse(session.about())
 
     def changes(request: Request) -> Response:
-        rows, event = (_number(request.query_params.get(key, "0")) for key in ("rows", "event"))
-        return JSONResponse(session.changes(rows, event))
+        asked = (_number(request.query_params.get(key, "0")) for key in ("rows", "event", "exams"))
+        return JSONResponse(session.changes(*asked))
 
     def frame(request: Request) -> Response:
         return JSONResponse(session.frame(_number(request.path_params["number"])))
 
     def image(request: Request) -> Response:
-        data, whole = session.frames.png(session.row(_number(request.path_params["number"])))
+        data, whole = session.picture(_number(request.path_params["number"]))
         return Response(data, media_type="image/png", headers={"x-picture": "frame" if whole else "overlay"})
 
     def change(request: Request, data: Any) -> Response:
@@ -46,6 +46,12 @@ def app(session: Session, token: str = "") -> Starlette:
             return JSONResponse(session.change(number, data))
         except Conflict:
             return JSONResponse(session.state(number), 409)
+
+    def examination(request: Request) -> Response:
+        return JSONResponse(examinations.shown(session, _number(request.path_params["number"])))
+
+    def preview(request: Request, data: Any) -> Response:
+        return JSONResponse(session.preview(_number(request.path_params["number"]), data))
 
     def export(_: Request, __: Any) -> Response:
         return JSONResponse(exports.write(session))
@@ -57,6 +63,8 @@ def app(session: Session, token: str = "") -> Starlette:
         Route("/api/frames/{number}", _replying(frame)),
         Route("/api/frames/{number}/image", _replying(image)),
         Route("/api/frames/{number}/events", _posted(change), methods=["POST"]),
+        Route("/api/frames/{number}/preview", _posted(preview), methods=["POST"]),
+        Route("/api/examinations/{number}", _replying(examination)),
         Route("/api/export", _posted(export), methods=["POST"]),
     ]
     return Starlette(routes=routes, middleware=[Middleware(Guard, token=token)])

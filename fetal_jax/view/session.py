@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
@@ -12,7 +14,8 @@ from fetal_jax.errors import NOT_CLINICAL, UserError
 from fetal_jax.growth import format_age
 from fetal_jax.outputs.rows import Row
 from fetal_jax.planes import PRIMARY, QUANTITIES, SHAPE_OF_PLANE
-from fetal_jax.view.answer import MAX_COMMENT, Answer, age, spacing_of
+from fetal_jax.view import checklist, examinations, readers
+from fetal_jax.view.answer import MAX_COMMENT, VALUES, Answer, age, spacing_of
 from fetal_jax.view.frames import Frames
 from fetal_jax.view.results import Results
 from fetal_jax.view.store import ACTIONS, NAME, Event, History, Store
@@ -21,20 +24,28 @@ FAR = 1e9
 """Stands for the open sides of a region, since JSON has no infinity."""
 REVIEW = "review"
 """Folder within the results: corrections and their exports."""
+OF_OUTLINE = ("move", "pull", "turn", "draw", "plane")
+"""Actions after which the ticks of an outline are open again."""
 
 
 class Session:
-    """What a server serves. `writable` is false for the second server of a folder, or where it cannot be written."""
+    """One reader's view of a results folder."""
 
-    def __init__(self, results: Results, store: Store, frames: Frames, reader: str) -> None:
-        self.results, self.store, self.frames, self.reader = results, store, frames, reader
+    def __init__(self, results: Results, store: Store, frames: Frames, reader: str, role: str = "reader") -> None:
+        """Take the parts; `role` is of `store.ROLES`."""
+        self.results, self.store, self.frames, self.reader, self.role = results, store, frames, reader, role
+
+    @property
+    def blinded(self) -> bool:
+        """Whether the machine's and all other readers' answers are hidden."""
+        return self.role == "blinded"
 
     @classmethod
-    def open(cls, folder: Path, reader: str, held: ExitStack) -> Self:
-        """Open a folder; `held` releases it.
+    def open(cls, folder: Path, reader: str, held: ExitStack, role: str = "reader") -> Self:
+        """Open a folder; `held` releases it. The second server of a folder, or of one on a full disk, is read-only.
 
         Raises:
-          UserError: no results, or corrections that cannot be read.
+          UserError: no results, corrections that cannot be read, or a role that the reader cannot have.
         """
         results = Results(folder)
         review, writable = folder / REVIEW, True
@@ -44,9 +55,10 @@ class Session:
             writable = False
         store = Store(review / NAME, writable)
         held.callback(store.close)
+        readers.check_role(store, reader, role)
         frames = Frames(results)
         held.callback(frames.close)
-        return cls(results, store, frames, reader)
+        return cls(results, store, frames, reader, role)
 
     def about(self) -> dict[str, Any]:
         """Facts that the page asks for once."""
@@ -54,6 +66,8 @@ class Session:
         return {
             "reader": self.reader,
             "writable": self.store.writable,
+            "role": self.role,
+            "checklist": checklist.SOURCE,
             "notice": NOT_CLINICAL,
             "planes": SHAPE_OF_PLANE,
             "primary": PRIMARY,
@@ -61,8 +75,11 @@ class Session:
             "max_comment": MAX_COMMENT,
         }
 
-    def changes(self, rows: int, event: int) -> dict[str, Any]:
-        """Rows from number `rows` on, and this reader's answers after `event`."""
+    def changes(self, rows: int, event: int, exams: int = 0) -> dict[str, Any]:
+        """Rows from number `rows` on, examinations from `exams` on, and this reader's answers after `event`.
+
+        An adjudicator is also told where other readers are apart.
+        """
         self.results.refresh()
         self.store.refresh()
         answers = {
@@ -72,9 +89,12 @@ class Session:
             if (number := self.results.number(*key[1:])) is not None
         }
         new = enumerate(self.results.rows[rows:], rows)
+        places = {key: k for k, key in enumerate(self.results.examinations)}
         return {
-            "rows": [_listed(number, row) for number, row in new],
+            "rows": [self._listed(number, row) | {"k": places.get(_examination(row))} for number, row in new],
+            "examinations": examinations.listed(self, exams),
             "answers": answers,
+            "apart": self._apart(event) if self.role == "adjudicator" else {},
             "event": self.store.last,
             "complete": self.results.complete,
         }
@@ -89,51 +109,149 @@ class Session:
             raise UserError("no frame of this number")
         return self.results.rows[number]
 
+    def picture(self, number: int) -> tuple[bytes, bool]:
+        """The PNG of a frame, and whether it is the frame, not the overlay that `measure` drew.
+
+        Raises:
+          UserError: it cannot be read, or a blinded reader would see the machine's outline in it.
+        """
+        data, is_frame = self.frames.png(self.row(number))
+        if self.blinded and not is_frame:
+            raise UserError("the frame is not where it was measured, and its overlay shows the machine's outline")
+        return data, is_frame
+
     def frame(self, number: int) -> dict[str, Any]:
         """Everything about one frame."""
         row = self.row(number)
-        machine = Answer.of_row(row)
-        shown = ("status", "plane", "plane_probability", "reason", "spacing_source", "low_mm", "high_mm")
+        machine = self._initial(row)
+        seen = {key: row[key] for key in ("status", "plane", "plane_probability", "reason", "low_mm", "high_mm")}
+        if self.blinded:
+            seen = dict.fromkeys(seen) | {"status": readers.UNREAD}
+        adjudicates = self.role == "adjudicator"
+        machine_mm = self.millimetres(row, machine)
         return {
             "number": number,
             "name": _name(row),
-            **{key: row[key] for key in shown},
+            **seen,
+            "spacing_source": row["spacing_source"],
+            "examination": {k: i for i, k in enumerate(self.results.examinations)}.get(_examination(row)),
+            "readings": readers.readings(self.store, row, machine_mm) if adjudicates else [],
             "spacing_mm": spacing_of(row),
             "regions": [[min(max(v, -FAR), FAR) for v in r.box] for r in self.frames.regions(row)],
             "machine": machine.json(),
-            "machine_mm": self.millimetres(row, machine),
+            "machine_mm": machine_mm,
             **self._state(row, self._history(row), machine),
         }
 
     def change(self, number: int, data: Any) -> dict[str, Any]:
         """Add the event that a browser sent: `action`, `after` and, but for undo and redo, `answer`.
 
+        "choose" takes the answer of another `reader` (empty: the machine), which only an adjudicator may do.
+
         Raises:
           ValueError: something cannot be; the message says what.
           Conflict: the frame was changed in another tab.
           UserError: nothing to undo, or the server is read-only.
         """
-        if not isinstance(data, dict) or not {"action", "after"} <= set(data) <= {"action", "after", "answer"}:
-            raise ValueError("an event has the keys action, after, answer")
+        if not isinstance(data, dict) or not {"action", "after"} <= set(data) <= {"action", "after", "answer", "reader"}:
+            raise ValueError("an event has the keys action, after, answer, reader")
         action, after, row = data["action"], data["after"], self.row(number)
         if action not in ACTIONS or type(after) is not int:
             raise ValueError(f"action is one of {', '.join(ACTIONS)}, after is a number")
-        answer = None if action in ("undo", "redo") else Answer.parse(data.get("answer"))
-        machine = Answer.of_row(row)
-        if action == "reset":
+        kept: dict[str, Any] = {"role": self.role}
+        machine = self._initial(row)
+        if action == "choose":
+            kept["chosen"] = data.get("reader")
+            answer = self._chosen(row, data.get("reader"))
+        elif action == "reset":
             answer = machine
+        else:
+            answer = None if action in ("undo", "redo") else Answer.parse(data.get("answer"))
+        if answer and action in OF_OUTLINE:
+            answer = replace(answer, ticks=checklist.reopened(answer.ticks))
         if answer and answer.decision == "accepted" and answer.plane is None:
             raise ValueError("no plane: choose one, or reject the frame")
         if answer and answer.decision == "accepted" and answer.plane in SHAPE_OF_PLANE and answer.shape is None:
             raise ValueError(f"no outline of the {answer.plane}: draw it, or reject the frame")
-        kept = {"answer": machine.json(), "mm": self.millimetres(row, machine), "status": row["status"]}
+        theirs = Answer.of_row(row)
+        kept |= {"answer": theirs.json(), "mm": self.millimetres(row, theirs), "status": row["status"]}
         history = self.store.append(self._key(row), action, answer, partial(self.millimetres, row), kept, after)
         return self._state(row, history, machine)
 
     def state(self, number: int) -> dict[str, Any]:
         """The reader's answer in a frame, as `change` returns it."""
         row = self.row(number)
-        return self._state(row, self._history(row), Answer.of_row(row))
+        return self._state(row, self._history(row), self._initial(row))
+
+    def preview(self, number: int, data: Any) -> dict[str, Any]:
+        """The examination of a frame with an answer that is not recorded yet, while a handle moves.
+
+        Raises:
+          ValueError: the answer cannot be.
+          UserError: the frame has no examination.
+        """
+        answer, k = Answer.parse(data), self.frame_examination(number)
+        return examinations.shown(self, k, (number, answer))
+
+    def frame_examination(self, number: int) -> int:
+        """The number of a frame's examination.
+
+        Raises:
+          UserError: it has none.
+        """
+        key = _examination(self.row(number))
+        if key not in self.results.examinations:
+            raise UserError("the examination of this frame is not known")
+        return list(self.results.examinations).index(key)
+
+    def answer(self, row: Row) -> Answer | None:
+        """The reader's answer in a frame; None before the first."""
+        return self._history(row).answer
+
+    def checklist(self, row: Row, answer: Answer) -> list[dict[str, Any]]:
+        """The items of an answer's plane, ours filled where geometry answers them."""
+        size, regions = self.frames.size(row), self.frames.regions(row)
+        if len(regions) == 1 and all(map(math.isfinite, regions[0].box)):
+            x0, y0, x1, y1 = regions[0].box
+            size = (round(x1 - x0), round(y1 - y0)) if x1 > x0 and y1 > y0 else size
+        machine = Answer.of_row(row)
+        own = (answer.plane, answer.shape) == (machine.plane, machine.shape)
+        flags = row["flags"] if own and not self.blinded else None
+        ours = checklist.judged(answer.plane, answer.shape, size, spacing_of(row), flags)
+        return checklist.listed(answer.plane, ours, answer.ticks)
+
+    def _initial(self, row: Row) -> Answer:
+        """What a reader starts from: the machine's answer, or nothing."""
+        return Answer(None) if self.blinded else Answer.of_row(row)
+
+    def _chosen(self, row: Row, reader: Any) -> Answer:
+        if self.role != "adjudicator":
+            raise ValueError("choose is an adjudicator's")
+        answers = {e.reader: e.answer for e in readers.last_answers(self.store, row)} | {
+            readers.MACHINE: Answer.of_row(row)
+        }
+        if reader not in answers:
+            raise ValueError("reader has no answer in this frame")
+        chosen = answers[reader]
+        own = self.answer(row)
+        return replace(chosen, decision=chosen.decision or "accepted", comment=own.comment if own else "")
+
+    def _apart(self, event: int) -> dict[int, dict[str, Any]]:
+        """Where readers are apart, of the frames that somebody has answered after `event`."""
+        found = {}
+        for (_, file, frame), history in list(self.store.histories.items()):
+            number = self.results.number(file, frame)
+            if number is not None and history.version > event and number not in found:
+                text, first = readers.difference(list(readers.last_answers(self.store, self.results.rows[number])))
+                found[number] = {"text": text, "first": first}
+        return found
+
+    def _listed(self, number: int, row: Row) -> dict[str, Any]:
+        primary = PRIMARY.get(row["plane"] or "")
+        seen = {"plane": row["plane"], "status": row["status"], "mm": row[primary] if primary else None}
+        if self.blinded:
+            seen = {"plane": None, "status": readers.UNREAD, "mm": None}
+        return {"n": number, "name": _name(row), **seen}
 
     def millimetres(self, row: Row, answer: Answer) -> dict[str, float | None]:
         """The values of an answer in a frame."""
@@ -141,13 +259,14 @@ class Session:
 
     def _brief(self, row: Row, history: History) -> dict[str, Any]:
         """What the list shows of a reader's answer."""
-        answer = history.answer or Answer.of_row(row)
+        answer = history.answer or self._initial(row)
         primary = PRIMARY.get(answer.plane or "")
-        edited = answer.shape != Answer.of_row(row).shape or answer.plane != row["plane"]
+        edited = not self.blinded and (answer.shape != Answer.of_row(row).shape or answer.plane != row["plane"])
+        first = dict.fromkeys(VALUES) if self.blinded else row
         return {
             "decision": answer.decision,
             "plane": answer.plane,
-            "mm": (history.events[-1].mm if history.events else row)[primary] if primary else None,
+            "mm": (history.events[-1].mm if history.events else first)[primary] if primary else None,
             "edited": edited,
             "version": history.version,
         }
@@ -169,21 +288,20 @@ class Session:
             "age": None if weeks is None else format_age(weeks),
             "undo": len(history.past),
             "redo": len(history.future),
+            "checklist": self.checklist(row, answer),
             "events": [_event(e) for e in history.events[-8:]],
             "brief": self._brief(row, history),
         }
 
 
 def _name(row: Row) -> str:
-    """The bare name of the file, without its suffix; a cine's frame has its number."""
-    stem = Path(row["file"]).stem
+    """The bare name of the file, without its suffix; a cine's frame has its number. Bytes that are no text are "�"."""
+    stem = Path(row["file"]).stem.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     return f"{stem} · {row['frame']}" if row["frame"] else stem
 
 
-def _listed(number: int, row: Row) -> dict[str, Any]:
-    primary = PRIMARY.get(row["plane"] or "")
-    value = row[primary] if primary else None
-    return {"n": number, "name": _name(row), "plane": row["plane"], "status": row["status"], "mm": value}
+def _examination(row: Row) -> tuple[str, str | None]:
+    return row["examination"], row["fetus"]
 
 
 def _event(event: Event) -> dict[str, str]:

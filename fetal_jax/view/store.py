@@ -18,9 +18,13 @@ from fetal_jax.view.answer import Answer
 NAME = "corrections.sqlite"
 APPLICATION = 0x46424A58
 """SQLite's application_id: a file of another program is refused."""
-SCHEMA = 1
-"""SQLite's user_version. A later version of this program reads earlier ones; an earlier one refuses later ones."""
-ACTIONS = ("move", "pull", "turn", "draw", "plane", "accept", "reject", "undecide", "comment", "reset", "undo", "redo")
+SCHEMA = 2
+"""SQLite's user_version. A later version of this program reads earlier ones; an earlier one refuses later ones.
+Version 2: answers may hold ticks, the machine's part the role of the reader, names of files may be bytes."""
+ACTIONS = (
+    *("move", "pull", "turn", "draw", "plane", "accept", "reject", "undecide", "comment", "tick", "choose", "reset"),
+    *("undo", "redo"),
+)
 _CREATE = f"""
 BEGIN;
 CREATE TABLE events (
@@ -33,6 +37,8 @@ PRAGMA application_id = {APPLICATION};
 PRAGMA user_version = {SCHEMA};
 COMMIT;
 """
+ROLES = ("reader", "blinded", "adjudicator")
+"""A reader sees the machine's answer, a blinded one sees nothing, an adjudicator sees all answers."""
 Key = tuple[str, str, int]
 """Reader, file, frame."""
 
@@ -54,6 +60,11 @@ class Event:
     answer: Answer
     mm: dict[str, float | None]  # the values of `answer`
     machine: dict[str, Any]
+
+    @property
+    def role(self) -> str:
+        """How the reader saw the frame, of `ROLES`."""
+        return str(self.machine.get("role", ROLES[0]))
 
 
 @dataclass
@@ -124,6 +135,8 @@ class Store:
         if version > SCHEMA:
             raise UserError(f"{self.path} was written by a later version of this program: update fetal_jax")
         self._db.execute("PRAGMA synchronous = FULL")
+        if self.writable and version < SCHEMA:
+            self._db.execute(f"PRAGMA user_version = {SCHEMA}")
         self.refresh()
 
     def refresh(self) -> list[Event]:
@@ -136,7 +149,8 @@ class Store:
             found = self._db.execute("SELECT * FROM events WHERE id > ? ORDER BY id", (self.last,)).fetchall()
             events = [_event(values) for values in found]
             for event in events:
-                initial = Answer.parse(event.machine["answer"])
+                # a blinded reader began with an empty frame, and undo must not show the machine's outline
+                initial = Answer(None) if event.role == "blinded" else Answer.parse(event.machine["answer"])
                 self.histories[event.reader, event.file, event.frame].add(event, initial)
                 self.last = event.id
             return events
@@ -177,7 +191,8 @@ class Store:
                 answer = answers[-1]
             assert answer is not None
             now = datetime.now(UTC).isoformat(timespec="milliseconds")
-            values = (now, *key, action, *map(json.dumps, (answer.json(), millimetres(answer), machine)))
+            reader, file, frame = key
+            values = (now, reader, _stored(file), frame, action, *map(json.dumps, (answer.json(), millimetres(answer), machine)))
             with self._db:
                 self._db.execute(
                     "INSERT INTO events (time, reader, file, frame, action, answer, mm, machine)"
@@ -199,7 +214,17 @@ _HEADER = ("application_id", "user_version")
 def _event(values: tuple[Any, ...]) -> Event:
     number, time, reader, file, frame, action, answer, mm, machine = values
     parsed = Answer.parse(json.loads(answer)), json.loads(mm), json.loads(machine)
+    file = file.decode("utf-8", "surrogateescape") if isinstance(file, bytes) else file
     return Event(number, time, reader, file, frame, action, *parsed)
+
+
+def _stored(file: str) -> str | bytes:
+    """A file's name as SQLite takes it: a name that is no text as its bytes."""
+    try:
+        file.encode()
+    except UnicodeEncodeError:
+        return file.encode("utf-8", "surrogateescape")
+    return file
 
 
 def _tables(db: sqlite3.Connection) -> int:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from fetal_jax.growth import gestational_age
-from fetal_jax.outputs.rows import COLUMNS
+from fetal_jax.outputs.rows import COLUMNS, GEOMETRY
 from tests.support.command import fetal_jax, refused
 from tests.support.dicom_files import save, ultrasound
 from tfds_builders.fetal_phantom.phantom import draw
@@ -52,7 +52,7 @@ def test_a_folder_with_one_bad_file(frames, tmp_path):
     assert "Not for clinical use" in done.stdout
     saved = json.loads((out / "measurements.json").read_text())
     for cell, row in zip(table[1:], saved[1:], strict=True):
-        assert set(row) == {*COLUMNS, "ellipse_px", "shaft_px"}
+        assert set(row) == {*COLUMNS, *GEOMETRY}
         assert (cell["status"] in ("measured", "review")) == bool(cell["hc_mm"])
         assert (cell["status"] == "measured") == (cell["reason"] == "")
         assert cell["spacing_source"] == "csv"

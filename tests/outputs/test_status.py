@@ -20,7 +20,7 @@ from fetal_jax.inference import cines
 from fetal_jax.inference.acceptance import NO_SPACING
 from fetal_jax.inference.predictor import FrameResult
 from fetal_jax.outputs import contact_sheet, fhir, hc18_submission, overlay, segmentation, structured_report
-from fetal_jax.outputs.rows import COLUMNS, SCHEMA, caption, cells, result_row
+from fetal_jax.outputs.rows import COLUMNS, GEOMETRY, SCHEMA, caption, cells, result_row
 from fetal_jax.reading.frame import Frame, PixelSize
 from fetal_jax.reading.sources import Source
 from tests.support.dicom_files import region, save, ultrasound
@@ -97,7 +97,7 @@ def test_schema_refuses_a_row_that_contradicts_its_status(row, wrong):
 
 
 def test_schema_knows_every_column():
-    assert set(COLUMNS) | {"ellipse_px", "shaft_px"} == set(VALIDATOR.schema["items"]["properties"])
+    assert set(COLUMNS) | set(GEOMETRY) == set(VALIDATOR.schema["items"]["properties"])
 
 
 def test_caption_of_each_status():

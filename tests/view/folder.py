@@ -19,6 +19,7 @@ from fetal_jax.outputs.rows import COLUMNS, GEOMETRY, Row
 from fetal_jax.reading.images import write_png
 from fetal_jax.view.answer import Answer, age, spacing_of
 from tests.support.dicom_files import region, save, ultrasound
+from tests.support.examination_rows import sizes
 from tfds_builders.fetal_phantom.acoustics import Machine
 from tfds_builders.fetal_phantom.phantom import draw
 
@@ -55,6 +56,28 @@ def write_results(home: Path, frames: int = 8, dicom: bool = False, column_mm: f
         numbers = {key: np.asarray(shape).tolist(), "spacing_mm": spacing[0], "column_spacing_mm": spacing[1]}
         numbers |= {"spacing_source": "dicom" if dicom else "flag", "overlay": f"overlays/{name}.png"}
         rows.append(row(path, PLANES[i % 3], STATUSES[i % 4], **numbers))
+    save_rows(home / "results", rows)
+    return rows
+
+
+def write_examinations(home: Path, women: int = 2, dicom: bool = False, weeks: float = 24.0) -> list[Row]:
+    """Head, abdomen and femur of each woman on one day, `weeks` old by Hadlock's medians; the first head is to review."""
+    (home / "frames").mkdir(parents=True)
+    wanted, rows = sizes(weeks), []
+    for w in range(women):
+        for plane, measure in zip(PLANES, ("hc", "ac", "fl"), strict=True):
+            phantom = draw(plane, 600_000 + 10 * w + len(rows), MACHINE)
+            ellipse = isinstance(phantom.shape, Ellipse)
+            mm = wanted[measure] / (phantom.shape.perimeter if ellipse else phantom.shape.length)
+            path = home / "frames" / f"w{w}_{plane}.{'dcm' if dicom else 'png'}"
+            if dicom:
+                save(ultrasound(phantom.image, [region(mm, mm)]), path)
+            else:
+                write_png(path, phantom.image)
+            numbers = {"ellipse_px" if ellipse else "shaft_px": np.asarray(phantom.shape).tolist()}
+            numbers |= {"spacing_mm": mm, "column_spacing_mm": mm, "spacing_source": "dicom" if dicom else "csv"}
+            numbers |= {"examination": f"visit-{w}", "patient": f"woman-{w}", "day": 100, "frame_px": [400, 300]}
+            rows.append(row(path, plane, "measured" if rows else "review", regions_px=[], **numbers))
     save_rows(home / "results", rows)
     return rows
 

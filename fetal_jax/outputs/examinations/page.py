@@ -69,7 +69,7 @@ def render(pregnancy: Pregnancy, index: int, record: Record, folder: Path, pages
             record=record,
             summary=summary,
             visits=visits,
-            measures=[_measure(summary, record, measure) for measure in MEASURES],
+            measures=[measure_cells(summary, record, measure) for measure in MEASURES],
             ratios=[
                 (*RATIO_NAMES[name][:2], _format(record["ratios"].get(name), RATIO_NAMES[name][2])) for name in RATIOS
             ],
@@ -98,7 +98,7 @@ def points(pregnancy: Pregnancy, index: int, measure: str) -> list[chart.Point]:
     return found
 
 
-def _measure(summary: Summary, record: Record, measure: str) -> dict[str, Any]:
+def measure_cells(summary: Summary, record: Record, measure: str) -> dict[str, Any]:
     """The cells of one row of the table."""
     quantity = QUANTITIES[measure]
     of = record["centiles"].get(measure)

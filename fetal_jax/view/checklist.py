@@ -1,0 +1,122 @@
+"""What makes a plane good enough to be measured: six items of a head and an abdomen, four of a femur.
+
+After Salomon et al., Ultrasound Obstet Gynecol 2006; 27: 34-40, whose score the ISUOG guideline takes up (Salomon et al.,
+Ultrasound Obstet Gynecol 2019; 53: 715-723). The wording is ours, for research use. Four items are judged by geometry;
+the thresholds of `fills` and `symmetric` are our reading of words. A reader's tick or cross goes before ours.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from fetal_jax import geometry
+from fetal_jax.geometry import Ellipse, Shaft
+from fetal_jax.planes import PRIMARY
+from fetal_jax.reading.spacing import bounds
+
+SOURCE = (
+    "after Salomon et al. 2006 (doi 10.1002/uog.2665) and ISUOG 2019 (doi 10.1002/uog.20272); our wording, research use"
+)
+ITEMS: dict[str, dict[str, str]] = {
+    "head": {
+        "symmetric": "Symmetrical plane",
+        "thalami": "Thalami seen",
+        "cavum": "Cavum septi pellucidi seen",
+        "cerebellum": "Cerebellum not seen",
+        "fills": "Head fills more than half of the picture",
+        "calipers": "Ellipse on the outer border of the skull",
+    },
+    "abdomen": {
+        "symmetric": "Symmetrical, circular plane",
+        "stomach": "Stomach bubble seen",
+        "portal": "Umbilical vein at the portal sinus seen",
+        "kidneys": "Kidneys not seen",
+        "fills": "Abdomen fills more than half of the picture",
+        "calipers": "Ellipse on the outer border of the skin",
+    },
+    "femur": {
+        "ends": "Both ends of the bone seen",
+        "angle": "Bone under 45° to the horizontal",
+        "fills": "Femur fills more than half of the picture",
+        "calipers": "Calipers at the ends of the diaphysis alone",
+    },
+}
+"""Item -> what it says, by plane. A tick is kept as "plane.item"."""
+OF_OUTLINE = ("symmetric", "angle", "fills", "calipers")
+"""Items that a change of the outline opens again."""
+FILLS, CIRCULAR, STEEPEST = 0.5, 0.85, 45.0
+"""Share of the picture's side, shortest over longest axis of an abdomen, degrees."""
+UNFIT = ("poor fit", "ragged outline", "low confidence", "implausible shape", "cut off", "little is seen")
+"""Flags of an outline that does not lie on the structure (docs/flags.md)."""
+
+
+def parse(data: Any) -> dict[str, bool]:
+    """Check the ticks that a browser sent.
+
+    Raises:
+      ValueError: an item that there is not, or something else than true and false.
+    """
+    if not isinstance(data, dict) or not all(type(value) is bool for value in data.values()):
+        raise ValueError("ticks are true or false by item")
+    known = {f"{plane}.{item}" for plane, items in ITEMS.items() for item in items}
+    if not set(data) <= known:
+        raise ValueError("ticks holds an item that no plane has")
+    return dict(data)
+
+
+def reopened(ticks: dict[str, bool]) -> dict[str, bool]:
+    """The ticks that still stand after the outline has changed."""
+    return {key: value for key, value in ticks.items() if key.partition(".")[2] not in OF_OUTLINE}
+
+
+def judged(
+    plane: str | None,
+    shape: Ellipse | Shaft | None,
+    frame: tuple[float, float] | None,
+    spacing_mm: tuple[float, float] | None = None,
+    flags: list[str] | None = None,
+) -> dict[str, bool]:
+    """The items that geometry answers, as "plane.item"; those it cannot are missing.
+
+    Args:
+      plane: of the answer.
+      shape: in the frame's pixels.
+      frame: width and height of the frame, or of the part of it that the scale holds for, in pixels.
+      spacing_mm: of pixels down the rows and along them; None: square.
+      flags: of the machine, where the outline is still its own; None where a person has drawn or changed it.
+    """
+    if plane not in PRIMARY or shape is None:
+        return {}
+    found: dict[str, bool] = {}
+    if frame is not None:
+        x0, y0, x1, y1 = bounds(shape)
+        found["fills"] = max((x1 - x0) / frame[0], (y1 - y0) / frame[1]) > FILLS
+    rows, columns = spacing_mm or (1.0, 1.0)
+    in_mm = shape.transform(geometry.stretch(columns, rows))
+    if isinstance(in_mm, Shaft):
+        dx, dy = abs(in_mm.x2 - in_mm.x1), abs(in_mm.y2 - in_mm.y1)
+        found["angle"] = math.degrees(math.atan2(dy, dx)) < STEEPEST
+    elif plane == "abdomen":
+        found["symmetric"] = in_mm.b >= CIRCULAR * in_mm.a
+    if flags is not None:
+        found["calipers"] = not set(flags) & set(UNFIT)
+    return {f"{plane}.{item}": bool(value) for item, value in found.items()}
+
+
+def listed(plane: str | None, ours: dict[str, bool], ticks: dict[str, bool]) -> list[dict[str, Any]]:
+    """The list of a plane: each item, whether it is met (None: open), and who says so ("", "machine", "reader")."""
+    found = []
+    for item, text in ITEMS.get(plane or "", {}).items():
+        key = f"{plane}.{item}"
+        by = "reader" if key in ticks else "machine" if key in ours else ""
+        found.append({"item": key, "text": text, "met": ticks.get(key, ours.get(key)), "by": by})
+    return found
+
+
+def score(items: list[dict[str, Any]]) -> str:
+    """Items met, of how many; and how many nobody has judged."""
+    if not items:
+        return ""
+    left = sum(item["met"] is None for item in items)
+    return f"{sum(item['met'] is True for item in items)} of {len(items)}" + (f", {left} open" if left else "")

@@ -1,0 +1,132 @@
+"""The examinations of a results folder as a reader's corrections leave them: values, age, weight, centiles, charts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fetal_jax.errors import UserError
+from fetal_jax.growth import format_age
+from fetal_jax.inference.examination import Summary, group
+from fetal_jax.inference.visits import Pregnancy, follow
+from fetal_jax.outputs.examinations import chart, page, tables
+from fetal_jax.outputs.results import Row
+from fetal_jax.view.answer import Answer, corrected_row, rejected_row
+
+if TYPE_CHECKING:
+    from fetal_jax.view.session import Session
+
+NOT_ACCEPTED = "corrected, not yet accepted"
+
+
+def listed(session: Session, known: int) -> list[dict[str, Any]]:
+    """The examinations from number `known` on."""
+    return [
+        {"k": k, "name": name, "fetus": fetus}
+        for k, (name, fetus) in enumerate(list(session.results.examinations))
+        if k >= known
+    ]
+
+
+def row_after(session: Session, number: int, answer: Answer | None = None) -> Row:
+    """A row with the reader's answer in place of the machine's, as an examination counts it.
+
+    A rejected frame does not count; a corrected one counts as `review` until it is accepted. A blinded reader's frames
+    count once they are accepted.
+
+    Args:
+      session: whose reader is asked.
+      number: of the row.
+      answer: in place of the stored one, while a handle moves.
+    """
+    row = session.row(number)
+    stored = session.answer(row)
+    answer = answer or stored
+    if answer is None:
+        return row if session.role != "blinded" else rejected_row(row, "not read yet") | {"plane": None}
+    if answer.decision == "rejected":
+        return rejected_row(row, "rejected by the reader") | {"plane": answer.plane}
+    machine = Answer.of_row(row)
+    unchanged = (answer.plane, answer.shape) == (machine.plane, machine.shape)
+    if answer.decision != "accepted" and unchanged and session.role != "blinded":
+        return row
+    corrected = corrected_row(row, answer, session.millimetres(row, answer))
+    return corrected if answer.decision == "accepted" else corrected | {"status": "review", "reason": NOT_ACCEPTED}
+
+
+def pregnancy(session: Session, k: int, live: tuple[int, Answer] | None = None) -> tuple[Pregnancy, int]:
+    """All visits of an examination's fetus, and which of them it is.
+
+    Args:
+      session: whose reader is asked.
+      k: number of the examination.
+      live: a frame's number and the answer that stands in for the stored one.
+
+    Raises:
+      UserError: there is no such examination.
+    """
+    groups = list(session.results.examinations.items())
+    if not 0 <= k < len(groups):
+        raise UserError("no examination of this number")
+    wanted, members = groups[k]
+    patient = session.row(next(iter(members)))["patient"]
+    rows = []
+    for key, numbers in groups:
+        of_patient = patient is not None and any(session.row(n)["patient"] == patient for n in numbers)
+        if key == wanted or of_patient:
+            rows += [row_after(session, n, live[1] if live and live[0] == n else None) for n in numbers]
+    for found in follow(group(rows), session.results.standard()):
+        for index, visit in enumerate(found.visits):
+            if (visit.examination.name, visit.examination.fetus) == wanted:
+                return found, index
+    raise AssertionError("every group is an examination")
+
+
+def shown(session: Session, k: int, live: tuple[int, Answer] | None = None) -> dict[str, Any]:
+    """Everything that the page shows of one examination; arguments as `pregnancy`."""
+    found, index = pregnancy(session, k, live)
+    summary = found.visits[index]
+    record = tables.record(found, index)
+    cells = {measure: page.measure_cells(summary, record, measure) for measure in page.MEASURES}
+    kept = ("label", "name", "unit", "status", "value", "frames", "span", "centile", "z", "change", "why")
+    ratios = {name: record["ratios"].get(name) for name in page.RATIO_NAMES}
+    return {
+        "k": k,
+        "name": summary.examination.name,
+        "fetus": summary.examination.fetus,
+        "visit": index + 1,
+        "visits": len(found.visits),
+        "status": summary.status,
+        "standard": chart.STANDARD_NAMES[summary.standard],
+        "measures": {measure: {key: of[key] for key in kept} for measure, of in cells.items()},
+        "ratios": [
+            {"label": label, "unit": unit, "value": None if ratios[name] is None else format(ratios[name], form)}
+            for name, (label, unit, form) in page.RATIO_NAMES.items()
+        ],
+        **_age(summary),
+        "notes": list(summary.notes),
+        "why": {name: summary.reasons[name] for name in ("age", "weight") if name in summary.reasons},
+        "frames": _frames(session, summary),
+        "charts": {m: chart.draw(m, summary.standard, p) for m in page.CHARTS if (p := page.points(found, index, m))},
+    }
+
+
+def _age(summary: Summary) -> dict[str, str | None]:
+    age = summary.age
+    return {
+        "age": age and format_age(age.weeks),
+        "range": age and f"{format_age(age.low)} to {format_age(age.high)}",
+        "formula": age and age.formula,
+        "known_age": None if summary.known_weeks is None else format_age(summary.known_weeks),
+        "known_by": summary.known_by,
+    }
+
+
+def _frames(session: Session, summary: Summary) -> list[dict[str, Any]]:
+    """The frames by number: whether each counts for the value of its structure."""
+    counted = {id(row) for s in summary.structures.values() for row in s.counted}
+    best = {id(s.best) for s in summary.structures.values() if s.best}
+    found = []
+    for row in summary.examination.rows:
+        n = session.results.number(row["file"], row["frame"])
+        found.append({"n": n, "plane": row["plane"], "counts": id(row) in counted, "best": id(row) in best})
+    return found

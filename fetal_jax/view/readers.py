@@ -1,0 +1,71 @@
+"""Several readers of one folder: who may read how, and what an adjudicator sees of the others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from fetal_jax.errors import UserError
+from fetal_jax.inference.score import WRONG
+from fetal_jax.outputs.results import Row
+from fetal_jax.planes import PRIMARY
+from fetal_jax.view.answer import Answer
+from fetal_jax.view.store import Event, Store
+
+MACHINE = ""
+"""Stands for the machine where readers are named."""
+UNREAD = "unread"
+"""The status of every frame that a blinded reader sees."""
+
+
+def check_role(store: Store, reader: str, role: str) -> None:
+    """Refuse an adjudicator who is one of the readers, and a reader who adjudicates.
+
+    Raises:
+      UserError: it is so, or a role that needs a name has none.
+    """
+    if role != "reader" and not reader:
+        raise UserError(f"{'--blinded' if role == 'blinded' else '--adjudicate'} needs --reader=NAME")
+    for (name, _, _), history in store.histories.items():
+        if name == reader and any((e.role == "adjudicator") != (role == "adjudicator") for e in history.events):
+            other = "has read these frames" if role == "adjudicator" else "adjudicates these frames"
+            raise UserError(f"{reader} {other}: a third person adjudicates (--reader=NAME)")
+
+
+def last_answers(store: Store, row: Row) -> Iterator[Event]:
+    """The last answer of each reader in a frame, adjudicators left out, in the order of their names."""
+    found = (store.histories.get((reader, row["file"], row["frame"])) for reader in readers(store))
+    yield from (h.events[-1] for h in found if h and h.events and h.events[-1].role != "adjudicator")
+
+
+def readers(store: Store) -> list[str]:
+    """The names of all who have answered."""
+    return sorted({reader for reader, _, _ in store.histories})
+
+
+def readings(store: Store, row: Row, machine_mm: dict[str, float | None]) -> list[dict[str, Any]]:
+    """All answers in a frame, the machine's first, as an adjudicator sees them."""
+    machine = {"reader": MACHINE, "answer": Answer.of_row(row).json(), "mm": machine_mm, "time": None}
+    others = [
+        {"reader": e.reader, "answer": e.answer.json(), "mm": e.mm, "time": e.time} for e in last_answers(store, row)
+    ]
+    return [machine, *others]
+
+
+def difference(events: list[Event]) -> tuple[str, bool]:
+    """How far readers are apart in a frame, in words, and whether an adjudicator should look at it first.
+
+    Values are apart if the largest is over 5 % (HC) or 8 % (AC, FL) above the smallest.
+    """
+    if len(events) < 2:
+        return ("one reader" if events else ""), False
+    if len({e.answer.decision for e in events}) > 1:
+        return "decisions differ", True
+    if len({e.answer.plane for e in events}) > 1:
+        return "planes differ", True
+    plane = events[0].answer.plane or ""
+    values = [v for e in events if plane in PRIMARY and (v := e.mm[PRIMARY[plane]]) is not None]
+    if len(values) < 2:
+        return "", False
+    apart = max(values) / min(values) - 1
+    return f"{100 * apart:.1f} % apart", apart > WRONG[plane]
