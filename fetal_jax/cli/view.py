@@ -32,6 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--no-browser", action="store_true", help="only print the address")
     parser.add_argument("--reader", type=_name, metavar="NAME", help="your name, kept with each correction")
+    role = parser.add_mutually_exclusive_group()
+    role.add_argument("--blinded", action="store_true", help="hide the machine's values and those of other readers")
+    role.add_argument("--adjudicate", action="store_true", help="see all readers' answers, and choose or draw the last")
 
 
 def _name(text: str) -> str:
@@ -56,7 +59,8 @@ def run(args: argparse.Namespace, overrides: list[str]) -> None:
         raise UserError(f"--port={args.port}: give 0 to 65535")
     with ExitStack() as held:
         folder = _results_of(args.paths, held)
-        session = Session.open(folder, args.reader or "", held)
+        role = "blinded" if args.blinded else "adjudicator" if args.adjudicate else "reader"
+        session = Session.open(folder, args.reader or "", held, role)
         session.frames.warm()
         token = "" if args.host in LOOPBACK else secrets.token_urlsafe(24)
         listening = held.enter_context(_bound(args.host, args.port))

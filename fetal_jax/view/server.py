@@ -14,7 +14,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from fetal_jax.errors import UserError
-from fetal_jax.view import examinations, exports
+from fetal_jax.view import agreement, examinations, exports
 from fetal_jax.view.security import LOG, Guard
 from fetal_jax.view.session import Session
 from fetal_jax.view.store import Conflict
@@ -50,6 +50,9 @@ def app(session: Session, token: str = "") -> Starlette:
     def examination(request: Request) -> Response:
         return JSONResponse(examinations.shown(session, _number(request.path_params["number"])))
 
+    def agreed(_: Request) -> Response:
+        return JSONResponse(agreement.table(session))
+
     def preview(request: Request, data: Any) -> Response:
         return JSONResponse(session.preview(_number(request.path_params["number"]), data))
 
@@ -65,6 +68,7 @@ def app(session: Session, token: str = "") -> Starlette:
         Route("/api/frames/{number}/events", _posted(change), methods=["POST"]),
         Route("/api/frames/{number}/preview", _posted(preview), methods=["POST"]),
         Route("/api/examinations/{number}", _replying(examination)),
+        Route("/api/agreement", _replying(agreed)),
         Route("/api/export", _posted(export), methods=["POST"]),
     ]
     return Starlette(routes=routes, middleware=[Middleware(Guard, token=token)])

@@ -20,8 +20,12 @@ const post = (path, data, conflict = false) =>
   ask(path, { method: "POST", body: JSON.stringify(data), headers: { "content-type": "application/json" }, conflict });
 
 export const about = async () => (await ask("/api/about")).json();
-export const changes = async (rows, event) => (await ask(`/api/changes?rows=${rows}&event=${event}`)).json();
+export const changes = async (rows, event, exams) => (await ask(`/api/changes?rows=${rows}&event=${event}&exams=${exams}`)).json();
 export const frame = async (n) => (await ask(`/api/frames/${n}`)).json();
+export const examination = async (k) => (await ask(`/api/examinations/${k}`)).json();
+/** The examination of a frame with an answer that is not recorded yet. */
+export const preview = async (n, answer) => (await post(`/api/frames/${n}/preview`, answer)).json();
+export const agreement = async () => (await ask("/api/agreement")).json();
 export const exportAll = async () => (await post("/api/export", {})).json();
 
 /** Record an event; {conflict: true, ...state} where another tab was first. */

@@ -1,15 +1,19 @@
 // The page: frames, the stage, the panel, the keys, and what is sent to the server.
 
 import * as api from "./api.js";
-import { FrameList } from "./list.js";
+import { Examination } from "./examination.js";
+import { listen } from "./keys.js";
+import { ExaminationList, FrameList } from "./list.js";
+import { connected, note, toast } from "./messages.js";
 import { Panel } from "./panel.js";
+import { agreement, readingOf } from "./review.js";
 import { Stage } from "./stage.js";
 
 const POLL = 1500, RETRY = 1000, KEPT = 16, AHEAD = [1, 2, 3, -1];
 const get = (id) => document.getElementById(id);
 const GEOMETRIC = new Set(["move", "pull", "turn", "draw", "plane"]);
 
-let info, list, panel, stage, current = null, asked = null, rowsSeen = 0, eventSeen = 0, complete = false, waiting = 0;
+let info, list, exams, examination, panel, stage, current = null, asked = null, rowsSeen = 0, eventSeen = 0, examsSeen = 0, complete = false, waiting = 0;
 let queue = Promise.resolve();
 const pictures = new Map(), details = new Map(), versions = new Map();
 
@@ -34,6 +38,8 @@ async function show(n) {
   versions.set(n, frame.version);
   stage.show(picture, frame, info.planes[frame.answer.plane]);
   panel.show(frame);
+  if (frame.examination !== null) exams.choose(frame.examination);
+  examination.show(frame.examination, frame.answer.plane).catch((error) => connected(false, error));
   note(picture ? (picture.isFrame ? "" : "The frame is not where it was measured: this is the overlay that measure drew.") : "This frame cannot be read.");
   announce();
   performance.measure("show", { start: started, end: performance.now() });
@@ -66,11 +72,15 @@ function kept(cache, n, ask) {
 
 async function poll() {
   try {
-    const found = await api.changes(rowsSeen, eventSeen);
+    const found = await api.changes(rowsSeen, eventSeen, examsSeen);
     rowsSeen += found.rows.length;
     eventSeen = found.event;
+    examsSeen += found.examinations.length;
     complete = found.complete;
     list.add(found.rows, found.answers);
+    list.apart(found.apart);
+    exams.follow(found.examinations, found.rows, found.answers, list.answers);
+    get("tabs").hidden = !examsSeen;
     progress();
     const mine = current && found.answers[current.number];
     if (mine && mine.version !== versions.get(current.number) && !waiting && !stage.busy) await refresh();
@@ -91,12 +101,13 @@ function update(state) {
   if (stage.busy) return; // a handle moves: its end is recorded after this
   stage.set(current, info.planes[current.answer.plane]);
   panel.show(current);
+  examination.refresh(current.answer.plane).catch((error) => connected(false, error));
 }
 
 // ------------------------------------------------------------------------------------------------------ changes
 
 /** Record an event of a frame: shown at once, sent in order, sent again while the server does not answer. */
-function record(action, answer, n = current?.number) {
+function record(action, answer, n = current?.number, reader = undefined) {
   if (!info.writable || n === undefined) return;
   if (answer && GEOMETRIC.has(action)) answer = { ...answer, decision: "" };
   if (answer && n === current.number) {
@@ -105,16 +116,17 @@ function record(action, answer, n = current?.number) {
     panel.show(current);
   }
   waiting++;
-  queue = queue.then(() => send(n, action, answer)).finally(() => waiting--);
+  queue = queue.then(() => send(n, action, answer, reader)).finally(() => waiting--);
 }
 
-async function send(n, action, answer) {
+async function send(n, action, answer, reader) {
   for (;;) {
     try {
-      const event = { action, after: versions.get(n) ?? 0, ...(answer ? { answer } : {}) };
+      const event = { action, after: versions.get(n) ?? 0, ...(reader !== undefined ? { reader } : answer ? { answer } : {}) };
       const state = await api.change(n, event);
       versions.set(n, state.version);
       list.add([], { [n]: state.brief });
+      exams.follow([], [], { [n]: state.brief }, list.answers);
       progress();
       connected(true);
       if (state.conflict) toast("Changed in another tab: its answer is shown.");
@@ -145,6 +157,20 @@ function changePlane(plane) {
   if (current && plane !== current.answer.plane) record("plane", { ...current.answer, plane });
 }
 
+function tick(item, met) {
+  const ticks = { ...current.answer.ticks };
+  if (met === null) delete ticks[item];
+  else ticks[item] = met;
+  record("tick", { ...current.answer, ticks });
+}
+
+/** An adjudicator takes a reading of the frame. */
+function choose(reading) {
+  if (!reading) return;
+  const decision = reading.answer.decision || "accepted";
+  record("choose", { ...reading.answer, decision, comment: current.answer.comment }, current.number, reading.reader);
+}
+
 async function exportAll() {
   try {
     await queue;
@@ -164,27 +190,7 @@ function progress() {
   get("progress").textContent = `${decided} of ${all} decided · ${review} to review${complete ? "" : " · measuring"}`;
 }
 
-function announce() { get("live").textContent = panel.spoken(); }
-
-let hiding;
-function toast(text, stays = false) {
-  get("toast").textContent = text;
-  get("toast").classList.add("on");
-  clearTimeout(hiding);
-  if (!stays) hiding = setTimeout(() => get("toast").classList.remove("on"), 5000);
-}
-
-let lost = false;
-function connected(is, error) {
-  if (!is && !lost) toast(error && !(error instanceof TypeError) ? error.message : "The server does not answer. Changes are kept here and sent when it does.", true);
-  if (is && lost) toast("The server answers again.");
-  lost = !is;
-}
-
-function note(text) {
-  get("note").textContent = text;
-  get("note").hidden = !text;
-}
+function announce() { get("live").textContent = examination.open ? examination.spoken() : panel.spoken(); }
 
 // ------------------------------------------------------------------------------------------------------ keys
 
@@ -198,10 +204,57 @@ function option(name) {
 function toggleList() {
   const open = document.body.classList.toggle("list-open");
   get("list-toggle").setAttribute("aria-expanded", String(open));
-  if (open) get("list").focus();
+  if (open) (get("list").hidden ? get("exam-list") : get("list")).focus();
 }
 
-const step = (by) => current && show(list.beside(current.number, by));
+/** The examination of the frame in the place of the frame, or the frame again. */
+async function openExamination(open = !examination.open, k = current?.examination ?? null) {
+  if (open && k === null) return toast("The examination of this frame is not known.");
+  get("examination").hidden = !open;
+  document.body.classList.toggle("exam-open", open);
+  tab(open ? "examinations" : "frames");
+  if (!open) return stage.resized();
+  stage.cancel();
+  exams.choose(k);
+  await examination.show(k, current?.answer.plane);
+  announce();
+  get("exam-close").focus({ preventScroll: true });
+  return undefined;
+}
+
+async function frameOfExamination(n) {
+  await openExamination(false);
+  await show(n);
+}
+
+function tab(name) {
+  for (const radio of get("tabs").querySelectorAll("input")) radio.checked = radio.value === name;
+  get("list").hidden = name !== "frames";
+  get("exam-list").hidden = name === "frames";
+  get("filter").placeholder = name === "frames" ? "Find a frame  /" : "Find an examination  /";
+  (name === "frames" ? list : exams)?.render();
+}
+
+const besideExamination = (by) => {
+  const k = exams.beside(examination.k, by);
+  if (k !== null) openExamination(true, k);
+};
+
+async function showAgreement() {
+  try {
+    await queue;
+    agreement(await api.agreement());
+  } catch (error) {
+    toast(error.message);
+  }
+}
+
+function openChecklist() {
+  get("checklist").open = !get("checklist").open;
+  if (get("checklist").open) get("checklist").querySelector("button")?.focus();
+}
+
+const step = (by) => (examination.open ? besideExamination(by) : current && show(list.beside(current.number, by)));
 const KEYS = {
   ArrowLeft: () => step(-1), ArrowRight: () => step(1), ArrowUp: () => step(-1), ArrowDown: () => step(1),
   n: () => current && show(list.undecided(current.number)),
@@ -211,59 +264,37 @@ const KEYS = {
   "+": () => stage.zoom(1.25), "=": () => stage.zoom(1.25), "-": () => stage.zoom(0.8), 0: () => stage.picture && stage.fit(),
   w: () => option("window"), m: () => option("magnifier"), o: () => option("outline"), d: () => info.writable && option("draw"),
   "[": () => stage.changeGrey(-16, 0), "]": () => stage.changeGrey(16, 0), ",": () => stage.changeGrey(0, 8), ".": () => stage.changeGrey(0, -8),
+  s: () => openExamination(), k: openChecklist, b: showAgreement,
+  7: () => choose(readingOf(current, 7)), 8: () => choose(readingOf(current, 8)), 9: () => choose(readingOf(current, 9)),
   c: () => get("comment").focus(), "/": () => get("filter").focus(), l: toggleList, e: exportAll, "?": () => get("help").showModal(),
 };
-
-function pressed(e) {
-  if (document.querySelector("dialog[open]")) return;
-  const typing = e.target.matches("textarea, input[type=search]");
-  if (e.key === "Escape") {
-    stage.cancel();
-    document.body.classList.remove("list-open");
-    document.activeElement?.blur();
-    return;
-  }
-  if (typing) {
-    if (e.key === "Enter" && (e.ctrlKey || e.target.id === "filter")) e.target.blur();
-    return;
-  }
-  const key = e.key.length === 1 ? e.key.toLowerCase() : e.key;
-  if ((e.ctrlKey || e.metaKey) && key === "z") return act(e, e.shiftKey ? KEYS.y : KEYS.u);
-  if (e.ctrlKey || e.metaKey) return undefined;
-  if (key.startsWith("Arrow") && info.writable && stage.focused) {
-    return act(e, () => stage.nudge(key, e.shiftKey ? 10 : e.altKey ? 0.1 : 1));
-  }
-  if (e.altKey || (e.target.type === "radio" && key.startsWith("Arrow"))) return undefined;
-  if (key >= "1" && key <= "6") return act(e, () => stage.focusHandle(Number(key) - 1));
-  if (key === "Enter" && stage.options.draw && !e.target.matches("button")) return act(e, () => { stage.drawInMiddle(); option("draw"); });
-  return KEYS[key] && act(e, KEYS[key]);
-}
-
-function act(e, work) {
-  e.preventDefault();
-  work();
-}
 
 // ------------------------------------------------------------------------------------------------------ start
 
 async function start() {
   info = await api.about();
   get("notice").textContent = info.notice;
-  get("who").textContent = info.writable ? info.reader || "no reader’s name" : "read-only";
-  panel = new Panel(info, { plane: changePlane, comment: (n, comment) => n === current.number && record("comment", { ...current.answer, comment }) });
+  const role = { blinded: " · blinded", adjudicator: " · adjudicates" }[info.role] ?? "";
+  get("who").textContent = info.writable ? (info.reader || "no reader’s name") + role : "read-only";
+  document.body.dataset.role = info.role;
+  panel = new Panel(info, { plane: changePlane, comment: (n, comment) => n === current.number && record("comment", { ...current.answer, comment }), tick, choose: (reader) => choose(current.readings.find((r) => r.reader === reader)) });
   stage = new Stage(get("stage"), {
     edit: (action, answer) => { record(action, answer); if (stage.options.draw) option("draw"); },
-    live: (answer) => panel.values(answer),
+    live: (answer) => { panel.values(answer); if (current) examination.live(current.number, answer); },
     view: () => { get("zoom").textContent = `${Math.round(stage.view.scale * 100)} %`; },
   });
   list = new FrameList(get("list"), get("rows"), (n) => { document.body.classList.remove("list-open"); show(n); });
-  get("filter").addEventListener("input", (e) => list.filter(e.target.value));
+  exams = new ExaminationList(get("exam-list"), get("exam-rows"), (k) => { document.body.classList.remove("list-open"); openExamination(true, k); });
+  examination = new Examination({ frame: frameOfExamination, details: detailsOf, picture: pictureOf, kind: (plane) => info.planes[plane], name: (n) => list.all[n].name });
+  for (const radio of get("tabs").querySelectorAll("input")) radio.addEventListener("change", () => tab(radio.value));
+  get("filter").addEventListener("input", (e) => (get("list").hidden ? exams : list).filter(e.target.value));
   get("list-toggle").addEventListener("click", toggleList);
   get("help-open").addEventListener("click", KEYS["?"]);
   get("export").addEventListener("click", exportAll);
-  get("export").disabled = !info.writable;
+  get("export").disabled = !info.writable || info.role === "blinded";
+  get("agreement-open").hidden = info.role === "blinded";
   for (const button of document.querySelectorAll("[data-key]")) button.addEventListener("click", () => KEYS[button.dataset.key]());
-  addEventListener("keydown", pressed);
+  listen(KEYS, stage, { writable: info.writable, framed: () => !examination.open, leave: () => openExamination(false), drawn: () => option("draw") });
   await poll();
   const wanted = Number(new URLSearchParams(location.hash.slice(1)).get("n") ?? NaN);
   await show(list.places?.has(wanted) ? wanted : list.shown[0]?.n);

@@ -1,14 +1,15 @@
-// The list of frames: those to review first; only the rows in sight are in the document.
+// The lists of frames and of examinations: those to review first; only the rows in sight are in the document.
 
 const HEIGHT = 56, SPARE = 6;
-const ORDER = { review: 0, measured: 1, refused: 2, error: 3 };
-const WORDS = { review: "to review", measured: "measured", refused: "refused", error: "not read" };
-const MARKS = { review: "◇", measured: "●", refused: "○", error: "!" };
+const ORDER = { apart: -1, unread: 0, review: 0, measured: 1, accepted: 2, refused: 2, error: 3 };
+const WORDS = { review: "to review", measured: "measured", refused: "refused", error: "not read", unread: "to read", accepted: "decided" };
+const MARKS = { review: "◇", measured: "●", refused: "○", error: "!", unread: "◇", accepted: "✓" };
 export const DECIDED = { accepted: "✓", rejected: "✕" };
 
 export class FrameList {
-  constructor(box, rows, onChoose) {
+  constructor(box, rows, onChoose, prefix = "row") {
     this.box = box;
+    this.prefix = prefix;
     this.space = rows;
     this.all = [];
     this.shown = [];
@@ -40,7 +41,8 @@ export class FrameList {
 
   sort() {
     const wanted = this.text ? this.all.filter((row) => row.name.toLowerCase().includes(this.text)) : [...this.all];
-    this.shown = wanted.sort((p, q) => ORDER[p.status] - ORDER[q.status] || p.n - q.n);
+    const order = (row) => ORDER[row.apart?.first ? "apart" : row.status];
+    this.shown = wanted.sort((p, q) => order(p) - order(q) || p.n - q.n);
     this.places = new Map(this.shown.map((row, i) => [row.n, i]));
     this.space.style.height = `${this.shown.length * HEIGHT}px`;
     this.refresh();
@@ -74,7 +76,7 @@ export class FrameList {
     const decision = answer?.decision || "";
     const element = document.createElement("div");
     element.className = "row";
-    element.id = `row-${row.n}`;
+    element.id = `${this.prefix}-${row.n}`;
     element.dataset.n = row.n;
     element.dataset.status = row.status;
     element.dataset.decision = decision;
@@ -83,16 +85,22 @@ export class FrameList {
     element.setAttribute("aria-selected", String(row.n === this.current));
     element.setAttribute("aria-posinset", i + 1);
     element.setAttribute("aria-setsize", this.shown.length);
-    const mm = answer ? answer.mm : row.mm;
-    const value = mm == null ? "" : `${mm.toFixed(1)} mm`;
-    const said = [decision || WORDS[row.status], answer?.edited ? "corrected" : ""].filter(Boolean).join(", ");
-    element.append(
-      part("mark", decision ? DECIDED[decision] : MARKS[row.status], true),
-      part("title", row.name),
-      part("said", [answer?.plane ?? row.plane ?? "", said].filter(Boolean).join(" · ")),
-      part("value", value),
-    );
+    const [said, value] = this.words(row, answer);
+    element.append(part("mark", decision ? DECIDED[decision] : MARKS[row.status], true), part("title", row.name), part("said", said), part("value", value));
     return element;
+  }
+
+  /** What is said of a row below its name, and the value to the right. */
+  words(row, answer) {
+    const mm = answer ? answer.mm : row.mm;
+    const said = [answer?.decision || WORDS[row.status], answer?.edited ? "corrected" : "", row.apart?.text].filter(Boolean).join(", ");
+    return [[answer?.plane ?? row.plane ?? "", said].filter(Boolean).join(" · "), mm == null ? "" : `${mm.toFixed(1)} mm`];
+  }
+
+  /** Where readers are apart, by number: for an adjudicator. */
+  apart(found) {
+    for (const [n, apart] of Object.entries(found)) if (this.all[n]) this.all[n].apart = apart;
+    if (Object.keys(found).length) this.sort();
   }
 
   choose(n) {
@@ -104,7 +112,7 @@ export class FrameList {
     if (top < this.box.scrollTop) this.box.scrollTop = top;
     else if (top + HEIGHT > this.box.scrollTop + height) this.box.scrollTop = top + HEIGHT - height;
     this.render();
-    this.box.setAttribute("aria-activedescendant", `row-${n}`);
+    this.box.setAttribute("aria-activedescendant", `${this.prefix}-${n}`);
   }
 
   /** Number of the frame `step` places on; null at the end. */
@@ -123,6 +131,43 @@ export class FrameList {
   counts() {
     const decided = [...this.answers.values()].filter((a) => a.decision).length;
     return { all: this.all.length, decided, review: this.all.filter((row) => row.status === "review").length };
+  }
+}
+
+/** The examinations; what is said of one follows from its frames. */
+export class ExaminationList extends FrameList {
+  constructor(box, rows, onChoose) {
+    super(box, rows, onChoose, "exam");
+    this.frames = [];
+  }
+
+  /** Take new examinations and frames in; `answers` are those of the frames' list. */
+  follow(examinations, rows, changed, answers) {
+    for (const { k, name, fetus } of examinations) {
+      this.all[k] = { n: k, name: fetus ? `${name} · ${fetus}` : name, status: "measured", frames: [] };
+    }
+    const touched = new Set(examinations.map((e) => e.k));
+    for (const row of rows) {
+      this.frames[row.n] = row;
+      if (row.k === null) continue;
+      this.all[row.k].frames.push(row.n);
+      touched.add(row.k);
+    }
+    for (const n of Object.keys(changed)) if (this.frames[n]?.k != null) touched.add(this.frames[n].k);
+    for (const k of touched) this.judge(this.all[k], answers);
+    if (touched.size) this.sort();
+  }
+
+  judge(row, answers) {
+    const frames = row.frames.map((n) => ({ ...this.frames[n], decision: answers.get(n)?.decision }));
+    const open = frames.filter((f) => !f.decision && f.status !== "refused" && f.status !== "error");
+    row.open = open.length;
+    row.status = open.some((f) => f.status === "review" || f.status === "unread") ? open.find((f) => f.status !== "measured").status : open.length ? "measured" : frames.some((f) => f.decision === "accepted") ? "accepted" : "refused";
+  }
+
+  words(row) {
+    const decided = row.frames.length - row.open;
+    return [`${row.frames.length} frames · ${WORDS[row.status]}`, `${decided}/${row.frames.length}`];
   }
 }
 

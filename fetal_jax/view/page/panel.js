@@ -1,19 +1,23 @@
 // The measurement beside the picture: status, plane, values, decision, comment, history.
 
 import { covered, millimetres } from "./geometry.js";
+import { checklist, readings } from "./review.js";
 
 const PLANES = [["head", "Head", "H"], ["abdomen", "Abdomen", "A"], ["femur", "Femur", "F"], ["other", "Other", "T"]];
 const COLUMNS = { head: ["hc_mm", "bpd_mm", "ofd_mm"], abdomen: ["ac_mm", "long_mm", "short_mm"], femur: ["fl_mm"] };
 const SOURCES = { dicom: "the DICOM header", csv: "the spacing table", flag: "--spacing-mm", ruler: "the depth ruler" };
-const STATUS = { review: "To review", measured: "Measured", refused: "Refused", error: "Not read" };
+const STATUS = { review: "To review", measured: "Measured", refused: "Refused", error: "Not read", unread: "To read" };
 const DECISION = { accepted: "Accepted", rejected: "Rejected" };
-const ACTIONS = { move: "moved", pull: "pulled an end", turn: "turned", draw: "drew anew", plane: "changed the plane", accept: "accepted", reject: "rejected", undecide: "took the decision back", comment: "commented", reset: "took the machine’s", undo: "undid", redo: "redid" };
+const ACTIONS = { move: "moved", pull: "pulled an end", turn: "turned", draw: "drew anew", plane: "changed the plane", accept: "accepted", reject: "rejected", undecide: "took the decision back", comment: "commented", reset: "took the machine’s", tick: "ticked", choose: "chose a reading", undo: "undid", redo: "redid" };
 const ROWS = 3;
 const get = (id) => document.getElementById(id);
 
 export class Panel {
   constructor(about, on) {
     this.about = about;
+    this.on = on;
+    get("checklist-source").textContent = about.checklist;
+    get("values").classList.toggle("alone", about.role === "blinded");
     const legend = get("planes").firstElementChild;
     get("planes").replaceChildren(legend, ...PLANES.map(([plane, label, key]) => planeChoice(plane, label, key, on)));
     const body = get("values").tBodies[0];
@@ -31,6 +35,7 @@ export class Panel {
     });
     this.comment.addEventListener("blur", () => this.flush(on));
     for (const control of document.querySelectorAll("#accept, #reject, #reset, #comment, #tool-draw")) control.disabled = !about.writable;
+    get("reset").disabled ||= about.role === "blinded";
   }
 
   flush(on) {
@@ -55,6 +60,8 @@ export class Panel {
     get("undo").disabled = !frame.undo || !this.about.writable;
     get("redo").disabled = !frame.redo || !this.about.writable;
     if (other || document.activeElement !== this.comment) this.comment.value = answer.comment;
+    checklist(frame, this.about.writable, this.on.tick);
+    readings(frame, this.about, this.on.choose);
     get("history").replaceChildren(...[...frame.events].reverse().map(historyItem));
     this.values(answer);
   }

@@ -1,9 +1,9 @@
 // The picture, the outline over it and its handles: zoom, pan, window and level, magnifier, drag and keyboard.
 
+import { axes, element, handle, magnify, outline, spotOf } from "./drawing.js";
 import { actionOf, canonical, dragged, drawn, handles } from "./geometry.js";
 
-const SVG = "http://www.w3.org/2000/svg";
-const MAX_SCALE = 16, MAGNIFIED = 3, GLASS = 320, TICK = 18;
+const MAX_SCALE = 16, COARSE = 24, FINE = 14;
 const FULL = { window: 256, level: 128 };
 const NEW_ROUNDNESS = { head: 0.78, abdomen: 0.95 };
 
@@ -21,6 +21,8 @@ export class Stage {
     this.pointers = new Map();
     this.drag = null;
     this.parts = null;
+    this.reach = matchMedia("(pointer: coarse)").matches ? COARSE : FINE;
+    this.measureBox();
     new ResizeObserver(() => this.resized()).observe(box);
     this.svg.addEventListener("pointerdown", (e) => this.down(e));
     this.svg.addEventListener("pointermove", (e) => this.moved(e));
@@ -30,6 +32,7 @@ export class Stage {
     this.svg.addEventListener("keyup", (e) => e.key.startsWith("Arrow") && this.finishNudge());
     box.addEventListener("wheel", (e) => {
       e.preventDefault();
+      this.measureBox();
       this.zoom(Math.exp(-e.deltaY / 400), this.point(e));
     }, { passive: false });
   }
@@ -85,21 +88,27 @@ export class Stage {
     this.later(true);
   }
 
+  /** Where the stage is, so that nothing asks for the layout while a handle moves. */
+  measureBox() {
+    this.size = this.box.getBoundingClientRect();
+  }
+
   resized() {
+    this.measureBox();
     if (!this.picture) return;
     if (this.view.fitted) this.fit();
     this.later();
   }
 
   fit() {
-    const { clientWidth: w, clientHeight: h } = this.box, { width, height } = this.picture;
+    const { width: w, height: h } = this.size, { width, height } = this.picture;
     const scale = Math.min(w / width, h / height);
     this.view = { scale, x: (w - width * scale) / 2, y: (h - height * scale) / 2, fitted: true };
     this.on.view();
     this.later();
   }
 
-  zoom(factor, at = { x: this.box.clientWidth / 2, y: this.box.clientHeight / 2 }) {
+  zoom(factor, at = { x: this.size.width / 2, y: this.size.height / 2 }) {
     if (!this.picture) return;
     const { scale, x, y } = this.view;
     const next = Math.min(Math.max(scale * factor, 0.1), MAX_SCALE), k = next / scale;
@@ -120,17 +129,10 @@ export class Stage {
     const tag = this.kind === "ellipse" ? "ellipse" : "line";
     const parts = { machine: element(tag, "machine"), shade: element(tag, "shade"), line: element(tag, "line"), axes: [], handles: [] };
     for (let i = 0; i < 2; i++) parts.axes.push(element("line", "axis"));
-    this.svg.append(parts.machine, ...parts.axes, parts.shade, parts.line);
+    parts.others = (this.frame.readings ?? []).flatMap((reading, i) => (reading.answer[this.kind] && i ? [{ shape: reading.answer[this.kind], node: element(tag, `other other-${i}`) }] : []));
+    this.svg.append(parts.machine, ...parts.others.map((o) => o.node), ...parts.axes, parts.shade, parts.line);
     for (const h of handles(this.kind, shape)) {
-      const group = element("g", "handle");
-      group.dataset.handle = h.id;
-      group.setAttribute("tabindex", "0");
-      group.setAttribute("role", "button");
-      const dot = h.id === "turn" ? element("rect", "dot") : element("circle", "dot");
-      for (const [k, v] of Object.entries(h.id === "turn" ? { x: -6, y: -6, width: 12, height: 12, transform: "rotate(45)" } : { r: 6 })) dot.setAttribute(k, v);
-      const hit = element("circle", "hit");
-      hit.setAttribute("r", matchMedia("(pointer: coarse)").matches ? 24 : 14);
-      group.append(hit, dot);
+      const group = handle(h.id, this.reach);
       parts.handles.push(group);
       this.svg.append(group);
     }
@@ -154,10 +156,15 @@ export class Stage {
 
   draw() {
     const { scale, x, y } = this.view;
-    this.canvas.style.transform = `translate(${x}px, ${y}px) scale(${scale})`;
-    this.canvas.dataset.near = String(scale > 3);
+    if (this.drawnView !== this.view) {
+      this.canvas.style.transform = `translate(${x}px, ${y}px) scale(${scale})`;
+      this.canvas.dataset.near = String(scale > 3);
+      this.drawnView = this.view;
+    }
     this.svg.classList.toggle("off", !this.options.outline);
     if (this.parts && this.shape) this.place(this.shape);
+    if (this.changed) this.on.live(this.answer);
+    this.changed = false;
     this.drawGlass();
     if (this.drag?.time) {
       performance.measure("drag", { start: this.drag.time, end: performance.now() });
@@ -166,71 +173,44 @@ export class Stage {
   }
 
   place(shape) {
-    const { scale, x, y } = this.view, at = (p) => [p.x * scale + x, p.y * scale + y];
-    const { parts } = this;
-    const changed = JSON.stringify(shape) !== JSON.stringify(this.frame.machine[this.kind]);
+    const { scale, x, y } = this.view, { parts } = this;
+    const machine = this.frame.machine[this.kind];
+    const changed = JSON.stringify(shape) !== JSON.stringify(machine);
     this.svg.dataset.status = this.answer.decision || (changed ? "corrected" : this.frame.status);
     outline(parts.shade, this.kind, shape, this.view);
     outline(parts.line, this.kind, shape, this.view);
-    const machine = this.frame.machine[this.kind];
     parts.machine.toggleAttribute("hidden", !(changed && machine));
     if (changed && machine) outline(parts.machine, this.kind, machine, this.view);
-    const places = handles(this.kind, shape);
-    places.forEach((h, i) => {
-      const [px, py] = at(h), group = parts.handles[i];
-      group.setAttribute("transform", `translate(${px.toFixed(2)} ${py.toFixed(2)})`);
-      group.setAttribute("aria-label", `${h.label}, x ${h.x.toFixed(1)}, y ${h.y.toFixed(1)} pixels`);
-    });
-    if (this.kind === "ellipse") {
-      line(parts.axes[0], at(places[1]), at(places[2]));
-      line(parts.axes[1], at(places[3]), at(places[4]));
-    } else {
-      const [a, b] = places.map(at), length = Math.hypot(b[0] - a[0], b[1] - a[1]) || 1;
-      const [nx, ny] = [(-TICK * (b[1] - a[1])) / length, (TICK * (b[0] - a[0])) / length];
-      [a, b].forEach((p, i) => line(parts.axes[i], [p[0] - nx, p[1] - ny], [p[0] + nx, p[1] + ny]));
-    }
+    for (const other of parts.others) outline(other.node, this.kind, other.shape, this.view);
+    const places = handles(this.kind, shape), ends = places.map((p) => [p.x * scale + x, p.y * scale + y]);
+    ends.forEach(([px, py], i) => parts.handles[i].setAttribute("transform", `translate(${px.toFixed(2)} ${py.toFixed(2)})`));
+    axes(parts.axes, this.kind, ends);
+    if (!this.drag) this.label(places); // the accessibility tree is not rebuilt while a handle moves
+  }
+
+  label(places) {
+    places.forEach((h, i) => this.parts.handles[i].setAttribute("aria-label", `${h.label}, x ${h.x.toFixed(1)}, y ${h.y.toFixed(1)} pixels`));
   }
 
   drawGlass() {
     const id = this.drag?.id ?? this.focused;
-    const spot = id && this.shape && handles(this.kind, this.shape).find((h) => h.id === id);
+    const spot = id && this.shape && spotOf(this.kind, this.shape, id);
     const seen = Boolean(this.options.magnifier && spot && this.picture && this.options.outline);
-    this.glass.classList.toggle("on", seen);
-    if (!seen) return;
-    const context = this.glass.getContext("2d"), k = Math.max(this.view.scale * MAGNIFIED, 2) * 2, half = GLASS / 2;
-    context.setTransform(1, 0, 0, 1, 0, 0);
-    context.fillStyle = "#000";
-    context.fillRect(0, 0, GLASS, GLASS);
-    context.setTransform(k, 0, 0, k, half - spot.x * k, half - spot.y * k);
-    context.imageSmoothingEnabled = k < 6;
-    context.drawImage(this.canvas, 0, 0);
-    context.beginPath();
-    if (this.kind === "ellipse") context.ellipse(...this.shape, 0, 2 * Math.PI);
-    else { context.moveTo(this.shape[0], this.shape[1]); context.lineTo(this.shape[2], this.shape[3]); }
-    context.lineWidth = 3 / k;
-    context.strokeStyle = "#62c8f5";
-    context.stroke();
-    context.setTransform(1, 0, 0, 1, 0, 0);
-    context.fillStyle = "#fff";
-    for (const [px, py, w, h] of [[half - 1, half - 22, 2, 16], [half - 1, half + 6, 2, 16], [half - 22, half - 1, 16, 2], [half + 6, half - 1, 16, 2]]) context.fillRect(px, py, w, h);
-    const { scale, x, y } = this.view, size = GLASS / 2, gap = 36, { clientWidth: w } = this.box;
-    const px = spot.x * scale + x, py = spot.y * scale + y;
-    const left = px + gap + size < w ? px + gap : px - gap - size;
-    const top = Math.max(py - gap - size, 8);
-    this.glass.style.transform = `translate(${Math.max(left, 8)}px, ${top}px)`;
+    if (seen !== this.glassOn) this.glass.classList.toggle("on", (this.glassOn = seen));
+    if (seen) magnify(this.glass, this.canvas, spot, this.kind, this.shape, this.view, this.size.width);
   }
 
   // ------------------------------------------------------------------------------------------------ pointer
 
   point(e) {
-    const box = this.box.getBoundingClientRect();
-    return { x: e.clientX - box.left, y: e.clientY - box.top };
+    return { x: e.clientX - this.size.left, y: e.clientY - this.size.top };
   }
 
   inFrame(p) { return { x: (p.x - this.view.x) / this.view.scale, y: (p.y - this.view.y) / this.view.scale }; }
 
   down(e) {
     if (!this.picture || e.button > 0) return;
+    this.measureBox(); // the page may have scrolled
     this.pointers.set(e.pointerId, this.point(e));
     this.svg.setPointerCapture(e.pointerId);
     if (this.pointers.size === 2) {
@@ -278,7 +258,7 @@ export class Stage {
   edit(shape) {
     this.answer = { ...this.answer, [this.kind]: shape };
     if (!this.parts) this.build();
-    this.on.live(this.answer);
+    this.changed = true;
     this.later();
   }
 
@@ -308,7 +288,7 @@ export class Stage {
 
   restore(answer) {
     this.answer = answer;
-    this.on.live(answer);
+    this.changed = true;
     this.build();
     this.later();
   }
@@ -349,24 +329,4 @@ export class Stage {
     this.edit(this.drawing({ x: width * 0.3, y }, { x: width * 0.7, y }));
     this.commit("draw");
   }
-}
-
-function element(tag, name) {
-  const made = document.createElementNS(SVG, tag);
-  made.setAttribute("class", name);
-  return made;
-}
-
-function line(node, [x1, y1], [x2, y2]) {
-  for (const [k, v] of Object.entries({ x1, y1, x2, y2 })) node.setAttribute(k, v.toFixed(2));
-}
-
-function outline(node, kind, shape, { scale, x, y }) {
-  if (kind === "shaft") {
-    line(node, [shape[0] * scale + x, shape[1] * scale + y], [shape[2] * scale + x, shape[3] * scale + y]);
-    return;
-  }
-  node.setAttribute("rx", shape[2] * scale);
-  node.setAttribute("ry", shape[3] * scale);
-  node.setAttribute("transform", `translate(${shape[0] * scale + x} ${shape[1] * scale + y}) rotate(${(shape[4] * 180) / Math.PI})`);
 }

@@ -1,0 +1,41 @@
+// The keyboard: one key a tool; arrows move the chosen handle, or go through frames and examinations.
+
+/** Keys that mean something in an examination too. */
+const EVERYWHERE = new Set(["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "s", "l", "e", "b", "?", "/"]);
+
+/** Call what `keys` has for a key; page: {writable, framed(), leave(), drawn()}. */
+export function listen(keys, stage, page) {
+  addEventListener("keydown", (e) => pressed(e, keys, stage, page));
+}
+
+function pressed(e, keys, stage, page) {
+  if (document.querySelector("dialog[open]")) return undefined;
+  if (e.key === "Escape") {
+    if (!page.framed()) return page.leave();
+    stage.cancel();
+    document.body.classList.remove("list-open");
+    document.activeElement?.blur();
+    return undefined;
+  }
+  if (e.target.matches("textarea, input[type=search]")) {
+    if (e.key === "Enter" && (e.ctrlKey || e.target.id === "filter")) e.target.blur();
+    return undefined;
+  }
+  const key = e.key.length === 1 ? e.key.toLowerCase() : e.key;
+  const framed = page.framed();
+  if (!framed && !EVERYWHERE.has(key)) return undefined;
+  if ((e.ctrlKey || e.metaKey) && key === "z") return framed && act(e, e.shiftKey ? keys.y : keys.u);
+  if (e.ctrlKey || e.metaKey) return undefined;
+  if (framed && key.startsWith("Arrow") && page.writable && stage.focused) {
+    return act(e, () => stage.nudge(key, e.shiftKey ? 10 : e.altKey ? 0.1 : 1));
+  }
+  if (e.altKey || (e.target.type === "radio" && key.startsWith("Arrow"))) return undefined;
+  if (key >= "1" && key <= "6") return act(e, () => stage.focusHandle(Number(key) - 1));
+  if (key === "Enter" && stage.options.draw && !e.target.matches("button")) return act(e, () => { stage.drawInMiddle(); page.drawn(); });
+  return keys[key] && act(e, keys[key]);
+}
+
+function act(e, work) {
+  e.preventDefault();
+  work();
+}
