@@ -32,8 +32,8 @@ COLUMNS = [
 90 % interval from `low_mm` to `high_mm`, the data it was calibrated on and the probability of an error over 5 % (HC) or
 8 % (AC, FL) are of HC, AC or FL. The last ten name the examination and how it was made (`inference.identity`)."""
 GEOMETRY = ("ellipse_px", "shaft_px", "frame_px", "regions_px")
-"""Keys that only the JSON has. `frame_px` is width and height; `regions_px` are the boxes that the spacing holds for, none
-for the whole frame, with null for a side that is open."""
+"""Keys that only the JSON has. `frame_px` is width and height; `regions_px` are the boxes that the spacing holds for,
+none for the whole frame, with null for a side that is open."""
 JSON, PARQUET = "measurements.json", "frames"
 """What holds the rows in the folder of `measure`, and in that of `archive`."""
 GESTATIONAL_AGE = ("18185-9", "Gestational Age")  # LOINC

@@ -1,26 +1,26 @@
-"""A DICOM frame with a value -> a Comprehensive SR: TID 5000 OB-GYN Ultrasound Procedure Report (PS3.16).
+"""DICOM frames with values -> a Comprehensive SR: TID 5000 OB-GYN Ultrasound Procedure Report (PS3.16).
 
-highdicom has the value types, but no template for it: the tree is built here. Fetal Biometry (TID 5005) holds one
-Biometry Group (TID 5008) with a measurement (TID 300) for each value, inferred from the ellipse or line in the image.
+highdicom has the value types, but no template for it: the tree is built here. Fetal Biometry (TID 5005) holds Biometry
+Groups (TID 5008) with a measurement (TID 300) for each value, inferred from the ellipse or line in the image.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fetal_jax.errors import NOT_CLINICAL
-from fetal_jax.outputs.dicom_source import (
-    frame_numbers,
-    header_of,
-    observation_context,
-    refusing,
-    save_report,
-    shape_points,
-)
+import numpy as np
+
+from fetal_jax.errors import NOT_CLINICAL, UserError
+from fetal_jax.geometry import Ellipse, Shaft
+from fetal_jax.outputs.dicom_source import MANUFACTURER, MODEL, header_of, software
 from fetal_jax.outputs.rows import GESTATIONAL_AGE, SPACING_SOURCES, Row, doubt
-from fetal_jax.planes import MEASURED
+from fetal_jax.planes import MEASURED, Quantity
 from fetal_jax.reading.sources import Source
+
+ORGANIZATION = "not stated"
+"""Of a verifying observer."""
 
 
 def write(source: Source, row: Row, picture: Path) -> None:
@@ -30,76 +30,202 @@ def write(source: Source, row: Row, picture: Path) -> None:
       UserError: the file is no DICOM, or its header does not hold what a report must repeat.
     """
     header = header_of(source)
-    with refusing(f"{source} has a header that no report"):
-        save_report(header, content(header, row)[0], row, 900, picture.with_suffix(".dcm"))
+    try:
+        save(picture.with_suffix(".dcm"), [header], content(header, row), row["frame"] + 1)
+    except UserError as e:
+        raise UserError(f"{source}: {e}") from None
+
+
+def save(
+    path: Path, headers: Sequence[Any], root: Any, number: int, signer: str = "", predecessors: Sequence[Path] = ()
+) -> None:
+    """Write a report.
+
+    Args:
+      path: of the file.
+      headers: of the images that the content names.
+      root: the content container.
+      number: the instance number.
+      signer: who verifies it, as DICOM has names; empty: nobody, and the report is preliminary.
+      predecessors: reports that this one takes the place of.
+
+    Raises:
+      UserError: a header that lacks what a report must repeat, or a name that DICOM does not take.
+    """
+    import highdicom as hd
+    import pydicom
+
+    try:
+        signed: dict[str, Any] = {"verifying_observer_name": signer, "verifying_organization": ORGANIZATION}
+        document = hd.sr.ComprehensiveSR(
+            evidence=headers,
+            content=hd.sr.ContentSequence([root], is_root=True),
+            series_instance_uid=hd.UID(),
+            series_number=901 if signer else 900,
+            sop_instance_uid=hd.UID(),
+            instance_number=number,
+            manufacturer=MANUFACTURER,
+            is_complete=True,
+            is_final=bool(signer),
+            is_verified=bool(signer),
+            previous_versions=[pydicom.dcmread(p) for p in predecessors] or None,
+            **(signed if signer else {}),
+        )
+        document.ManufacturerModelName, document.SoftwareVersions = MODEL, software()
+        document.DeviceSerialNumber = "1"
+        document.save_as(path, enforce_file_format=True)
+    except (ValueError, TypeError, AttributeError, KeyError) as e:
+        raise UserError(f"a header or a name that no report can repeat ({str(e)[:80]}): export it again") from None
 
 
 def content(header: Any, row: Row) -> Any:
-    """The content tree (highdicom ContentSequence) of a row."""
+    """The root container of a row's report."""
+    from pydicom.sr.codedict import codes
+
+    values = measurements(header, row)
+    if row["ga_weeks"] is not None:
+        age = number(GESTATIONAL_AGE, row["ga_weeks"], codes.UCUM.Week)
+        mark(age, doubt(row))
+        values.append(age)
+    notes = [NOT_CLINICAL, *filter(None, [doubt(row)]), spacing_note(row)]
+    groups = [container(dcm("125005", "Biometry Group"), values, "5008")]
+    return tree([(header, row)], ["; ".join(notes)], groups)
+
+
+def tree(parts: Sequence[tuple[Any, Row]], notes: Sequence[str], groups: list[Any], fetus: Sequence[Any] = ()) -> Any:
+    """The root container.
+
+    Args:
+      parts: header and row of each frame that is named.
+      notes: of the summary, in plain words.
+      groups: Biometry Groups.
+      fetus: items of the Fetus Summary (TID 5003); none: it is left out.
+    """
     from highdicom import sr
     from pydicom.sr.codedict import codes
 
-    def dcm(value: str, meaning: str) -> Any:
-        return sr.CodedConcept(value, "DCM", meaning)
-
     contains = sr.RelationshipTypeValues.CONTAINS
-
-    def container(name: Any, items: list[Any], template: str | None) -> Any:
-        item = sr.ContainerContentItem(name, template_id=template, relationship_type=contains)
-        item.ContentSequence = sr.ContentSequence(items)
-        return item
-
-    def number(name: tuple[str, str], value: float, unit: Any, digits: int) -> Any:
-        code = sr.CodedConcept(name[0], "LN", name[1])
-        return sr.NumContentItem(code, round(value, digits), unit, relationship_type=contains)
-
-    def marks() -> list[Any]:
-        """A comment on a value to review. The document is preliminary and unverified in any case."""
-        relation = sr.RelationshipTypeValues.HAS_PROPERTIES
-        return [sr.TextContentItem(dcm("121106", "Comment"), doubt(row), relation)] if doubt(row) else []
-
-    values, source = [], dcm("121112", "Source of Measurement")
-    for key, quantity in MEASURED.items():
-        if row[key] is None:
-            continue
-        item = number((quantity.loinc, quantity.name), row[key], codes.UCUM.Millimeter, 2)
-        comment = sr.TextContentItem(dcm("121050", "Equivalent Meaning of Concept Name"), quantity.method)
-        comment.RelationshipType = sr.RelationshipTypeValues.HAS_CONCEPT_MOD.value
-        item.ContentSequence = sr.ContentSequence([comment, _where(header, row, key, source), *marks()])
-        values.append(item)
-    if row["ga_weeks"] is not None:
-        age = number(GESTATIONAL_AGE, row["ga_weeks"], codes.UCUM.Week, 2)
-        if doubt(row):
-            age.ContentSequence = sr.ContentSequence(marks())
-        values.append(age)
-
-    notes = [NOT_CLINICAL, *filter(None, [doubt(row)]), f"spacing from {SPACING_SOURCES[row['spacing_source']]}"]
-    note = sr.TextContentItem(dcm("121106", "Comment"), "; ".join(notes), contains)
-    group = container(dcm("125005", "Biometry Group"), values, "5008")
-    biometry = container(dcm("125002", "Fetal Biometry"), [group], "5005")
-    summary = container(dcm("121111", "Summary"), [note], "5002")
-    image = _image(header, row, dcm("121080", "Best illustration of finding"), contains)
-    library = container(dcm("111028", "Image Library"), [image], None)
+    device = sr.DeviceObserverIdentifyingAttributes(
+        uid=_device_uid(), name=MANUFACTURER, manufacturer_name=MANUFACTURER, model_name=MODEL
+    )
+    observer = sr.ObserverContext(observer_type=codes.DCM.Device, observer_identifying_attributes=device)
+    context = sr.ObservationContext(observer_device_context=observer)
+    best = dcm("121080", "Best illustration of finding")
+    images = [_image(header, row, best, contains) for header, row in parts]
+    summary: list[Any] = [sr.TextContentItem(dcm("121106", "Comment"), note, contains) for note in notes]
+    if fetus:
+        summary.append(container(dcm("125008", "Fetus Summary"), list(fetus), "5003"))
     root = sr.ContainerContentItem(dcm("125000", "OB-GYN Ultrasound Procedure Report"), template_id="5000")
-    root.ContentSequence = sr.ContentSequence([*observation_context(), library, summary, biometry])
-    return sr.ContentSequence([root], is_root=True)
+    root.ContentSequence = sr.ContentSequence(
+        [
+            *context,
+            container(dcm("111028", "Image Library"), images, None),
+            container(dcm("121111", "Summary"), summary, "5002"),
+            container(dcm("125002", "Fetal Biometry"), groups, "5005"),
+        ]
+    )
+    return root
+
+
+def measurements(header: Any, row: Row) -> list[Any]:
+    """A measurement of each value of a frame, inferred from its outline."""
+    found, source = [], dcm("121112", "Source of Measurement")
+    for key, quantity in MEASURED.items():
+        if row[key] is not None:
+            item = measurement(quantity, row[key])
+            item.ContentSequence.append(_where(header, row, key, source))
+            mark(item, doubt(row))
+            found.append(item)
+    return found
+
+
+def measurement(quantity: Quantity, value: float) -> Any:
+    """A size in millimetres, with how it is measured."""
+    from highdicom import sr
+    from pydicom.sr.codedict import codes
+
+    item = number((quantity.loinc, quantity.name), value, codes.UCUM.Millimeter)
+    comment = sr.TextContentItem(dcm("121050", "Equivalent Meaning of Concept Name"), quantity.method)
+    comment.RelationshipType = sr.RelationshipTypeValues.HAS_CONCEPT_MOD.value
+    item.ContentSequence = sr.ContentSequence([comment])
+    return item
+
+
+def mark(item: Any, text: str) -> None:
+    """A comment on a value to review. The document says in any case whether a person has verified it."""
+    from highdicom import sr
+
+    if text:
+        comment = sr.TextContentItem(dcm("121106", "Comment"), text, sr.RelationshipTypeValues.HAS_PROPERTIES)
+        item.ContentSequence = sr.ContentSequence([*item.get("ContentSequence", ()), comment])
+
+
+def spacing_note(row: Row) -> str:
+    """Where the millimetres come from."""
+    return f"spacing from {SPACING_SOURCES[row['spacing_source']]}"
+
+
+def dcm(value: str, meaning: str) -> Any:
+    """A DICOM code."""
+    from highdicom import sr
+
+    return sr.CodedConcept(value, "DCM", meaning)
+
+
+def container(name: Any, items: list[Any], template: str | None) -> Any:
+    """A container below another one."""
+    from highdicom import sr
+
+    item = sr.ContainerContentItem(name, template_id=template, relationship_type=sr.RelationshipTypeValues.CONTAINS)
+    item.ContentSequence = sr.ContentSequence(items)
+    return item
+
+
+def number(name: tuple[str, str], value: float, unit: Any) -> Any:
+    """A number with a LOINC code, rounded to two digits."""
+    from highdicom import sr
+
+    code = sr.CodedConcept(name[0], "LN", name[1])
+    return sr.NumContentItem(code, round(value, 2), unit, relationship_type=sr.RelationshipTypeValues.CONTAINS)
 
 
 def _image(header: Any, row: Row, name: Any, relation: Any) -> Any:
     from highdicom import sr
 
-    frames = frame_numbers(header, row)
+    frames = [row["frame"] + 1] if int(header.get("NumberOfFrames") or 1) > 1 else None
     return sr.ImageContentItem(name, header.SOPClassUID, header.SOPInstanceUID, frames, relationship_type=relation)
 
 
 def _where(header: Any, row: Row, key: str, name: Any) -> Any:
-    """The shape in the image that a value was taken from; the image alone if the shape leaves the frame."""
+    """The shape in the image that a value was taken from; the image alone if the shape leaves the frame.
+
+    DICOM counts from the corner of the first pixel, as we do (PS3.3 C.18.6).
+    """
     from highdicom import sr
 
-    points = shape_points(header, row, key)
-    if points is None:
+    points, outline = _points(row, key)
+    inside = (outline >= 0).all() and (outline <= [int(header.Columns), int(header.Rows)]).all()
+    if not inside:
         return _image(header, row, name, sr.RelationshipTypeValues.INFERRED_FROM)
     kind = sr.GraphicTypeValues.ELLIPSE if len(points) == 4 else sr.GraphicTypeValues.POLYLINE
     item = sr.ScoordContentItem(name, kind, points, relationship_type=sr.RelationshipTypeValues.INFERRED_FROM)
     item.ContentSequence = sr.ContentSequence([_image(header, row, name, sr.RelationshipTypeValues.SELECTED_FROM)])
     return item
+
+
+def _points(row: Row, key: str) -> tuple[np.ndarray, np.ndarray]:
+    """Points that DICOM draws (ends of both axes of an ellipse, two ends of a line), and those of the outline."""
+    if row["shaft_px"]:
+        ends = Shaft(*row["shaft_px"]).ends
+        return ends, ends
+    ellipse = Ellipse(*row["ellipse_px"])
+    ends = ellipse.ends
+    axis = {"ofd_mm": ends[:2], "bpd_mm": ends[2:]}.get(key)
+    return (ends, ellipse.points(90)) if axis is None else (axis, axis)
+
+
+def _device_uid() -> Any:
+    """The same for every report of this version."""
+    from pydicom.uid import generate_uid
+
+    return generate_uid(entropy_srcs=[MANUFACTURER, software()])

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 NOTE = (
     "Differences in mm, first minus second, of frames where both have a value in the same plane; limits of agreement "
-    f"hold 95 % of them (Bland & Altman 1986). A reader's frame counts once it is accepted; fewer than {FEWEST} give no "
-    "limits. Unchanged: the reader accepted the machine's outline as it was, and agrees by construction: only readings "
-    f"made with --blinded are independent. {NOT_CLINICAL}"
+    f"hold 95 % of them (Bland & Altman 1986). A reader's frame counts once it is accepted; fewer than {FEWEST} give "
+    "no limits. Unchanged: the reader accepted the machine's outline as it was, and agrees by construction: only "
+    f"readings made with --blinded are independent. {NOT_CLINICAL}"
 )
 COLUMNS = (
     *("one", "other", "quantity", "frames", "subjects", "bias_mm", "sd_mm", "lower_mm", "upper_mm"),
@@ -92,9 +92,7 @@ def _quantity(key: str, both: list[tuple[Row, dict[str, Any], dict[str, Any], bo
 
 def _unchanged(events: list[Event]) -> bool:
     """Whether any of them accepted the machine's outline as it was."""
-    return any(
-        all(e.answer.json()[k] == e.machine["answer"][k] for k in ("plane", "ellipse", "shaft")) for e in events
-    )
+    return any(all(e.answer.json()[k] == e.machine["answer"][k] for k in ("plane", "ellipse", "shaft")) for e in events)
 
 
 def _blinded(event: Event) -> bool:

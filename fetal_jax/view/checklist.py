@@ -1,8 +1,8 @@
 """What makes a plane good enough to be measured: six items of a head and an abdomen, four of a femur.
 
-After Salomon et al., Ultrasound Obstet Gynecol 2006; 27: 34-40, whose score the ISUOG guideline takes up (Salomon et al.,
-Ultrasound Obstet Gynecol 2019; 53: 715-723). The wording is ours, for research use. Four items are judged by geometry;
-the thresholds of `fills` and `symmetric` are our reading of words. A reader's tick or cross goes before ours.
+After Salomon et al., Ultrasound Obstet Gynecol 2006; 27: 34-40, whose score the ISUOG guideline takes up (Salomon et
+al., Ultrasound Obstet Gynecol 2019; 53: 715-723). The wording is ours, for research use. Four items are judged by
+geometry; the thresholds of `fills` and `symmetric` are our reading of words. A reader's tick or cross goes before ours.
 """
 
 from __future__ import annotations

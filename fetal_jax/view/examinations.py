@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from fetal_jax.errors import UserError
 from fetal_jax.growth import format_age
+from fetal_jax.inference.acceptance import WITH_VALUE
 from fetal_jax.inference.examination import Summary, group
 from fetal_jax.inference.visits import Pregnancy, follow
 from fetal_jax.outputs.examinations import chart, page, tables
@@ -53,13 +55,13 @@ def row_after(session: Session, number: int, answer: Answer | None = None) -> Ro
     return corrected if answer.decision == "accepted" else corrected | {"status": "review", "reason": NOT_ACCEPTED}
 
 
-def pregnancy(session: Session, k: int, live: tuple[int, Answer] | None = None) -> tuple[Pregnancy, int]:
+def pregnancy(session: Session, k: int, row_of: Callable[[int], Row]) -> tuple[Pregnancy, int]:
     """All visits of an examination's fetus, and which of them it is.
 
     Args:
-      session: whose reader is asked.
+      session: whose results are asked.
       k: number of the examination.
-      live: a frame's number and the answer that stands in for the stored one.
+      row_of: gives the row of a number.
 
     Raises:
       UserError: there is no such examination.
@@ -68,12 +70,11 @@ def pregnancy(session: Session, k: int, live: tuple[int, Answer] | None = None) 
     if not 0 <= k < len(groups):
         raise UserError("no examination of this number")
     wanted, members = groups[k]
-    patient = session.row(next(iter(members)))["patient"]
+    patients = {session.row(n)["patient"] for n in members} - {None}
     rows = []
     for key, numbers in groups:
-        of_patient = patient is not None and any(session.row(n)["patient"] == patient for n in numbers)
-        if key == wanted or of_patient:
-            rows += [row_after(session, n, live[1] if live and live[0] == n else None) for n in numbers]
+        if key == wanted or (patients and any(session.row(n)["patient"] in patients for n in numbers)):
+            rows += [row_of(n) for n in numbers]
     for found in follow(group(rows), session.results.standard()):
         for index, visit in enumerate(found.visits):
             if (visit.examination.name, visit.examination.fetus) == wanted:
@@ -81,9 +82,36 @@ def pregnancy(session: Session, k: int, live: tuple[int, Answer] | None = None) 
     raise AssertionError("every group is an examination")
 
 
+def of_machine(session: Session, k: int) -> tuple[Pregnancy, int]:
+    """An examination as `measure` left it; returns and raises as `pregnancy`."""
+    return pregnancy(session, k, session.row)
+
+
+def accepted(session: Session, k: int) -> tuple[Pregnancy, int, int]:
+    """An examination of the frames alone that the reader accepted; and how many with a value await a decision."""
+    members = list(session.results.examinations.values())[k]
+    decisions = {n: a.decision if (a := session.answer(session.row(n))) else "" for n in members}
+    undecided = sum(not d and row_after(session, n)["status"] in WITH_VALUE for n, d in decisions.items())
+
+    def row_of(n: int) -> Row:
+        row = row_after(session, n)
+        return row if decisions.get(n, "accepted") == "accepted" else rejected_row(row, "not accepted")
+
+    return *pregnancy(session, k, row_of), undecided
+
+
 def shown(session: Session, k: int, live: tuple[int, Answer] | None = None) -> dict[str, Any]:
-    """Everything that the page shows of one examination; arguments as `pregnancy`."""
-    found, index = pregnancy(session, k, live)
+    """Everything that the page shows of one examination.
+
+    Args:
+      session: whose reader is asked.
+      k: number of the examination.
+      live: a frame's number and the answer that stands in for the stored one, while a handle moves.
+
+    Raises:
+      UserError: there is no such examination.
+    """
+    found, index = pregnancy(session, k, lambda n: row_after(session, n, live[1] if live and live[0] == n else None))
     summary = found.visits[index]
     record = tables.record(found, index)
     cells = {measure: page.measure_cells(summary, record, measure) for measure in page.MEASURES}
@@ -113,9 +141,9 @@ def shown(session: Session, k: int, live: tuple[int, Answer] | None = None) -> d
 def _age(summary: Summary) -> dict[str, str | None]:
     age = summary.age
     return {
-        "age": age and format_age(age.weeks),
-        "range": age and f"{format_age(age.low)} to {format_age(age.high)}",
-        "formula": age and age.formula,
+        "age": format_age(age.weeks) if age else None,
+        "range": f"{format_age(age.low)} to {format_age(age.high)}" if age else None,
+        "formula": age.formula if age else None,
         "known_age": None if summary.known_weeks is None else format_age(summary.known_weeks),
         "known_by": summary.known_by,
     }

@@ -49,15 +49,17 @@ class Session:
         """
         results = Results(folder)
         review, writable = folder / REVIEW, True
-        try:
-            held.enter_context(files.lock(review))
-        except (UserError, OSError):
-            writable = False
-        store = Store(review / NAME, writable)
-        held.callback(store.close)
-        readers.check_role(store, reader, role)
-        frames = Frames(results)
-        held.callback(frames.close)
+        with ExitStack() as opened:
+            try:
+                opened.enter_context(files.lock(review))
+            except (UserError, OSError):
+                writable = False
+            store = Store(review / NAME, writable)
+            opened.callback(store.close)
+            readers.check_role(store, reader, role)
+            frames = Frames(results)
+            opened.callback(frames.close)
+            held.push(opened.pop_all())
         return cls(results, store, frames, reader, role)
 
     def about(self) -> dict[str, Any]:
@@ -153,20 +155,25 @@ class Session:
           Conflict: the frame was changed in another tab.
           UserError: nothing to undo, or the server is read-only.
         """
-        if not isinstance(data, dict) or not {"action", "after"} <= set(data) <= {"action", "after", "answer", "reader"}:
+        if not isinstance(data, dict) or not {"action", "after"} <= set(data) <= {
+            "action",
+            "after",
+            "answer",
+            "reader",
+        }:
             raise ValueError("an event has the keys action, after, answer, reader")
         action, after, row = data["action"], data["after"], self.row(number)
         if action not in ACTIONS or type(after) is not int:
             raise ValueError(f"action is one of {', '.join(ACTIONS)}, after is a number")
         kept: dict[str, Any] = {"role": self.role}
-        machine = self._initial(row)
+        machine, answer = self._initial(row), None
         if action == "choose":
             kept["chosen"] = data.get("reader")
             answer = self._chosen(row, data.get("reader"))
         elif action == "reset":
             answer = machine
-        else:
-            answer = None if action in ("undo", "redo") else Answer.parse(data.get("answer"))
+        elif action not in ("undo", "redo"):
+            answer = Answer.parse(data.get("answer"))
         if answer and action in OF_OUTLINE:
             answer = replace(answer, ticks=checklist.reopened(answer.ticks))
         if answer and answer.decision == "accepted" and answer.plane is None:

@@ -192,7 +192,14 @@ class Store:
             assert answer is not None
             now = datetime.now(UTC).isoformat(timespec="milliseconds")
             reader, file, frame = key
-            values = (now, reader, _stored(file), frame, action, *map(json.dumps, (answer.json(), millimetres(answer), machine)))
+            values = (
+                now,
+                reader,
+                _stored(file),
+                frame,
+                action,
+                *map(json.dumps, (answer.json(), millimetres(answer), machine)),
+            )
             with self._db:
                 self._db.execute(
                     "INSERT INTO events (time, reader, file, frame, action, answer, mm, machine)"

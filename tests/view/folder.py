@@ -61,7 +61,7 @@ def write_results(home: Path, frames: int = 8, dicom: bool = False, column_mm: f
 
 
 def write_examinations(home: Path, women: int = 2, dicom: bool = False, weeks: float = 24.0) -> list[Row]:
-    """Head, abdomen and femur of each woman on one day, `weeks` old by Hadlock's medians; the first head is to review."""
+    """Head, abdomen and femur of each woman on one day, `weeks` old by Hadlock; the first head is to review."""
     (home / "frames").mkdir(parents=True)
     wanted, rows = sizes(weeks), []
     for w in range(women):
@@ -71,7 +71,9 @@ def write_examinations(home: Path, women: int = 2, dicom: bool = False, weeks: f
             mm = wanted[measure] / (phantom.shape.perimeter if ellipse else phantom.shape.length)
             path = home / "frames" / f"w{w}_{plane}.{'dcm' if dicom else 'png'}"
             if dicom:
-                save(ultrasound(phantom.image, [region(mm, mm)]), path)
+                image = ultrasound(phantom.image, [region(mm, mm)])
+                image.StudyInstanceUID = f"1.2.3.{w + 1}"
+                save(image, path)
             else:
                 write_png(path, phantom.image)
             numbers = {"ellipse_px" if ellipse else "shaft_px": np.asarray(phantom.shape).tolist()}

@@ -17,7 +17,7 @@ from fetal_jax.view import exports
 from fetal_jax.view.session import REVIEW
 from tests.outputs.test_outputs import dciodvfy
 from tests.support.command import fetal_jax
-from tests.view.folder import write_results
+from tests.view.folder import row, save_rows, write_examinations, write_results
 from tests.view.test_session import changed, opened
 
 
@@ -137,3 +137,112 @@ def test_shown_picture_is_the_frame(tmp_path, held):
     data, is_frame = opened(tmp_path, held).frames.png(rows[0])
     assert is_frame
     assert np.array_equal(np.asarray(Image.open(BytesIO(data))), read_image(Path(rows[0]["file"])))
+
+
+def numbers(container, name):
+    """The numbers of a code in a container."""
+    found = [i for i in container.ContentSequence if i.ValueType == "NUM" and code(i) == name]
+    return [float(i.MeasuredValueSequence[0].NumericValue) for i in found]
+
+
+def test_examination_is_signed_in_one_report(tmp_path, held):
+    """Head, abdomen and femur, weight and age; the machine's report of the same is its predecessor."""
+    rows = write_examinations(tmp_path, 2, dicom=True)
+    session = opened(tmp_path, held, "Smith^Ann")
+    cx, cy, a, b, theta = rows[0]["ellipse_px"]
+    changed(session, 0, "pull", ellipse=[cx, cy, 1.05 * a, 1.05 * b, theta])
+    for n in range(3):
+        changed(session, n, "accept", decision="accepted")
+    done = exports.write(session)
+    assert (done["reports"], done["left_out"]) == (4, [])  # three frames and their examination
+    folder = tmp_path / "results" / REVIEW
+    signed = hd.sr.srread(folder / "sr" / "examination_00001.dcm")
+    machine = hd.sr.srread(folder / "sr" / "examination_00001_machine.dcm")
+    assert (signed.VerificationFlag, signed.PreliminaryFlag, machine.VerificationFlag) == (
+        *("VERIFIED", "FINAL"),
+        "UNVERIFIED",
+    )
+    assert signed.VerifyingObserverSequence[0].VerifyingObserverName == "Smith^Ann"
+    (study,) = signed.PredecessorDocumentsSequence
+    assert study.ReferencedSeriesSequence[0].ReferencedSOPSequence[0].ReferencedSOPInstanceUID == machine.SOPInstanceUID
+    containers = {code(i): i for i in signed.ContentSequence if i.ValueType == "CONTAINER"}
+    groups = containers["125002"].ContentSequence
+    assert [code(i) for g in groups for i in g.ContentSequence] == [
+        "11984-2",
+        "11820-8",
+        "11851-3",
+        "11979-2",
+        "11963-6",
+    ]
+    assert numbers(groups[0], "11984-2") == [pytest.approx(1.05 * rows[0]["hc_mm"], abs=0.01)]
+    said = " ".join(texts(containers["121111"]))
+    assert f"HC {rows[0]['hc_mm']:.2f} mm, BPD" in said
+    fetus = next(i for i in containers["121111"].ContentSequence if i.ValueType == "CONTAINER")
+    record = json.loads((folder / exports.EXAMINATIONS[1]).read_text())[0]
+    assert numbers(fetus, "11727-5") == [pytest.approx(record["weight"]["grams"], abs=0.01)]
+    assert numbers(fetus, "11888-5") == [pytest.approx(record["age"]["weeks"], abs=0.01)]
+    assert record["signed"] is True
+    named = {
+        s.ReferencedSOPInstanceUID
+        for e in signed.CurrentRequestedProcedureEvidenceSequence
+        for r in e.ReferencedSeriesSequence
+        for s in r.ReferencedSOPSequence
+    }
+    assert named == {pydicom.dcmread(r["file"], stop_before_pixels=True).SOPInstanceUID for r in rows[:3]}
+    for path in ("examination_00001.dcm", "examination_00001_machine.dcm"):
+        assert "Error" not in dciodvfy(folder / "sr" / path)
+    observations = json.loads((folder / "fhir" / "examination_00001.json").read_text())["entry"]
+    assert {o["resource"]["status"] for o in observations} == {"final"}
+    assert all("measured by the machine: HC" in o["resource"]["note"][-1]["text"] for o in observations)
+
+
+def test_undecided_and_rejected_frames_are_not_signed(tmp_path, held):
+    write_examinations(tmp_path, 1, dicom=True)
+    session = opened(tmp_path, held, "Smith^Ann")
+    changed(session, 0, "accept", decision="accepted")
+    changed(session, 1, "reject", decision="rejected")
+    done = exports.write(session)
+    assert done["left_out"] == ["examination 1: 1 frames without a decision are not in its report"]
+    signed = hd.sr.srread(tmp_path / "results" / REVIEW / "sr" / "examination_00001.dcm")
+    containers = {code(i): i for i in signed.ContentSequence if i.ValueType == "CONTAINER"}
+    assert {code(i) for g in containers["125002"].ContentSequence for i in g.ContentSequence} == {
+        *("11984-2", "11820-8", "11851-3"),
+    }
+
+
+def test_examination_of_two_studies_is_not_one_report(tmp_path, held):
+    rows = write_examinations(tmp_path, 1, dicom=True)
+    other = pydicom.dcmread(rows[2]["file"])
+    other.StudyInstanceUID = pydicom.uid.generate_uid()
+    other.save_as(rows[2]["file"])
+    session = opened(tmp_path, held, "Smith^Ann")
+    for n in range(3):
+        changed(session, n, "accept", decision="accepted")
+    done = exports.write(session)
+    assert done["left_out"] == [
+        "examination 1: its frames are of several DICOM studies or patients: one report cannot hold them"
+    ]
+
+
+def test_two_heads_are_signed_with_their_median(tmp_path, held):
+    rows = write_examinations(tmp_path, 1, dicom=True)
+    second = tmp_path / "frames" / "again.dcm"
+    copy = pydicom.dcmread(rows[0]["file"])
+    copy.SOPInstanceUID = copy.file_meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
+    copy.save_as(second)
+    cx, cy, a, b, theta = rows[0]["ellipse_px"]
+    same = ("spacing_mm", "column_spacing_mm", "spacing_source", "examination", "patient", "day")
+    larger = {"ellipse_px": [cx, cy, 1.02 * a, 1.02 * b, theta]} | {k: rows[0][k] for k in same}
+    rows.append(row(second, "head", "measured", **larger))
+    save_rows(tmp_path / "results", rows)
+    session = opened(tmp_path, held, "Smith^Ann")
+    for n in range(4):
+        changed(session, n, "accept", decision="accepted")
+    exports.write(session)
+    signed = hd.sr.srread(tmp_path / "results" / REVIEW / "sr" / "examination_00001.dcm")
+    containers = {code(i): i for i in signed.ContentSequence if i.ValueType == "CONTAINER"}
+    hc = rows[0]["hc_mm"]
+    assert numbers(containers["125002"].ContentSequence[0], "11984-2") == pytest.approx(
+        [hc, 1.02 * hc, 1.01 * hc], abs=0.01
+    )
+    assert "Error" not in dciodvfy(tmp_path / "results" / REVIEW / "sr" / "examination_00001.dcm")

@@ -1,0 +1,78 @@
+"""An examination -> the content of one Comprehensive SR (TID 5000): head, abdomen and femur, age and weight."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from fetal_jax.errors import NOT_CLINICAL, UserError
+from fetal_jax.inference.examination import Structure, Summary
+from fetal_jax.outputs.examinations.fhir import WEIGHT
+from fetal_jax.outputs.results import Row
+from fetal_jax.outputs.structured_report import (
+    container,
+    dcm,
+    mark,
+    measurement,
+    measurements,
+    number,
+    spacing_note,
+    tree,
+)
+from fetal_jax.planes import MEASURED
+
+AGE = ("11888-5", "Composite Ultrasound Age")  # LOINC
+_MEDIAN = ("373099004", "SCT", "Median")
+
+
+def content(summary: Summary, header_of: Callable[[Row], Any], notes: Sequence[str] = ()) -> tuple[list[Any], Any]:
+    """The headers that the report names, and its root container.
+
+    A Biometry Group for each structure holds the values of all counted frames, and their median where there are
+    several; the Fetus Summary holds weight and age.
+
+    Args:
+      summary: of the examination; one of its structures has a value.
+      header_of: gives the DICOM header of a row.
+      notes: further lines of the report's summary.
+
+    Raises:
+      UserError: a counted frame is no DICOM, or they are of several studies or patients.
+    """
+    from highdicom import sr
+    from pydicom.sr.codedict import codes
+
+    counted = [row for s in summary.structures.values() for row in s.counted]
+    parts = [(header_of(row), row) for row in counted]
+    if len({(str(h.StudyInstanceUID), str(h.PatientID)) for h, _ in parts}) != 1:
+        raise UserError("its frames are of several DICOM studies or patients: one report cannot hold them")
+    headers = list({str(h.SOPInstanceUID): h for h, _ in parts}.values())
+    of_row = {id(row): header for header, row in parts}
+    groups = [_group(s, of_row) for s in summary.structures.values() if s.counted]
+    doubt = "; ".join(summary.notes) if summary.status == "review" else ""
+    fetus = []
+    if summary.weight:
+        fetus.append(number(WEIGHT, summary.weight.grams, sr.CodedConcept("g", "UCUM", "gram")))
+        mark(fetus[-1], f"formula {summary.weight.formula}")
+    if summary.age:
+        fetus.append(number(AGE, summary.age.weeks, codes.UCUM.Week))
+        mark(fetus[-1], f"{summary.age.formula}; 95 % range {summary.age.low:.2f} to {summary.age.high:.2f} weeks")
+    spacing = "; ".join(dict.fromkeys(spacing_note(row) for row in counted))
+    said = [*([f"To be reviewed by a person: {doubt}"] if doubt else []), *notes]
+    return headers, tree(parts, [f"{NOT_CLINICAL}; {spacing}", *said], groups, fetus)
+
+
+def _group(structure: Structure, headers: dict[int, Any]) -> Any:
+    from highdicom import sr
+
+    items = [item for row in structure.counted for item in measurements(headers[id(row)], row)]
+    if len(structure.counted) > 1:
+        for quantity in MEASURED.values():
+            if quantity.key in structure.sizes_mm:
+                item = measurement(quantity, structure.sizes_mm[quantity.key])
+                relation = sr.RelationshipTypeValues.HAS_CONCEPT_MOD
+                item.ContentSequence.append(
+                    sr.CodeContentItem(dcm("121401", "Derivation"), sr.CodedConcept(*_MEDIAN), relation)
+                )
+                items.append(item)
+    return container(dcm("125005", "Biometry Group"), items, "5008")

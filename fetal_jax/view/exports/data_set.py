@@ -1,0 +1,71 @@
+"""The frames that a reader accepted, as a data set to train on (docs/own-data.md)."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from fetal_jax.errors import UserError
+from fetal_jax.files import write_whole
+from fetal_jax.geometry import Ellipse, Shaft
+from fetal_jax.outputs.results import Row
+from fetal_jax.view.corrections import Correction
+from fetal_jax.view.exports.tables import as_csv
+from fetal_jax.view.session import Session
+
+DATA_SET = "corrected"
+SHAPES = ("cx", "cy", "a", "b", "theta", "x1", "y1", "x2", "y2", "width")
+COLUMNS = ("filename", "plane", "spacing_mm", "subject", *SHAPES)
+
+
+def write(session: Session, accepted: list[Correction], claim: Callable[[str], Path], left_out: list[str]) -> int:
+    """A folder as docs/own-data.md describes it, of the frames that this reader accepted; returns how many.
+
+    Frames get numbers for names. The frames of a patient, or else of an examination, are one subject; where neither is
+    known, a file is a subject of its own, since nothing says which files are one woman's.
+    """
+    rows: list[dict[str, Any]] = []
+    subjects: dict[tuple[str, str], str] = {}
+    for c in accepted:
+        try:
+            data, is_frame = session.frames.png(c.row)
+        except UserError as e:
+            left_out.append(f"frame {c.number + 1}: {e}")
+            continue
+        if not is_frame:
+            left_out.append(f"frame {c.number + 1}: the file is not where it was measured: not in {DATA_SET}/")
+            continue
+        name = f"{c.number + 1:05d}.png"
+        pixels = np.asarray(Image.open(io.BytesIO(data)))
+        encoded = io.BytesIO()
+        Image.fromarray(pixels).save(encoded, "PNG", compress_level=4)
+        write_whole(claim(f"{DATA_SET}/{name}"), encoded.getvalue())
+        subject = subjects.setdefault(_woman(c.row), f"s{len(subjects) + 1:05d}")
+        rows.append({"filename": name, "plane": c.event.answer.plane, "subject": subject, **_training_cells(c)})
+        if c.row["spacing_mm"] != c.row["column_spacing_mm"]:
+            rows[-1]["spacing_mm"] = ""  # the table knows square pixels only
+            left_out.append(f"frame {c.number + 1}: pixels that are not square have no spacing in {DATA_SET}/")
+    if rows:
+        write_whole(claim(f"{DATA_SET}/frames.csv"), as_csv(COLUMNS, rows))
+    return len(rows)
+
+
+def _training_cells(c: Correction) -> dict[str, Any]:
+    shape, cells = c.event.answer.shape, dict.fromkeys(SHAPES, "")
+    spacing = {"spacing_mm": "" if c.row["spacing_mm"] is None else repr(c.row["spacing_mm"])}
+    if isinstance(shape, Ellipse):
+        return cells | spacing | dict(zip(SHAPES[:5], map(repr, np.asarray(shape).tolist()), strict=True))
+    if isinstance(shape, Shaft):
+        numbers = ["" if np.isnan(v) else repr(v) for v in np.asarray(shape).tolist()]
+        return cells | spacing | dict(zip(SHAPES[5:], numbers, strict=True))
+    return cells | spacing
+
+
+def _woman(row: Row) -> tuple[str, str]:
+    """What a split must not cross."""
+    return next((key, row[key]) for key in ("patient", "examination", "file") if row[key] is not None)

@@ -1,0 +1,100 @@
+"""Accepted frames and examinations as FHIR Observations and signed DICOM reports."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fetal_jax.errors import UserError
+from fetal_jax.files import write_whole
+from fetal_jax.outputs import fhir
+from fetal_jax.outputs.dicom_source import header_of
+from fetal_jax.outputs.examinations import fhir as examination_fhir
+from fetal_jax.outputs.examinations import tables as examination_tables
+from fetal_jax.outputs.results import Row
+from fetal_jax.view import checklist, examinations
+from fetal_jax.view.answer import VALUES, corrected_row
+from fetal_jax.view.corrections import Correction
+from fetal_jax.view.exports import signed_report
+from fetal_jax.view.frames import is_dicom_file
+from fetal_jax.view.session import Session
+
+NO_NAME = "a signed report needs a name: start with --reader=NAME"
+
+
+@dataclass
+class Written:
+    """What was written: how many signed reports, and what was left out, with the reason."""
+
+    session: Session
+    claim: Callable[[str], Path]
+    signed: int = 0
+    left_out: list[str] = field(default_factory=list)
+
+    def frame(self, c: Correction) -> None:
+        """FHIR of an accepted value, a signed SR where the source is DICOM."""
+        row = corrected_row(c.row, c.event.answer, c.event.mm)
+        if not any(row[value] for value in VALUES):
+            return
+        name, what = f"{c.number + 1:05d}", f"frame {c.number + 1}"
+        bundle = fhir.bundle(row, {})
+        items = self.session.checklist(c.row, c.event.answer)
+        self._fhir(name, bundle, f"checklist {checklist.score(items)} ({checklist.SOURCE})" if items else "")
+        source = self.session.results.source(c.row)
+        if source is None or not is_dicom_file(source):
+            return
+        self._sign(what, lambda: signed_report.write(source, c, row, self.session.results.folder, self.claim, name))
+
+    def examination(self, k: int) -> dict[str, Any] | None:
+        """The record of an examination of accepted frames, with its FHIR and signed SR; None where none is accepted."""
+        found, index, undecided = examinations.accepted(self.session, k)
+        summary, what = found.visits[index], f"examination {k + 1}"
+        if not summary.sizes_mm:
+            return None
+        if undecided:
+            self.left_out.append(f"{what}: {undecided} frames without a decision are not in its report")
+        machine, at = examinations.of_machine(self.session, k)
+        name = f"examination_{k + 1:05d}"
+        beside = ", ".join(f"{key.upper()} {mm:.2f} mm" for key, mm in machine.visits[at].sizes_mm.items())
+        self._fhir(name, examination_fhir.bundle(summary), f"measured by the machine: {beside or 'no value'}")
+        counted = [row for s in summary.structures.values() for row in s.counted]
+        if all(self._is_dicom(row) for row in counted):
+            reader = self.session.reader
+            self._sign(
+                what,
+                lambda: signed_report.write_examination(
+                    *(summary, machine.visits[at], reader, self._header, self.claim, k, name)
+                ),
+            )
+        return examination_tables.record(found, index) | {"signed": bool(self.session.reader)}
+
+    def _fhir(self, name: str, bundle: dict[str, Any], note: str) -> None:
+        """Write a Bundle as final, with its performer."""
+        reader = self.session.reader
+        for item in bundle["entry"]:
+            item["resource"] |= {"status": "final", "performer": [{"display": reader}]} if reader else {}
+            item["resource"]["note"] += [{"text": note}] if note else []
+        write_whole(self.claim(f"fhir/{name}.json"), json.dumps(bundle, indent=1) + "\n")
+
+    def _sign(self, what: str, write: Callable[[], None]) -> None:
+        if not self.session.reader:
+            self.left_out.append(f"{what}: {NO_NAME}")
+            return
+        try:
+            write()
+            self.signed += 1
+        except UserError as e:
+            self.left_out.append(f"{what}: {e}")
+
+    def _is_dicom(self, row: Row) -> bool:
+        source = self.session.results.source(row)
+        return source is not None and is_dicom_file(source)
+
+    def _header(self, row: Row) -> Any:
+        source = self.session.results.source(row)
+        if source is None:
+            raise UserError("a frame is not where it was measured: bring the file back")
+        return header_of(source)

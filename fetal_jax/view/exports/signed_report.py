@@ -1,0 +1,115 @@
+"""Accepted frames and examinations -> verified Comprehensive SRs (TID 5000) that name the machine's as predecessors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from fetal_jax.inference.examination import Summary
+from fetal_jax.outputs import reports, structured_report
+from fetal_jax.outputs.dicom_source import header_of
+from fetal_jax.outputs.examinations import structured_report as of_examination
+from fetal_jax.outputs.results import Row
+from fetal_jax.planes import MEASURED
+from fetal_jax.reading.sources import Source
+from fetal_jax.view.corrections import Correction
+
+Claim = Callable[[str], Path]
+
+
+def write(source: Source, c: Correction, row: Row, results: Path, claim: Claim, name: str) -> None:
+    """Write the corrected row as `sr/NAME.dcm`, signed by the reader.
+
+    The machine's report is written first, where `measure` has not written it.
+
+    Raises:
+      UserError: highdicom is not installed, or the header lacks what a report must repeat.
+    """
+    header = header_of(source)
+    predecessor = _machine_report(source, c, results, claim, name)
+    root = structured_report.content(header, row)
+    values = _said(c.row, MEASURED)
+    notes = [f"Measured by the machine: {values} (status {c.row['status']})"]
+    notes += [f"Comment of {c.event.reader}: {c.event.answer.comment}"] if c.event.answer.comment else []
+    _sign(root, _person_name(c.event.reader), notes)
+    number, before = row["frame"] + 1, [predecessor] if predecessor else []
+    path = claim(f"sr/{name}.dcm")
+    structured_report.save(path, [header], root, number, _person_name(c.event.reader), before)
+
+
+def write_examination(
+    signed: Summary, machine: Summary, reader: str, header: Callable[[Row], Any], claim: Claim, k: int, name: str
+) -> None:
+    """Write an examination as `sr/NAME.dcm`, signed by the reader, and the machine's own first.
+
+    Args:
+      signed: what the reader accepted; one structure has a value.
+      machine: the same examination before anybody corrected it.
+      reader: who signs.
+      header: gives the DICOM header of a row.
+      claim: gives the path of a file.
+      k: number of the examination.
+      name: of the file.
+
+    Raises:
+      UserError: frames that are no DICOM, or of several studies; headers that no report can repeat.
+    """
+    before = []
+    if machine.sizes_mm:
+        headers, root = of_examination.content(machine, header)
+        before = [claim(f"sr/{name}_machine.dcm")]
+        structured_report.save(before[0], headers, root, k + 1)
+    sizes = {f"{key}_mm": mm for key, mm in machine.sizes_mm.items()}
+    notes = [f"Measured by the machine: {_said(sizes, MEASURED)} (status {machine.status})"]
+    headers, root = of_examination.content(signed, header)
+    _sign(root, _person_name(reader), notes)
+    structured_report.save(claim(f"sr/{name}.dcm"), headers, root, k + 1, _person_name(reader), before)
+
+
+def _said(values: Any, quantities: Any) -> str:
+    found = [f"{q.label} {values[key]:.2f} mm" for key, q in quantities.items() if values.get(key) is not None]
+    return ", ".join(found) or "no value"
+
+
+def _person_name(reader: str) -> str:
+    """A name as DICOM has it: family name, caret, given name."""
+    return reader if "^" in reader else f"{reader}^"
+
+
+def _machine_report(source: Source, c: Correction, results: Path, claim: Claim, name: str) -> Path | None:
+    """The machine's report of the same frame; None where the machine gave no value."""
+    if not any(c.row[key] for key in MEASURED):
+        return None
+    there = results / reports.name("sr", c.row["overlay"] or f"{name}.png")
+    if there.is_file() and _names_frame(there, c.row["frame"]):
+        return there
+    path = claim(f"sr/{name}_machine.dcm")
+    structured_report.write(source, c.row, path)
+    return path
+
+
+def _names_frame(path: Path, frame: int) -> bool:
+    import pydicom
+
+    return int(pydicom.dcmread(path, specific_tags=["InstanceNumber"]).get("InstanceNumber", 0)) == frame + 1
+
+
+def _sign(root: Any, reader: str, notes: list[str]) -> None:
+    """Add the person observer after the device, and notes to the summary."""
+    from highdicom import sr
+    from pydicom.sr.codedict import codes
+
+    person = sr.PersonObserverIdentifyingAttributes(name=reader)
+    observer = sr.ObserverContext(observer_type=codes.DCM.Person, observer_identifying_attributes=person)
+    end = next(i for i, item in enumerate(root.ContentSequence) if item.ValueType == "CONTAINER")
+    for offset, item in enumerate(observer):
+        root.ContentSequence.insert(end + offset, item)
+    summary = next(
+        item
+        for item in root.ContentSequence
+        if item.ValueType == "CONTAINER" and item.ConceptNameCodeSequence[0].CodeValue == "121111"
+    )
+    code = sr.CodedConcept("121106", "DCM", "Comment")
+    for text in notes:
+        summary.ContentSequence.append(sr.TextContentItem(code, text, sr.RelationshipTypeValues.CONTAINS))

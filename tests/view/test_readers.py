@@ -1,0 +1,157 @@
+"""Blinded readers, an adjudicator, and how far they agree."""
+
+from __future__ import annotations
+
+import csv
+import json
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fetal_jax.errors import UserError
+from fetal_jax.evaluation.statistics.agreement import bland_altman
+from fetal_jax.view import agreement, examinations, exports
+from fetal_jax.view.session import REVIEW, Session
+from tests.support.command import fetal_jax, refused
+from tests.view.folder import write_examinations, write_results
+from tests.view.test_session import changed, opened, stepped
+
+
+def as_reader(home: Path, held: ExitStack, reader: str, role: str = "reader") -> Session:
+    return Session.open(home / "results", reader, held, role)
+
+
+def read(home: Path, reader: str, factors: list[float], role: str = "blinded") -> None:
+    """Accept the first frames with the machine's outline enlarged by these factors."""
+    with ExitStack() as held:
+        session = as_reader(home, held, reader, role)
+        for n, factor in enumerate(factors):
+            row = session.row(n)
+            plane, answer = row["plane"], {}
+            if row["ellipse_px"]:
+                cx, cy, a, b, theta = row["ellipse_px"]
+                answer["ellipse"] = [cx, cy, factor * a, factor * b, theta]
+            else:
+                x1, y1, x2, y2, width = row["shaft_px"]
+                answer["shaft"] = [x1, y1, x1 + factor * (x2 - x1), y1 + factor * (y2 - y1), width]
+            changed(session, n, "draw", plane=plane, **answer)
+            changed(session, n, "accept", decision="accepted")
+
+
+@pytest.fixture
+def held():
+    with ExitStack() as stack:
+        yield stack
+
+
+def test_blinded_reader_sees_nothing_of_the_machine_and_of_others(tmp_path, held):
+    rows = write_results(tmp_path, 4)
+    with ExitStack() as first:
+        changed(opened(tmp_path, first, "Bob"), 0, "comment", comment="seen by Bob")
+    session = as_reader(tmp_path, held, "Ann", "blinded")
+    said = json.dumps([session.changes(0, 0), *(session.frame(n) for n in range(4)), session.about()])
+    for row in rows:
+        for value in (row["hc_mm"], row["ac_mm"], row["fl_mm"], row["plane_probability"], *(row["ellipse_px"] or [])):
+            assert value is None or repr(value) not in said
+    assert "Bob" not in said
+    assert "why not" not in said
+    assert {r["status"] for r in session.changes(0, 0)["rows"]} == {"unread"}
+    for forbidden in (lambda: exports.write(session), lambda: agreement.table(session)):
+        with pytest.raises(UserError, match="without --blinded"):
+            forbidden()
+
+
+def test_blinded_reader_begins_empty_and_undoes_to_empty(tmp_path, held):
+    write_results(tmp_path, 1)
+    session = as_reader(tmp_path, held, "Ann", "blinded")
+    changed(session, 0, "draw", plane="head", ellipse=[150, 140, 80, 60, 0.1])
+    undone = stepped(session, 0, "undo")["answer"]
+    assert (undone["plane"], undone["ellipse"]) == (None, None)
+    reset = changed(session, 0, "reset")["answer"]
+    assert (reset["plane"], reset["ellipse"]) == (None, None)
+
+
+def test_blinded_reader_is_not_shown_the_overlay(tmp_path, held):
+    rows = write_results(tmp_path, 1)
+    Path(rows[0]["file"]).rename(tmp_path / "results" / "overlays" / "frame_00.png")
+    assert as_reader(tmp_path, held, "Ann").picture(0)[1] is False
+    with pytest.raises(UserError, match="shows the machine's outline"):
+        as_reader(tmp_path, held, "Ann", "blinded").picture(0)
+
+
+def test_examination_of_a_blinded_reader_is_of_own_readings_alone(tmp_path, held):
+    write_examinations(tmp_path, 1)
+    session = as_reader(tmp_path, held, "Ann", "blinded")
+    found = examinations.shown(session, 0)
+    assert {m["value"] for m in found["measures"].values()} == {None}
+    assert found["age"] is None
+    mm = session.row(0)["spacing_mm"]
+    changed(session, 0, "draw", plane="head", ellipse=[150, 140, 220 / 2 / np.pi / mm, 220 / 2 / np.pi / mm, 0])
+    changed(session, 0, "accept", decision="accepted")
+    assert examinations.shown(session, 0)["measures"]["hc"]["value"] == "220.0"
+
+
+def test_adjudicator_sees_and_chooses(tmp_path, held):
+    write_results(tmp_path, 3)
+    read(tmp_path, "Ann", [1.0, 1.0])
+    read(tmp_path, "Bob", [1.12, 1.01])
+    session = as_reader(tmp_path, held, "Cid", "adjudicator")
+    apart = session.changes(0, 0)["apart"]
+    assert (apart[0]["first"], apart[1]["first"]) == (True, False)
+    assert apart[0]["text"] == "12.0 % apart"
+    readings = session.frame(0)["readings"]
+    assert [r["reader"] for r in readings] == ["", "Ann", "Bob"]
+    state = session.change(0, {"action": "choose", "after": 0, "reader": "Bob"})
+    assert state["answer"]["ellipse"] == readings[2]["answer"]["ellipse"]
+    assert state["answer"]["decision"] == "accepted"
+    with pytest.raises(ValueError, match="no answer in this frame"):
+        session.change(2, {"action": "choose", "after": 0, "reader": "Bob"})
+    exports.write(session)
+    entries = json.loads((tmp_path / "results" / REVIEW / exports.JSON).read_text())["corrections"]
+    roles = [(e["reader"], e["role"], e["chosen"]) for e in entries if e["frame"] == 0 and "00" in e["file"][-6:]]
+    assert roles == [("Ann", "blinded", None), ("Bob", "blinded", None), ("Cid", "adjudicator", "Bob")]
+
+
+def test_third_person_adjudicates(tmp_path, held):
+    write_results(tmp_path, 1)
+    read(tmp_path, "Ann", [1.0])
+    with pytest.raises(UserError, match="Ann has read these frames"):
+        as_reader(tmp_path, held, "Ann", "adjudicator")
+    with ExitStack() as third:
+        session = as_reader(tmp_path, third, "Cid", "adjudicator")
+        session.change(0, {"action": "choose", "after": 0, "reader": ""})
+    with pytest.raises(UserError, match="Cid adjudicates"):
+        as_reader(tmp_path, held, "Cid")
+    with pytest.raises(ValueError, match="an adjudicator's"):
+        opened(tmp_path, held, "Eve").change(0, {"action": "choose", "after": 0, "reader": "Ann"})
+    refused(fetal_jax("view", tmp_path / "results", "--no-browser", "--blinded"), "--blinded needs --reader=NAME")
+
+
+def test_agreement_is_that_of_the_values(tmp_path, held):
+    rows = write_examinations(tmp_path, 4)
+    ann, bob = np.linspace(0.98, 1.03, 12), np.linspace(1.04, 0.99, 12)
+    read(tmp_path, "Ann", ann.tolist())
+    read(tmp_path, "Bob", bob[:9].tolist())
+    session = opened(tmp_path, held, "Cid")
+    changed(session, 0, "accept", decision="accepted")
+    changed(session, 3, "reject", decision="rejected")
+    exports.write(session)
+    pairs = {(p["one"], p["other"]): p for p in agreement.table(session)["pairs"]}
+    assert set(pairs) == {("", "Ann"), ("", "Bob"), ("", "Cid"), ("Ann", "Bob"), ("Ann", "Cid"), ("Bob", "Cid")}
+    heads = np.array([rows[n]["hc_mm"] for n in (0, 3, 6)])
+    found = next(q for q in pairs["Ann", "Bob"]["quantities"] if q["key"] == "hc_mm")
+    expected = bland_altman(heads * ann[[0, 3, 6]], heads * bob[[0, 3, 6]])
+    assert [found[k] for k in ("bias", "lower", "upper")] == pytest.approx(
+        [expected[k] for k in ("bias", "lower", "upper")]
+    )
+    assert (found["pairs"], found["subjects"], found["blinded"], found["unchanged"]) == (3, 3, 3, 0)
+    own = next(q for q in pairs["", "Cid"]["quantities"] if q["key"] == "hc_mm")
+    assert (own["pairs"], own["unchanged"], own.get("bias")) == (1, 1, None)  # one pair has no limits
+    assert pairs["Ann", "Cid"]["one_rejected"] == 1
+    with (tmp_path / "results" / REVIEW / exports.AGREEMENT[0]).open(newline="") as f:
+        cells = [c for c in csv.DictReader(f) if (c["one"], c["other"], c["quantity"]) == ("machine", "Ann", "ac")]
+    assert float(cells[0]["bias_mm"]) == pytest.approx(
+        np.mean([rows[n]["ac_mm"] * (1 - ann[n]) for n in (1, 4, 7, 10)]), rel=1e-4
+    )
