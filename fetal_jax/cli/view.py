@@ -7,7 +7,6 @@ import json
 import logging
 import secrets
 import socket
-import sys
 import threading
 import webbrowser
 from contextlib import ExitStack
@@ -99,6 +98,8 @@ def _bound(host: str, port: int) -> socket.socket:
 
 def _results_of(paths: list[Path], held: ExitStack) -> Path:
     """The results folder to show; frames are measured into a folder beside them, while the page is open."""
+    from fetal_jax.view.measuring import Measuring
+
     missing = [path for path in paths if not path.exists()]
     if missing:
         raise UserError(f"{missing[0]} does not exist")
@@ -111,8 +112,7 @@ def _results_of(paths: list[Path], held: ExitStack) -> Path:
     asked = [str(path.absolute()) for path in paths]
     if _holds_results(out) and _asked(out) not in (None, asked):
         raise UserError(f"{out} holds results of other frames: move it, or use fetal-jax measure --out=DIR")
-    if not _is_complete(out):
-        _measure(paths, out, held)
+    Measuring(paths, out).start(held)
     return out
 
 
@@ -132,43 +132,3 @@ def _asked(folder: Path) -> list[str] | None:
         return list(json.loads((folder / CALL).read_text())["paths"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
-
-
-def _is_complete(folder: Path) -> bool:
-    from fetal_jax.inference.resume_log import NAME as LOG
-    from fetal_jax.view.results import JSON
-
-    return (folder / JSON).is_file() and not (folder / LOG).exists()
-
-
-def _measure(paths: list[Path], out: Path, held: ExitStack) -> None:
-    """Measure frames in a thread, with the shipped bundle and the spacings that their headers state."""
-    from fetal_jax.inference import Predictor
-    from fetal_jax.inference.folder import measure_files
-    from fetal_jax.reading.sources import find
-    from fetal_jax.reading.spacing_table import Spacings
-
-    found = find(paths, leave_out=out)
-    rows = measure_files(Predictor.from_bundle(), found.sources, Spacings("none"), "auto", out, asked=paths)
-    try:
-        next(rows)  # the folder exists, or the reason why not is known
-    except UserError:
-        if _holds_results(out):  # another server measures there: this one follows
-            return
-        raise
-    stop = threading.Event()
-
-    def work() -> None:
-        try:
-            for _ in rows:
-                if stop.is_set():
-                    break
-        except UserError as e:
-            print(f"fetal-jax view: {e}", file=sys.stderr, flush=True)
-        finally:
-            rows.close()  # type: ignore[attr-defined]
-
-    thread = threading.Thread(target=work, name="measuring")
-    thread.start()
-    held.callback(thread.join)
-    held.callback(stop.set)

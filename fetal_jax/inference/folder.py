@@ -55,6 +55,7 @@ def measure_files(
     submission: Path | None = None,
     naming: Naming | None = None,
     standard: str = "hadlock",
+    again: bool = False,
 ) -> Iterator[Row]:
     """Measure each file; yield its rows as they are written. A file that cannot be read is a row too.
 
@@ -71,6 +72,7 @@ def measure_files(
       submission: a file that the caller writes afterwards; refused before the work if it is somebody else's.
       naming: how examinations are named; default: by DICOM and the spacing table, identifiers hashed.
       standard: of age, weight and centiles of the examinations (`examination.CHOICES`).
+      again: whether the rows of finished results of the same call stay, of files that have not changed since.
 
     Raises:
       UserError: the plane is not known, the spacing table has one row for several files, `out` cannot be written,
@@ -88,6 +90,8 @@ def measure_files(
             for name in examinations.FILES:
                 log.own.check(name)
             identities, of_examinations = Identities(Key(log.own.claim), naming), list[Row]()
+            if again:
+                log.take_up(sources, out / JSON)
             saved = {source for source in sources if log.has(source)}
             taken = {row["overlay"] for source in saved for row in log.rows(source) if row["overlay"]}
             stems = {Path(name).stem for name in taken}

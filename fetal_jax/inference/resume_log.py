@@ -40,13 +40,18 @@ class ResumeLog:
         self._file = held.enter_context(self._path.open("ab"))
         self._reader = held.enter_context(self._path.open("rb"))
         self._lines: dict[str, tuple[int, list[int]]] = {}  # of a file: where its line begins, its fingerprint
+        self._file.truncate(self._index())
+
+    def _index(self) -> int:
+        """Find the whole lines; returns where the last one ends."""
         end = 0
+        self._reader.seek(0)
         for line in self._reader:
             if line.endswith(b"\n"):
                 entry = _parsed(line, self._path)
                 self._lines[entry["file"]] = end, entry["fingerprint"]
                 end += len(line)
-        self._file.truncate(end)
+        return end
 
     @classmethod
     def open(cls, folder: Path, call: dict[str, Any]) -> Self:
@@ -76,6 +81,25 @@ class ResumeLog:
             log = cls(own, held)
             log._held = held.pop_all()
             return log
+
+    def take_up(self, sources: list[Source], finished: Path) -> None:
+        """Take the rows of finished results over, of files that have not been written since.
+
+        Args:
+          sources: the files of this call.
+          finished: `measurements.json`; nothing happens where there is none, or an interrupted run left its log.
+        """
+        if self._lines or not finished.is_file():
+            return
+        rows: dict[str, list[Row]] = {}
+        for row in json.loads(finished.read_text(encoding="utf-8")):
+            rows.setdefault(row["file"], []).append(row)
+        written = finished.stat().st_mtime_ns
+        for source in sources:
+            fingerprint = source.fingerprint()
+            if str(source) in rows and fingerprint and fingerprint[1] <= written:
+                self.save(source, rows[str(source)])
+        self._index()
 
     def has(self, source: Source) -> bool:
         """Whether a file was measured and has not changed since."""

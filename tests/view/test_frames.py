@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import time
-from urllib.request import urlopen
+from pathlib import Path
+from urllib.request import Request, urlopen
 
 from tests.support.command import fetal_jax, refused
-from tests.view.folder import serving, write_results
+from tests.view.folder import save_rows, serving, write_results
 
 
 def changes(address: str) -> dict:
@@ -36,3 +39,50 @@ def test_results_of_other_frames_are_not_shown(tmp_path):
     (tmp_path / "p-measured" / "call.json").write_text(json.dumps({"paths": [str(tmp_path / "p.1")]}))
     (tmp_path / "p.2").mkdir()
     refused(fetal_jax("view", tmp_path / "p.2", "--no-browser"), "holds results of other frames")
+
+
+def rows_of(address: str, count: int) -> dict:
+    """The rows, once there are so many and all is measured."""
+    end = time.monotonic() + 120
+    while time.monotonic() < end:
+        found = changes(address)
+        if found["complete"] and len(found["rows"]) >= count:
+            return found
+        time.sleep(0.2)
+    raise AssertionError(f"{count} rows have not come: {found}")
+
+
+def test_frames_added_later_are_measured_and_earlier_ones_are_not_measured_again(tmp_path):
+    write_results(tmp_path / "other", 2, dicom=True)
+    write_results(tmp_path, 2, dicom=True)
+    overlay = tmp_path / "frames-measured" / "overlays" / "frame_00.png"
+    with serving(tmp_path / "frames") as server:
+        first = rows_of(server.address, 2)
+        drawn = overlay.stat().st_mtime_ns
+        shutil.copy(tmp_path / "other" / "frames" / "frame_01.dcm", tmp_path / "frames" / "later.dcm")
+        found = rows_of(server.address, 3)
+        assert [r["name"] for r in found["rows"]] == ["frame_00", "frame_01", "later"]
+        assert found["rows"][:2] == first["rows"]
+    with serving(tmp_path / "frames") as server:  # added while nobody looked
+        shutil.copy(tmp_path / "other" / "frames" / "frame_00.dcm", tmp_path / "frames" / "last.dcm")
+        assert {r["name"] for r in rows_of(server.address, 4)["rows"]} == {"frame_00", "frame_01", "later", "last"}
+    assert overlay.stat().st_mtime_ns == drawn
+
+
+def test_name_that_is_no_text_is_shown_and_corrected(tmp_path):
+    """A file name of a disk that was written under another encoding."""
+    rows = write_results(tmp_path, 2)
+    odd = os.fsdecode(b"caf\xe9.png")
+    rows[0]["file"] = str(Path(rows[0]["file"]).rename(tmp_path / "frames" / odd))
+    save_rows(tmp_path / "results", rows)
+    with serving(tmp_path / "results", "--reader=Ann") as server:
+        assert changes(server.address)["rows"][0]["name"] == "caf\ufffd"
+        with urlopen(f"{server.address}api/frames/0") as answer:
+            answer = json.load(answer)["answer"]
+        event = json.dumps({"action": "accept", "after": 0, "answer": answer | {"decision": "accepted"}})
+        for path, body in (("api/frames/0/events", event), ("api/export", "{}")):
+            asked = Request(server.address + path, body.encode(), {"content-type": "application/json"})
+            assert urlopen(asked).status == 200
+        assert changes(server.address)["answers"]["0"]["decision"] == "accepted"
+    with serving(tmp_path / "results", "--reader=Ann") as server:  # the store finds the file by its name again
+        assert changes(server.address)["answers"]["0"]["decision"] == "accepted"

@@ -1,0 +1,95 @@
+"""Frames that are measured while the page is open, and those that are added to their folder later."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+from fetal_jax.errors import UserError
+from fetal_jax.inference.resume_log import NAME as LOG
+from fetal_jax.outputs.results import Row
+from fetal_jax.reading.sources import Source, find
+from fetal_jax.view.results import JSON
+
+EVERY = 2.0
+"""Seconds between two looks at the folder; more where a look takes long."""
+PATIENCE = 20
+"""A look takes at most one part in so many of the time."""
+Seen = dict[str, tuple[Source, list[int]]]
+
+
+class Measuring:
+    """Measures paths into a results folder in a thread, with the shipped bundle and the spacings in the headers."""
+
+    def __init__(self, paths: list[Path], out: Path) -> None:
+        """Take the paths that the caller gave, and the results folder."""
+        self._paths, self._out = paths, out
+        self._stop = threading.Event()
+
+    def start(self, held: ExitStack) -> None:
+        """Begin; `held` ends it. The folder holds results, or a log of them, when this returns.
+
+        Raises:
+          UserError: there is nothing to measure, or the folder cannot be written.
+        """
+        seen = self._look()
+        rows: Iterator[Row] = iter(())
+        if not ((self._out / JSON).is_file() and not (self._out / LOG).exists()):
+            rows = self._measure()
+            try:
+                next(rows)  # the folder exists, or the reason why not is known
+            except UserError:
+                if (self._out / LOG).exists():  # another server measures there: this one follows
+                    return
+                raise
+        else:
+            written = (self._out / JSON).stat().st_mtime_ns
+            seen = {name: found for name, found in seen.items() if found[1] and found[1][1] <= written}
+        thread = threading.Thread(target=self._work, args=(rows, seen), name="measuring")
+        thread.start()
+        held.callback(thread.join)
+        held.callback(self._stop.set)
+
+    def _work(self, rows: Iterator[Row], seen: Seen) -> None:
+        """Measure `rows`; then again whenever a file is new or was written, and has come to rest."""
+        before, wait = seen, EVERY
+        while True:
+            try:
+                for _ in rows:
+                    if self._stop.is_set():
+                        break
+            except UserError as e:
+                print(f"fetal-jax view: {e}", file=sys.stderr, flush=True)
+            finally:
+                if isinstance(rows, Generator):
+                    rows.close()
+            while not self._stop.wait(wait):
+                begun, now = time.monotonic(), before
+                with suppress(UserError, OSError):  # a folder that is moved away for a moment
+                    now = self._look()
+                wait = max(EVERY, PATIENCE * (time.monotonic() - begun))
+                fresh = {name for name, found in now.items() if seen.get(name, (None, None))[1] != found[1]}
+                rest = all(before.get(name, (None, None))[1] == now[name][1] for name in fresh)
+                before = now
+                if fresh and rest:
+                    seen, rows = seen | now, self._measure()
+                    break
+            else:
+                return
+
+    def _look(self) -> Seen:
+        return {str(s): (s, s.fingerprint()) for s in find(self._paths, leave_out=self._out).sources}
+
+    def _measure(self) -> Iterator[Row]:
+        from fetal_jax.inference import Predictor
+        from fetal_jax.inference.folder import measure_files
+        from fetal_jax.reading.spacing_table import Spacings
+
+        found = find(self._paths, leave_out=self._out)
+        none = Spacings("none")
+        predictor = Predictor.from_bundle()
+        return measure_files(predictor, found.sources, none, "auto", self._out, asked=self._paths, again=True)
