@@ -86,8 +86,11 @@ def _quantity(key: str, both: list[tuple[Row, dict[str, Any], dict[str, Any], bo
     counts = {"key": key, "label": MEASURED[key].label, "unchanged": sum(unchanged), "blinded": sum(blinded)}
     if len(found) < FEWEST:
         return counts | {"pairs": len(found), "subjects": subjects}
-    percent = bland_altman(ours, theirs, percent=True, subjects=subjects)
-    return counts | bland_altman(ours, theirs, subjects=subjects) | {"percent": percent}
+    in_mm, in_percent = (bland_altman(ours, theirs, percent=p, subjects=subjects) for p in (False, True))
+    return counts | {key: in_mm[key] for key in _KEPT} | {"percent": {key: in_percent[key] for key in _KEPT}}
+
+
+_KEPT = ("pairs", "subjects", "bias", "sd", "lower", "upper", "bias_ci", "lower_ci", "upper_ci")
 
 
 def _unchanged(events: list[Event]) -> bool:

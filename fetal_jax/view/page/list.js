@@ -93,7 +93,7 @@ export class FrameList {
   /** What is said of a row below its name, and the value to the right. */
   words(row, answer) {
     const mm = answer ? answer.mm : row.mm;
-    const said = [answer?.decision || WORDS[row.status], answer?.edited ? "corrected" : "", row.apart?.text].filter(Boolean).join(", ");
+    const said = [row.apart?.text, answer?.decision || WORDS[row.status], answer?.edited ? "corrected" : ""].filter(Boolean).join(", ");
     return [[answer?.plane ?? row.plane ?? "", said].filter(Boolean).join(" · "), mm == null ? "" : `${mm.toFixed(1)} mm`];
   }
 

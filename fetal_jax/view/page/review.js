@@ -72,8 +72,12 @@ export function agreement(found) {
   const text = get("agreement-text");
   text.replaceChildren(...parts);
   get("agreement").showModal();
+  get("agreement").scrollTop = 0;
 }
 
-const signed = (v) => `${v > 0 ? "+" : v < 0 ? "−" : ""}${Math.abs(v).toFixed(1)}`;
+function signed(v) {
+  const size = Math.abs(v).toFixed(1);
+  return size === "0.0" ? size : `${v > 0 ? "+" : "−"}${size}`;
+}
 const number = (v) => (v == null ? "too few" : signed(v));
 const range = ({ lower, upper }) => (lower == null ? "—" : `${signed(lower)} to ${signed(upper)}`);
