@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Iterator
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fetal_jax.errors import NOT_CLINICAL, UserError
 from fetal_jax.evaluation.statistics.agreement import FEWEST, bland_altman
@@ -14,10 +14,8 @@ from fetal_jax.files import spreadsheet_text
 from fetal_jax.outputs.results import Row
 from fetal_jax.planes import MEASURED
 from fetal_jax.view.readers import MACHINE
-
-if TYPE_CHECKING:
-    from fetal_jax.view.session import Session
-    from fetal_jax.view.store import Event
+from fetal_jax.view.session import Session
+from fetal_jax.view.store import Event
 
 NOTE = (
     "Differences in mm, first minus second, of frames where both have a value in the same plane; limits of agreement "

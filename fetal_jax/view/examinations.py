@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fetal_jax.errors import UserError
 from fetal_jax.growth import format_age
@@ -13,20 +13,9 @@ from fetal_jax.inference.visits import Pregnancy, follow
 from fetal_jax.outputs.examinations import chart, page, tables
 from fetal_jax.outputs.results import Row
 from fetal_jax.view.answer import Answer, corrected_row, rejected_row
-
-if TYPE_CHECKING:
-    from fetal_jax.view.session import Session
+from fetal_jax.view.session import Session
 
 NOT_ACCEPTED = "corrected, not yet accepted"
-
-
-def listed(session: Session, known: int) -> list[dict[str, Any]]:
-    """The examinations from number `known` on."""
-    return [
-        {"k": k, "name": name, "fetus": fetus}
-        for k, (name, fetus) in enumerate(list(session.results.examinations))
-        if k >= known
-    ]
 
 
 def row_after(session: Session, number: int, answer: Answer | None = None) -> Row:
@@ -136,6 +125,17 @@ def shown(session: Session, k: int, live: tuple[int, Answer] | None = None) -> d
         "frames": _frames(session, summary),
         "charts": {m: chart.draw(m, summary.standard, p) for m in page.CHARTS if (p := page.points(found, index, m))},
     }
+
+
+def preview(session: Session, number: int, data: Any) -> dict[str, Any]:
+    """The examination of a frame with an answer that is not recorded yet, as `shown`.
+
+    Raises:
+      ValueError: the answer cannot be.
+      UserError: the frame has no examination.
+    """
+    answer = Answer.parse(data)
+    return shown(session, session.frame_examination(number), (number, answer))
 
 
 def _age(summary: Summary) -> dict[str, str | None]:

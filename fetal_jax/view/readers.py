@@ -10,6 +10,7 @@ from fetal_jax.inference.score import WRONG
 from fetal_jax.outputs.results import Row
 from fetal_jax.planes import PRIMARY
 from fetal_jax.view.answer import Answer
+from fetal_jax.view.results import Results
 from fetal_jax.view.store import Event, Store
 
 MACHINE = ""
@@ -50,6 +51,29 @@ def readings(store: Store, row: Row, machine_mm: dict[str, float | None]) -> lis
         {"reader": e.reader, "answer": e.answer.json(), "mm": e.mm, "time": e.time} for e in last_answers(store, row)
     ]
     return [machine, *others]
+
+
+def answer_of(store: Store, row: Row, reader: Any) -> Answer:
+    """The answer of a reader, or of the machine, in a frame.
+
+    Raises:
+      ValueError: there is none.
+    """
+    answers = {MACHINE: Answer.of_row(row)} | {e.reader: e.answer for e in last_answers(store, row)}
+    if not isinstance(reader, str) or reader not in answers:
+        raise ValueError("reader has no answer in this frame")
+    return answers[reader]
+
+
+def apart(store: Store, results: Results, event: int) -> dict[int, dict[str, Any]]:
+    """Where readers are apart, by number of the frame, of the frames that somebody has answered after `event`."""
+    found = {}
+    for (_, file, frame), history in list(store.histories.items()):
+        number = results.number(file, frame)
+        if number is not None and history.version > event and number not in found:
+            text, first = difference(list(last_answers(store, results.rows[number])))
+            found[number] = {"text": text, "first": first}
+    return found
 
 
 def difference(events: list[Event]) -> tuple[str, bool]:

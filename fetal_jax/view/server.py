@@ -54,7 +54,7 @@ def app(session: Session, token: str = "") -> Starlette:
         return JSONResponse(agreement.table(session))
 
     def preview(request: Request, data: Any) -> Response:
-        return JSONResponse(session.preview(_number(request.path_params["number"]), data))
+        return JSONResponse(examinations.preview(session, _number(request.path_params["number"]), data))
 
     def export(_: Request, __: Any) -> Response:
         return JSONResponse(exports.write(session))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -14,7 +15,7 @@ from fetal_jax.errors import NOT_CLINICAL, UserError
 from fetal_jax.growth import format_age
 from fetal_jax.outputs.rows import Row
 from fetal_jax.planes import PRIMARY, QUANTITIES, SHAPE_OF_PLANE
-from fetal_jax.view import checklist, examinations, readers
+from fetal_jax.view import checklist, readers
 from fetal_jax.view.answer import MAX_COMMENT, VALUES, Answer, age, spacing_of
 from fetal_jax.view.frames import Frames
 from fetal_jax.view.results import Results
@@ -94,9 +95,11 @@ class Session:
         places = {key: k for k, key in enumerate(self.results.examinations)}
         return {
             "rows": [self._listed(number, row) | {"k": places.get(_examination(row))} for number, row in new],
-            "examinations": examinations.listed(self, exams),
+            "examinations": [
+                {"k": k, "name": name, "fetus": fetus} for (name, fetus), k in places.items() if k >= exams
+            ],
             "answers": answers,
-            "apart": self._apart(event) if self.role == "adjudicator" else {},
+            "apart": readers.apart(self.store, self.results, event) if self.role == "adjudicator" else {},
             "event": self.store.last,
             "complete": self.results.complete,
         }
@@ -190,16 +193,6 @@ class Session:
         row = self.row(number)
         return self._state(row, self._history(row), self._initial(row))
 
-    def preview(self, number: int, data: Any) -> dict[str, Any]:
-        """The examination of a frame with an answer that is not recorded yet, while a handle moves.
-
-        Raises:
-          ValueError: the answer cannot be.
-          UserError: the frame has no examination.
-        """
-        answer, k = Answer.parse(data), self.frame_examination(number)
-        return examinations.shown(self, k, (number, answer))
-
     def frame_examination(self, number: int) -> int:
         """The number of a frame's examination.
 
@@ -234,24 +227,8 @@ class Session:
     def _chosen(self, row: Row, reader: Any) -> Answer:
         if self.role != "adjudicator":
             raise ValueError("choose is an adjudicator's")
-        answers = {e.reader: e.answer for e in readers.last_answers(self.store, row)} | {
-            readers.MACHINE: Answer.of_row(row)
-        }
-        if reader not in answers:
-            raise ValueError("reader has no answer in this frame")
-        chosen = answers[reader]
-        own = self.answer(row)
+        chosen, own = readers.answer_of(self.store, row, reader), self.answer(row)
         return replace(chosen, decision=chosen.decision or "accepted", comment=own.comment if own else "")
-
-    def _apart(self, event: int) -> dict[int, dict[str, Any]]:
-        """Where readers are apart, of the frames that somebody has answered after `event`."""
-        found = {}
-        for (_, file, frame), history in list(self.store.histories.items()):
-            number = self.results.number(file, frame)
-            if number is not None and history.version > event and number not in found:
-                text, first = readers.difference(list(readers.last_answers(self.store, self.results.rows[number])))
-                found[number] = {"text": text, "first": first}
-        return found
 
     def _listed(self, number: int, row: Row) -> dict[str, Any]:
         primary = PRIMARY.get(row["plane"] or "")
@@ -303,7 +280,9 @@ class Session:
 
 def _name(row: Row) -> str:
     """The bare name of the file, without its suffix; a cine's frame has its number. Bytes that are no text are "�"."""
-    stem = Path(row["file"]).stem.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    stem = os.path.splitext(os.path.basename(row["file"]))[0]
+    if not stem.isprintable():
+        stem = stem.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     return f"{stem} · {row['frame']}" if row["frame"] else stem
 
 

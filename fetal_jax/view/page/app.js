@@ -3,13 +3,14 @@
 import * as api from "./api.js";
 import { Examination } from "./examination.js";
 import { listen } from "./keys.js";
+import { kept } from "./cache.js";
 import { ExaminationList, FrameList } from "./list.js";
 import { connected, note, toast } from "./messages.js";
 import { Panel } from "./panel.js";
-import { agreement, readingOf } from "./review.js";
+import { agreement, exported, readingOf } from "./review.js";
 import { Stage } from "./stage.js";
 
-const POLL = 1500, RETRY = 1000, KEPT = 16, AHEAD = [1, 2, 3, -1];
+const POLL = 1500, RETRY = 1000, AHEAD = [1, 2, 3, -1];
 const get = (id) => document.getElementById(id);
 const GEOMETRIC = new Set(["move", "pull", "turn", "draw", "plane"]);
 
@@ -59,15 +60,6 @@ async function detailsOf(n) {
   if (found.version === (list.answers.get(n)?.version ?? 0)) return found;
   details.delete(n);
   return kept(details, n, () => api.frame(n));
-}
-
-/** What a cache holds of a frame, or what `ask` gives; the cache keeps those used last. */
-function kept(cache, n, ask) {
-  const found = cache.get(n) ?? ask();
-  cache.delete(n);
-  cache.set(n, found);
-  if (cache.size > KEPT) cache.delete(cache.keys().next().value);
-  return found;
 }
 
 async function poll() {
@@ -175,9 +167,7 @@ async function exportAll() {
   try {
     await queue;
     const done = await api.exportAll();
-    const lines = [`Corrections: ${done.corrections}. Frames for training: ${done.frames}. Signed reports: ${done.reports}.`, ...done.files, ...done.left_out];
-    get("exported-text").replaceChildren(...lines.map((text) => Object.assign(document.createElement("p"), { textContent: text })));
-    get("exported").showModal();
+    exported(done);
   } catch (error) {
     toast(error.message);
   }

@@ -53,6 +53,13 @@ function readingButton({ reader, answer, mm }, i, about, on) {
 /** The reading of a key, 7 to 9; undefined if there is none. */
 export const readingOf = (frame, key) => frame?.readings?.[Number(key) - FIRST_KEY];
 
+/** What an export has written, and what it left out. */
+export function exported(done) {
+  const lines = [`Corrections: ${done.corrections}. Frames for training: ${done.frames}. Signed reports: ${done.reports}.`, ...done.files, ...done.left_out];
+  get("exported-text").replaceChildren(...lines.map((text) => made("p", "", text)));
+  get("exported").showModal();
+}
+
 /** The table of agreement. */
 export function agreement(found) {
   const parts = [made("p", "", found.note)];

@@ -146,12 +146,15 @@ export class Stage {
 
   later(grey = false) {
     this.dirty ||= grey;
-    this.pending ??= requestAnimationFrame(() => {
-      this.pending = null;
-      if (this.dirty && this.picture) this.paint();
-      this.dirty = false;
-      this.draw();
-    });
+    this.pending ??= requestAnimationFrame(() => this.now());
+  }
+
+  now() {
+    cancelAnimationFrame(this.pending);
+    this.pending = null;
+    if (this.dirty && this.picture) this.paint();
+    this.dirty = false;
+    this.draw();
   }
 
   draw() {
@@ -250,6 +253,7 @@ export class Stage {
       drag.moved = true;
       const shape = drag.drawing ? this.drawing(drag.from, this.inFrame(now)) : dragged(this.kind, drag.shape, drag.id, drag.from, this.inFrame(now));
       if (shape) this.edit(shape);
+      this.now(); // the browser gives one of these events a frame: there is nothing to wait for
     }
   }
 
