@@ -199,7 +199,8 @@ def test_keyboard_alone_does_the_whole_walk(browser, server, home):
     page.press("v")
     assert version(server, n, 7)["answer"]["decision"] == "accepted"
     page.press("u", "y")
-    assert version(server, n, 7)["answer"]["decision"] == "accepted"
+    eventually(lambda: stored(server, n)["events"][-1]["action"], "redo")
+    assert stored(server, n)["answer"]["decision"] == "accepted"
     page.press("+", "0", "w", "]", "w", "m", "o", "o", "?")
     page.page.wait_for_selector("#help[open]")
     page.press("Escape")
