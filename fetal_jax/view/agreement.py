@@ -11,7 +11,7 @@ from typing import Any
 from fetal_jax.errors import NOT_CLINICAL, UserError
 from fetal_jax.evaluation.statistics.agreement import FEWEST, bland_altman
 from fetal_jax.files import spreadsheet_text
-from fetal_jax.outputs.results import Row
+from fetal_jax.outputs.rows import Row
 from fetal_jax.planes import MEASURED
 from fetal_jax.view.readers import MACHINE
 from fetal_jax.view.session import Session

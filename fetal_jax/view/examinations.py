@@ -11,7 +11,7 @@ from fetal_jax.inference.acceptance import WITH_VALUE
 from fetal_jax.inference.examination import Summary, group
 from fetal_jax.inference.visits import Pregnancy, follow
 from fetal_jax.outputs.examinations import chart, page, tables
-from fetal_jax.outputs.results import Row
+from fetal_jax.outputs.rows import Row
 from fetal_jax.view.answer import Answer, corrected_row, rejected_row
 from fetal_jax.view.session import Session
 

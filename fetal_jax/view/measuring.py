@@ -11,7 +11,7 @@ from pathlib import Path
 
 from fetal_jax.errors import UserError
 from fetal_jax.inference.resume_log import NAME as LOG
-from fetal_jax.outputs.results import Row
+from fetal_jax.outputs.rows import Row
 from fetal_jax.reading.sources import Source, find
 from fetal_jax.view.results import JSON
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from fetal_jax.errors import UserError
 from fetal_jax.inference.score import WRONG
-from fetal_jax.outputs.results import Row
+from fetal_jax.outputs.rows import Row
 from fetal_jax.planes import PRIMARY
 from fetal_jax.view.answer import Answer
 from fetal_jax.view.results import Results

@@ -8,7 +8,7 @@ from typing import Any
 from fetal_jax.errors import NOT_CLINICAL, UserError
 from fetal_jax.inference.examination import Structure, Summary
 from fetal_jax.outputs.examinations.fhir import WEIGHT
-from fetal_jax.outputs.results import Row
+from fetal_jax.outputs.rows import Row
 from fetal_jax.outputs.structured_report import (
     container,
     dcm,

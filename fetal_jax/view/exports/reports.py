@@ -14,7 +14,7 @@ from fetal_jax.outputs import fhir
 from fetal_jax.outputs.dicom_source import header_of
 from fetal_jax.outputs.examinations import fhir as examination_fhir
 from fetal_jax.outputs.examinations import tables as examination_tables
-from fetal_jax.outputs.results import Row
+from fetal_jax.outputs.rows import Row
 from fetal_jax.view import checklist, examinations
 from fetal_jax.view.answer import VALUES, corrected_row
 from fetal_jax.view.corrections import Correction

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from fetal_jax.inference.examination import Summary
-from fetal_jax.outputs import reports, structured_report
+from fetal_jax.outputs import formats, structured_report
 from fetal_jax.outputs.dicom_source import header_of
 from fetal_jax.outputs.examinations import structured_report as of_examination
-from fetal_jax.outputs.results import Row
+from fetal_jax.outputs.rows import Row
 from fetal_jax.planes import MEASURED
 from fetal_jax.reading.sources import Source
 from fetal_jax.view.corrections import Correction
@@ -81,7 +81,7 @@ def _machine_report(source: Source, c: Correction, results: Path, claim: Claim, 
     """The machine's report of the same frame; None where the machine gave no value."""
     if not any(c.row[key] for key in MEASURED):
         return None
-    there = results / reports.name("sr", c.row["overlay"] or f"{name}.png")
+    there = results / formats.name("sr", c.row["overlay"] or f"{name}.png")
     if there.is_file() and _names_frame(there, c.row["frame"]):
         return there
     path = claim(f"sr/{name}_machine.dcm")
