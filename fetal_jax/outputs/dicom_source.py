@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -55,8 +55,8 @@ def software() -> str:
     return version("fetal_jax")
 
 
-def identity(row: Row, series_number: int) -> dict[str, Any]:
-    """Arguments of every highdicom object that is made of a row: its names, and who made it."""
+def identity(instance_number: int, series_number: int) -> dict[str, Any]:
+    """Arguments of every highdicom object: its names, and who made it."""
     import highdicom as hd
 
     return {
@@ -64,7 +64,7 @@ def identity(row: Row, series_number: int) -> dict[str, Any]:
         "series_number": series_number,
         "series_description": f"fetal_jax. {NOT_CLINICAL}",
         "sop_instance_uid": hd.UID(),
-        "instance_number": row["frame"] + 1,
+        "instance_number": instance_number,
         "manufacturer": MANUFACTURER,
     }
 
@@ -85,24 +85,30 @@ def refusing(what: str) -> Iterator[None]:
         raise UserError(f"{what} can repeat ({str(e)[:80]}): export it again") from None
 
 
-def save_report(header: Any, root: Any, row: Row, series_number: int, path: Path, **signed: Any) -> None:
+def save_report(
+    path: Path, headers: Sequence[Any], root: Any, instance_number: int, series_number: int, **signed: Any
+) -> None:
     """Write a content tree as a Comprehensive SR: complete, and unverified unless `signed` says more.
 
     Args:
-      header: of the image.
-      root: the container (highdicom content item).
-      row: the row that it reports.
-      series_number: one for each kind of report.
       path: of the file.
+      headers: of the images that the content names.
+      root: the container (highdicom content item).
+      instance_number: of the document in its series.
+      series_number: one for each kind of report.
       signed: highdicom's arguments of a verified document.
 
     Raises:
-      ValueError, TypeError, AttributeError, KeyError: the header lacks what a report must repeat (see `refusing`).
+      ValueError, TypeError, AttributeError, KeyError: a header lacks what a report must repeat (see `refusing`).
     """
     import highdicom as hd
 
     document = hd.sr.ComprehensiveSR(
-        evidence=[header], content=root, is_complete=True, **identity(row, series_number), **signed
+        evidence=headers,
+        content=hd.sr.ContentSequence([root], is_root=True),
+        is_complete=True,
+        **identity(instance_number, series_number),
+        **signed,
     )
     document.ManufacturerModelName, document.SoftwareVersions = MODEL, software()
     document.DeviceSerialNumber = "1"

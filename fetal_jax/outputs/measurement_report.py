@@ -35,7 +35,7 @@ def write(source: Source, row: Row, picture: Path) -> None:
     """
     header = header_of(source)
     with refusing(f"{source} has a header that no report"):
-        save_report(header, content(header, row)[0], row, 902, picture.with_suffix(".dcm"))
+        save_report(picture.with_suffix(".dcm"), [header], content(header, row)[0], row["frame"] + 1, 902)
 
 
 def content(header: Any, row: Row) -> Any:

@@ -10,11 +10,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from fetal_jax.errors import NOT_CLINICAL, UserError
-from fetal_jax.geometry import Ellipse, Shaft
-from fetal_jax.outputs.dicom_source import MANUFACTURER, MODEL, header_of, software
+from fetal_jax.errors import NOT_CLINICAL
+from fetal_jax.outputs.dicom_source import (
+    frame_numbers,
+    header_of,
+    observation_context,
+    refusing,
+    save_report,
+    shape_points,
+)
 from fetal_jax.outputs.rows import GESTATIONAL_AGE, SPACING_SOURCES, Row, doubt
 from fetal_jax.planes import MEASURED, Quantity
 from fetal_jax.reading.sources import Source
@@ -30,10 +34,8 @@ def write(source: Source, row: Row, picture: Path) -> None:
       UserError: the file is no DICOM, or its header does not hold what a report must repeat.
     """
     header = header_of(source)
-    try:
-        save(picture.with_suffix(".dcm"), [header], content(header, row), row["frame"] + 1)
-    except UserError as e:
-        raise UserError(f"{source}: {e}") from None
+    with refusing(f"{source} has a header that no report"):
+        save_report(picture.with_suffix(".dcm"), [header], content(header, row), row["frame"] + 1, 900)
 
 
 def save(
@@ -52,30 +54,21 @@ def save(
     Raises:
       UserError: a header that lacks what a report must repeat, or a name that DICOM does not take.
     """
-    import highdicom as hd
     import pydicom
 
-    try:
-        signed: dict[str, Any] = {"verifying_observer_name": signer, "verifying_organization": ORGANIZATION}
-        document = hd.sr.ComprehensiveSR(
-            evidence=headers,
-            content=hd.sr.ContentSequence([root], is_root=True),
-            series_instance_uid=hd.UID(),
-            series_number=901 if signer else 900,
-            sop_instance_uid=hd.UID(),
-            instance_number=number,
-            manufacturer=MANUFACTURER,
-            is_complete=True,
+    signed: dict[str, Any] = {"verifying_observer_name": signer, "verifying_organization": ORGANIZATION}
+    with refusing("there is a header or a name that no report"):
+        save_report(
+            path,
+            headers,
+            root,
+            number,
+            901 if signer else 900,
             is_final=bool(signer),
             is_verified=bool(signer),
             previous_versions=[pydicom.dcmread(p) for p in predecessors] or None,
             **(signed if signer else {}),
         )
-        document.ManufacturerModelName, document.SoftwareVersions = MODEL, software()
-        document.DeviceSerialNumber = "1"
-        document.save_as(path, enforce_file_format=True)
-    except (ValueError, TypeError, AttributeError, KeyError) as e:
-        raise UserError(f"a header or a name that no report can repeat ({str(e)[:80]}): export it again") from None
 
 
 def content(header: Any, row: Row) -> Any:
@@ -102,14 +95,8 @@ def tree(parts: Sequence[tuple[Any, Row]], notes: Sequence[str], groups: list[An
       fetus: items of the Fetus Summary (TID 5003); none: it is left out.
     """
     from highdicom import sr
-    from pydicom.sr.codedict import codes
 
     contains = sr.RelationshipTypeValues.CONTAINS
-    device = sr.DeviceObserverIdentifyingAttributes(
-        uid=_device_uid(), name=MANUFACTURER, manufacturer_name=MANUFACTURER, model_name=MODEL
-    )
-    observer = sr.ObserverContext(observer_type=codes.DCM.Device, observer_identifying_attributes=device)
-    context = sr.ObservationContext(observer_device_context=observer)
     best = dcm("121080", "Best illustration of finding")
     images = [_image(header, row, best, contains) for header, row in parts]
     summary: list[Any] = [sr.TextContentItem(dcm("121106", "Comment"), note, contains) for note in notes]
@@ -118,7 +105,7 @@ def tree(parts: Sequence[tuple[Any, Row]], notes: Sequence[str], groups: list[An
     root = sr.ContainerContentItem(dcm("125000", "OB-GYN Ultrasound Procedure Report"), template_id="5000")
     root.ContentSequence = sr.ContentSequence(
         [
-            *context,
+            *observation_context(),
             container(dcm("111028", "Image Library"), images, None),
             container(dcm("121111", "Summary"), summary, "5002"),
             container(dcm("125002", "Fetal Biometry"), groups, "5005"),
@@ -192,40 +179,18 @@ def number(name: tuple[str, str], value: float, unit: Any) -> Any:
 def _image(header: Any, row: Row, name: Any, relation: Any) -> Any:
     from highdicom import sr
 
-    frames = [row["frame"] + 1] if int(header.get("NumberOfFrames") or 1) > 1 else None
+    frames = frame_numbers(header, row)
     return sr.ImageContentItem(name, header.SOPClassUID, header.SOPInstanceUID, frames, relationship_type=relation)
 
 
 def _where(header: Any, row: Row, key: str, name: Any) -> Any:
-    """The shape in the image that a value was taken from; the image alone if the shape leaves the frame.
-
-    DICOM counts from the corner of the first pixel, as we do (PS3.3 C.18.6).
-    """
+    """The shape in the image that a value was taken from; the image alone if the shape leaves the frame."""
     from highdicom import sr
 
-    points, outline = _points(row, key)
-    inside = (outline >= 0).all() and (outline <= [int(header.Columns), int(header.Rows)]).all()
-    if not inside:
+    points = shape_points(header, row, key)
+    if points is None:
         return _image(header, row, name, sr.RelationshipTypeValues.INFERRED_FROM)
     kind = sr.GraphicTypeValues.ELLIPSE if len(points) == 4 else sr.GraphicTypeValues.POLYLINE
     item = sr.ScoordContentItem(name, kind, points, relationship_type=sr.RelationshipTypeValues.INFERRED_FROM)
     item.ContentSequence = sr.ContentSequence([_image(header, row, name, sr.RelationshipTypeValues.SELECTED_FROM)])
     return item
-
-
-def _points(row: Row, key: str) -> tuple[np.ndarray, np.ndarray]:
-    """Points that DICOM draws (ends of both axes of an ellipse, two ends of a line), and those of the outline."""
-    if row["shaft_px"]:
-        ends = Shaft(*row["shaft_px"]).ends
-        return ends, ends
-    ellipse = Ellipse(*row["ellipse_px"])
-    ends = ellipse.ends
-    axis = {"ofd_mm": ends[:2], "bpd_mm": ends[2:]}.get(key)
-    return (ends, ellipse.points(90)) if axis is None else (axis, axis)
-
-
-def _device_uid() -> Any:
-    """The same for every report of this version."""
-    from pydicom.uid import generate_uid
-
-    return generate_uid(entropy_srcs=[MANUFACTURER, software()])
