@@ -11,7 +11,6 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ellipe
 
 Array = NDArray[Any]
 
@@ -83,6 +82,8 @@ def row_column_mm(spacing_mm: Any) -> tuple[float, float]:
 
 def perimeter(a: ArrayLike, b: ArrayLike) -> Any:
     """Exact perimeter of an ellipse with semi-axes a >= b: 4 a E(m), m = 1 - (b / a)^2."""
+    from scipy.special import ellipe  # here: the reading process starts without SciPy, in half of the time
+
     a, b = np.asarray(a, float), np.asarray(b, float)
     return 4 * a * ellipe(1 - (b / a) ** 2)
 

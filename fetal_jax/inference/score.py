@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
-from scipy.optimize import minimize
 from scipy.special import expit
 
 from fetal_jax import geometry
@@ -253,6 +252,8 @@ def fit(
     Raises:
       ValueError: no frame is wrong, or none is right: nothing to learn from.
     """
+    from scipy.optimize import minimize  # a fifth of a second, of which measuring has no use
+
     truth = np.array(wrong, float)
     if not 0 < truth.sum() < len(truth):
         raise ValueError(f"{int(truth.sum())} of {len(truth)} frames are wrong: a score needs both kinds")

@@ -146,25 +146,25 @@ def _paint(picture: Array, stroke: Stroke) -> None:
     """Draw a line, anti-aliased and sub-pixel: a pixel takes the share of the line's width that covers its centre."""
     starts, steps = stroke.points[:-1], np.diff(stroke.points, axis=0)
     lengths = np.hypot(*steps.T)
-    counts = np.clip(np.ceil(lengths / 0.25), 1, 1e5).astype(int)
-    along = np.concatenate([np.arange(n) / n for n in counts])
-    dots = np.vstack([np.repeat(starts, counts, 0) + along[:, None] * np.repeat(steps, counts, 0), stroke.points[-1:]])
+    counts = np.clip(np.ceil(lengths / 0.5), 1, 1e5).astype(int)
+    each = np.repeat(np.arange(len(counts)), counts)
+    along = (np.arange(len(each)) - (np.cumsum(counts) - counts)[each]) / counts[each]
+    dots = np.vstack([starts[each] + along[:, None] * steps[each], stroke.points[-1:]])
     if stroke.style.dash:
         drawn, gap = (stroke.scale * length for length in stroke.style.dash)
-        travelled = np.append(np.repeat(np.cumsum(lengths) - lengths, counts) + along * np.repeat(lengths, counts), 0.0)
+        travelled = np.append((np.cumsum(lengths) - lengths)[each] + along * lengths[each], 0.0)
         dots = dots[travelled % (drawn + gap) < drawn]
     reach = LINE_WIDTH * stroke.scale / 2 + 0.5  # from the line to where a pixel is no longer covered
     around = np.arange(-int(reach + 0.5), int(reach + 0.5) + 1)
-    near = np.stack(np.meshgrid(around, around), -1).reshape(-1, 2)
-    pixels = np.floor(dots).astype(int)[:, None] + near
-    distance = np.hypot(*np.moveaxis(pixels + 0.5 - dots[:, None], -1, 0))
-    share = np.clip(reach - distance, 0, 1)
-    inside = (share > 0) & (pixels >= 0).all(-1) & (pixels < picture.shape[1::-1]).all(-1)
-    x, y = pixels[inside].T
-    cover = np.zeros(picture.shape[:2], np.float32)
-    np.maximum.at(cover, (y, x), share[inside])
-    a = cover[y, x, None]
-    picture[y, x] = np.round(picture[y, x] * (1 - a) + np.array(stroke.style.colour) * a)
+    height, width = picture.shape[:2]
+    x, y = (np.floor(d)[:, None] + near.ravel() for d, near in zip(dots.T, np.meshgrid(around, around), strict=True))
+    share = reach - np.hypot(x + 0.5 - dots[:, :1], y + 0.5 - dots[:, 1:])
+    inside = (share > 0) & (x >= 0) & (x < width) & (y >= 0) & (y < height)
+    pixels, of_dot = np.unique((y[inside] * width + x[inside]).astype(int), return_inverse=True)
+    cover = np.zeros(len(pixels))
+    np.maximum.at(cover, of_dot, np.minimum(share[inside], 1))
+    y, x = np.divmod(pixels, width)
+    picture[y, x] = np.round(picture[y, x] * (1 - cover[:, None]) + np.array(stroke.style.colour) * cover[:, None])
 
 
 def _size(line: str, width: int) -> float:

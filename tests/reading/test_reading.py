@@ -21,7 +21,7 @@ from pydicom.uid import ImplicitVRLittleEndian, JPEGBaseline8Bit
 
 from fetal_jax.errors import UserError
 from fetal_jax.reading.frame import Failure, Frame
-from fetal_jax.reading.images import MAX_PIXELS
+from fetal_jax.reading.images import MAX_PIXELS, read_image, write_png
 from fetal_jax.reading.isolated import read, read_ahead
 from fetal_jax.reading.sources import EARLIER, Source, find
 from fetal_jax.reading.spacing import of_dicom
@@ -322,3 +322,19 @@ def test_reading_stops_when_the_consumer_closes(tmp_path):
     next(frames)
     frames.close()
     assert not [t for t in threading.enumerate() if t.name == "reading"]
+
+
+# ------------------------------------------------------------------------------------------------- pictures out
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 1, 3), (7, 1), (5, 1, 3), (1, 9), (30, 41), (30, 41, 3)])
+def test_a_written_picture_is_read_as_it_was(tmp_path, shape):
+    image = np.random.default_rng(3).integers(0, 256, shape, dtype=np.uint8)
+    write_png(tmp_path / "a.png", image)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png"), image)
+
+
+def test_the_reading_process_starts_without_scipy():
+    """SciPy takes as long as all else that it loads."""
+    code = "import sys, fetal_jax.reading.isolated\nsys.exit('scipy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
