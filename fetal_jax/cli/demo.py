@@ -6,7 +6,7 @@ import argparse
 import os
 from pathlib import Path
 
-from fetal_jax.cli import export, measure, prepare
+from fetal_jax.cli import evaluate, export, measure, prepare
 from fetal_jax.cli.train import CONFIG_KEYS, train_config
 from fetal_jax.errors import UserError
 from fetal_jax.files import write_whole
@@ -34,7 +34,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     Returns:
       0; 3 if a frame could not be read; 75 (`EX_TEMPFAIL`: start the command again) if SIGTERM stopped the training.
     """
-    from fetal_jax.cli import evaluate  # not for --help; a missing extra is reported before any work
+    from fetal_jax.cli import evaluation  # noqa: F401 - not for --help; a missing extra is reported before any work
     from fetal_jax.training.run import Preempted
 
     workdir, bundle, frames = args.out / "train", args.out / "bundle", args.out / "frames"

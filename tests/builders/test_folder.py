@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from fetal_jax import config as recipe
-from fetal_jax.cli.evaluate import changed_training, refuse_other_split
+from fetal_jax.cli.evaluation import changed_training, refuse_other_split
 from fetal_jax.data.decoded import decoded
 from fetal_jax.data.pipeline import training_batches
 from fetal_jax.data.source import Split, builder

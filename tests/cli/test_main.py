@@ -18,7 +18,7 @@ from PIL import Image
 
 import fetal_jax
 from fetal_jax.cli import main as cli
-from fetal_jax.cli.main import main
+from fetal_jax.cli.main import COMMANDS, main
 from fetal_jax.files import OwnFiles
 from fetal_jax.inference.resume_log import NAME
 from tests.support.command import fetal_jax as run
@@ -26,7 +26,6 @@ from tests.support.command import refused
 from tests.support.counting import HEADS
 
 COMMAND = [sys.executable, "-m", "fetal_jax"]
-LIGHT = ("prepare", "train", "export", "measure", "growth", "demo")
 HEAVY = ("jax", "flax", "tensorflow_datasets", "optax", "orbax", "grain", "onnx", "etils", "ml_collections", "pydicom")
 
 
@@ -65,7 +64,7 @@ def test_the_module_is_the_command():
     assert done.stdout == f"fetal-jax {fetal_jax.__version__}\n"
 
 
-@pytest.mark.parametrize("command", LIGHT)
+@pytest.mark.parametrize("command", COMMANDS)
 def test_help_needs_only_the_base_installation(command):
     code = (
         f"import sys\nfor name in {HEAVY}: sys.modules[name] = None\n"

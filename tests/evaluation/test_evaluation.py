@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from fetal_jax.biometry import Measurement
-from fetal_jax.cli import evaluate
-from fetal_jax.cli.evaluate import refuse_other_split
+from fetal_jax.cli import evaluation
+from fetal_jax.cli.evaluation import refuse_other_split
 from fetal_jax.data.source import Frame
 from fetal_jax.errors import UserError
 from fetal_jax.evaluation import metrics
@@ -200,10 +200,10 @@ def test_calibrating_on_one_data_set_keeps_what_others_gave(monkeypatch, tmp_pat
     abdomens = {"level": 0.9, "factor": 1.1, "frames": 99, "subjects": 99, "data": "drawn abdomens"}
     info = replace(PREDICTOR.info, temperature=1.7, intervals={"ac_mm": abdomens}, training={"dataset": "heads/1.0.0"})
     written = {}
-    monkeypatch.setattr(evaluate.Predictor, "from_bundle", lambda *_: replace(PREDICTOR, info=info))
-    monkeypatch.setattr(evaluate, "Split", lambda *_: heads(40))
-    monkeypatch.setattr(evaluate.bundle, "update", lambda path, info, _: written.setdefault(path, info) and path)
-    evaluate._calibrate(
+    monkeypatch.setattr(evaluation.Predictor, "from_bundle", lambda *_: replace(PREDICTOR, info=info))
+    monkeypatch.setattr(evaluation, "Split", lambda *_: heads(40))
+    monkeypatch.setattr(evaluation.bundle, "update", lambda path, info, _: written.setdefault(path, info) and path)
+    evaluation._calibrate(
         Namespace(bundle=[tmp_path], runtime="onnx", dataset=["heads"], data_dir=None, out=tmp_path), tmp_path.joinpath
     )
     assert written[tmp_path].temperature == 1.7

@@ -1,0 +1,305 @@
+"""The work of `fetal-jax evaluate`: it needs JAX, the arguments beside it do not."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from etils import epath
+from tqdm import tqdm
+
+from fetal_jax import bundle, export
+from fetal_jax.config import data_set, portable
+from fetal_jax.data.source import Frame, Split, splits, trained_on
+from fetal_jax.errors import UserError
+from fetal_jax.evaluation import outputs, scanner_outputs
+from fetal_jax.evaluation.cases import draw, measure_cases
+from fetal_jax.evaluation.frames import EvaluatedFrame, evaluate_frames
+from fetal_jax.evaluation.outputs import Claim
+from fetal_jax.evaluation.predictions import evaluate_predictions
+from fetal_jax.evaluation.report import compare
+from fetal_jax.evaluation.report.acceptance_plot import plot_rules
+from fetal_jax.evaluation.report.checklist import EXTERNAL, INTERNAL
+from fetal_jax.evaluation.report.cross_dataset import JSON, PAGE, Result, write_cross_dataset
+from fetal_jax.evaluation.report.report import Origin
+from fetal_jax.evaluation.robustness import measure_robustness
+from fetal_jax.evaluation.statistics.calibration import interval_tables, plane_temperature
+from fetal_jax.evaluation.statistics.fitted_rules import describe, fit_rules
+from fetal_jax.evaluation.summary import MEASURES, NAMES, summarise
+from fetal_jax.inference import Predictor
+from fetal_jax.training.live import live_predictor
+
+DATA_DIR = "runs/data"
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network that measures, and where it comes from."""
+
+    name: str
+    predictor: Predictor
+    training: dict[str, Any]  # as a bundle states it
+    data_dir: str
+    flags: list[str]  # of the command that opens it again
+
+    @property
+    def datasets(self) -> list[str]:
+        """The data sets it was trained on, without versions."""
+        return list(trained_on(self.training))
+
+
+def run(args: argparse.Namespace) -> None:
+    """Measure a split, write metrics.json, frames.csv and report.html, print the table."""
+    args.out = epath.Path(args.out)
+    args.workdir = [epath.Path(path) for path in args.workdir or ()]
+    args.out.mkdir(parents=True, exist_ok=True)  # a folder that cannot be written is reported before the work
+    if args.compare:
+        found = compare.compare_runs(args.compare[0], args.compare[1], args.out, args.data_dir)
+        print("\n".join(compare.lines(found)))
+        print(f"{found['frames']} frames in both. See {args.out / compare.PAGE}")
+        return
+    with outputs.claiming(args.out) as claim:
+        if args.predictions:
+            _run_predictions(args, claim)
+            return
+        if args.results:
+            _run_results(args, claim)
+            return
+        if args.calibrate:
+            _calibrate(args, claim)
+        _run_networks(args, claim)
+
+
+def _run_networks(args: argparse.Namespace, claim: Claim) -> None:
+    networks = [_open(path, args) for path in args.workdir or args.bundle]
+    datasets = args.dataset or networks[0].datasets
+    if not args.dataset and any(n.datasets != datasets for n in networks):
+        raise UserError("these were trained on different data sets: give each --dataset that all are to be tested on")
+    many, several_sets = len(networks) > 1, len(datasets) > 1
+    for name in (JSON, PAGE) if many else ():
+        claim(name)  # a stranger's file is refused before the work
+    cells: dict[str, dict[str, Result]] = {}
+    for n in networks:
+        own = outputs.within(claim, n.name.strip("/").replace("/", "-") if many else "")
+        cells[n.name] = {d: _cell(n, d, many, args, outputs.within(own, d if several_sets else "")) for d in datasets}
+    if many:
+        flags = [*(f for n in networks for f in n.flags), *(f"--dataset={d}" for d in datasets)]
+        write_cross_dataset(claim, cells, {n.name: ", ".join(n.datasets) for n in networks}, _command(flags, args))
+        print(f"See {args.out / PAGE}")
+
+
+def _cell(network: Network, dataset: str, many: bool, args: argparse.Namespace, claim: Claim) -> Result:
+    """The summary of a network on a data set; with many networks, the reason if it may not be tested on it."""
+    try:
+        refuse_other_split(network.datasets, dataset, args.split)
+    except UserError as e:
+        if not many:
+            raise
+        return str(e)
+    return _evaluate(network, dataset, args, claim)
+
+
+def _open(path: Path, args: argparse.Namespace) -> Network:
+    if args.workdir:
+        config, params, step, meta = export.load_run(path, args.best)
+        training = {**meta, "steps": step, "recipe": portable(config)}
+        data_dir = args.data_dir or config.data.dir
+        flags = [f"--workdir={path}", *["--best"] * args.best]
+        return Network(f"{path}", live_predictor(config, params), training, data_dir, flags)
+    predictor = Predictor.from_bundle(path, args.runtime)
+    name = path.name if _installed(path) else f"{path}"  # no path of this machine in a report that others read
+    flags = [f"--bundle={name}", f"--runtime={args.runtime}"]
+    return Network(name, predictor, predictor.info.training, args.data_dir or DATA_DIR, flags)
+
+
+def _installed(path: Path) -> bool:
+    """Whether a bundle came with the program."""
+    return path.resolve().is_relative_to(bundle.SHIPPED.resolve())
+
+
+def _evaluate(network: Network, dataset: str, args: argparse.Namespace, claim: Claim) -> dict[str, Any]:
+    frames, info = Split(dataset, args.split, network.data_dir), network.predictor.info
+    paths = [claim(name) for name in outputs.FILES]  # a stranger's file is refused before the work
+    origin = _origin(network, frames, dataset, paths[0].parent, args)
+    if "but" in origin.network:
+        print(origin.network["but"])
+    evaluated = list(tqdm(evaluate_frames(network.predictor, frames), total=len(frames), unit="frame"))
+    summary = summarise(evaluated, info.temperature, info.intervals, dict(args.margin or ()))
+    if args.robustness:
+        summary["robustness"] = measure_robustness(network.predictor, frames, _progress)
+    return _write(claim, summary, evaluated, frames, origin)
+
+
+def _write(
+    claim: Claim, summary: dict[str, Any], evaluated: list[EvaluatedFrame], frames: Split, origin: Origin
+) -> dict[str, Any]:
+    outputs.write(claim, summary, evaluated, frames, origin)
+    print("\n".join(table(summary)))
+    print(f"See {claim(outputs.REPORT)}")
+    return summary
+
+
+def _origin(network: Network, frames: Split, dataset: str, out: Path, args: argparse.Namespace) -> Origin:
+    """The lines that say how the report was made."""
+    training, info = network.training, network.predictor.info
+    lines = {
+        "network": network.name,
+        "trained on": ", ".join(fingerprint or name for name, fingerprint in trained_on(training).items()),
+        "steps": str(training.get("steps", "not known")),
+        "configuration": json.dumps(training["recipe"], sort_keys=True) if training.get("recipe") else "not known",
+        "preprocessing": info.preprocessing,
+        "averaged with the mirrored frame": "yes" if info.flip_average else "no",
+        **{f"SHA-256 of {name}": digest for name, digest in info.files.items()},
+    }
+    if args.bundle:
+        lines["runtime"] = args.runtime
+    internal = dataset in network.datasets
+    known = internal and args.split != "train" and "train" in splits(dataset, network.data_dir)
+    if known:
+        train = Split(dataset, "train", network.data_dir)
+        both = len(train.subjects & frames.subjects)
+        lines["subjects in the training split and in this one"] = f"{both}: the builder divides frames by subject"
+        if changed := changed_training(training, dataset, network.data_dir):
+            lines["but"] = changed
+    flags = [*network.flags, f"--dataset={dataset}", *["--robustness"] * args.robustness]
+    kind = INTERNAL if internal else EXTERNAL
+    title = f"{network.name} on {frames.dataset}, {args.split}"
+    command = _command(flags, args, out, network.data_dir)
+    return Origin(title, command, network.data_dir, lines, kind, known)
+
+
+def _command(flags: list[str], args: argparse.Namespace, out: Path | None = None, data_dir: str | None = None) -> str:
+    """The command that evaluates again."""
+    margins = [f"--margin={NAMES[m]}={percent:g}" for m, percent in args.margin or ()]
+    place = [f"--data-dir={data_dir or args.data_dir}"] if data_dir or args.data_dir else []
+    words = ["fetal-jax", "evaluate", *flags, f"--split={args.split}", *margins, *place, f"--out={out or args.out}"]
+    return shlex.join(words)
+
+
+def _progress(changes: Iterable[Any], unit: str = "change") -> Iterable[Any]:
+    return tqdm(list(changes), unit=unit)
+
+
+def refuse_other_split(trained: Iterable[str], dataset: str, split: str) -> None:
+    """Refuse another configuration of a data set that was trained on: it divides the same frames differently.
+
+    Raises:
+      UserError: the network was trained on another configuration of the same data set.
+    """
+    for name in trained:
+        if data_set(name) == data_set(dataset) and name != dataset:
+            raise UserError(
+                f"trained on {name}: the {split} split of {dataset} holds frames that it was trained on; "
+                f"give --dataset={name}"
+            )
+
+
+def changed_training(training: dict[str, Any], dataset: str, data_dir: str) -> str:
+    """A warning if the training split of a data set is no longer what the network was trained on, else empty.
+
+    Test frames may then have been trained on: one subject more or less moves others to another split.
+    """
+    was = trained_on(training).get(dataset)
+    if not was or "train" not in splits(dataset, data_dir):
+        return ""
+    now = Split(dataset, "train", data_dir).fingerprint
+    return "" if now == was else f"trained on {was}, but in {data_dir} is {now}: frames may have changed splits"
+
+
+def _calibrate(args: argparse.Namespace, claim: Claim) -> None:
+    """Write temperature, intervals and acceptance rules into a bundle, or into a copy of an installed one.
+
+    They come from frames that were neither trained on nor chosen with. The table of a measure comes from the first
+    data set that has enough frames of it: the error of a real head says nothing of a synthetic one's. The rules come
+    from all data sets together.
+    """
+    (path,) = args.bundle
+    predictor = Predictor.from_bundle(path, args.runtime)
+    before = predictor.info
+    picture = claim("acceptance.png")
+    for name in (*before.files, bundle.INFO) if _installed(path) else ():
+        claim(f"bundle/{name}")
+    predictor = replace(predictor, info=replace(before, temperature=1.0))
+    trained = list(trained_on(before.training))
+    evaluated: list[EvaluatedFrame] = []
+    tables: dict[str, dict[str, Any]] = {}
+    drawn: list[tuple[str, Frame]] = []
+    fingerprints = []
+    for dataset in args.dataset or trained:
+        refuse_other_split(trained, dataset, "calibration")
+        frames = Split(dataset, "calibration", args.data_dir or DATA_DIR)
+        fingerprints.append(frames.fingerprint)
+        own = list(tqdm(evaluate_frames(predictor, frames), total=len(frames), unit="frame"))
+        tables = interval_tables(own, frames.fingerprint) | tables
+        evaluated += own
+        drawn += [(dataset, frame) for frame in draw(frames)]
+    temperature = plane_temperature(evaluated) or before.temperature
+    info = replace(before, intervals=before.intervals | tables, temperature=temperature)
+    cases = list(measure_cases(replace(predictor, info=info), drawn, lambda each: _progress(each, "frame")))
+    rules, judged = fit_rules(cases, ", ".join(fingerprints))
+    kept = before.acceptance if temperature == before.temperature else {}  # other rules were fitted to other planes
+    info = replace(info, acceptance=kept | rules)
+    path = bundle.update(path, info, args.out / "bundle")
+    args.bundle = [path]
+    plot_rules(judged, picture)
+    print(f"temperature, intervals and acceptance are in {path}; see {picture}")
+    for measure, name in NAMES.items():
+        found = info.intervals.get(measure)
+        text = f"± {found['factor']:.2f} sd, 90 %, {found['data']}" if found else "no interval: too few frames"
+        print(f"{name}  {text}")
+    print(f"temperature of the planes {temperature:.2f}")
+    print("\n".join(describe(judged)))
+
+
+def _run_predictions(args: argparse.Namespace, claim: Claim) -> None:
+    if not args.dataset or len(args.dataset) > 1:
+        raise UserError("--predictions needs --dataset: give the one data set that they are of")
+    if args.robustness:
+        raise UserError("--robustness changes frames and measures them again: it needs --bundle or --workdir")
+    (dataset,) = args.dataset
+    data_dir = args.data_dir or DATA_DIR
+    frames = Split(dataset, args.split, data_dir)
+    for name in outputs.FILES:
+        claim(name)  # a stranger's file is refused before the work
+    evaluated = list(evaluate_predictions(args.predictions, frames))
+    summary = summarise(evaluated, margins=dict(args.margin or ()))
+    flags = [f"--predictions={args.predictions}", f"--dataset={dataset}"]
+    title = f"{args.predictions} on {frames.dataset}, {args.split}"
+    _write(claim, summary, evaluated, frames, Origin(title, _command(flags, args), data_dir))
+
+
+def _run_results(args: argparse.Namespace, claim: Claim) -> None:
+    margins = [f"--margin={NAMES[m]}={percent:g}" for m, percent in args.margin or ()]
+    flags = [f"--results={args.results}", f"--scanner-reports={args.scanner_reports}", *margins, f"--out={args.out}"]
+    command = shlex.join(["fetal-jax", "evaluate", *flags])
+    summary = scanner_outputs.evaluate(args.results, args.scanner_reports, claim, command, dict(args.margin or ()))
+    print("\n".join(table(summary)))
+    refused = sum(summary["scanner"]["refused"].values())
+    print(f"{refused} reports or values refused: {args.out / scanner_outputs.REFUSED}. See {args.out / outputs.REPORT}")
+
+
+def table(summary: dict[str, Any]) -> list[str]:
+    """The numbers as lines for a terminal."""
+    lines = []
+    for measure in MEASURES:
+        if measure not in summary:
+            continue
+        s, name = summary[measure], NAMES[measure]
+        errors = "no millimetres"
+        if s.get("mae") is not None:
+            sd = "" if s["sd"] is None else f"  SD {s['sd']:.2f}"
+            errors = f"MAE {s['mae']:.2f}  bias {s['bias']:+.2f}{sd} mm"
+        dice = "" if s["dice"] is None else f"  Dice {s['dice']:.4f}"
+        lines.append(f"{name}  {s['frames']} frames  {errors}{dice}  failed {s['failed']}")
+        if v := s.get("non_inferiority"):
+            bound = "" if v["bound"] is None else f", bound {v['bound']:.1f} %"
+            lines.append(f"{name}  {v['verdict']} at ± {v['margin_percent']:g} % ({v['source']}{bound}): {v['reason']}")
+    if "plane" in summary:
+        recalls = "  ".join(f"{p} {100 * r:.1f} %" for p, r in summary["plane"]["recall"].items())
+        lines.append(f"plane recall  {recalls}")
+    return lines + [f"{name}: not measured, because {why}" for name, why in summary["not_measured"].items()]
