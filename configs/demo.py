@@ -13,7 +13,6 @@ def get_config():
     config.loss.cls_weight = 0.4
     config.batch_size = 8
     config.total_steps = 2800
-    config.eval_every = 1400
     config.checkpoint_every = 700
     config.optim.lr = 2e-3
     config.optim.ema = 0.995

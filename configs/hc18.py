@@ -15,7 +15,6 @@ def get_config():
     config.input_shape = (192, 288)
     config.batch_size = 8
     config.total_steps = 5400
-    config.eval_every = 600
     config.checkpoint_every = 300
     config.optim.lr = 2e-3
     config.optim.ema = 0.999

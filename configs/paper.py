@@ -23,7 +23,6 @@ def get_config():
     config.loss.binary = True
     config.batch_size = 16  # ours
     config.total_steps = 20_000  # ours
-    config.eval_every = 1000
     config.checkpoint_every = 500
     config.optim.lr = 1e-3  # ours
     return config

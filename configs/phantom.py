@@ -16,7 +16,6 @@ def get_config():
     config.input_shape = (128, 192)
     config.batch_size = 8
     config.total_steps = 3600
-    config.eval_every = 1200
     config.checkpoint_every = 300
     config.optim.ema = 0.997
     config.augment.update(OTHER_MACHINES)

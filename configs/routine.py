@@ -27,7 +27,6 @@ def get_config():
     config.input_shape = (128, 192)
     config.batch_size = 8
     config.total_steps = 7000
-    config.eval_every = 1000
     config.eval_frames = 200
     config.checkpoint_every = 200
     config.optim.lr = 1.5e-3

@@ -20,7 +20,6 @@ def get_config():
     config.input_shape = (192, 288)
     config.batch_size = 8
     config.total_steps = 8000
-    config.eval_every = 1000
     config.checkpoint_every = 300
     config.optim.lr = 2e-3
     config.optim.encoder_lr = 0.25  # SonoNet has seen more than we can show it

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from fetal_jax.cli import evaluate, export, measure, prepare
 from fetal_jax.cli.train import CONFIG_KEYS, train_config
+from fetal_jax.config import load
 from fetal_jax.errors import UserError
 from fetal_jax.files import write_whole
 from fetal_jax.reading.images import write_png
@@ -35,16 +36,18 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
       0; 3 if a frame could not be read; 75 (`EX_TEMPFAIL`: start the command again) if SIGTERM stopped the training.
     """
     from fetal_jax.cli import evaluation  # noqa: F401 - not for --help; a missing extra is reported before any work
-    from fetal_jax.training.run import Preempted
+    from fetal_jax.training.run import Preempted, check_workdir
 
     workdir, bundle, frames = args.out / "train", args.out / "bundle", args.out / "frames"
     data_dir = str(args.data_dir)
     refuse_other_files(frames)
+    overrides = [f"--config.data.dir={data_dir}", *overrides]
+    check_workdir(workdir, load(args.config, overrides), f"add --out=DIR, or remove {args.out}")
     _say("prepare the synthetic frames")
     call(prepare, ["fetal_phantom/small", "--data-dir", data_dir])
     _say("train")
     try:
-        train_config(args.config, workdir, [f"--config.data.dir={data_dir}", *overrides])
+        train_config(args.config, workdir, overrides)
     except Preempted as e:
         print(f"fetal-jax demo: {e}")
         return os.EX_TEMPFAIL

@@ -150,7 +150,7 @@ class Config:
         10, "stop after this many steps in a row with a loss or gradient that is not finite", at_least(1), "steps", True
     )
     log_every: int = key(10, "steps between rows of metrics.jsonl", at_least(1), "steps", may_change=True)
-    eval_every: int = key(500, "steps between validations", at_least(1), "steps", may_change=True)
+    eval_every: int = key(0, "steps between validations; 0: a tenth of the run", at_least(0), "steps", may_change=True)
     eval_frames: int = key(64, "largest number of frames of each validation split", at_least(1), "frames")
     input_shape: tuple[int, int] = key((192, 288), "height and width of the network's input", _SIDES, "pixels")
     planes: tuple[str, ...] = key(("other", "abdomen", "head", "femur"), "classes of the classification head", _PLANES)

@@ -30,6 +30,11 @@ from fetal_jax.training.step import compiled_step, initial_state, learning_rate,
 from fetal_jax.training.validation import validate
 
 Array = NDArray[Any]
+LONGER = (
+    "export it and start a new run from it: fetal-jax export --workdir=OLD --out=BUNDLE, then fetal-jax train with "
+    "--workdir=NEW --config.init.bundle=BUNDLE"
+)
+"""The learning rate falls to the end of a run, so that its last steps cannot be followed by more of them."""
 PROFILED_FROM, PROFILED = 3, 5  # steps of a trace: the first ones after a start are slower
 
 
@@ -80,6 +85,7 @@ def train(
         abstract = jax.eval_shape(lambda: initial_state(network, tx, config))
         placement = sharding.parameters(abstract)
         abstract = jax.tree.map(lambda a, s: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=s), abstract, placement)
+        _say("compiling the step: about a minute, or seconds if it was compiled before")
         step_on_mesh = compiled_step(network, tx, config, sharding, abstract)
         meta = training_record(train_splits)
         _say(cost.describe(step_on_mesh, abstract, sharding, config))
@@ -99,6 +105,8 @@ def train(
                 raise UserError(f"{workdir} was trained on {saved['fingerprint']}, here is {meta['fingerprint']}")
             rate = learning_rate(config)(start - progress.skipped)
             _say(f"resumed at step {start} of {config.total_steps}, lr {rate:.2e}")
+            if start == config.total_steps:
+                _say(f"the run is finished; to train it longer, {LONGER}")
         else:
             start, origin = 0, ""
             state = jax.jit(lambda: initial_state(network, tx, config), out_shardings=placement)()
@@ -121,7 +129,7 @@ def train(
             log.push(step, logs, index)
 
             last = step == config.total_steps
-            validated = bool(validation_splits) and (step % config.eval_every == 0 or last)
+            validated = bool(validation_splits) and (step % steps_between_validations(config) == 0 or last)
             if validated:
                 log.flush()
                 began = time.monotonic()
@@ -139,6 +147,11 @@ def train(
             bar.update()
             if stop:
                 raise Preempted(f"stopped at step {step} of {config.total_steps}: a checkpoint is saved")
+
+
+def steps_between_validations(config: Config) -> int:
+    """`eval_every`, or what gives at least ten validations."""
+    return config.eval_every or max(config.total_steps // 10, 1)
 
 
 def _say(text: str) -> None:
@@ -172,8 +185,13 @@ def exclusive(workdir: Path) -> Iterator[None]:
         yield
 
 
-def check_workdir(workdir: Path, config: Config) -> None:
+def check_workdir(workdir: Path, config: Config, remedy: str = "give another --workdir") -> None:
     """Refuse a work directory of another configuration and, in a new one, a start that is impossible.
+
+    Args:
+      workdir: of the run.
+      config: of the run.
+      remedy: end of the message about another configuration.
 
     Raises:
       UserError: names the keys that differ, or what is wrong with `init`.
@@ -182,9 +200,9 @@ def check_workdir(workdir: Path, config: Config) -> None:
     if path.exists():
         keys = configuration.differences(configuration.from_json(path), config)
         if keys:
-            raise UserError(
-                f"{workdir} holds a run of another configuration ({'; '.join(keys)}): give another --workdir"
-            )
+            only_length = len(keys) == 1 and keys[0].startswith("total_steps")
+            longer = f"; to train a finished run longer, {LONGER}" if only_length else ""
+            raise UserError(f"{workdir} holds a run of another configuration ({'; '.join(keys)}): {remedy}{longer}")
     elif checkpoints.saved_steps(workdir):
         raise UserError(f"{workdir} holds checkpoints without a config.json: give another --workdir")
     else:

@@ -38,6 +38,14 @@ def test_a_demo_that_is_told_to_stop_says_start_me_again(monkeypatch, tmp_path, 
     assert "stopped at step 3" in capsys.readouterr().out
 
 
+def test_a_demo_of_another_configuration_is_refused_before_the_work(monkeypatch, tmp_path):
+    monkeypatch.setattr(demo, "call", lambda *_: pytest.fail("work before the refusal"))
+    (tmp_path / "train").mkdir()
+    (tmp_path / "train" / "config.json").write_text(recipe.to_json(recipe.load("demo", [])))
+    with pytest.raises(UserError, match=r"\(model\.width: 16 / 8\): add --out=DIR, or remove"):
+        demo.run(Namespace(config="demo", out=tmp_path, data_dir=Path("none")), ["--config.model.width=8"])
+
+
 def test_demo_refuses_a_folder_with_other_files(monkeypatch, tmp_path):
     monkeypatch.setattr(demo, "call", lambda *_: pytest.fail("work before the refusal"))
     (tmp_path / "frames").mkdir()

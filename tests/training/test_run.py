@@ -12,7 +12,8 @@ import pytest
 
 from fetal_jax import files
 from fetal_jax.cli.train import stop_on_sigterm
-from fetal_jax.config import InitConfig, from_json, from_values
+from fetal_jax.config import InitConfig, from_json, from_values, load
+from fetal_jax.config.files import SHIPPED
 from fetal_jax.data import pipeline
 from fetal_jax.errors import UserError
 from fetal_jax.training import checkpoints, run
@@ -60,6 +61,26 @@ def test_run_without_a_validation_split_finishes(data, tmp_path, capsys):
     assert checkpoints.saved_steps(tmp_path) == [1, 2]
     assert "validation  none" in capsys.readouterr().out
     assert from_json(tmp_path / "config.json") == config(data)
+
+
+@pytest.mark.parametrize("path", sorted(SHIPPED.glob("[!_]*.py")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("steps", [None, 7, 95, 2000])
+def test_a_run_is_validated_at_least_ten_times(path, steps):
+    made = load(str(path), [f"--config.total_steps={steps}"] if steps else [])
+    assert made.total_steps // run.steps_between_validations(made) >= min(10, made.total_steps)
+
+
+def test_the_way_to_train_a_finished_run_longer_is_named(data, tmp_path, capsys):
+    run.train(config(data), tmp_path)
+    out = capsys.readouterr().out
+    assert out.startswith("compiling")
+    assert "finished" not in out
+    run.train(config(data), tmp_path)
+    assert "the run is finished; to train it longer, export it" in capsys.readouterr().out
+    with pytest.raises(UserError, match=r"total_steps: 2 / 4\).*finished run longer, export it .*init.bundle"):
+        run.train(config(data, total_steps=4), tmp_path)
+    with pytest.raises(UserError, match=r"give another --workdir$"):
+        run.train(config(data, total_steps=4, seed=9), tmp_path)
 
 
 def test_error_in_the_loop_keeps_the_checkpoint_in_flight(data, tmp_path, monkeypatch):
