@@ -74,13 +74,26 @@ def test_masks_that_hold_no_filled_shape_are_refused(tmp_path):
         (good * 0, "holds 0 pixels"),
         (two, r"no filled ellipse \(several structures"),
         (square, r"no filled ellipse \(poor fit"),
-        (cv2.morphologyEx(good, cv2.MORPH_GRADIENT, np.ones((3, 3))), "ragged outline"),  # an outline, not filled
+        *((cv2.morphologyEx(good, cv2.MORPH_GRADIENT, np.ones((n, n))), "is an outline: fill it") for n in (2, 3, 9)),
     ]:
         with pytest.raises(UserError, match=message):
             shape_of_mask(write_mask(tmp_path / "m.png", array), "head", SIZE)
     with pytest.raises(UserError, match="not empty, but the plane cervix is not measured"):
         shape_of_mask(write_mask(tmp_path / "m.png", good), "cervix", SIZE)
     assert shape_of_mask(write_mask(tmp_path / "m.png", good * 0), "cervix", SIZE) is None
+
+
+def test_a_folder_of_outlines_is_refused_with_the_remedy_first(home, tmp_path):
+    rows = [line.split(",")[:5] for line in (home / TABLE).read_text().splitlines()]
+    heads = [row for row in rows if row[1] == "head"]
+    (home / TABLE).write_text("\n".join(",".join(row) for row in [rows[0], *heads]))
+    outline = cv2.morphologyEx(255 * mask(ELLIPSE, *SIZE).astype(np.uint8), cv2.MORPH_GRADIENT, np.ones((3, 3)))
+    for name in {row[0] for row in rows[1:]} - {row[0] for row in heads}:
+        (home / name).unlink()
+    for name, *_ in heads:
+        write_mask(home / name.replace(".png", "_mask.png"), outline)
+    with pytest.raises(UserError, match=rf"all {len(heads)} frames are bad, .*_mask.png is an outline: fill it"):
+        prepare(home, tmp_path / "data")
 
 
 def test_two_masks_or_numbers_and_a_mask_are_refused(home):

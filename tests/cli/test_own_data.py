@@ -33,7 +33,8 @@ TINY = [
     f"--config.{k}" for k in ("total_steps=2", "batch_size=2", "input_shape=(32,64)", "eval_frames=4", "log_every=1")
 ]
 # one device in place of the session's eight, and no time for fast code that runs for two steps
-ENVIRONMENT = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=1 --xla_backend_optimization_level=0"}
+FLAGS = "--xla_force_host_platform_device_count=1 --xla_backend_optimization_level=0"
+ENVIRONMENT = os.environ | {"XLA_FLAGS": FLAGS, "PYTHONPATH": str(ROOT)}
 
 
 def commands() -> list[list[str]]:
@@ -43,10 +44,8 @@ def commands() -> list[list[str]]:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """Where the page's commands are run: a checkout with own frames and new ones."""
+    """Where the page's commands are run: a folder with own frames and new ones, outside the clone."""
     place = tmp_path_factory.mktemp("own")
-    for name in ("configs", "fetal_jax", "tfds_builders"):
-        (place / name).symlink_to(ROOT / name)
     draw_folder(place / "frames", frames=24)
     (place / "new").mkdir()
     for i in range(2):

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow_datasets as tfds
+from scipy.ndimage import binary_fill_holes
 from tqdm import tqdm
 
 from fetal_jax.biometry import measure
@@ -64,6 +65,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         subjects = len({row.subject for row in rows})
         if not found or (set(empty) & {"train", "validation", "test"} and not self.allow_partial):
             bad = len(rows) - len(found)
+            if not found:
+                raise UserError(f"{home}: all {bad} frames are bad, the first: {self.missing[-bad]}")
             left_out = f"; {bad} are bad, the first: {self.missing[-bad]}" if bad else ""
             raise UserError(
                 f"{home}: of {len(found)} good frames of {subjects} subjects none falls into {', '.join(empty)}: add "
@@ -123,6 +126,8 @@ def shape_of_mask(path: Path, plane: str, size: tuple[int, ...]) -> Ellipse | Sh
         raise UserError(f"{path} holds {inside.sum()} pixels: draw the {plane}, or remove the mask")
     found = measure(inside.astype(np.float32), plane, None)
     doubts = [flag for flag in found.flags if flag not in TOLERATED]
+    if doubts and binary_fill_holes(inside).sum() > 2 * inside.sum():
+        raise UserError(f"{path} is an outline: fill it, to the structure's outer border")
     if doubts:
         raise UserError(f"{path} is no filled {SHAPE_OF_PLANE[plane]} ({', '.join(doubts)}): draw it again")
     return found.ellipse or found.shaft
