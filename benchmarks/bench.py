@@ -2,9 +2,9 @@
 
 python benchmarks/bench.py [--quick] [--hc18 DIR] [--data-dir DIR] [--only NAME...]
 
-Writes this processor's part of benchmarks/RESULTS.md (other processors' parts stay) and, between its two marks, the
-table of the README; quick results go to runs/bench-quick. Each comparison is a script. Its output is kept in runs/bench
-until all are done, so that the same command resumes after a stop.
+Writes this processor's part of benchmarks/RESULTS.md and, between its two marks, its column of the README's table
+(other processors' stay); quick results go to runs/bench-quick. Each comparison is a script. Its output is kept in
+runs/bench until all are done, so that the same command resumes after a stop.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ TITLES = {
     "pipeline": "Training pipeline",
     "biometry": "The measuring step (one core)",
     "measure_folder": "From the file to millimetres",
-    "runtimes": "The network of `heads`: ONNX Runtime, XLA, fewer bits",
+    "runtimes": "The shipped network: ONNX Runtime, XLA, fewer bits",
 }
 
 
@@ -59,8 +59,8 @@ def main() -> None:
     out.write_text("\n".join([HEAD, section(title, texts), *parts]))
     if not args.quick and texts.keys() == TITLES.keys():
         readme = HERE.parent / "README.md"
-        before, _, after = re.split("|".join(MARKS), readme.read_text())
-        readme.write_text(before + MARKS[0] + headlines(texts) + MARKS[1] + after)
+        before, table, after = re.split("|".join(MARKS), readme.read_text())
+        readme.write_text(before + MARKS[0] + with_column(table, processor(), headlines(texts)) + MARKS[1] + after)
         for name in TITLES:
             (kept / f"{name}.md").unlink()
     print(f"{time.strftime('%H:%M:%S')} {out}")
@@ -114,18 +114,27 @@ def section(title: str, texts: dict[str, str]) -> str:
     return "\n".join(lines)
 
 
-def headlines(texts: dict[str, str]) -> str:
-    """The README's table."""
+def headlines(texts: dict[str, str]) -> dict[str, str]:
+    """This processor's column of the README's table, by row."""
     tables = re.split(r"\n(?=Train step|Forward pass)", texts["step"])
-    rows = ["| | ours | PyTorch | ours / PyTorch |", "|---|---|---|---|"]
+    column = {}
     for title in ("Train step, 4 levels", "Train step, 5 levels", "Forward pass, 4 levels"):
         table = next(t for t in tables if t.startswith(title))
         us, them = (cells(table, who) for who in ("ours, XLA", "PyTorch"))
-        rows.append(f"| {title.lower()} | {us[1]} ms | {them[1]} ms | {us[3]} |")
-        rows.append(f"| its memory | {us[4]} MB | {them[4]} MB | {float(us[4]) / float(them[4]):.2f} |")
+        column[f"{title.lower()}: ms"] = f"{us[1]} / {them[1]} = {us[3]}"
+        column[f"{title.lower()}: MB"] = f"{us[4]} / {them[4]} = {float(us[4]) / float(them[4]):.2f}"
     served = cells(texts["pipeline"], "default")
-    rows.append(f"| augmented frames a second, no worker | {served[2]} | {served[4]} | {served[5]} times as many |")
-    return f"{processor()}:\n\n" + "\n".join(rows) + "\n"
+    return column | {"augmented frames a second, no worker": f"{served[2]} / {served[4]} = {served[5]}"}
+
+
+def with_column(table: str, name: str, column: dict[str, str]) -> str:
+    """The README's table with this processor's column; those of other processors stay."""
+    lines = [line for line in table.splitlines() if line.startswith("|")]
+    (_, *names), _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    columns = {n: {row[0]: row[i] for row in rows} for i, n in enumerate(names, start=1)} | {name: column}
+    heads = ["ours / PyTorch", *columns]
+    rows = [heads, ["---"] * len(heads), *([row, *(c.get(row, "") for c in columns.values())] for row in column)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
 
 
 def cells(table: str, first: str) -> list[str]:

@@ -1,6 +1,6 @@
 """A shipped network as ONNX Runtime and XLA run it, and in fewer bits: milliseconds a frame, and how far HC moves.
 
-python benchmarks/runtimes.py [--bundle heads] [--frames N] [--name hc18/benchmark --data-dir DIR]     (needs onnx)
+python benchmarks/runtimes.py [--bundle default] [--frames N] [--name hc18/benchmark --data-dir DIR]     (needs onnx)
 
 HC is measured on validation frames. `int8`: convolutions quantised by ONNX Runtime, calibrated on training frames.
 """
@@ -29,7 +29,7 @@ REPEATS = 20
 
 def main() -> None:
     options = parser(__doc__)
-    options.add_argument("--bundle", default="heads", help="a shipped bundle or a folder; default: %(default)s")
+    options.add_argument("--bundle", default="default", help="a shipped bundle or a folder; default: %(default)s")
     options.add_argument("--name", default="hc18/benchmark", help="a prepared data set; default: %(default)s")
     options.add_argument("--data-dir", type=Path, default=Path("runs/data"))
     options.add_argument("--frames", type=int, help="default: all")

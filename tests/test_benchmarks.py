@@ -157,3 +157,18 @@ def test_spoilt_frames_are_counted_by_kind_and_plane(monkeypatch):
     assert row.startswith(f"| HC | 6 | 6 | 2 | {sum(pairs) / len(pairs):.3f} |")
     assert any(line.startswith("| 0.7 to 1 | head | 2 |") and line.endswith("| 0.500 |") for line in
                spoilt.calibration(cases, rules))  # fmt: skip
+
+
+def test_the_readme_keeps_the_columns_of_other_processors():
+    import bench
+
+    table = (ROOT / "README.md").read_text().split(bench.MARKS[0])[1].split(bench.MARKS[1])[0]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
+    column = {row[0]: f"{i} / 2" for i, row in enumerate(rows[2:])}
+    once = bench.with_column(table, "Other, AVX-512", dict.fromkeys(column, "old"))
+    twice = [
+        [c.strip() for c in line.strip("|").split("|")]
+        for line in bench.with_column(once, "Other, AVX-512", column).splitlines()
+    ]
+    assert [row[:-1] for row in twice] == rows
+    assert [row[-1] for row in twice] == ["Other, AVX-512", "---", *column.values()]
