@@ -159,6 +159,7 @@ def test_spoilt_frames_are_counted_by_kind_and_plane(monkeypatch):
                spoilt.calibration(cases, rules))  # fmt: skip
 
 
+@pytest.mark.usefixtures("benchmarks")
 def test_the_readme_keeps_the_columns_of_other_processors():
     import bench
 
