@@ -146,7 +146,7 @@ def _paint(picture: Array, stroke: Stroke) -> None:
     """Draw a line, anti-aliased and sub-pixel: a pixel takes the share of the line's width that covers its centre."""
     starts, steps = stroke.points[:-1], np.diff(stroke.points, axis=0)
     lengths = np.hypot(*steps.T)
-    counts = np.clip(np.ceil(lengths / 0.5), 1, 1e5).astype(int)
+    counts = np.clip(np.ceil(lengths / 0.25), 1, 1e5).astype(int)
     each = np.repeat(np.arange(len(counts)), counts)
     along = (np.arange(len(each)) - (np.cumsum(counts) - counts)[each]) / counts[each]
     dots = np.vstack([starts[each] + along[:, None] * steps[each], stroke.points[-1:]])
