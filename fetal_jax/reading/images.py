@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import struct
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
@@ -157,20 +155,6 @@ def _warnings(image: Image.Image, data: Any) -> tuple[str, ...]:
 
 
 def write_png(path: Path, image: NDArray[Any]) -> None:
-    """Write (H, W) or (H, W, 3) uint8, RGB.
-
-    Each pixel is stored less the one before it. Pillow tries five filters on every row: twice the time, 8 % smaller.
-    """
-    height, width = image.shape[:2]
-    channels = image.size // (height * width)
-    rows = image.reshape(height, -1)
-    filtered = np.empty((height, 1 + rows.shape[1]), np.uint8)
-    filtered[:, 0] = 1  # the filter "Sub"
-    filtered[:, 1 : 1 + channels] = rows[:, :channels]
-    np.subtract(rows[:, channels:], rows[:, :-channels], out=filtered[:, 1 + channels :])
-    header = struct.pack(">IIBBBBB", width, height, 8, {1: 0, 3: 2}[channels], 0, 0, 0)
+    """Write (H, W) or (H, W, 3) uint8, RGB."""
     with open_whole(path) as file:
-        file.write(b"\x89PNG\r\n\x1a\n")
-        for kind, data in ((b"IHDR", header), (b"IDAT", zlib.compress(filtered.data, 1)), (b"IEND", b"")):
-            checksum = zlib.crc32(data, zlib.crc32(kind))
-            file.write(struct.pack(">I", len(data)) + kind + data + struct.pack(">I", checksum))
+        Image.fromarray(image).save(file, "PNG", compress_level=2)  # an eighth of the time of 6, a sixth larger
