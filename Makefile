@@ -84,12 +84,9 @@ ROUTINE := runs/routine
 .PHONY: routine
 routine: install
 	$(BIN)/fetal-jax prepare fetal_planes/outlines --manual-dir $(PLANES)
-	$(BIN)/fetal-jax train --config=configs/routine.py --workdir=$(ROUTINE)/train --config.init.bundle=$(UNIFIED)/bundle $(ARGS)
-	$(BIN)/fetal-jax export --workdir=$(ROUTINE)/train --best --out=$(ROUTINE)/first
-	$(BIN)/fetal-jax train --config=configs/routine.py --workdir=$(ROUTINE)/more --config.init.bundle=$(ROUTINE)/first \
-		--config.data.name='hc18/benchmark=6, fetal_planes/outlines=6, fetal_phantom/large=5, folder/sononet=0.5' \
-		--config.total_steps=1000 --config.eval_every=500 --config.optim.lr=8e-4 $(ARGS)
-	$(BIN)/fetal-jax export --workdir=$(ROUTINE)/more --best --out=$(ROUTINE)/bundle
+	for seed in 0 1 2; do $(BIN)/fetal-jax train --config=configs/routine.py --workdir=$(ROUTINE)/seed$$seed \
+		--config.init.bundle=$(UNIFIED)/bundle --config.seed=$$seed $(ARGS) || exit; done
+	$(BIN)/fetal-jax export --workdir=$(ROUTINE)/seed0 --workdir=$(ROUTINE)/seed1 --workdir=$(ROUTINE)/seed2 --out=$(ROUTINE)/bundle
 	$(BIN)/fetal-jax evaluate --bundle=$(ROUTINE)/bundle --calibrate --out=$(ROUTINE)/report \
 		--dataset=hc18/benchmark --dataset=fetal_planes/outlines --dataset=fetal_phantom/large
 
