@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import signal
 import subprocess
+import sys
 import time
 
 import jsonschema
 import kubernetes_validate
+import numpy as np
 import pytest
 import yaml
+from PIL import Image
 
 from tests.support import ROOT
+from tests.support.orthanc import free_port
 
 LAUNCH = ROOT / "launch"
 RUN = ["--config=configs/unified.py", "--workdir=gs://bucket/run", "--config.data.name=a=1, b=1"]
@@ -362,3 +368,24 @@ def test_dataflow_has_one_thread_a_process_and_passes_the_call_on(launch, progra
     assert ours == f"fetal-jax archive {' '.join(ARCHIVE)} --runner=dataflow"
     assert "--number_of_worker_harness_threads=1" in beams.split()
     assert "--sdk_container_image=i" in beams.split()
+
+
+@pytest.mark.slow
+def test_the_page_s_container_starts_and_is_healthy(tmp_path):
+    """The entry point and the health check of the file itself, on another port, with a folder of one frame."""
+    lines = dict(re.findall(r"^([A-Z]+) (.*)$", (LAUNCH / "Dockerfile.view").read_text(), re.M))
+    assert lines["USER"] == "reader"
+    assert '".[view,dicom]"' in (LAUNCH / "Dockerfile.view").read_text()  # neither training nor JAX
+    port = str(free_port())
+    entry = [word.replace("8000", port) for word in json.loads(lines["ENTRYPOINT"])]
+    health = [word.replace("8000", port) for word in json.loads(lines["HEALTHCHECK"].removeprefix("CMD "))]
+    Image.fromarray(np.full((80, 90), 30, np.uint8)).save(tmp_path / "a.png")
+    command = [sys.executable, "-m", "fetal_jax", *entry[1:], "."]
+    home = os.environ | {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True, env=home) as page:
+        try:
+            assert f":{port}/" in page.stdout.readline()
+            assert subprocess.run([sys.executable, *health[1:]], check=False).returncode == 0
+        finally:
+            page.terminate()
+    assert subprocess.run([sys.executable, *health[1:]], check=False, capture_output=True).returncode != 0
