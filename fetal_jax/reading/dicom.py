@@ -198,7 +198,7 @@ def _bits_in_use(pixels: Array, stored: int) -> tuple[int, int]:
     Eight bits of echo in a sample of sixteen would otherwise come out black.
     """
     least, most = int(pixels.min(initial=0)), int(pixels.max(initial=0))
-    used = max(most.bit_length(), (-least - 1).bit_length() + 1 if least < 0 else 0)
+    used = max(most.bit_length(), (-least - 1).bit_length()) + 1 if least < 0 else most.bit_length()
     bits = min(max(8, used + used % 2), stored) if stored > 8 else stored
     return (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if least < 0 else (0, 2**bits - 1)
 
