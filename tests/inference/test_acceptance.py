@@ -6,7 +6,7 @@ import pytest
 
 from fetal_jax.biometry import FLAGS, Measurement
 from fetal_jax.geometry import Ellipse
-from fetal_jax.inference.acceptance import NO_SPACING, NOT_CALIBRATED, WORDS, decide, plane_is_sure
+from fetal_jax.inference.acceptance import NO_SPACING, NOT_CALIBRATED, WORDS, decide, kind_of, plane_is_sure
 
 SURE_HEAD = {"other": 0.01, "abdomen": 0.01, "head": 0.97, "femur": 0.01}
 RULE = {"data": "a set of frames"}
@@ -107,3 +107,17 @@ def test_sides_and_structure_are_named():
         "no femur is found in this picture",
         "it is not clear where the femur ends",
     )
+
+
+@pytest.mark.parametrize(
+    ("reason", "kind"),
+    [
+        ("the network is not sure that this is a head (70 %)", "the network is not sure that this is a head"),
+        ("the outline is soft on the left, upper and lower sides (in shadow)", "the outline is soft"),
+        ("the outline departs from an ellipse on the right side", "the outline departs from an ellipse"),
+        ("the head leaves the picture; under 60 % of its outline is seen", "the head leaves the picture"),
+        (NO_SPACING, "no spacing"),
+    ],
+)
+def test_reasons_are_counted_without_numbers_sides_and_remedies(reason, kind):
+    assert kind_of(reason) == kind

@@ -241,6 +241,12 @@ def test_later_visits_are_dated_by_the_first_one():
     assert pregnancies[0].days(1) == 70
 
 
+def test_visit_without_a_day_is_counted_from_itself():
+    (pregnancy,) = follow(group(woman("a", sizes(20))))
+    assert pregnancy.days(0) == 0
+    assert pregnancy.changes(0) == {}
+
+
 def test_a_stated_age_stands():
     rows = [*visit("a", 20, 100), *visit("b", 30, 170, stated_ga_weeks=31.0)]
     (pregnancy,) = follow(group(rows))

@@ -9,6 +9,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -75,6 +76,13 @@ def test_an_interrupted_run_resumes_and_ends_with_the_same_bytes(frames, tmp_pat
 def test_a_list_of_no_rows_is_json(tmp_path):
     measured([], tmp_path / "out")
     assert json.loads((tmp_path / "out" / "measurements.json").read_text()) == []
+
+
+def test_the_writing_thread_ends_with_an_interrupted_run(frames, tmp_path):
+    with pytest.raises(KeyboardInterrupt) as caught:
+        measured(frames, tmp_path / "out", fail_at=3)
+    assert caught.traceback  # keeps the writer from being collected, which would end its thread too
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("writing")]
 
 
 def test_a_file_changed_during_the_interruption_is_measured_again(frames, tmp_path):

@@ -15,6 +15,7 @@ from pydicom.multival import MultiValue
 from pydicom.valuerep import DSdecimal, DSfloat
 
 from fetal_jax import bundle
+from fetal_jax.biometry import Measurement
 from fetal_jax.cli.main import main
 from fetal_jax.errors import UserError
 from fetal_jax.inference import Predictor, runtimes
@@ -75,7 +76,7 @@ def test_messages_of_the_library_name_arguments():
     assert "spacing_mm" in result.reason
     messages = [result.reason]
     single = replace(PREDICTOR, info=replace(PREDICTOR.info, planes=("head",)))
-    for predictor, plane in ((CALIBRATED, "femur"), (CALIBRATED, "spine"), (single, "auto")):
+    for predictor, plane in ((CALIBRATED, "femur"), (CALIBRATED, "spine"), (CALIBRATED, "other"), (single, "auto")):
         with pytest.raises(UserError) as caught:
             predictor.measure(FRAME, SPACING_MM, plane)
         messages.append(str(caught.value))
@@ -122,6 +123,15 @@ def test_interval_is_given_only_with_data_of_the_frames_kind(shipped):
     assert measured(table).interval_mm is None  # it does not name its data
     forced = measured(table | {"data": "hc18/benchmark/1.1.0 36 frames"}, plane="abdomen")
     assert (forced.status, forced.interval_mm) == ("review", None)
+
+
+def test_interval_is_as_wide_as_its_table_says_and_not_below_zero():
+    predictor = replace(PREDICTOR, info=replace(PREDICTOR.info, intervals={"hc_mm": {"factor": 2.0}}))
+    found = Measurement("head", hc_mm=100.0, sd_mm=3.0)
+    assert predictor.interval(found) == (94.0, 106.0)
+    assert predictor.interval(replace(found, hc_mm=4.0)) == (0.0, 10.0)
+    for lacking in ({"hc_mm": None}, {"sd_mm": None}, {"plane": "abdomen"}):
+        assert predictor.interval(replace(found, **lacking)) is None
 
 
 @pytest.mark.parametrize("plane", ["head", "abdomen", "femur"])

@@ -42,6 +42,13 @@ def test_perfect_outline_has_next_to_no_doubt():
     assert CLEAN["outside"] < 0.02
 
 
+def test_border_of_a_flat_map_has_a_finite_width():
+    y, x = np.mgrid[:192, :288] + 0.5
+    flat = 0.5 - 1e-4 * (np.hypot(x - 144, y - 96) - 60)
+    around = score.rim(flat, Ellipse(144, 96, 60, 60, 0), BOX)
+    np.testing.assert_allclose(around.width, 0.01 / 0.02)  # a step of the line over the least drop
+
+
 def test_inputs_do_not_depend_on_scale():
     small = Ellipse(144, 96, 35, 27.5, 0.3)
     half = inputs_of(drawn(small, 0.5), Measurement("head", small))
@@ -107,9 +114,42 @@ def test_bone_that_goes_on_in_a_shadow_raises_its_input(angle, dark):
     assert half > 3 * whole
 
 
+@pytest.mark.parametrize(
+    ("x", "y", "counts"),
+    [
+        *((203, 96, False), (207, 96, True), (217, 96, True), (221, 96, False)),  # 4 to 15 % of the length beyond
+        *((198, 96, False), (194, 96, True), (184, 96, True), (180, 96, False)),  # and before the end
+        *((210, 126, True), (210, 128, False), (210, 66, True), (210, 64, False)),  # 25 % to either side
+    ],
+)
+def test_bone_is_looked_for_near_its_ends_only(x, y, counts):
+    shaft = Shaft(80.5, 96.5, 200.5, 96.5, 10)
+    frame = np.random.default_rng(1).uniform(40, 120, SHAPE)
+    frame[92:102, 80:] += 80  # the bone goes on to the right
+    spot = frame.copy()
+    spot[y, x] = 255
+    change = continues(spot.astype(np.uint8), shaft) - continues(frame.astype(np.uint8), shaft)
+    assert (change != 0) == counts
+
+
 def test_femur_at_the_edge_of_the_picture_and_in_a_black_frame_has_finite_inputs():
     assert np.isfinite(continues(femur_frame(), Shaft(0.5, 50.5, 287.5, 60.5, 10)))
     assert continues(np.zeros(SHAPE, np.uint8), BONE) == pytest.approx(1)
+
+
+def test_one_pixel_elsewhere_is_all_outside():
+    single = np.zeros(SHAPE)
+    single[20, 20] = 1
+    assert inputs_of(single, Measurement("head", ELLIPSE))["outside"] == 1
+    assert inputs_of(np.zeros(SHAPE), Measurement("head", ELLIPSE))["outside"] == 0
+
+
+def test_ends_of_a_femur_are_looked_at_within_the_middle_of_the_bone():
+    shaft = Shaft(80.5, 96.5, 200.5, 96.5, 10)  # three points an end: 2 px above the axis, on it, 2 px below
+    for box, count in (((0, 93, 288, 100), 6), ((0, 94, 288, 100), 4), ((0, 93, 288, 99), 4), ((100, 93, 288, 100), 3)):
+        around = score.rim(drawn(shaft), shaft, box)
+        assert around.seen.sum() == count
+    assert set(around.side) == {"left", "right"}
 
 
 def test_nothing_found_cannot_be_scored():

@@ -55,6 +55,7 @@ def test_value_is_given_for_measured_and_review_and_reason_only_for_doubt():
     assert {REFUSED_ROW[name] for name in ("hc_mm", "bpd_mm", "long_mm", "low_mm", "interval_data", "ga_weeks")} == {
         None
     }
+    assert [row["error_probability"] for row in (MEASURED_ROW, REVIEW_ROW, REFUSED_ROW)] == [0.02, 0.02, None]
     assert cells(MEASURED_ROW)["reason"] == ""
     assert cells(MEASURED_ROW)["interval_data"] == "heads 36 frames abc"
 

@@ -54,6 +54,11 @@ def test_frame_enlarged_after_the_calibration_is_refused():
     assert of_dicom(header(lower, shape=(560, 1200))).mm == pytest.approx((0.2, 0.2))
 
 
+def test_box_of_the_frames_proportions_away_from_its_corner_is_a_scanners_own():
+    item = region(RegionLocationMinX0=100, RegionLocationMaxX1=399, RegionLocationMinY0=75, RegionLocationMaxY1=299)
+    assert of_dicom(header(item, shape=(600, 800))).mm == pytest.approx((0.2, 0.2))
+
+
 def test_resampled_derivation_is_refused():
     code = Dataset()
     code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = "113085", "DCM", "Spatial resampling"
@@ -61,6 +66,19 @@ def test_resampled_derivation_is_refused():
         size = of_dicom(header(region(RegionLocationMinX0=90), **tags))
         assert size.mm is None
         assert "resampled" in size.reason
+
+
+@pytest.mark.parametrize(
+    ("unit", "name"),
+    [
+        *((0, "none or not applicable"), (1, "percent"), (2, "dB"), (4, "seconds"), (5, "hertz"), (6, "dB/s")),
+        *((7, "cm/s"), (8, "cm2"), (9, "cm2/s"), (10, "cm3"), (11, "cm3/s"), (12, "degrees"), (13, "unknown")),
+    ],
+)
+def test_units_that_are_no_length_are_named(unit, name):  # PS3.3 C.8.5.5.1.15
+    size = of_dicom(header(region(units=unit)))
+    assert size.mm is None
+    assert f"{unit} ({name}), not 3 (cm)" in size.reason
 
 
 def test_region_without_a_box_is_refused():
@@ -101,6 +119,15 @@ def test_covers_bounds_a_turned_ellipse_by_its_extremes():
     for slack, inside in ((0.1, True), (-1.1, False)):
         box = (100 - half - slack, 0, 400, 400)
         assert PixelSize((1.0, 1.0), "dicom", regions=(Region(box, (1.0, 1.0)),)).covers(turned) == inside
+
+
+@pytest.mark.parametrize("side", range(4))
+def test_covers_bounds_a_shaft_by_its_ends(side):
+    shaft, box = Shaft(10, 80, 90, 85, 4), [10.0, 80.0, 90.0, 85.0]
+    for slack, inside in ((0.9, True), (1.1, False)):
+        cut = list(box)
+        cut[side] += slack if side < 2 else -slack
+        assert PixelSize((1.0, 1.0), "dicom", regions=(Region(tuple(cut), (1.0, 1.0)),)).covers(shaft) == inside
 
 
 def test_placeholder_pixel_spacing_is_no_spacing_and_blocks_no_region():
