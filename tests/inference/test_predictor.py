@@ -85,6 +85,15 @@ def test_messages_of_the_library_name_arguments():
         single.check_plane("auto", argument="--plane")
 
 
+def test_network_of_one_plane_has_no_probability_of_it():
+    single = replace(PREDICTOR, info=replace(PREDICTOR.info, planes=("head",)))
+    single = replace(single, forward=lambda fed: (PREDICTOR.forward(fed)[0], np.zeros((len(fed), 1), np.float32)))
+    alone = single.measure(FRAME, SPACING_MM, "head")
+    assert (alone.plane_probability, alone.hc_mm) == (None, pytest.approx(HC))
+    both = PREDICTOR.measure(FRAME, SPACING_MM, "head")
+    assert both.plane_probability == pytest.approx(1 / (1 + np.exp(-3)))  # logits of 3 and 0
+
+
 def test_uncalibrated_bundle_gives_values_to_review():
     result = PREDICTOR.measure(FRAME, SPACING_MM)
     assert (result.status, result.reason) == ("review", NOT_CALIBRATED)

@@ -109,6 +109,7 @@ def test_caption_of_each_status():
     assert not any("review" in line for line in rest)
     assert "0.5 mm per pixel from the DICOM header" in rest
     assert caption(REVIEW_ROW)[0].startswith("head   HC")  # the reason states the probability
+    assert caption(MEASURED_ROW | {"plane_probability": 0.8})[0].startswith("head (80 %)   HC")  # sure from there on
     assert f"to review: {WHY}" in caption(REVIEW_ROW)
     assert f"refused: {NO_SPACING}" in caption(REFUSED_ROW)
     outside = MEASURED_ROW | {"flags": ["leaves the frame"]}
@@ -192,6 +193,8 @@ def test_structured_report_marks_each_value_to_review(dicom, tmp_path):
         structured_report.write(dicom, row, tmp_path / f"{name}.png")
         report = highdicom.sr.srread(tmp_path / f"{name}.dcm")
         assert report.PreliminaryFlag == "PRELIMINARY"
+        assert report.CompletionFlag == "COMPLETE"
+        assert (report.InstanceNumber, report.SeriesNumber) == (1, 900)
         assert report.VerificationFlag == "UNVERIFIED"
         found = comments(report)
         assert len(found) == count  # HC, BPD, OFD, age and the summary
@@ -211,12 +214,27 @@ def test_fhir_is_preliminary_and_marks_a_value_to_review():
     for row in (MEASURED_ROW, REVIEW_ROW):
         found = [entry.resource for entry in Bundle.model_validate(fhir.bundle(row, {})).entry]
         assert {observation.status for observation in found} == {"preliminary"}
+        values = [float(observation.valueQuantity.value) for observation in found]
+        assert values == [round(row[key], 2) for key in ("hc_mm", "bpd_mm", "ofd_mm", "ga_weeks")]
         for observation in found:
             doubtful = row["status"] == "review"
             assert (observation.meta is not None) == doubtful
             assert (WHY in observation.note[0].text) == doubtful
             if doubtful:
                 assert observation.meta.security[0].code == "UNCERTREL"
+
+
+def test_fhir_names_study_patient_and_date_where_the_row_does():
+    named = {"examination": "1.2.840.1", "patient": "P1", "date": "2024-01-31"}
+    study = {"type": "ImagingStudy", "identifier": {"system": "urn:dicom:uid", "value": "urn:oid:1.2.840.1"}}
+    assert fhir.context(MEASURED_ROW) == {}
+    assert fhir.context(MEASURED_ROW | named) == {
+        "derivedFrom": [study],
+        "subject": {"type": "Patient", "identifier": {"value": "P1"}},
+        "effectiveDateTime": "2024-01-31",
+    }
+    hashed = fhir.context(MEASURED_ROW | {"examination": "0a1b2c"})
+    assert hashed == {"derivedFrom": [{"type": "ImagingStudy", "identifier": {"value": "0a1b2c"}}]}
 
 
 def test_hc18_ellipse_is_in_millimetres_where_pixels_are_not_square(tmp_path):
