@@ -241,6 +241,17 @@ def test_later_visits_are_dated_by_the_first_one():
     assert pregnancies[0].days(1) == 70
 
 
+def test_centiles_that_are_bounds_or_missing_have_no_change():
+    (pregnancy,) = follow(group([*visit("a", 20, 100), *visit("b", 30, 170, {"hc": -4.0})]))
+    assert pregnancy.visits[1].centiles["hc"].bound
+    assert {"ac", "fl"} <= pregnancy.changes(1).keys()
+    assert "hc" not in pregnancy.changes(1)
+    first = [r for r in visit("a", 20, 100) if r["plane"] == "head"]
+    (pregnancy,) = follow(group([*first, *visit("b", 30, 170)]))
+    assert "hc" in pregnancy.changes(1)
+    assert not {"ac", "fl"} & pregnancy.changes(1).keys()
+
+
 def test_visit_without_a_day_is_counted_from_itself():
     (pregnancy,) = follow(group(woman("a", sizes(20))))
     assert pregnancy.days(0) == 0
@@ -259,6 +270,12 @@ def test_another_pregnancy_under_one_patient_is_not_on_the_same_chart(weeks, day
     pregnancies = follow(group([*visit("a", 20, 100), *visit("b", weeks, day)]))
     assert [len(p.visits) for p in pregnancies] == [1, 1]
     assert "another pregnancy" in pregnancies[1].visits[0].notes[-1]
+
+
+def test_visits_of_a_second_pregnancy_are_dated_by_its_first():
+    pregnancies = follow(group([*visit("a", 20, 100), *visit("b", 20, 500), *visit("c", 30, 570)]))
+    assert [[v.examination.name for v in p.visits] for p in pregnancies] == [["a"], ["b", "c"]]
+    assert pregnancies[1].visits[1].weeks == pytest.approx(pregnancies[1].visits[0].age.weeks + 10)
 
 
 def test_twins_have_charts_of_their_own():

@@ -23,7 +23,6 @@ from fetal_jax.inference.folder import measure_files
 from fetal_jax.inference.resume_log import CALL, NAME, ResumeLog
 from fetal_jax.reading.sources import Source
 from fetal_jax.reading.spacing_table import Spacings
-from fetal_jax.reading.study import Labels
 from tests.support.counting import HEADS, counting, three_heads
 
 KNOWN, NONE = Spacings("flag", constant=0.3), Spacings("none")
@@ -86,25 +85,14 @@ def test_the_writing_thread_ends_with_an_interrupted_run(frames, tmp_path):
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("writing")]
 
 
-def test_two_frames_are_a_cine_and_one_is_none(frames, tmp_path):
-    measured(frames[:1], tmp_path / "one")
-    assert not (tmp_path / "one" / "cines.csv").exists()
-    page = Image.fromarray(HEADS[0].image)
-    page.save(tmp_path / "sweep.tif", save_all=True, append_images=[page])
-    rows, _ = measured([Source(tmp_path / "sweep.tif")], tmp_path / "two")
-    with (tmp_path / "two" / "cines.csv").open() as f:
-        (cine,) = csv.DictReader(f)
-    assert (cine["frames"], cine["plane"]) == ("2", "head")
-    assert float(cine["median_hc_mm"]) == pytest.approx(rows[0]["hc_mm"], rel=1e-4)
-
-
-def test_a_file_that_cannot_be_read_keeps_the_examination_of_the_table(tmp_path):
-    (tmp_path / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
-    table = Spacings("csv", table={"bad.png": 0.3}, labels={"bad.png": Labels("visit 1", fetus="2", ga_weeks=30.0)})
-    (row,), _ = measured([Source(tmp_path / "bad.png")], tmp_path / "out", table)
-    assert row["status"] == "error"
-    assert (row["fetus"], row["stated_ga_weeks"]) == ("2", 30.0)
-    assert row["examination"]
+def test_a_picture_deleted_during_the_interruption_is_left_out(frames, tmp_path):
+    out = tmp_path / "out"
+    interrupt(frames, out, fail_at=3)
+    first, *_ = (out / "overlays").glob("*.png")
+    first.unlink()
+    rows, new = measured(frames, out)
+    assert (len(rows), new) == (3, 1)
+    assert (out / "contact_sheet_01.png").exists()
 
 
 def test_a_file_changed_during_the_interruption_is_measured_again(frames, tmp_path):

@@ -20,6 +20,7 @@ from fetal_jax.cli.main import main
 from fetal_jax.errors import UserError
 from fetal_jax.inference import Predictor, runtimes
 from fetal_jax.inference.acceptance import NOT_CALIBRATED
+from fetal_jax.inference.predictor import FrameResult
 from fetal_jax.model import onnx_graph
 from tests.support.drawn_heads import PREDICTOR, SPACING_MM, head
 from tfds_builders.fetal_phantom.phantom import draw
@@ -92,6 +93,27 @@ def test_network_of_one_plane_has_no_probability_of_it():
     assert (alone.plane_probability, alone.hc_mm) == (None, pytest.approx(HC))
     both = PREDICTOR.measure(FRAME, SPACING_MM, "head")
     assert both.plane_probability == pytest.approx(1 / (1 + np.exp(-3)))  # logits of 3 and 0
+
+
+def test_values_are_those_of_the_measurement_unless_refused():
+    sizes = {"hc_mm": 200.0, "ac_mm": 180.0, "fl_mm": 35.0}
+    for status, given in (("measured", True), ("review", True), ("refused", False)):
+        result = FrameResult(status, "head", 0.9, Measurement("head", **sizes))
+        assert {name: getattr(result, name) for name in sizes} == (sizes if given else dict.fromkeys(sizes))
+
+
+def test_a_map_is_measured_as_its_frame_is():
+    (seen,) = CALIBRATED.predict([FRAME], [SPACING_MM])
+    found = CALIBRATED.measure_map(seen.probability, "head", FRAME.shape, SPACING_MM)
+    assert found == CALIBRATED.measure(FRAME, SPACING_MM).measurement
+    assert found.hc_mm == HC
+
+
+def test_frame_of_no_measured_plane_is_refused_as_what_it_is():
+    other = replace(PREDICTOR, forward=lambda fed: (PREDICTOR.forward(fed)[0], PREDICTOR.forward(fed)[1][:, ::-1]))
+    result = other.measure(FRAME, SPACING_MM)
+    assert (result.status, result.plane, result.measurement) == ("refused", "other", None)
+    assert result.plane_probability == pytest.approx(1 / (1 + np.exp(-3)))
 
 
 def test_uncalibrated_bundle_gives_values_to_review():

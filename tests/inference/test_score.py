@@ -132,6 +132,11 @@ def test_bone_is_looked_for_near_its_ends_only(x, y, counts):
     assert (change != 0) == counts
 
 
+def test_faint_pattern_is_hardly_like_itself():
+    stripes = 100 + 2 * (np.arange(192)[:, None] // 4 % 2) + np.zeros(SHAPE)
+    assert 1.05 < continues(stripes.astype(np.uint8), Shaft(80.5, 96.5, 200.5, 96.5, 10)) < 2
+
+
 def test_femur_at_the_edge_of_the_picture_and_in_a_black_frame_has_finite_inputs():
     assert np.isfinite(continues(femur_frame(), Shaft(0.5, 50.5, 287.5, 60.5, 10)))
     assert continues(np.zeros(SHAPE, np.uint8), BONE) == pytest.approx(1)
@@ -152,6 +157,18 @@ def test_ends_of_a_femur_are_looked_at_within_the_middle_of_the_bone():
     assert set(around.side) == {"left", "right"}
 
 
+@pytest.mark.parametrize(
+    ("side", "just", "short"),
+    [(0, 79.4, 79.6), (1, 93.4, 93.6), (2, 201.6, 201.4), (3, 99.6, 99.4)],
+)
+def test_points_within_a_pixel_of_the_edge_were_not_seen(side, just, short):
+    shaft = Shaft(80.5, 96.5, 200.5, 96.5, 10)
+    for edge, whole in ((just, True), (short, False)):
+        box = list(BOX)
+        box[side] = edge
+        assert score.rim(drawn(shaft), shaft, box).seen.all() == whole
+
+
 def test_nothing_found_cannot_be_scored():
     with pytest.raises(ValueError, match="nothing was found"):
         inputs_of(np.zeros(SHAPE), measure(np.zeros(SHAPE), "head", None))
@@ -168,6 +185,13 @@ def test_soft_and_dark_sides_are_named():
     assert score.sides_in_words(drawn(ELLIPSE), BRIGHT, ELLIPSE, BOX) == {}
     everywhere = score.sides_in_words(drawn(ELLIPSE, 12), BRIGHT, ELLIPSE, BOX)
     assert "low confidence" not in everywhere
+
+
+def test_a_side_of_which_one_point_is_seen_is_named():
+    shaft = Shaft(80.5, 96.5, 200.5, 96.5, 10)
+    soft = np.where(np.arange(288) < 110, gaussian_filter(drawn(shaft), 6), drawn(shaft))
+    words = score.sides_in_words(soft, BRIGHT, shaft, (0, 95, 288, 98))
+    assert words["low confidence"] == " on the left side"
 
 
 # -------------------------------------------------------------------------------------------------------- model

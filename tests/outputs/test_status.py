@@ -171,6 +171,10 @@ def test_cine_takes_its_best_frame_from_those_that_stand():
     surer = REVIEW_ROW | {"frame": 1, "plane_probability": 1.0, "hc_mm": 300.0}
     (summary,) = cines.summarise([MEASURED_ROW, surer])
     assert (summary.best["frame"], summary.measured, summary.review, summary.median["hc_mm"]) == (0, 1, 1, HC)
+    near = [MEASURED_ROW | {"hc_mm": hc, "plane_probability": p} for hc, p in ((100, 0.994), (101, 0.991), (110, 0.99))]
+    assert cines.summarise(near)[0].best["hc_mm"] == 101  # all as sure to a per cent
+    near[2] |= {"plane_probability": 1.0}
+    assert cines.summarise(near)[0].best["hc_mm"] == 110
     (only,) = cines.summarise([surer, REFUSED_ROW])
     assert (only.best["frame"], only.measured, only.review, only.frames) == (1, 0, 1, 2)
     assert only.cells()["best_status"] == "review"

@@ -138,6 +138,14 @@ def test_placeholder_pixel_spacing_is_no_spacing_and_blocks_no_region():
     assert of_dicom(header(region(), PixelSpacing=[1, 1])).mm == pytest.approx((0.2, 0.2))
 
 
+@pytest.mark.parametrize("pair", [[0.2, 0], [0, 0.2], [-0.2, 0.2], [0.2, -0.2]])
+def test_pixel_spacing_that_is_no_length_is_none(pair):
+    size = of_dicom(header(PixelSpacing=pair))
+    assert size.mm is None
+    assert "no PixelSpacing" in size.reason
+    assert of_dicom(header(region(), PixelSpacing=pair)).mm == pytest.approx((0.2, 0.2))
+
+
 def test_pixel_spacing_shared_by_all_frames_is_read():
     measures, group = Dataset(), Dataset()
     measures.PixelSpacing = [0.25, 0.25]
