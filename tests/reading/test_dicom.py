@@ -78,6 +78,13 @@ def test_a_number_that_is_several_is_named(tmp_path, key):
         grey(ds, tmp_path)
 
 
+def test_image_without_pixel_data_is_refused_as_that(tmp_path):
+    ds = ultrasound(np.zeros((16, 16), np.uint8))
+    del ds.PixelData
+    with pytest.raises(UserError, match="no 'Pixel Data'"):
+        grey(ds, tmp_path)
+
+
 def test_palette_without_its_tables_is_refused(tmp_path):
     with pytest.raises(UserError, match="damaged palette"):
         grey(palette(RAMP.astype(np.uint8), "Red", "Green"), tmp_path)
