@@ -25,7 +25,7 @@ def walk(header: Dataset, row: Row) -> Iterator[Dataset]:
         for child in item.get("ContentSequence", ()):
             yield from below(child)
 
-    return below(content(header, row)[0])
+    return below(content(header, row))
 
 
 def name(item: Dataset) -> tuple[str, str]:
