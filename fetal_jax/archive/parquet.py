@@ -35,6 +35,8 @@ def _type(name: str) -> pa.DataType:
     """The type of a column, by its name."""
     if name == "flags":
         return pa.list_(pa.string())
+    if name == "regions_px":
+        return pa.list_(pa.list_(pa.float64()))
     if name in GEOMETRY:
         return pa.list_(pa.float64())
     if name in _WHOLE or name.endswith(("_frame", "_frames")):

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
+from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
 from fetal_jax.archive.parquet import FRAMES, ROWS, SCHEMAS, Writer, counts, examination
 from fetal_jax.inference.examination import group
+from fetal_jax.inference.predictor import FrameResult
 from fetal_jax.inference.visits import follow
 from fetal_jax.outputs.examinations import tables
-from fetal_jax.outputs.rows import COLUMNS
+from fetal_jax.outputs.rows import COLUMNS, result_row
 from fetal_jax.outputs.tally import Tally
+from fetal_jax.reading.frame import Frame
+from fetal_jax.reading.sources import Source
+from fetal_jax.reading.spacing import PixelSize, Region
 from tests.support import ROOT
 from tests.support.examination_rows import sizes, woman
 
@@ -53,8 +60,22 @@ def test_types_are_those_of_the_values(tmp_path):
     for name in ("hc_mm", "hc_centile", "hc_z", "ga_weeks", "efw_g"):
         assert isinstance(back[name], float), name
     number = re.compile(r".*(_mm|_weeks|_probability|_confidence|_px)")
+    numbers = (pa.float64(), pa.list_(pa.float64()), pa.list_(pa.list_(pa.float64())))
     for field in SCHEMAS[FRAMES]:
-        assert (field.type in (pa.float64(), pa.list_(pa.float64()))) == bool(number.fullmatch(field.name)), field
+        assert (field.type in numbers) == bool(number.fullmatch(field.name)), field
+
+
+def test_the_row_of_a_frame_with_regions_is_written_as_it_is(tmp_path):
+    """A DICOM frame's scale has boxes, and a frame whose header states no box has one that is open on all sides."""
+    boxes = ((0.0, 0.0, 64.0, 48.0), (-math.inf, -math.inf, math.inf, math.inf))
+    size = PixelSize((0.2, 0.3), "dicom", regions=tuple(Region(box, (0.2, 0.3)) for box in boxes))
+    result = FrameResult("refused", "other", 0.9, None, ("it shows no measured plane",))
+    row = result_row(Frame(Source(Path("a.dcm")), 0, np.zeros((48, 64), np.uint8), size), size, result)
+    assert row["regions_px"] == [[0.0, 0.0, 64.0, 48.0], [None] * 4]
+    with Writer(tmp_path / "x", FRAMES) as writer:
+        writer.add(row)
+    (back,) = parquet.read_table(tmp_path / "x").to_pylist()
+    assert {k: v for k, v in back.items() if k in row} == {k: v for k, v in row.items() if k in back}
 
 
 def test_names_that_are_no_text_are_written_as_measure_writes_them(tmp_path):
