@@ -107,6 +107,7 @@ def serve_shards(job: Job, line: Connection) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     worker = None
+    failure: Exception | None = None
     try:
         worker = Worker(job)
         while True:
@@ -114,13 +115,17 @@ def serve_shards(job: Job, line: Connection) -> None:
     except (KeyboardInterrupt, EOFError):
         pass
     except UserError as e:
-        line.send((False, e))
+        failure = e
     except OSError as e:
         why = f"{e.filename or job.out} cannot be written ({e.strerror or e})"
-        line.send((False, UserError(f"{why}: make room there and call again, or give another --out")))
+        failure = UserError(f"{why}: make room there and call again, or give another --out")
     except Exception as e:
-        line.send((False, RuntimeError(f"{type(e).__name__} in a worker: {e}\n{traceback.format_exc()}")))
+        failure = RuntimeError(f"{type(e).__name__} in a worker: {e}\n{traceback.format_exc()}")
     finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # which the parent sends as soon as it has read the failure
+        if failure:
+            with suppress(OSError):  # the parent is gone
+                line.send((False, failure))
         if worker:
             worker.close()
 

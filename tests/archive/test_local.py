@@ -93,6 +93,35 @@ def test_a_full_disk_ends_the_call_and_says_so(tmp_path, monkeypatch):
         run(tmp_path / "in", tmp_path / "out", measure)
 
 
+class Failing(Worker):
+    """Has another bundle than the call."""
+
+    def __init__(self, job):
+        raise UserError("another bundle")
+
+
+class EndedAtOnce:
+    """A line to a parent that ends its worker as soon as it has read the failure."""
+
+    def __init__(self, line):
+        self.recv, self._line = line.recv, line
+
+    def send(self, message):
+        self._line.send(message)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def serve_failing(job, line):
+    local.Worker = Failing
+    local.serve_shards(job, EndedAtOnce(line))
+
+
+def test_a_worker_that_failed_says_why_once_and_without_a_traceback(tmp_path, capfd):
+    with pytest.raises(UserError, match="another bundle"):
+        list(local.run(job_of(tmp_path), [shards.Shard(("x.png",))], workers=1, serve=serve_failing))
+    assert not capfd.readouterr().err
+
+
 def test_a_worker_of_another_call_refuses_to_measure(tmp_path):
     with pytest.raises(UserError, match="another version, bundle or FETAL_JAX_KEY"):
         Worker(replace(job_of(tmp_path), call=shards.digest(["another"])))
