@@ -11,6 +11,7 @@ from typing import Any
 
 from fetal_jax.archive.drift import Cell
 from fetal_jax.errors import UserError
+from fetal_jax.inference import acceptance
 from fetal_jax.outputs.rows import JSON, read_rows
 from fetal_jax.planes import PRIMARY
 
@@ -248,7 +249,6 @@ def _kinds(rows: Iterable[tuple[str, str | None, int]]) -> Counter[str]:
         text = reason or "no reason"
         for name in (file, *map(str, Path(file).parents), Path(file).name):
             text = text.replace(name, "") if len(name) > 1 else text
-        text = re.sub(r"\S*/\S*", "", text).partition(";")[0].lstrip(" :")
-        text = re.sub(r"\d[\d.,]*", "N", re.sub(r" \([^)]*\)", "", text)).partition(":")[0]
-        found[" ".join(text.split())] += count
+        text = acceptance.kind_of(re.sub(r"\S*/\S*", "", text).lstrip(" :"))
+        found[" ".join(re.sub(r"\d[\d.,]*", "N", text).split())] += count
     return found

@@ -108,7 +108,9 @@ def flag_words(flag: str, plane: str, where: str = "") -> str:
 
 def kind_of(reason: str) -> str:
     """A reason as it is counted: without its numbers in parentheses, the sides, and the remedy after a colon or ";"."""
-    first = re.split("[;:]", re.sub(r" \([^)]*\)", "", reason))[0]
+    while (shorter := re.sub(r" ?\([^()]*\)", "", reason)) != reason:  # what another library said may have its own
+        reason = shorter
+    first = re.split("[;:]", reason)[0]
     return re.sub(r" on the [a-z, ]+ sides?$", "", first.strip())
 
 

@@ -21,6 +21,7 @@ from fetal_jax.archive.cohort_tables import Tables
 from fetal_jax.cli.main import main
 from fetal_jax.errors import UserError
 from fetal_jax.inference.identity import KEY_FILE, KEY_VARIABLE, Identities, Key, Naming
+from fetal_jax.inference.resume_log import CALL
 from fetal_jax.outputs.overlay import svg
 from tests.support.cohorts import DRIFTED, PLANES, SHAPE, make, name_of
 from tests.support.scanner_reports import biometry, document, group, number, save
@@ -112,6 +113,17 @@ def test_plain_identifiers_are_hashed_on_the_page(tmp_path):
     write(folder, tmp_path / "r.html", "again")
     page = (tmp_path / "r.html").read_text()
     assert not [secret for secret in ("Roe", "SN 77", "MRN-") if secret in page]
+
+
+def test_plain_identifiers_that_look_like_hashes_are_hashed_too(tmp_path):
+    for plain in (True, False):
+        folder = tmp_path / str(plain)
+        folder.mkdir()
+        (folder / CALL).write_text(json.dumps({"examinations": ["hadlock", Naming(plain=plain).fingerprint(), None]}))
+        names = Names(folder)
+        assert (names.device("Maker E10 #123456") != "Maker E10 #123456") == plain
+        assert (names.hashed("1234567890123456") != "1234567890123456") == plain
+        assert names.hashed(None) == "not recorded"
 
 
 def test_a_drift_of_two_percent_is_named_on_the_page_with_its_rule(tmp_path):

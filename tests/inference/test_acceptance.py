@@ -116,6 +116,7 @@ def test_sides_and_structure_are_named():
         ("the outline is soft on the left, upper and lower sides (in shadow)", "the outline is soft"),
         ("the outline departs from an ellipse on the right side", "the outline departs from an ellipse"),
         ("the head leaves the picture; under 60 % of its outline is seen", "the head leaves the picture"),
+        ("it has damaged pixels (ValueError: no shape (400,520)): export it again", "it has damaged pixels"),
         (NO_SPACING, "no spacing"),
     ],
 )

@@ -89,7 +89,7 @@ def make(
         "file": "/archive/DOE_JANE/cut.dcm",
         "frame": 0,
         "what": "frame",
-        "reason": "/archive/DOE_JANE/cut.dcm is damaged",
+        "reason": "/archive/DOE_JANE/cut.dcm is damaged (ValueError: no shape (4,5)): export it again",
     }
     (folder / "dead_letters").mkdir()
     pq.write_table(pa.Table.from_pylist([dead]), folder / "dead_letters/0.parquet")
