@@ -93,11 +93,10 @@ def match(reports: Iterable[Report], rows: Sequence[Row], named: Sequence[Identi
             by_target[value.measure, value.fetus].append(value)
         fetuses = {fetus for _, fetus in by_target}
         for (measure, fetus), values in by_target.items():
-            try:
-                matched.pairs += index.pairs(report, values, fetuses, named)
-            except UserError as e:
-                label = QUANTITIES[measure].label + (f", fetus {fetus}" if fetus else "")
-                matched.refused.append(Refusal(f"{report.name}: {label}", str(e)))
+            pairs, reasons = index.pairs(report, values, fetuses, named)
+            label = QUANTITIES[measure].label + (f", fetus {fetus}" if fetus else "")
+            matched.pairs += pairs
+            matched.refused += [Refusal(f"{report.name}: {label}", reason) for reason in reasons]
     return matched
 
 
@@ -116,19 +115,34 @@ class _Index:
                 if row["patient"] and row["day"] is not None:
                     self.days[row["patient"], row["day"]].add(row["examination"])
 
-    def pairs(self, report: Report, values: list[Value], fetuses: set[str], named: Sequence[Identities]) -> list[Pair]:
-        """Pairs of one measure of one fetus: of frames where one is named that is there, else of the examination."""
+    def pairs(
+        self, report: Report, values: list[Value], fetuses: set[str], named: Sequence[Identities]
+    ) -> tuple[list[Pair], list[str]]:
+        """Pairs of one measure of one fetus: of frames where one is named that is there, else of the examination.
+
+        The second list says why there are no others. A value without an image stands for those with one.
+        """
         by_frame: dict[int, list[Value]] = defaultdict(list)
         frames: dict[int, Row] = {}
+        pairs, refused = list[Pair](), list[str]()
         for value in values:
             if (row := self._frame(value, named)) is not None:
                 by_frame[id(row)].append(value)
                 frames[id(row)] = row
+            elif value.image:
+                refused.append("its image is not among the results, as another value's is")
+        for key, found in by_frame.items():
+            try:
+                pairs.append(self._frame_pair(report, frames[key], _chosen(found)))
+            except UserError as e:
+                refused.append(str(e))
         if frames:
-            return [self._frame_pair(report, frames[key], _chosen(found)) for key, found in by_frame.items()]
-        examination = self._examination(report, named)
-        visit, rows = self._fetus(examination, values[0].fetus, fetuses)
-        return [_examination_pair(report, visit, rows, _chosen(values))]
+            return pairs, refused
+        try:
+            visit, rows = self._fetus(self._examination(report, named), values[0].fetus, fetuses)
+            return [_examination_pair(report, visit, rows, _chosen(values))], []
+        except UserError as e:
+            return [], [str(e)]
 
     def _frame(self, value: Value, named: Sequence[Identities]) -> Row | None:
         """The row of the frame that a value names; None where there is no such row, or several."""

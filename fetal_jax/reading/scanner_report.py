@@ -54,8 +54,10 @@ def read_folder(folder: Path) -> tuple[list[Report], list[Refusal]]:
       The reports, each with its refused values, and the refused reports.
 
     Raises:
-      UserError: there is no report.
+      UserError: there is no report, or no such folder.
     """
+    if not folder.exists():
+        raise UserError(f"{folder} does not exist: give the folder of the scanner's structured reports")
     paths = sorted(p for p in folder.rglob("*") if p.is_file()) if folder.is_dir() else [folder]
     found: dict[str, Report] = {}
     refused: list[Refusal] = []

@@ -61,6 +61,19 @@ def test_the_frame_of_a_cine_is_found_by_its_number(named):
     assert (pair.level, pair.measured_mm) == ("examination", 281)
 
 
+def test_values_beside_those_of_a_frame_are_refused_and_not_dropped(named):
+    rows = [frame(named, mm=290), frame(named, mm=285, instance="1.2")]
+    two = [Value("hc", mm, image="1.1") for mm in (280, 300)]
+    found = matched(named, rows, *two, Value("hc", 284, image="1.2"), Value("hc", 282, image="1.9"))
+    assert [(p.scanner_mm, p.measured_mm) for p in found.pairs] == [(284, 285)]
+    assert [r.reason for r in found.refused] == [
+        "its image is not among the results, as another value's is",
+        "2 values (280.0 to 300.0 mm), none selected and no mean",
+    ]
+    found = matched(named, rows, Value("hc", 284, image="1.2"), Value("hc", 283, "mean"))  # of the frames' values
+    assert (len(found.pairs), found.refused) == (1, [])
+
+
 def test_a_value_without_an_image_is_compared_with_the_examination(named):
     rows = [frame(named, mm=mm, instance=f"1.{i}") for i, mm in enumerate((280, 282, 290))]
     found = matched(named, rows, Value("hc", 281))
@@ -211,11 +224,14 @@ def test_without_the_key_nothing_is_matched_and_the_reason_is_given(small, tmp_p
         (["--results=r"], "--results and --scanner-reports are given together"),
         (["--bundle=heads", "--scanner-reports=r"], "are given together"),
         (["--results=r", "--scanner-reports=s", "--dataset=x"], "leave out --dataset"),
+        (["--results=there", "--scanner-reports=s"], "s does not exist"),
         (["--results=r", "--scanner-reports=s"], "r holds neither measurements.json nor frames/"),
     ],
 )
 def test_wrong_calls_are_refused(tmp_path, monkeypatch, capsys, flags, message):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "measurements.json").write_text("[]")
     assert main(["evaluate", *flags, "--out=out"]) == 2
     assert message in capsys.readouterr().err
 
