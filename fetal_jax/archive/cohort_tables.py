@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import re
 from collections import Counter
@@ -75,7 +76,7 @@ class Tables:
     def _parquet(self, name: str, folder: Path) -> None:
         if not any(folder.glob("*.parquet")):
             raise UserError(f"{folder} holds no Parquet file: give the folder of fetal-jax archive or measure")
-        self._db.read_parquet(str(folder / "*.parquet"), union_by_name=True).create_view(name)
+        self._db.read_parquet(f"{glob.escape(str(folder))}/*.parquet", union_by_name=True).create_view(name)
 
     def _unread(self, folder: Path) -> Counter[str]:
         """Reasons of the files that could not be read, and how often."""
