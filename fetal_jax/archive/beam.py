@@ -18,12 +18,12 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from fetal_jax.archive.parquet import FRAMES
 from fetal_jax.archive.places import Folder
 from fetal_jax.archive.shards import Shard
+from fetal_jax.archive.sweep import PLAN
 from fetal_jax.archive.worker import Job, Worker
 from fetal_jax.errors import UserError
 
 RUNNERS = {"direct": "FnApiRunner", "dataflow": "DataflowRunner", "flink": "FlinkRunner", "spark": "SparkRunner"}
 """Beam's runners. `direct` is the one that needs no other program; DirectRunner would look for one."""
-PLAN = "plan.jsonl"
 SECONDS = 5.0
 """Between two looks at the results, for the progress."""
 

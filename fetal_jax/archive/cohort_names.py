@@ -10,7 +10,7 @@ import secrets
 from pathlib import Path
 
 from fetal_jax.inference.identity import KEY_FILE, Key
-from fetal_jax.inference.resume_log import CALL
+from fetal_jax.reading.sources import CALL
 
 _HASH = re.compile(r"[0-9a-f]{16}")
 

@@ -20,15 +20,16 @@ from fetal_jax.archive.worker import Job, key_file
 from fetal_jax.errors import UserError
 from fetal_jax.files import in_bucket
 from fetal_jax.inference.identity import Key
-from fetal_jax.inference.resume_log import CALL
 from fetal_jax.outputs.rows import failure_row
 from fetal_jax.outputs.tally import Tally
 from fetal_jax.reading.archives import is_archive
 from fetal_jax.reading.frame import Failure
-from fetal_jax.reading.sources import RESULTS, Source, expand, find_files
+from fetal_jax.reading.sources import CALL, RESULTS, Source, expand, find_files
 from fetal_jax.reading.spacing_table import Spacings
 
 _PARTS = (FRAMES, EXAMINATIONS, DEAD_LETTERS)
+PLAN = "plan.jsonl"
+"""What a pipeline of Beam reads; it is removed at its end."""
 _DIED = "0" * 16
 """Second half of the name of the dead letters of a shard that killed its workers."""
 
@@ -123,14 +124,14 @@ def _opened(job: Job, patterns: Sequence[str], out: places.Folder, scratch: Path
     call = json.loads(json.dumps(call))
     saved = out.read(CALL)
     if saved is None:
-        if taken := [part for part in (*_PARTS, RESULTS) if out.exists(part) or out.names(part)]:
+        if taken := [part for part in (*_PARTS, RESULTS, PLAN) if out.exists(part) or out.names(part)]:
             raise UserError(f"{job.out} holds {', '.join(taken)}, not of this call: give another --out")
         (scratch / CALL).write_text(json.dumps(call, indent=1) + "\n", encoding="ascii")
         out.put(scratch / CALL, CALL)
     else:
         try:
-            before = json.loads(saved)
-        except ValueError:
+            before = dict(json.loads(saved))
+        except (ValueError, TypeError):
             raise UserError(f"{job.out}/{CALL} is damaged: remove it, or give another --out") from None
         if before.get("command") != call["command"]:
             raise UserError(f"{job.out} holds results of another command: give another --out")

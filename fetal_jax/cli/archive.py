@@ -72,7 +72,7 @@ def run(args: argparse.Namespace, flags: list[str]) -> int:
                 return
             from fetal_jax.archive import beam
 
-            beam.run(job, shards, scratch / beam.PLAN, args.runner, flags, lambda n: _show(bar, n, len(shards)))
+            beam.run(job, shards, scratch / sweep.PLAN, args.runner, flags, lambda n: _show(bar, n, len(shards)))
             yield from ((shard, "") for shard in shards)
 
         summary = sweep.run(job, args.patterns, inputs, measured, bar.update)

@@ -117,8 +117,8 @@ def _results_of(paths: list[Path], held: ExitStack) -> Path:
 
 
 def _holds_results(folder: Path) -> bool:
-    from fetal_jax.inference.resume_log import CALL
     from fetal_jax.inference.resume_log import NAME as LOG
+    from fetal_jax.reading.sources import CALL
     from fetal_jax.view.results import JSON
 
     return any((folder / name).is_file() for name in (JSON, LOG, CALL))
@@ -126,7 +126,7 @@ def _holds_results(folder: Path) -> bool:
 
 def _asked(folder: Path) -> list[str] | None:
     """Paths of the call that made a results folder; None if it does not say."""
-    from fetal_jax.inference.resume_log import CALL
+    from fetal_jax.reading.sources import CALL
 
     try:
         return list(json.loads((folder / CALL).read_text())["paths"])

@@ -15,10 +15,8 @@ from fetal_jax.errors import UserError
 from fetal_jax.files import OwnFiles
 from fetal_jax.inference.identity import KEY_FILE
 from fetal_jax.outputs.rows import Row
-from fetal_jax.reading.sources import Source
+from fetal_jax.reading.sources import CALL, Source
 
-CALL = "call.json"
-"""The call's arguments. It stays, so that a folder never holds two calls' results."""
 NAME = "measuring.jsonl"
 """A line for each measured file, while others are left; removed when the results are complete."""
 _FIXED = re.compile(
@@ -69,8 +67,8 @@ class ResumeLog:
             own = OwnFiles(folder)
             path, call = own.claim(CALL), json.loads(json.dumps(call))
             try:
-                before = json.loads(path.read_text(encoding="ascii")) if path.exists() else {}
-            except ValueError:
+                before = dict(json.loads(path.read_text(encoding="ascii"))) if path.exists() else {}
+            except (ValueError, TypeError):
                 raise UserError(f"{path} is damaged: remove it, or give another --out") from None
             differ = [key for key, value in call.items() if before and before.get(key) != value]
             if "spacing" in differ and set(differ) <= {"spacing", "examinations"} and before["spacing"][0] == "none":

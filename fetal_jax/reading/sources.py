@@ -23,7 +23,9 @@ REPORTS = ("sr", "sr1500", "seg", "fhir")
 EXAMINATIONS = "examinations"
 PARTS = (OVERLAYS, *REPORTS, EXAMINATIONS)
 """Table and folders of a results folder."""
-EARLIER = "results of fetal-jax measure"
+CALL = "call.json"
+"""What a results folder was made by; it stays, so that a folder never holds two calls' results."""
+EARLIER = "results of fetal-jax"
 ANNOTATION = "_Annotation.png"
 """HC18 keeps outlines beside frames: `001_HC_Annotation.png` beside `001_HC.png`."""
 
@@ -133,9 +135,7 @@ def find_files(paths: list[Path], leave_out: Path | None = None) -> Found:
         elif matches := sorted(glob.glob(_pattern(path), recursive=True)):
             for match in map(Path, matches):
                 folder = match if match.is_dir() else match.parent
-                if folder.name in PARTS and _holds_results(folder.parent, leave_out):
-                    folder = folder.parent
-                if _holds_results(folder, leave_out):
+                if _in_results(folder, leave_out):
                     found.left_out[EARLIER] += 1
                 elif match.is_dir():
                     _walk(match, leave_out, found)
@@ -193,9 +193,23 @@ def _is_annotation(name: str, exists: Callable[[str], bool]) -> bool:
 
 
 def _holds_results(folder: Path, out: Path | None) -> bool:
-    """Whether `fetal-jax measure` writes there, or has written: its overlays are no frames."""
+    """Whether `measure` or `archive` writes there, or has written: overlays and reports are no frames."""
     here = out is not None and folder.resolve() == out.resolve()
-    return here or ((folder / RESULTS).is_file() and (folder / OVERLAYS).is_dir())
+    return here or ((folder / RESULTS).is_file() and (folder / OVERLAYS).is_dir()) or _is_archived(folder)
+
+
+def _is_archived(folder: Path) -> bool:
+    """Whether `archive` has written there: `measure` has a `call.json` too, and its user may have a folder `frames`."""
+    return (folder / CALL).is_file() and any((folder / "frames").glob("*.parquet"))
+
+
+def _in_results(folder: Path, out: Path | None) -> bool:
+    """Whether a folder is one of results, or of their reports: those of `archive` are two levels down."""
+    return (
+        _holds_results(folder, out)
+        or (folder.name in PARTS and _holds_results(folder.parent, out))
+        or any(map(_is_archived, folder.parents[:2]))
+    )
 
 
 def is_wanted(name: str, head: Callable[[], bytes]) -> bool:

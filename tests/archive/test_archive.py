@@ -201,6 +201,11 @@ def test_a_folder_of_another_call_or_command_is_refused(one, tmp_path):
     (tmp_path / "m").mkdir()
     (tmp_path / "m" / "call.json").write_text('{"plane": "auto"}')
     refused(fetal_jax("archive", one, SPACING, f"--out={tmp_path / 'm'}"), "another command")
+    (tmp_path / "m" / "call.json").write_text("[1]")
+    refused(fetal_jax("archive", one, SPACING, f"--out={tmp_path / 'm'}"), "call.json is damaged")
+    (tmp_path / "p").mkdir()
+    (tmp_path / "p" / "plan.jsonl").write_text("mine, and a pipeline's plan would take its place")
+    refused(fetal_jax("archive", one, SPACING, f"--out={tmp_path / 'p'}"), "plan.jsonl", "another --out")
     out = tmp_path / "out"
     assert fetal_jax("archive", one, SPACING, f"--out={out}").returncode == 0
     refused(fetal_jax("archive", one, "--spacing-mm=0.3", f"--out={out}"), "another spacing")

@@ -21,8 +21,8 @@ from fetal_jax.archive.cohort_tables import Tables
 from fetal_jax.cli.main import main
 from fetal_jax.errors import UserError
 from fetal_jax.inference.identity import KEY_FILE, KEY_VARIABLE, Identities, Key, Naming
-from fetal_jax.inference.resume_log import CALL
 from fetal_jax.outputs.overlay import svg
+from fetal_jax.reading.sources import CALL
 from tests.support.cohorts import DRIFTED, PLANES, SHAPE, make, name_of
 from tests.support.scanner_reports import biometry, document, group, number, save
 
@@ -62,6 +62,10 @@ def test_shares_are_given_by_machine_and_by_month(page):
     assert len(by_device) == 3
     assert sum(int(row[1]) for row in by_device) == 1088  # the file that was not read names no machine
     assert len(cells_of(page, "By month")) == 13
+
+
+def test_a_folder_may_have_brackets_in_its_name(tmp_path):
+    assert Tables(make(tmp_path / "of [1] * years", 2)).size()["examinations"] == 2
 
 
 def test_reasons_are_counted_without_file_names_and_numbers(page):

@@ -96,7 +96,7 @@ def test_a_full_disk_ends_the_call_and_says_so(tmp_path, monkeypatch):
 class Failing(Worker):
     """Has another bundle than the call."""
 
-    def __init__(self, job):
+    def __init__(self, _):
         raise UserError("another bundle")
 
 

@@ -20,8 +20,8 @@ from PIL import Image
 from fetal_jax.errors import UserError
 from fetal_jax.files import LOCK, OwnFiles
 from fetal_jax.inference.folder import measure_files
-from fetal_jax.inference.resume_log import CALL, NAME, ResumeLog
-from fetal_jax.reading.sources import Source
+from fetal_jax.inference.resume_log import NAME, ResumeLog
+from fetal_jax.reading.sources import CALL, Source
 from fetal_jax.reading.spacing_table import Spacings
 from tests.support.counting import HEADS, counting, three_heads
 
@@ -123,9 +123,10 @@ def test_damaged_logs_are_refused_with_the_remedy(frames, tmp_path):
         with pytest.raises(UserError, match=r"measuring.jsonl is damaged: remove it"):
             measured(frames, out)
     (out / NAME).unlink()
-    (out / CALL).write_text("{broken")
-    with pytest.raises(UserError, match=r"call.json is damaged: remove it"):
-        measured(frames, out)
+    for damage in ("{broken", "[1]"):
+        (out / CALL).write_text(damage)
+        with pytest.raises(UserError, match=r"call.json is damaged: remove it"):
+            measured(frames, out)
     (out / CALL).unlink()
     assert measured(frames, out)[1] == 3
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import struct
 import subprocess
 import sys
@@ -268,10 +269,17 @@ def test_results_of_an_earlier_call_are_left_out(tmp_path):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(GREY).save(tmp_path / name)
     (tmp_path / "first" / "measurements.csv").touch()
+    for name in ("archived/seg/0/a.png", "archived/call.json", "archived/frames/0.parquet"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(tmp_path / "a.png", tmp_path / name)
     for path in (tmp_path, tmp_path / "**" / "*.png", tmp_path / "**", tmp_path / "*"):
         found = find([path], leave_out=tmp_path / "second")
         assert [s.path for s in found.sources] == [tmp_path / "a.png"]
         assert found.left_out[EARLIER]
+    (tmp_path / "frames").mkdir()  # beside a call.json of `measure` it is a folder of frames
+    shutil.copyfile(tmp_path / "a.png", tmp_path / "frames" / "b.png")
+    (tmp_path / "call.json").touch()
+    assert [s.filename for s in find([tmp_path / "frames" / "*.png"]).sources] == ["b.png"]
     for pattern in ("", "*", "*/*", "seg/*"):
         with pytest.raises(UserError, match="nothing but results"):
             find([tmp_path / "first" / pattern])
