@@ -93,6 +93,8 @@ class Sweep:
     state: State
     note: Callable[[str], None]
     tally: Tally = field(default_factory=Tally)
+    under_way: set[str] = field(default_factory=set)
+    """SOP Instance UIDs that were given out and are not measured yet."""
     _unanswered: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -112,9 +114,12 @@ class Sweep:
             for instance in instances or ():
                 if instance.sop_class and instance.sop_class not in IMAGES:
                     self.tally.left_out[UID(instance.sop_class).name] += 1
+                elif instance.uid in self.under_way:  # some servers list an object in two series
+                    self.tally.left_out["listed twice"] += 1
                 elif self.state.is_measured(instance.uid):
                     self.tally.before += 1
                 else:
+                    self.under_way.add(instance.uid)
                     yield instance
 
     def _instances(self, study: str, series: str) -> list[Instance]:
@@ -235,6 +240,8 @@ class Measuring:
         if arrived.result():
             order.append(instance)
             yield Source(self._path(instance))
+        else:
+            self.sweep.under_way.discard(instance.uid)
 
     def _path(self, instance: Instance) -> Path:
         return self.spool / f"{instance.uid}.dcm"
@@ -260,6 +267,7 @@ class Measuring:
         source = Source(self._path(instance))
         self.sweep.state.add(instance, rows, self._objects(instance, source, rows))
         source.path.unlink()
+        self.sweep.under_way.discard(instance.uid)
         self.sweep.tally.instances += 1
         self.sweep.tally.statuses.update(row["status"] for row in rows)
 

@@ -12,7 +12,7 @@ import pytest
 from fetal_jax.archive import dicomweb_http
 from fetal_jax.archive.dicomweb import Client, Instance
 from fetal_jax.archive.dicomweb_http import Http, Rejected, Unavailable, authorization, checked_url
-from fetal_jax.archive.pacs import seed_of
+from fetal_jax.archive.pacs import Sweep, seed_of
 from fetal_jax.archive.pacs_state import NAME, State
 from fetal_jax.cli import main
 from fetal_jax.errors import UserError
@@ -261,6 +261,22 @@ def test_state_keeps_what_was_done(tmp_path):
     with pytest.raises(UserError):
         state.add(INSTANCE, [], {})  # twice
     state.close()
+
+
+class TwoSeries:
+    """A server that lists an object in two series."""
+
+    def series(self, _):
+        return iter([("1.2", "1.2.3"), ("1.2", "1.2.4")])
+
+    def instances(self, study, series):
+        return iter([Instance(study, series, "1.2.3.4"), Instance(study, series, f"{series}.9")])
+
+
+def test_an_object_in_two_series_is_given_out_once():
+    sweep = Sweep(TwoSeries(), State(Path(":memory:"), {}), print)
+    assert [i.uid for i in sweep.wanted({})] == ["1.2.3.4", "1.2.3.9", "1.2.4.9"]
+    assert sweep.tally.left_out == {"listed twice": 1}
 
 
 def test_state_of_another_call_or_no_state_is_refused(tmp_path):
