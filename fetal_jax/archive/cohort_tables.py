@@ -51,6 +51,8 @@ class Tables:
         try:
             import duckdb
             import pyarrow as pa
+
+            from fetal_jax.archive.parquet import utf8
         except ImportError as e:
             raise UserError(f"the cohort report needs {e.name}: pip install '.[archive]'") from None
         offline: dict[str, Any] = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
@@ -58,7 +60,7 @@ class Tables:
         try:
             if (folder / JSON).is_file():
                 for name, read in (("frames", read_rows), ("examinations", _examinations)):
-                    rows = read(folder)
+                    rows = [{key: utf8(value) for key, value in row.items()} for row in read(folder)]
                     if not rows:
                         raise UserError(f"{folder} holds no {name.rstrip('s')}: nothing to report")
                     self._db.register(name, pa.Table.from_pylist(rows))
@@ -75,6 +77,8 @@ class Tables:
 
     def _parquet(self, name: str, folder: Path) -> None:
         if not any(folder.glob("*.parquet")):
+            if name == EXAMINATIONS:
+                raise UserError(f"{folder.parent} holds no examination: no frame names its examination")
             raise UserError(f"{folder} holds no Parquet file: give the folder of fetal-jax archive or measure")
         self._db.read_parquet(f"{glob.escape(str(folder))}/*.parquet", union_by_name=True).create_view(name)
 

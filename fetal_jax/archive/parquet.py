@@ -98,7 +98,7 @@ class Writer:
 
     def add(self, row: dict[str, Any]) -> None:
         """Add a row; keys that are no column are left out."""
-        self._rows.append({name: _text(row.get(name)) for name in self._schema.names})
+        self._rows.append({name: utf8(row.get(name)) for name in self._schema.names})
         self.count += 1
         if len(self._rows) == ROWS:
             self._flush()
@@ -122,6 +122,6 @@ def counts(file: Any) -> tuple[Tally, Counter[str]]:
     return tally, left_out
 
 
-def _text(value: Any) -> Any:
+def utf8(value: Any) -> Any:
     """Text that UTF-8 can hold: a file's name may hold bytes that are no text."""
     return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value

@@ -98,11 +98,14 @@ def _bound(host: str, port: int) -> socket.socket:
 
 def _results_of(paths: list[Path], held: ExitStack) -> Path:
     """The results folder to show; frames are measured into a folder beside them, while the page is open."""
+    from fetal_jax.reading.sources import is_archived
     from fetal_jax.view.measuring import Measuring
 
     missing = [path for path in paths if not path.exists()]
     if missing:
         raise UserError(f"{missing[0]} does not exist")
+    if archived := [path for path in paths if is_archived(path)]:
+        raise UserError(f"{archived[0]} holds results of fetal-jax archive: the page shows those of fetal-jax measure")
     if any(map(_holds_results, paths)):
         if len(paths) > 1:
             raise UserError("give one results folder, or frames")

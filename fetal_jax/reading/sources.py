@@ -195,10 +195,10 @@ def _is_annotation(name: str, exists: Callable[[str], bool]) -> bool:
 def _holds_results(folder: Path, out: Path | None) -> bool:
     """Whether `measure` or `archive` writes there, or has written: overlays and reports are no frames."""
     here = out is not None and folder.resolve() == out.resolve()
-    return here or ((folder / RESULTS).is_file() and (folder / OVERLAYS).is_dir()) or _is_archived(folder)
+    return here or ((folder / RESULTS).is_file() and (folder / OVERLAYS).is_dir()) or is_archived(folder)
 
 
-def _is_archived(folder: Path) -> bool:
+def is_archived(folder: Path) -> bool:
     """Whether `archive` has written there: `measure` has a `call.json` too, and its user may have a folder `frames`."""
     return (folder / CALL).is_file() and any((folder / "frames").glob("*.parquet"))
 
@@ -208,7 +208,7 @@ def _in_results(folder: Path, out: Path | None) -> bool:
     return (
         _holds_results(folder, out)
         or (folder.name in PARTS and _holds_results(folder.parent, out))
-        or any(map(_is_archived, folder.parents[:2]))
+        or any(map(is_archived, folder.parents[:2]))
     )
 
 

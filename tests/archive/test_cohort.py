@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import re
+import shutil
 
 import numpy as np
 import pyarrow as pa
@@ -266,6 +267,7 @@ def test_a_folder_of_measure_is_read_too(tmp_path):
     from tests.support.examination_rows import sizes, woman
 
     rows = [r for i in range(12) for r in woman(name_of(str(i)), sizes(20 + i), stated_ga_weeks=20.0 + i)]
+    rows[0]["file"] = "bytes that are no text \udcff.png"
     records = [tables.record(p, 0) for p in follow(grouped(rows))]
     (tmp_path / "measurements.json").write_text(json.dumps(rows))
     (tmp_path / "examinations.json").write_text(json.dumps(records))
@@ -282,6 +284,7 @@ def test_a_folder_of_measure_is_read_too(tmp_path):
         (lambda _: None, "holds no Parquet file: give the folder of fetal-jax archive or measure"),
         (lambda f: (f / "measurements.json").write_text("{"), "damaged results"),
         (lambda f: (f / "measurements.json").write_text("[]"), "holds no frame: nothing to report"),
+        (lambda f: shutil.rmtree(make(f, 2) / "examinations"), "no frame names its examination"),
     ],
 )
 def test_other_folders_are_refused(tmp_path, prepare, message):

@@ -215,6 +215,11 @@ def test_wrong_calls_are_refused(tmp_path):
 
     (tmp_path / "empty").mkdir()
     refused(fetal_jax("view", tmp_path / "nothing", "--no-browser"), "does not exist")
+    for name in ("archived/call.json", "archived/frames/0.parquet"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("{}")
+    refused(fetal_jax("view", tmp_path / "archived", "--no-browser"), "holds results of fetal-jax archive")
+    assert not (tmp_path / "archived" / "review").exists()
     refused(fetal_jax("view", tmp_path / "empty", "--no-browser"), "holds no PNG")
     write_results(tmp_path, 1)
     refused(fetal_jax("view", tmp_path / "results", "--port=70000"), "--port=70000")
