@@ -153,6 +153,7 @@ class Worker:
                     tally.add(row)
                     (dead if row["status"] == "error" else frames).add(row | {"what": "frame"})
                 for letter in letters:
+                    letter["reason"] = letter["reason"].replace(str(source.path), place)
                     dead.add({"file": shown(source, files)} | letter | made)
             frames.note(tally, left_out)
         if dead.count:

@@ -74,11 +74,12 @@ def test_frames_and_results_in_a_bucket(tmp_path):
     (tmp_path / "in" / "plain.png").write_bytes(frame(70))
     expected["good"] += 1
     where, out = f"file://{tmp_path}/in/*", f"file://{tmp_path}/out"
-    done = fetal_jax("archive", where, f"--spacing-mm={MM}", f"--out={out}")
+    done = fetal_jax("archive", where, f"--spacing-mm={MM}", "--also=sr", f"--out={out}")
     assert done.returncode == 3, done.stderr
     frames, dead = (rows(tmp_path / "out", kind) for kind in ("frames", "dead_letters"))
     assert len(frames) == expected["good"]
     assert all(row["file"].startswith(f"file://{tmp_path}/in/") for row in (*frames, *dead))
+    assert any(row["what"] == "sr" and "is no DICOM file" in row["reason"] for row in dead)
     assert not any("fetal-jax-" in (row["reason"] or "") for row in (*frames, *dead))
     on_disk = Path(tmp_path / "disk")
     assert fetal_jax("archive", tmp_path / "in", f"--spacing-mm={MM}", f"--out={on_disk}").returncode == 3
