@@ -65,7 +65,8 @@ def _matched(folder: Path, reports: Path) -> Matched:
     matched = scanner.match(found, read_rows(folder), scanner.identities(folder))
     matched.refused = [*refused, *matched.refused]
     if not any(p.measured_mm is not None for p in scanner.primary(matched.pairs)):
-        raise UserError(f"no HC, AC or FL of the {len(found)} reports of {reports} belongs to a measured frame")
+        why = matched.why_none()
+        raise UserError(f"no HC, AC or FL of the {len(found)} reports of {reports} belongs to a measured frame: {why}")
     return matched
 
 

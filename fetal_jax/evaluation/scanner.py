@@ -59,6 +59,10 @@ class Matched:
         """How often each reason occurs; numbers in it do not count."""
         return Counter(re.sub(r"\d[\d.]*", "N", r.reason).partition(":")[0] for r in self.refused)
 
+    def why_none(self) -> str:
+        """Why there is no pair: the commonest reasons."""
+        return "; ".join(f"{reason} ({n})" for reason, n in self.reasons().most_common(3)) or "they have no values"
+
 
 def identities(folder: Path) -> list[Identities]:
     """The ways in which a results folder may name examinations: as they are, and hashed where its key is there.

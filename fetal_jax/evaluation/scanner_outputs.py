@@ -43,9 +43,8 @@ def evaluate(
     matched = scanner.match(found, rows, named)
     matched.refused = [*refused, *matched.refused]
     if not matched.pairs:
-        why = "; ".join(f"{reason} ({n})" for reason, n in matched.reasons().most_common(3)) or "they have no values"
         key = f"; without {KEY_FILE} or {KEY_VARIABLE} hashed names cannot be compared" if len(named) == 1 else ""
-        raise UserError(f"no value of the {len(found)} reports belongs to a result: {why}{key}")
+        raise UserError(f"no value of the {len(found)} reports belongs to a result: {matched.why_none()}{key}")
     frames = compared(matched.pairs)
     summary = summarise(frames, margins=margins) | {"scanner": counts(found, matched)}
     title = f"{results} and the scanner's reports"

@@ -253,6 +253,9 @@ def test_the_scanners_values_are_compared(tmp_path):
         sizes = visits[named.name("study", f"1.2.{i}")]
         content = biometry(*(group(number(m, f"{sizes[f'{m}_mm'] / 1.03:.6f}")) for m in PLANES))
         save(document(content, PatientID=f"P{i}", StudyInstanceUID=f"1.2.{i}"), reports / f"{i}.dcm")
+    save(document(biometry(), Manufacturer="fetal_jax"), tmp_path / "ours.dcm")
+    with pytest.raises(UserError, match=r"0 reports of .* belongs to a measured frame: made by this program \(1\)"):
+        write(folder, tmp_path / "r.html", "again", tmp_path / "ours.dcm")
     lines = write(folder, tmp_path / "r.html", "again", reports)
     assert "180 values are compared with the scanner's." in lines
     table = (tmp_path / "r.html").read_text().split('id="the-scanner-s-values"', 1)[1].split("</table>", 1)[0]
