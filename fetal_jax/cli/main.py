@@ -92,11 +92,13 @@ def _run(argv: list[str], name: str) -> int:
         os.environ.setdefault("TQDM_DISABLE", "1")  # which tqdm reads when it is imported
     parser = argparse.ArgumentParser(prog="fetal-jax", description=f"Fetal biometry from ultrasound. {NOT_CLINICAL}")
     parser.add_argument("-V", "--version", action="version", version=f"fetal-jax {__version__}")
+    parser.add_argument("--quiet", action="store_true", help="print errors only")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     module: Any = None
     for command, text in COMMANDS.items():
         sub = commands.add_parser(command, help=text, description=text, allow_abbrev=False)
-        sub.add_argument("--quiet", action="store_true", help="print errors only")
+        before = argparse.SUPPRESS  # keeps a --quiet that was given before the command
+        sub.add_argument("--quiet", action="store_true", default=before, help="print errors only")
         if command == name:  # the other commands are not imported
             module = importlib.import_module(f"fetal_jax.cli.{command}")
             module.add_arguments(sub)

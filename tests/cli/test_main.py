@@ -139,10 +139,11 @@ def test_sigterm_asks_to_start_again_where_that_resumes(monkeypatch, capsys, com
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-def test_a_quiet_call_prints_errors_only(monkeypatch, capsys):
+@pytest.mark.parametrize("argv", [["measure", "--quiet"], ["--quiet", "measure"]])
+def test_a_quiet_call_prints_errors_only(monkeypatch, capsys, argv):
     monkeypatch.setattr(cli.importlib, "import_module", lambda _: Module(lambda: print("done")))
     monkeypatch.setattr(os, "environ", dict(os.environ))
-    assert main(["measure", "--quiet"]) == 0
+    assert main(argv) == 0
     assert capsys.readouterr().out == ""
     assert main(["measure"]) == 0
     assert capsys.readouterr().out == "done\n"
