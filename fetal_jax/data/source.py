@@ -112,7 +112,10 @@ class Split:
             if not splits or not Path(made.data_dir).is_dir():
                 raise FileNotFoundError
         except (FileNotFoundError, ValueError):
-            raise UserError(f"{name} is not in {data_dir}: run fetal-jax prepare {name}") from None
+            raise UserError(
+                f"{name} is not in {data_dir}: name the folder that has it, or run "
+                f"fetal-jax prepare {name} --data-dir={data_dir}"
+            ) from None
         if split not in splits:
             raise UserError(f"{name} has no split {split}; it has {', '.join(splits)}")
         self.dataset, self.name, self.folder = str(made.info.full_name), split, Path(made.data_dir)
