@@ -123,8 +123,8 @@ def measure_paths(
     predictor = Predictor.from_bundle(folder, runtime)
     predictor.check_plane(plane, "--plane")
     found = find(paths, leave_out=out)
-    if spacings.source == "none" and not any(map(may_state_spacing, found.sources)):
-        raise UserError(f"none of the {len(found.sources)} files states a spacing: {ASK}")
+    if not any(spacings.may_give(source) or may_state_spacing(source) for source in found.sources):
+        raise UserError(_without_spacing(spacings, found.sources))
     tally = Tally()
     with tqdm(total=len(found.sources), unit="frame") as bar:
         for row in measure_files(
@@ -146,8 +146,15 @@ def measure_paths(
     report = f", {out / INDEX}" if tally.with_examination else ""
     print(f"{tally}. See {out / RESULTS}{report} and {out / OVERLAYS}. {NOT_CLINICAL}")
     if tally.frames and not tally.with_spacing:
-        raise UserError(f"none of the {tally.frames} frames has a spacing: {ASK}; the same --out may be used")
+        where = "the same --out may be used" if spacings.source == "none" else "give another --out too"
+        raise UserError(f"none of the {tally.frames} frames has a spacing: {ASK}; {where}")
     return tally.statuses
+
+
+def _without_spacing(spacings: Spacings, sources: list[Source]) -> str:
+    if spacings.source == "csv":
+        return f"--spacing-csv names none of the {len(sources)} files: {spacings.remedy(sources[0])}"
+    return f"none of the {len(sources)} files states a spacing: {ASK}"
 
 
 def may_state_spacing(source: Source) -> bool:

@@ -48,12 +48,16 @@ class Spacings:
         given = self.constant if row is None else (self.table or {})[row]
         own = frame.size
         if given is None:
-            return own if own.mm else replace(own, reason=f"no spacing: {own.reason or self._remedy(frame)}")
+            return own if own.mm else replace(own, reason=f"no spacing: {own.reason or self.remedy(frame.source)}")
         rows, columns = frame.pixels.shape
         if self.hc18 and not (rows in HC18_ROWS and columns in HC18_COLUMNS):
             fits = f"HC18's table holds for its frames of about 800x540 pixels, and this one is {columns}x{rows}"
             return PixelSize(reason=f"no spacing: {fits}: give the frame as it was published, or a table of your own")
         return with_given(own, given, self.source)
+
+    def may_give(self, source: Source) -> bool:
+        """Whether the caller gives a file's spacing; a ruler is only known when the picture is read."""
+        return self.source in ("flag", "ruler") or self._row(source) is not None
 
     def check(self, sources: list[Source]) -> None:
         """Refuse a table that has one row for several files: two examinations name their frames alike.
@@ -77,10 +81,11 @@ class Spacings:
         names = ("/".join(parts[i:]) for i in range(len(parts)))
         return next((name for name in names if name in (self.table or {})), None)
 
-    def _remedy(self, frame: Frame) -> str:
+    def remedy(self, source: Source) -> str:
+        """What to give, or correct, for a file without a spacing."""
         if self.source != "csv":
             return ASK
-        name = frame.source.filename
+        name = source.filename
         near = difflib.get_close_matches(_plain(name), self.table or {}, 1, 0.6)
         nearest = f"; the nearest name in it is {near[0]!r}" if near else ""
         return f"the table has no row for {name!r}{nearest}"

@@ -64,6 +64,23 @@ def test_a_folder_with_one_bad_file(frames, tmp_path):
         assert picture.shape[0] > 360
 
 
+def test_a_table_that_names_no_file_is_said_before_the_work(frames, tmp_path):
+    table, out = tmp_path / "typed.csv", tmp_path / "out"
+    table.write_text("filename,spacing_mm\nh_0.png,0.3\n")
+    done = fetal_jax("measure", frames, f"--spacing-csv={table}", f"--out={out}")
+    refused(done, "names none of the 3 files", "no row for 'h0.png'", "nearest name in it is 'h_0.png'")
+    assert not out.exists()
+
+
+def test_a_ruler_that_no_frame_has_needs_another_folder_and_says_so(frames, tmp_path):
+    """Only a call without any spacing may be repeated into the same folder."""
+    out = tmp_path / "out"
+    done = fetal_jax("measure", frames / "h0.png", "--spacing=ruler", f"--out={out}")
+    refused(done, "none of the 1 frames has a spacing", "give another --out")
+    done = fetal_jax("measure", frames / "h0.png", "--spacing-mm=0.3", f"--out={out}")
+    refused(done, "another spacing: give another --out")
+
+
 def test_a_dicom_folder_without_spacing_has_no_millimetres_and_says_so(frames, tmp_path):
     """Only the work shows whether a header states a spacing."""
     save(ultrasound(cv2.imread(str(frames / "h0.png"), 0), []), tmp_path / "a.dcm")
