@@ -32,6 +32,7 @@ from fetal_jax.evaluation.statistics.calibration import interval_tables, plane_t
 from fetal_jax.evaluation.statistics.fitted_rules import describe, fit_rules
 from fetal_jax.evaluation.summary import MEASURES, NAMES, summarise
 from fetal_jax.inference import Predictor
+from fetal_jax.planes import SHAPE_OF_PLANE
 from fetal_jax.training.live import live_predictor
 
 DATA_DIR = "runs/data"
@@ -253,7 +254,8 @@ def _calibrate(args: argparse.Namespace, claim: Claim) -> None:
         text = f"± {found['factor']:.2f} sd, 90 %, {found['data']}" if found else "no interval: too few frames"
         print(f"{name}  {text}")
     print(f"temperature of the planes {temperature:.2f}")
-    print("\n".join(describe(judged)))
+    without = [p for p in SHAPE_OF_PLANE if p in info.planes and p not in info.acceptance]
+    print("\n".join(describe(judged, without)))
 
 
 def _run_predictions(args: argparse.Namespace, claim: Claim) -> None:

@@ -195,20 +195,32 @@ def test_the_temperature_of_overconfident_planes_is_above_one():
     assert plane_temperature([sure] * 30 + [abdomen] * 10) is None  # all named right: the same
 
 
-def test_calibrating_on_one_data_set_keeps_what_others_gave(monkeypatch, tmp_path):
+def calibrated(monkeypatch, folder, info, frames):
+    """What calibration on these frames writes into a bundle."""
+    written = {}
+    monkeypatch.setattr(evaluation.Predictor, "from_bundle", lambda *_: replace(PREDICTOR, info=info))
+    monkeypatch.setattr(evaluation, "Split", lambda *_: frames)
+    monkeypatch.setattr(evaluation.bundle, "update", lambda path, info, _: written.setdefault(path, info) and path)
+    call = {"bundle": [folder], "runtime": "onnx", "dataset": ["heads"], "data_dir": None, "out": folder}
+    evaluation._calibrate(Namespace(**call), folder.joinpath)
+    return written[folder]
+
+
+def test_calibrating_on_one_data_set_keeps_what_others_gave(monkeypatch, tmp_path, capsys):
     """Heads alone say nothing of abdomens' intervals, nor how sure the network is of planes."""
     abdomens = {"level": 0.9, "factor": 1.1, "frames": 99, "subjects": 99, "data": "drawn abdomens"}
     info = replace(PREDICTOR.info, temperature=1.7, intervals={"ac_mm": abdomens}, training={"dataset": "heads/1.0.0"})
-    written = {}
-    monkeypatch.setattr(evaluation.Predictor, "from_bundle", lambda *_: replace(PREDICTOR, info=info))
-    monkeypatch.setattr(evaluation, "Split", lambda *_: heads(40))
-    monkeypatch.setattr(evaluation.bundle, "update", lambda path, info, _: written.setdefault(path, info) and path)
-    evaluation._calibrate(
-        Namespace(bundle=[tmp_path], runtime="onnx", dataset=["heads"], data_dir=None, out=tmp_path), tmp_path.joinpath
-    )
-    assert written[tmp_path].temperature == 1.7
-    assert written[tmp_path].intervals["ac_mm"] == abdomens
-    assert written[tmp_path].intervals["hc_mm"]["frames"] == 40
+    found = calibrated(monkeypatch, tmp_path, info, heads(40))
+    assert found.temperature == 1.7
+    assert found.intervals["ac_mm"] == abdomens
+    assert found.intervals["hc_mm"]["frames"] == 40
+    assert "no rule" not in capsys.readouterr().out
+
+
+def test_calibrating_on_too_few_subjects_says_which_plane_has_no_rule(monkeypatch, tmp_path, capsys):
+    info = replace(PREDICTOR.info, training={"dataset": "heads/1.0.0"})
+    assert calibrated(monkeypatch, tmp_path, info, heads(8)).acceptance == {}
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines() if "no rule" in line] == ["head"]
 
 
 def test_temperature_is_applied_to_what_it_was_fitted_to():

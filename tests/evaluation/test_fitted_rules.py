@@ -51,6 +51,9 @@ def test_plane_without_wrong_values_is_judged_by_flags():
 
 def test_plane_with_few_subjects_gets_no_rule():
     assert fitted_rules.fit_rules(cases(30), "x") == ({}, [])
+    (line,) = fitted_rules.describe([], ["head"])
+    assert line.startswith("head ")
+    assert "no rule: fewer than 20 subjects" in line
 
 
 def test_out_of_fold_probability_does_not_know_its_own_subject():
@@ -114,8 +117,9 @@ def test_limit_by_trying_every_number_of_values(n):
         assert fitted_rules.limit(p, wrong.tolist(), weights.tolist()) == pytest.approx(expected), (p, wrong, weights)
 
 
-def test_picture_is_written(tmp_path):
-    _, judged = fitted_rules.fit_rules(cases(200), "x")
+@pytest.mark.parametrize("n", [200, 30])  # 30 are too few for a rule
+def test_picture_is_written(tmp_path, n):
+    _, judged = fitted_rules.fit_rules(cases(n), "x")
     plot_rules(judged, epath.Path(tmp_path / "a.png"))
     assert (tmp_path / "a.png").read_bytes()[:4] == b"\x89PNG"
 

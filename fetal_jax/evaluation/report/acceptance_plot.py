@@ -45,7 +45,8 @@ def plot_rules(judged: Sequence[Judged], path: epath.Path) -> None:
     for axes in (calibration, risk):
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
-    calibration.legend(frameon=False)
+    if any(plane.limit is not None for plane in judged):
+        calibration.legend(frameon=False)
     with path.open("wb") as file:
         fig.savefig(file, format="png", dpi=80, metadata={"Software": None})
     plt.close(fig)

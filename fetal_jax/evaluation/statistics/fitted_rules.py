@@ -74,8 +74,8 @@ def fit_rules(cases: Sequence[Case], data: str) -> tuple[dict[str, dict[str, Any
     return rules, judged
 
 
-def describe(judged: Sequence[Judged]) -> list[str]:
-    """The numbers as lines for a terminal."""
+def describe(judged: Sequence[Judged], without: Sequence[str] = ()) -> list[str]:
+    """The numbers as lines for a terminal, and the planes `without` a rule."""
     lines = []
     for plane in judged:
         right, stands = ~plane.wrong, plane.measured
@@ -91,7 +91,8 @@ def describe(judged: Sequence[Judged]) -> list[str]:
             f"{plane.plane:8} {score_of}; measured {(stands & right).sum()} of {right.sum()} right values; "
             f"of {stands.sum()} measured {bad} wrong (at most {100 * most:.1f} %)"
         )
-    return lines
+    few = f"no rule: fewer than {FEWEST} subjects; each of its values stays to review, as not calibrated"
+    return lines + [f"{plane:8} {few}" for plane in without]
 
 
 def out_of_fold(cases: Sequence[Case]) -> Array:
