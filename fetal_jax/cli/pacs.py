@@ -102,7 +102,11 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
         state = held.enter_context(closing(pacs_state.State(path, call)))
         sweep = pacs.Sweep(dicomweb.Client(http), state, tqdm.write)
         if args.dry_run or own is None:
-            return _list(sweep, query, kinds)
+            try:
+                return _list(sweep, query, kinds)
+            except dicomweb_http.Unavailable as e:
+                tqdm.write(f"{url} is away ({e}): call again later")
+                return 75
         for name in (RESULTS, pacs.JSON):
             own.claim(name)  # a stranger's file is refused before the work
         spool = own.claim(pacs.SPOOL)

@@ -115,6 +115,15 @@ def test_transient_answers_are_repeated_and_others_are_not():
         assert len(server.seen) == 1
 
 
+def test_dry_run_says_that_the_server_is_away(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(dicomweb_http, "ATTEMPTS", 1)
+    with proxy(None, replies(*[503] * 50)) as server:
+        assert main.main(["pacs", f"--url={server.url}", "--dry-run", f"--out={tmp_path / 'out'}"]) == 75
+    said = capsys.readouterr()
+    assert f"{server.url} is away (" in said.out
+    assert said.err == ""
+
+
 def test_attempts_end():
     with proxy(None, replies(*[503] * 50)) as server:
         with pytest.raises(Unavailable, match="HTTP 503, 10 times"):
