@@ -224,6 +224,21 @@ def test_touch_pulls_a_handle(browser, server):
     assert version(server, 1, 1)["events"][-1]["action"] == "move"
 
 
+def test_five_lines_of_reasons_are_seen_on_a_low_screen(browser, tmp_path):
+    """The panel scrolls; the box of the reasons does not shrink."""
+    write_results(tmp_path, 1)
+    numbers = {"ellipse_px": [200, 150, 80, 60, 0], "spacing_mm": 0.2, "column_spacing_mm": 0.2}
+    reason = "the outline is soft on the left, right and upper sides; " * 3
+    save_rows(
+        tmp_path / "results", [row(tmp_path / "frames" / "frame_00.png", "head", "review", reason=reason, **numbers)]
+    )
+    with serving(tmp_path / "results", "--reader=Ann") as server:
+        page = Page(browser, server.address, 1300, 700)
+        page.until("document.querySelector('#reason').textContent !== ''")
+        height = "document.querySelector('#reason').%s"
+        assert page.page.evaluate(height % "clientHeight") == page.page.evaluate(height % "scrollHeight") > 80
+
+
 def test_script_in_names_and_comments_is_text(browser, tmp_path):
     (tmp_path / "results").mkdir()
     evil = "<img src=x onerror=alert(1)><script>alert(2)<"
