@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from numbers import Real
 from typing import NamedTuple, Self
 
 from scipy.special import ndtr, ndtri
@@ -95,6 +96,8 @@ def reference(measure: str, weeks: float, standard: str, hadlock_spread: str = "
     """Distribution of a measure at an age; the arguments and errors are those of `centile`."""
     if standard not in STANDARDS:
         raise GrowthError(f"no standard is called {standard!r}: {', '.join(STANDARDS)} are")
+    if not isinstance(weeks, Real):
+        raise GrowthError(f"weeks={weeks!r} is no number: give exact weeks, such as 30 + 2 / 7")
     options = {"spread": hadlock_spread} if standard == "hadlock" else {}
     return Reference(*STANDARDS[standard].for_age(measure, weeks, **options))
 

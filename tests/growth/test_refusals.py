@@ -49,6 +49,7 @@ def test_centimetres_are_refused():
         (lambda: fetal_weight(hc_mm=290, ac_mm=260), "FL is missing"),
         (lambda: fetal_weight(hc_mm=290, ac_mm=260, fl_mm=56, formula="hadlock5"), "'hadlock5'"),
         (lambda: centile("bpd", 80, 30, "who"), "bpd_convention"),
+        (lambda: centile("hc", 290, "30w2d", "intergrowth"), "exact weeks"),
         (lambda: centile("hc", 290, 13.9, "intergrowth"), "14 to 40"),
         (lambda: centile("hc", 290, 40.1, "intergrowth"), "14 to 40"),
         (lambda: centile("hc", 290, math.nan, "intergrowth"), "14 to 40"),
