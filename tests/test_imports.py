@@ -21,7 +21,7 @@ HEAVY = {"jax", "flax", "optax", "orbax", "grain", "tensorflow_datasets", "onnx"
 ON_DEMAND = {
     "fetal_jax.inference.runtimes": {"jax"},
     "fetal_jax.growth.chart": {"matplotlib"},
-    "fetal_jax.archive.cohort_plots": {"matplotlib"},
+    "fetal_jax.archive.cohort.plots": {"matplotlib"},
 }
 """The JAX runtime, imported inside its function, and the charts, modules that are imported only to draw."""
 UNDER_BUILDERS = {"errors", "files", "geometry", "planes", "preprocess", "biometry", "growth", "reading"}
@@ -101,7 +101,7 @@ def test_rooms_above_the_line_load_without_jax():
     names = [n for n in modules("fetal_jax") if n.split(".")[1:2] and n.split(".")[1] in ABOVE_JAX]
     names.remove("fetal_jax.growth.chart")
     names.remove("fetal_jax.archive.beam")
-    names.remove("fetal_jax.archive.cohort_plots")
+    names.remove("fetal_jax.archive.cohort.plots")
     done = blocked(HEAVY, f"for name in {names}: __import__(name)")
     assert done.returncode == 0, done.stderr
 

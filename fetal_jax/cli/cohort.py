@@ -18,13 +18,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, overrides: list[str]) -> None:
     """Write the report and print its first lines."""
-    from fetal_jax.archive import cohort
+    from fetal_jax.archive.cohort import report
 
     if args.out.suffix.lower() not in (".html", ".htm"):
         raise UserError(f"--out={args.out} is no HTML file: give FILE.html")
-    if args.out.exists() and f"<title>{cohort.TITLE}</title>".encode() not in args.out.read_bytes()[:2000]:
+    if args.out.exists() and f"<title>{report.TITLE}</title>".encode() not in args.out.read_bytes()[:2000]:
         raise UserError(f"{args.out} is there, and no report of this program: give another --out")
     flags = [f"--scanner-reports={args.scanner_reports}"] if args.scanner_reports else []
     command = shlex.join(["fetal-jax", "cohort", str(args.folder), *flags, f"--out={args.out}"])
-    print("\n".join(cohort.write(args.folder, args.out, command, args.scanner_reports)))
+    print("\n".join(report.write(args.folder, args.out, command, args.scanner_reports)))
     print(f"See {args.out}. {NOT_CLINICAL}")

@@ -17,7 +17,7 @@ from fetal_jax import bundle, export
 from fetal_jax.config import data_set, portable
 from fetal_jax.data.source import Frame, Split, splits, trained_on
 from fetal_jax.errors import UserError
-from fetal_jax.evaluation import outputs, scanner_outputs
+from fetal_jax.evaluation import outputs
 from fetal_jax.evaluation.cases import draw, measure_cases
 from fetal_jax.evaluation.frames import EvaluatedFrame, evaluate_frames
 from fetal_jax.evaluation.outputs import Claim
@@ -28,6 +28,7 @@ from fetal_jax.evaluation.report.checklist import EXTERNAL, INTERNAL
 from fetal_jax.evaluation.report.cross_dataset import JSON, PAGE, Result, write_cross_dataset
 from fetal_jax.evaluation.report.report import Origin
 from fetal_jax.evaluation.robustness import measure_robustness
+from fetal_jax.evaluation.scanner import outputs as scanner_outputs
 from fetal_jax.evaluation.statistics.calibration import interval_tables, plane_temperature
 from fetal_jax.evaluation.statistics.fitted_rules import describe, fit_rules
 from fetal_jax.evaluation.summary import MEASURES, NAMES, summarise

@@ -22,7 +22,7 @@ from fetal_jax.reading.sources import RESULTS
 from fetal_jax.reading.spacing_table import Spacings
 
 if TYPE_CHECKING:
-    from fetal_jax.archive.pacs import Sweep
+    from fetal_jax.archive.pacs.sweep import Sweep
 
 ALSO = tuple(kind for kind in formats.DICOM_KINDS if kind != "sr")
 KEYS = "as StudyDate=20240101-20240131, StudyDescription=*obstet*, or any other attribute"
@@ -76,11 +76,13 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     kinds = ("sr", *args.also)
     formats.check(kinds)
     try:
-        from fetal_jax.archive import dicomweb, dicomweb_http, pacs, pacs_state
+        from fetal_jax.archive.pacs import dicomweb, origin
+        from fetal_jax.archive.pacs import state as states
+        from fetal_jax.archive.pacs import sweep as pacs
     except ModuleNotFoundError as e:
         raise UserError(f"sweeping a PACS needs {e.name}: pip install '.[pacs]'") from None
-    credentials = dicomweb_http.authorization()
-    url = dicomweb_http.checked_url(args.url, credentials is not None)
+    credentials = origin.authorization()
+    url = origin.checked_url(args.url, credentials is not None)
     if args.ca_file and not args.ca_file.is_file():
         raise UserError(f"--ca-file={args.ca_file} is no file")
     query = _query(args.query)
@@ -90,21 +92,21 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     call = call_of(predictor, spacings, args.plane, kinds, (), "", naming) | {"url": url}
     del call["paths"]
 
-    http = dicomweb_http.Http(url, credentials, args.ca_file, args.connections, args.rate, tqdm.write)
+    http = origin.Http(url, credentials, args.ca_file, args.connections, args.rate, tqdm.write)
     with ExitStack() as held:
-        fresh = args.dry_run and not (args.out / pacs_state.NAME).exists()  # then nothing is written
+        fresh = args.dry_run and not (args.out / states.NAME).exists()  # then nothing is written
         if not fresh:
             held.enter_context(lock(args.out, "wait for it to end, or give another --out"))
         own = None if fresh else OwnFiles(args.out)
-        path = Path(":memory:") if own is None else own.claim(pacs_state.NAME)
+        path = Path(":memory:") if own is None else own.claim(states.NAME)
         if own is not None and not path.exists():
             path.touch(mode=0o600)  # it names studies and images
-        state = held.enter_context(closing(pacs_state.State(path, call)))
+        state = held.enter_context(closing(states.State(path, call)))
         sweep = pacs.Sweep(dicomweb.Client(http), state, tqdm.write)
         if args.dry_run or own is None:
             try:
                 return _list(sweep, query, kinds)
-            except dicomweb_http.Unavailable as e:
+            except origin.Unavailable as e:
                 tqdm.write(f"{url} is away ({e}): call again later")
                 return 75
         for name in (RESULTS, pacs.JSON):
@@ -123,7 +125,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
                     if row["status"] == "error":
                         tqdm.write(f"error: {row['reason']}")
                     bar.update()
-        except dicomweb_http.Unavailable as e:
+        except origin.Unavailable as e:
             away = str(e)
         except OSError as e:
             raise UserError(

@@ -14,11 +14,11 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image, ImageDraw
 
-from fetal_jax.archive import cohort_tables, drift
-from fetal_jax.archive.cohort import write
-from fetal_jax.archive.cohort_names import Names
-from fetal_jax.archive.cohort_pictures import picture
-from fetal_jax.archive.cohort_tables import Tables
+from fetal_jax.archive.cohort import drift, tables
+from fetal_jax.archive.cohort.names import Names
+from fetal_jax.archive.cohort.pictures import picture
+from fetal_jax.archive.cohort.report import write
+from fetal_jax.archive.cohort.tables import Tables
 from fetal_jax.cli.main import main
 from fetal_jax.errors import UserError
 from fetal_jax.inference.identity import KEY_FILE, KEY_VARIABLE, Identities, Key, Naming
@@ -318,4 +318,4 @@ def test_without_duckdb_the_message_says_what_to_install(folder, monkeypatch):
 
     monkeypatch.setitem(sys.modules, "duckdb", None)
     with pytest.raises(UserError, match=r"needs duckdb: pip install '.\[archive\]'"):
-        cohort_tables.Tables(folder)
+        tables.Tables(folder)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fetal_jax.archive.drift import FALSE_ALARM, FEWEST, Cell, find
+from fetal_jax.archive.cohort.drift import FALSE_ALARM, FEWEST, Cell, find
 
 MONTHS = [f"2025-{m:02d}" for m in range(1, 13)]
 

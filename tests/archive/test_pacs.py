@@ -17,7 +17,7 @@ from pathlib import Path
 import pydicom
 import pytest
 
-from fetal_jax.archive import dicomweb_http
+from fetal_jax.archive.pacs import origin
 from fetal_jax.cli import main
 from tests.outputs.test_outputs import dciodvfy, walk
 from tests.support.dicom_files import save
@@ -338,6 +338,6 @@ def _body(multipart: bytes) -> BytesIO:
 
 
 def test_a_server_that_is_away_ends_with_75(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(dicomweb_http, "FIRST_WAIT", 0.001)
+    monkeypatch.setattr(origin, "FIRST_WAIT", 0.001)
     assert main.main(["pacs", "--url=http://127.0.0.1:1/dicom-web", f"--out={tmp_path / 'out'}"]) == 75
     assert "the same call later resumes" in capsys.readouterr().out

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from fetal_jax.archive import dicomweb_http
-from fetal_jax.archive.dicomweb import Client, Instance
-from fetal_jax.archive.dicomweb_http import Http, Rejected, Unavailable, authorization, checked_url
-from fetal_jax.archive.pacs import Sweep, seed_of
-from fetal_jax.archive.pacs_state import NAME, State
+from fetal_jax.archive.pacs import origin
+from fetal_jax.archive.pacs.dicomweb import Client, Instance
+from fetal_jax.archive.pacs.origin import Http, Rejected, Unavailable, authorization, checked_url
+from fetal_jax.archive.pacs.state import NAME, State
+from fetal_jax.archive.pacs.sweep import Sweep, seed_of
 from fetal_jax.cli import main
 from fetal_jax.errors import UserError
 from tests.support.orthanc import answer, proxy
@@ -23,9 +23,9 @@ INSTANCE = Instance("1.2", "1.2.3", "1.2.3.4")
 
 @pytest.fixture(autouse=True)
 def no_waits(monkeypatch):
-    monkeypatch.setattr(dicomweb_http, "FIRST_WAIT", 0.001)
-    monkeypatch.setattr(dicomweb_http, "LONGEST_WAIT", 0.001)
-    for name in (dicomweb_http.USER, dicomweb_http.PASSWORD, dicomweb_http.TOKEN):
+    monkeypatch.setattr(origin, "FIRST_WAIT", 0.001)
+    monkeypatch.setattr(origin, "LONGEST_WAIT", 0.001)
+    for name in (origin.USER, origin.PASSWORD, origin.TOKEN):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -38,16 +38,16 @@ def client(url: str, **more) -> Client:
 
 def test_credentials_come_from_the_environment(monkeypatch):
     assert authorization() is None
-    monkeypatch.setenv(dicomweb_http.USER, "a")
+    monkeypatch.setenv(origin.USER, "a")
     with pytest.raises(UserError, match="belong together"):
         authorization()
-    monkeypatch.setenv(dicomweb_http.PASSWORD, "b")
+    monkeypatch.setenv(origin.PASSWORD, "b")
     assert authorization() == "Basic YTpi"
-    monkeypatch.setenv(dicomweb_http.TOKEN, "t")
+    monkeypatch.setenv(origin.TOKEN, "t")
     with pytest.raises(UserError, match="unset one"):
         authorization()
-    monkeypatch.delenv(dicomweb_http.USER)
-    monkeypatch.delenv(dicomweb_http.PASSWORD)
+    monkeypatch.delenv(origin.USER)
+    monkeypatch.delenv(origin.PASSWORD)
     assert authorization() == "Bearer t"
 
 
@@ -110,13 +110,13 @@ def test_transient_answers_are_repeated_and_others_are_not():
             list(client(server.url).series({}))
         assert len(server.seen) == 1
     with proxy(None, replies(401)) as server:
-        with pytest.raises(UserError, match=dicomweb_http.PASSWORD):
+        with pytest.raises(UserError, match=origin.PASSWORD):
             list(client(server.url).series({}))
         assert len(server.seen) == 1
 
 
 def test_dry_run_says_that_the_server_is_away(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(dicomweb_http, "ATTEMPTS", 1)
+    monkeypatch.setattr(origin, "ATTEMPTS", 1)
     with proxy(None, replies(*[503] * 50)) as server:
         assert main.main(["pacs", f"--url={server.url}", "--dry-run", f"--out={tmp_path / 'out'}"]) == 75
     said = capsys.readouterr()
@@ -161,10 +161,10 @@ class Waiting:
 def test_the_rate_is_kept():
     with proxy(None, replies()) as server:
         asking = client(server.url, rate=20.0)
-        begin = dicomweb_http.time.monotonic()
+        begin = origin.time.monotonic()
         for _ in range(5):
             list(asking.series({}))
-        assert dicomweb_http.time.monotonic() - begin >= 4 / 20
+        assert origin.time.monotonic() - begin >= 4 / 20
 
 
 # ------------------------------------------------------------------------------------------------------- answers

@@ -10,11 +10,12 @@ import pytest
 
 from fetal_jax.cli.main import main
 from fetal_jax.errors import UserError
-from fetal_jax.evaluation import scanner, scanner_outputs
+from fetal_jax.evaluation.scanner import matching
+from fetal_jax.evaluation.scanner import outputs as scanner_outputs
 from fetal_jax.inference.identity import KEY_FILE, KEY_VARIABLE, Identities, Key, Naming
 from fetal_jax.outputs.rows import Row
-from fetal_jax.reading.scanner_report import Report
-from fetal_jax.reading.scanner_values import Value
+from fetal_jax.reading.scanner.report import Report
+from fetal_jax.reading.scanner.values import Value
 from fetal_jax.reading.study import Study
 from tests.support.examination_rows import row
 from tests.support.scanner_reports import CM, biometry, document, fetus, group, image, number, save
@@ -44,7 +45,7 @@ def report(*values: Value, study=STUDY) -> Report:
 
 
 def matched(named, rows, *values, study=STUDY):
-    return scanner.match([report(*values, study=study)], rows, scanner.identities(named.key._claim("")))
+    return matching.match([report(*values, study=study)], rows, matching.identities(named.key._claim("")))
 
 
 def test_a_value_with_its_image_is_compared_with_that_frame(named):

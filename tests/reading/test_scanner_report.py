@@ -7,8 +7,8 @@ import re
 import pytest
 
 from fetal_jax.errors import UserError
-from fetal_jax.reading.scanner_report import read_folder
-from fetal_jax.reading.scanner_values import DERIVATIONS, MEASURES, Value
+from fetal_jax.reading.scanner.report import read_folder
+from fetal_jax.reading.scanner.values import DERIVATIONS, MEASURES, Value
 from tests.support.scanner_reports import (
     CM,
     KEY_OBJECTS,

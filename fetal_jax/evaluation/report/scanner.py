@@ -26,8 +26,8 @@ def render(summary: dict[str, Any], frames: list[EvaluatedFrame], title: str, co
     """Render the page.
 
     Args:
-      summary: of `summary.summarise`, and `scanner` of `scanner_outputs.counts`.
-      frames: of `scanner_outputs.compared`.
+      summary: of `summary.summarise`, and `scanner` of `scanner.outputs.counts`.
+      frames: of `scanner.outputs.compared`.
       title: of the page.
       command: what makes it again.
     """

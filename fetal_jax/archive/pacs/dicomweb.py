@@ -16,7 +16,7 @@ import pydicom
 import requests
 from dicomweb_client.api import DICOMwebClient
 
-from fetal_jax.archive.dicomweb_http import TIMEOUT, Http, Rejected, part
+from fetal_jax.archive.pacs.origin import TIMEOUT, Http, Rejected, part
 from fetal_jax.errors import UserError
 
 PAGE = 200

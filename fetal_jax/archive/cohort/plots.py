@@ -9,7 +9,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 
-from fetal_jax.archive.drift import Cell
+from fetal_jax.archive.cohort.drift import Cell
 from fetal_jax.evaluation.report.page import Plot
 
 matplotlib.use("Agg")

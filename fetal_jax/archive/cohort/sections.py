@@ -1,4 +1,4 @@
-"""The sections of the cohort report, from the numbers of `cohort_tables`."""
+"""The sections of the cohort report, from the numbers of `tables`."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from fetal_jax import __version__
-from fetal_jax.archive import drift as drift_rule
-from fetal_jax.archive.cohort_names import Names
-from fetal_jax.archive.cohort_pictures import RIM, picture
-from fetal_jax.archive.cohort_tables import MEASURES, Tables
-from fetal_jax.archive.drift import Alarm, Cell, Drift
+from fetal_jax.archive.cohort import drift as drift_rule
+from fetal_jax.archive.cohort.drift import Alarm, Cell, Drift
+from fetal_jax.archive.cohort.names import Names
+from fetal_jax.archive.cohort.pictures import RIM, picture
+from fetal_jax.archive.cohort.tables import MEASURES, Tables
 from fetal_jax.evaluation.report.page import Block, Pictures, Plots, Table, Text
-from fetal_jax.evaluation.scanner import Matched
+from fetal_jax.evaluation.scanner.matching import Matched
 from fetal_jax.evaluation.statistics.agreement import FEWEST, OBSERVER_LIMIT_PERCENT, SARRIS, bland_altman
 from fetal_jax.outputs.rows import STATUSES
 from fetal_jax.planes import QUANTITIES
@@ -57,9 +57,9 @@ def sizes(tables: Tables, size: dict[str, int], names: Names) -> list[Block]:
     for by, title in TITLES.items():
         rows = tables.z_scores(by, dated)
         if by == "week" and rows:
-            from fetal_jax.archive import cohort_plots
+            from fetal_jax.archive.cohort import plots
 
-            blocks.append(Plots([cohort_plots.z_by_week(rows, "Mean z-score by week; bars: 95 % intervals.")]))
+            blocks.append(Plots([plots.z_by_week(rows, "Mean z-score by week; bars: 95 % intervals.")]))
         cells = [[names.show(by, part), *(_z(*of[m]) for m in MEASURES)] for part, of in rows]
         head = [title, *(f"{QUANTITIES[m].label}: n, mean (SD)" for m in MEASURES)]
         blocks.append(table(head, cells, f"By {title}"))
@@ -94,11 +94,11 @@ def drift(found: dict[str, Drift], cells: dict[str, list[Cell]], names: Names) -
         title = f"{what.capitalize()}: {result.tests} tests, {result.too_few} months with too few patients"
         blocks.append(Table(head, rows or [["none", *[""] * 7]], (), title))
         if cells[what]:
-            from fetal_jax.archive import cohort_plots
+            from fetal_jax.archive.cohort import plots
 
             shown = [Cell(c.measure, names.device(c.device), c.month, c.n, c.total, c.squares) for c in cells[what]]
             alarms = {(names.device(a.cell.device), a.cell.month) for a in result.alarms}
-            blocks.append(Plots(cohort_plots.by_month(shown, alarms, unit)))
+            blocks.append(Plots(plots.by_month(shown, alarms, unit)))
     rule = (
         "The rule: Welch's t-test of each measure between a month of a machine and the machine's other months, "
         f"patients counted once a month, at least {drift_rule.FEWEST} in each; Holm's correction over all months, "

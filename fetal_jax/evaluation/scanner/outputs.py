@@ -13,18 +13,19 @@ import numpy as np
 
 from fetal_jax.biometry import Measurement
 from fetal_jax.errors import UserError
-from fetal_jax.evaluation import outputs, scanner
+from fetal_jax.evaluation import outputs
 from fetal_jax.evaluation.frames import MOST_FEMUR_PERCENT, EvaluatedFrame
 from fetal_jax.evaluation.outputs import Claim
 from fetal_jax.evaluation.report.scanner import render
-from fetal_jax.evaluation.scanner import Matched, Pair
+from fetal_jax.evaluation.scanner import matching
+from fetal_jax.evaluation.scanner.matching import Matched, Pair
 from fetal_jax.evaluation.statistics.agreement import FEWEST, bland_altman
 from fetal_jax.evaluation.summary import summarise
 from fetal_jax.files import spreadsheet_text, write_whole
 from fetal_jax.inference.identity import KEY_FILE, KEY_VARIABLE
 from fetal_jax.outputs.rows import read_rows
 from fetal_jax.planes import QUANTITIES
-from fetal_jax.reading.scanner_report import Report, read_folder
+from fetal_jax.reading.scanner.report import Report, read_folder
 
 REFUSED = "refused.csv"
 
@@ -39,8 +40,8 @@ def evaluate(
     """
     rows = read_rows(results)
     found, refused = read_folder(reports)
-    named = scanner.identities(results)
-    matched = scanner.match(found, rows, named)
+    named = matching.identities(results)
+    matched = matching.match(found, rows, named)
     matched.refused = [*refused, *matched.refused]
     if not matched.pairs:
         key = f"; without {KEY_FILE} or {KEY_VARIABLE} hashed names cannot be compared" if len(named) == 1 else ""
@@ -60,11 +61,11 @@ def compared(pairs: Sequence[Pair]) -> list[EvaluatedFrame]:
     Without an outline to compare with, a failure has no value or is off by over 10 %.
     """
     frames = []
-    for index, pair in enumerate(scanner.primary(pairs)):
+    for index, pair in enumerate(matching.primary(pairs)):
         plane, column = str(QUANTITIES[pair.measure].plane), QUANTITIES[pair.measure].column
         row, mm = pair.row, pair.measured_mm
         error = np.nan if mm is None else mm - pair.scanner_mm
-        of_frame = pair.level == scanner.FRAME
+        of_frame = pair.level == matching.FRAME
         name = f"{row['file']}#{row['frame']}" if of_frame else " ".join(filter(None, pair.visit))
         interval = (row["low_mm"], row["high_mm"]) if of_frame and mm and row["low_mm"] is not None else None
         sd = row["sd_mm"] if of_frame else None
@@ -98,7 +99,7 @@ def counts(reports: Sequence[Report], matched: Matched) -> dict[str, Any]:
         if len(both) >= FEWEST:
             measured, true = [float(p.measured_mm or 0) for p in both], [p.scanner_mm for p in both]
             diameters[measure] = bland_altman(measured, true, subjects=len({p.subject for p in both}))
-    of_frames = [p for p in scanner.primary(pairs) if p.level == scanner.FRAME]
+    of_frames = [p for p in matching.primary(pairs) if p.level == matching.FRAME]
     return {
         "reports": len(reports),
         "titles": dict(Counter(r.title for r in reports)),

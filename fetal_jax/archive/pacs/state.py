@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from fetal_jax.archive.dicomweb import Instance
+from fetal_jax.archive.pacs.dicomweb import Instance
 from fetal_jax.errors import UserError
 from fetal_jax.outputs.rows import Row
 

@@ -9,7 +9,7 @@ from typing import Any
 from fetal_jax.errors import UserError
 from fetal_jax.planes import QUANTITIES
 from fetal_jax.reading import study
-from fetal_jax.reading.scanner_values import Reader, Refusal, Value, concept, referenced
+from fetal_jax.reading.scanner.values import Reader, Refusal, Value, concept, referenced
 from fetal_jax.reading.sources import head_of, is_dicom
 from fetal_jax.reading.study import Study
 

@@ -19,8 +19,8 @@ from fetal_jax.inference.examination import group, summarise
 from fetal_jax.inference.identity import KEY_FILE, Identities, Key, Naming
 from fetal_jax.outputs.rows import Row
 from fetal_jax.planes import PRIMARY, QUANTITIES
-from fetal_jax.reading.scanner_report import Report
-from fetal_jax.reading.scanner_values import MEAN, MEDIAN, SELECTED, Refusal, Value
+from fetal_jax.reading.scanner.report import Report
+from fetal_jax.reading.scanner.values import MEAN, MEDIAN, SELECTED, Refusal, Value
 
 FRAME, EXAMINATION = "frame", "examination"
 Visit = tuple[str, str | None]
@@ -80,7 +80,7 @@ def match(reports: Iterable[Report], rows: Sequence[Row], named: Sequence[Identi
     """Pair the values of reports with rows of results.
 
     Args:
-      reports: from `reading.scanner_report.read_folder`.
+      reports: from `reading.scanner.report.read_folder`.
       rows: of `measurements.json` or the frames' Parquet files, with the columns of `inference.identity`.
       named: from `identities`.
 

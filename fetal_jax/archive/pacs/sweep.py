@@ -23,9 +23,9 @@ import pydicom
 from pydicom.filereader import read_file_meta_info
 from pydicom.uid import UID, generate_uid
 
-from fetal_jax.archive.dicomweb import Client, Instance
-from fetal_jax.archive.dicomweb_http import Rejected, Unavailable
-from fetal_jax.archive.pacs_state import State
+from fetal_jax.archive.pacs.dicomweb import Client, Instance
+from fetal_jax.archive.pacs.origin import Rejected, Unavailable
+from fetal_jax.archive.pacs.state import State
 from fetal_jax.errors import UserError
 from fetal_jax.files import OwnFiles, draft_of, open_whole
 from fetal_jax.inference import cines

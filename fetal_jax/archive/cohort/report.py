@@ -5,18 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from fetal_jax.archive import cohort_sections as sections
-from fetal_jax.archive import drift
-from fetal_jax.archive.cohort_names import Names
-from fetal_jax.archive.cohort_tables import MEASURES, Tables
-from fetal_jax.archive.drift import Cell, Drift
+from fetal_jax.archive.cohort import drift, sections
+from fetal_jax.archive.cohort.drift import Cell, Drift
+from fetal_jax.archive.cohort.names import Names
+from fetal_jax.archive.cohort.tables import MEASURES, Tables
 from fetal_jax.errors import UserError
-from fetal_jax.evaluation import scanner
 from fetal_jax.evaluation.report.page import Sections, page
-from fetal_jax.evaluation.scanner import Matched
+from fetal_jax.evaluation.scanner import matching
+from fetal_jax.evaluation.scanner.matching import Matched
 from fetal_jax.files import write_whole
 from fetal_jax.outputs.rows import STATUSES, read_rows
-from fetal_jax.reading.scanner_report import read_folder
+from fetal_jax.reading.scanner.report import read_folder
 
 TITLE = "Cohort report"
 
@@ -62,9 +61,9 @@ def write(folder: Path, out: Path, command: str, reports: Path | None = None) ->
 
 def _matched(folder: Path, reports: Path) -> Matched:
     found, refused = read_folder(reports)
-    matched = scanner.match(found, read_rows(folder), scanner.identities(folder))
+    matched = matching.match(found, read_rows(folder), matching.identities(folder))
     matched.refused = [*refused, *matched.refused]
-    if not any(p.measured_mm is not None for p in scanner.primary(matched.pairs)):
+    if not any(p.measured_mm is not None for p in matching.primary(matched.pairs)):
         why = matched.why_none()
         raise UserError(f"no HC, AC or FL of the {len(found)} reports of {reports} belongs to a measured frame: {why}")
     return matched
@@ -82,7 +81,7 @@ def _differences(matched: Matched) -> list[dict[str, Any]]:
             "measure": p.measure,
             "value": 200 * (p.measured_mm - p.scanner_mm) / (p.measured_mm + p.scanner_mm),
         }
-        for p in scanner.primary(matched.pairs)
+        for p in matching.primary(matched.pairs)
         if p.measured_mm is not None
     ]
 

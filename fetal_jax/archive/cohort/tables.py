@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from fetal_jax.archive.drift import Cell
+from fetal_jax.archive.cohort.drift import Cell
 from fetal_jax.errors import UserError
 from fetal_jax.inference import acceptance
 from fetal_jax.outputs.rows import JSON, read_rows

@@ -1,0 +1,1 @@
+"""The cohort report on an archive: tables, drift, pictures."""

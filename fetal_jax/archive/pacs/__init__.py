@@ -1,0 +1,1 @@
+"""A PACS swept over DICOMweb: each object once."""

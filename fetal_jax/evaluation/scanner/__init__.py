@@ -1,0 +1,1 @@
+"""Scanners' own values beside ours: frames matched, agreement written."""
