@@ -85,7 +85,7 @@ def _patients(out: Folder, names: list[str]) -> Iterator[tuple[list[Row], dict[s
 
 
 def _ends(column: pa.ChunkedArray) -> list[int]:
-    """Where each run of equal values ends."""
+    """Indices at which runs of equal values end."""
     runs = pc.run_end_encode(column.combine_chunks())
     runs = runs.combine_chunks() if isinstance(runs, pa.ChunkedArray) else runs
     return [int(end) for end in runs.run_ends.to_pylist()]

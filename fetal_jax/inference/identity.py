@@ -1,4 +1,4 @@
-"""Which examination a frame belongs to: from DICOM, from the caller's table, or from the caller's word. Never guessed.
+"""The examination of a frame: from DICOM, from the caller's table, or from the caller's word. Never guessed.
 
 Tables, JSON, pages and logs name patients and studies by keyed hashes (HMAC-SHA256), and days by a distance that only
 the key can turn into a date. The key is `FETAL_JAX_KEY` of the environment, so that several folders name a patient
@@ -45,7 +45,7 @@ class Naming:
     """Whether the month of an examination is written too: a report by month needs it, a folder of frames does not."""
 
     def fingerprint(self) -> list[Any]:
-        """What must be the same when a call is resumed; of a key in the environment, a hash."""
+        """Values that must be the same when a call is resumed; of a key in the environment, a hash."""
         given = Key.of_environment()
         months = ["months"] if self.months else []
         digest = given and hashlib.sha256(b"key\0" + given).hexdigest()[:8]
@@ -131,7 +131,7 @@ class Identities:
         }
 
     def name(self, kind: str, identifier: str) -> str:
-        """How rows name an identifier of some kind: "study", "patient", "instance", "operator" or "serial"."""
+        """Name an identifier of some kind as rows do: "study", "patient", "instance", "operator" or "serial"."""
         return identifier if self.naming.plain else self.key.digest(kind, identifier).hex()[:16]
 
     def _day(self, patient: str, text: str) -> int | None:

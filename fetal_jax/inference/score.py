@@ -160,7 +160,7 @@ def inputs(
 
 
 def _continues(pixels: Array, shaft: Shaft) -> float:
-    """How much the frame beyond an end looks like the frame before it, at the end where it does more.
+    """Likeness of the frame beyond an end to the frame before it, at the end where it is larger.
 
     It is (1 + r) / (1 - r), where r is the correlation of the brightness across the bone before the end and beyond it:
     near 1 where the bone ends. Its logarithm is twice Fisher's z. Each line across is divided by its mean, so that

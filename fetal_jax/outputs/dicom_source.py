@@ -1,4 +1,4 @@
-"""What the DICOM writers share: the object that a row was measured in, the equipment, the shape, the SR document."""
+"""Parts that the DICOM writers share: the source object of a row, the equipment, the shape, the SR document."""
 
 from __future__ import annotations
 

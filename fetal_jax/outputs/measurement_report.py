@@ -77,5 +77,5 @@ def _group(header: Any, row: Row, key: str) -> Any:
 
 
 def _notes(row: Row) -> list[str]:
-    """What a person must know, as the parameters of the algorithm: the template has no place for a comment."""
+    """Notes that a person must know, as the parameters of the algorithm: the template has no place for a comment."""
     return [NOT_CLINICAL, *filter(None, [doubt(row)]), f"spacing from {SPACING_SOURCES[row['spacing_source']]}"]

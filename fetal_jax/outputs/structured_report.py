@@ -148,7 +148,7 @@ def mark(item: Any, text: str) -> None:
 
 
 def spacing_note(row: Row) -> str:
-    """Where the millimetres come from."""
+    """State where the millimetres come from."""
     return f"spacing from {SPACING_SOURCES[row['spacing_source']]}"
 
 

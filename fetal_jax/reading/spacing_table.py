@@ -82,7 +82,7 @@ class Spacings:
         return next((name for name in names if name in (self.table or {})), None)
 
     def remedy(self, source: Source) -> str:
-        """What to give, or correct, for a file without a spacing."""
+        """Say what to give, or correct, for a file without a spacing."""
         if self.source != "csv":
             return ASK
         name = source.filename

@@ -1,4 +1,4 @@
-"""How far readers agree with each other and with the machine: bias and limits of agreement of each quantity."""
+"""Agreement of readers with each other and with the machine: bias and limits of agreement of each quantity."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What makes a plane good enough to be measured: six items of a head and an abdomen, four of a femur.
+"""Checklist of a plane that is good enough to be measured: six items of a head and an abdomen, four of a femur.
 
 After Salomon et al., Ultrasound Obstet Gynecol 2006; 27: 34-40, whose score the ISUOG guideline takes up (Salomon et
 al., Ultrasound Obstet Gynecol 2019; 53: 715-723). The wording is ours, for research use. Four items are judged by

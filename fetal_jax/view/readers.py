@@ -66,7 +66,7 @@ def answer_of(store: Store, row: Row, reader: Any) -> Answer:
 
 
 def apart(store: Store, results: Results, event: int) -> dict[int, dict[str, Any]]:
-    """Where readers are apart, by number of the frame, of the frames that somebody has answered after `event`."""
+    """Differences between readers, by number of the frame, of the frames that somebody has answered after `event`."""
     found = {}
     for (_, file, frame), history in list(store.histories.items()):
         number = results.number(file, frame)
@@ -77,7 +77,7 @@ def apart(store: Store, results: Results, event: int) -> dict[int, dict[str, Any
 
 
 def difference(events: list[Event]) -> tuple[str, bool]:
-    """How far readers are apart in a frame, in words, and whether an adjudicator should look at it first.
+    """Say how far readers are apart in a frame, and whether an adjudicator should look at it first.
 
     Values are apart if the largest is over 5 % (HC) or 8 % (AC, FL) above the smallest.
     """

@@ -221,7 +221,7 @@ class Session:
         return checklist.listed(answer.plane, ours, answer.ticks)
 
     def _initial(self, row: Row) -> Answer:
-        """What a reader starts from: the machine's answer, or nothing."""
+        """The answer that a reader starts from: the machine's answer, or nothing."""
         return Answer(None) if self.blinded else Answer.of_row(row)
 
     def _chosen(self, row: Row, reader: Any) -> Answer:
@@ -242,7 +242,7 @@ class Session:
         return answer.millimetres(spacing_of(row), self.frames.regions(row))
 
     def _brief(self, row: Row, history: History) -> dict[str, Any]:
-        """What the list shows of a reader's answer."""
+        """The part that the list shows of a reader's answer."""
         answer = history.answer or self._initial(row)
         primary = PRIMARY.get(answer.plane or "")
         edited = not self.blinded and (answer.shape != Answer.of_row(row).shape or answer.plane != row["plane"])

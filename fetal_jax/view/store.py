@@ -63,7 +63,7 @@ class Event:
 
     @property
     def role(self) -> str:
-        """How the reader saw the frame, of `ROLES`."""
+        """The role in which the reader saw the frame, of `ROLES`."""
         return str(self.machine.get("role", ROLES[0]))
 
 

@@ -107,7 +107,7 @@ class Tables:
     # ------------------------------------------------------------------------------------------------- questions
 
     def size(self) -> dict[str, int]:
-        """How many examinations, patients, machines, operators and months there are."""
+        """Count examinations, patients, machines, operators and months."""
         counts = self.one(
             "select count(*), count(distinct person), count(distinct device), count(distinct operator), "
             "count(distinct month), count(*) filter (dated) from visits"
@@ -116,7 +116,7 @@ class Tables:
         return dict(zip(names, counts, strict=True))
 
     def shares(self, by: str | None = None) -> list[tuple[str, dict[str, int]]]:
-        """How many frames have each status, in all or by device or month."""
+        """Count frames by status, in all or by device or month."""
         rows = self.all(
             f"select {by or 'null'}::varchar as part, status, count(*) from frames group by all order by part"
         )

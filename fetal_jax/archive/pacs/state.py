@@ -1,4 +1,4 @@
-"""What a sweep of a PACS has done: one SQLite file, right after a kill at any moment.
+"""State of a sweep of a PACS: one SQLite file, right after a kill at any moment.
 
 An instance's rows and the objects made of it are written in one transaction; an object's bytes are kept until the
 server has confirmed it, so that what is sent again is the same object to the last byte.

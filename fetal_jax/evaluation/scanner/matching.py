@@ -56,7 +56,7 @@ class Matched:
     refused: list[Refusal] = field(default_factory=list)
 
     def reasons(self) -> Counter[str]:
-        """How often each reason occurs; numbers in it do not count."""
+        """Count reasons; numbers in them do not tell two apart."""
         return Counter(re.sub(r"\d[\d.]*", "N", r.reason).partition(":")[0] for r in self.refused)
 
     def why_none(self) -> str:

@@ -91,7 +91,7 @@ def compared(pairs: Sequence[Pair]) -> list[EvaluatedFrame]:
 
 
 def counts(reports: Sequence[Report], matched: Matched) -> dict[str, Any]:
-    """What was read, matched and refused; agreement of BPD and OFD, whose convention no report states."""
+    """Counts of what was read, matched and refused; agreement of BPD and OFD, whose convention no report states."""
     pairs = matched.pairs
     diameters = {}
     for measure in ("bpd", "ofd"):

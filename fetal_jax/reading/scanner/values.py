@@ -73,7 +73,7 @@ class Refusal:
 
 @dataclass(frozen=True)
 class _Context:
-    """What the containers above a content item say about it."""
+    """Facts that the containers above a content item state about it."""
 
     fetus: str = ""
     study: str = ""

@@ -67,5 +67,5 @@ def _training_cells(c: Correction) -> dict[str, Any]:
 
 
 def _woman(row: Row) -> tuple[str, str]:
-    """What a split must not cross."""
+    """Subject that a split must not cross."""
     return next((key, row[key]) for key in ("patient", "examination", "file") if row[key] is not None)

@@ -27,7 +27,7 @@ NO_NAME = "a signed report needs a name: start with --reader=NAME"
 
 @dataclass
 class Written:
-    """What was written: how many signed reports, and what was left out, with the reason."""
+    """Signed reports that were written, and what was left out, with the reason."""
 
     session: Session
     claim: Callable[[str], Path]
