@@ -191,6 +191,15 @@ def test_a_user_without_a_name_and_a_home_can_measure(frames, tmp_path):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.fixture
+def heeded():
+    """A shell starts what it runs in the background with SIGINT ignored, and a process inherits that."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heeded")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 75)])
 def test_a_signal_ends_with_one_line_and_the_same_call_resumes(frames, tmp_path, number, code):
     out, many = tmp_path / "out", tmp_path / "many"
