@@ -22,7 +22,7 @@ from fetal_jax.cli.main import COMMANDS, main
 from fetal_jax.files import OwnFiles
 from fetal_jax.inference.resume_log import NAME
 from tests.support.command import fetal_jax as run
-from tests.support.command import refused
+from tests.support.command import heeding_interrupts, refused
 from tests.support.counting import HEADS
 
 COMMAND = [sys.executable, "-m", "fetal_jax"]
@@ -191,22 +191,15 @@ def test_a_user_without_a_name_and_a_home_can_measure(frames, tmp_path):
     assert done.returncode == 0, done.stderr
 
 
-@pytest.fixture
-def heeded():
-    """A shell starts what it runs in the background with SIGINT ignored, and a process inherits that."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("heeded")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 75)])
 def test_a_signal_ends_with_one_line_and_the_same_call_resumes(frames, tmp_path, number, code):
     out, many = tmp_path / "out", tmp_path / "many"
     many.mkdir()
     for i in range(30):
         (many / f"{i:02d}.png").symlink_to(frames / f"h{i % 4}.png")
-    with subprocess.Popen(measure(many, out), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with heeding_interrupts():
+        started = subprocess.Popen(measure(many, out), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    with started as process:
         while process.poll() is None and not ((out / NAME).exists() and (out / NAME).read_bytes().count(b"\n") > 1):
             time.sleep(0.01)
         process.send_signal(number)

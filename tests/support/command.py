@@ -2,8 +2,21 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def heeding_interrupts() -> Iterator[None]:
+    """Processes started here heed SIGINT. A shell starts what it runs in the background with it ignored: inherited."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def fetal_jax(*argv: object) -> subprocess.CompletedProcess[str]:

@@ -18,6 +18,7 @@ from fetal_jax.geometry import Ellipse
 from fetal_jax.outputs.rows import COLUMNS, GEOMETRY, Row
 from fetal_jax.reading.images import write_png
 from fetal_jax.view.answer import Answer, age, spacing_of
+from tests.support.command import heeding_interrupts
 from tests.support.dicom_files import region, save, ultrasound
 from tests.support.examination_rows import sizes
 from tfds_builders.fetal_phantom.acoustics import Machine
@@ -95,9 +96,11 @@ class Server:
 
     def __init__(self, folder: Path, *options: str) -> None:
         command = [sys.executable, "-m", "fetal_jax.cli.main", "view", str(folder), "--no-browser", *options]
-        self.process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONWARNINGS": ""}
-        )
+        quiet = {**os.environ, "PYTHONWARNINGS": ""}
+        with heeding_interrupts():
+            self.process = subprocess.Popen(
+                command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=quiet
+            )
         assert self.process.stdout
         self.address = self.process.stdout.readline().strip()
         if not self.address.startswith("http://"):
