@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Measure an archive on Kubernetes, with all cores of one machine: fill launch/archive.yaml in and apply it.
 set -euo pipefail
+# shellcheck source=launch/kubernetes.sh
+source "$(dirname "$0")/kubernetes.sh"
 
 usage() {
     cat <<'END'
@@ -37,17 +39,12 @@ while [[ $# -gt 0 ]]; do
 done
 [[ $name && $image && $cores =~ ^[1-9][0-9]*$ && $# -gt 0 ]] || { usage >&2; exit 2; }
 
-quoted() { # YAML takes JSON's strings
-    local text=${1//\\/\\\\}
-    printf '"%s"' "${text//\"/\\\"}"
-}
 arguments=\"archive\"
 for argument in "$@" "--workers=$cores"; do arguments+=", $(quoted "$argument")"; done
 data='{emptyDir: {}, name: data}'
 [[ $volume ]] && data="{persistentVolumeClaim: {claimName: $(quoted "$volume")}, name: data}"
 
 filled=$(<"$(dirname "$0")/archive.yaml")
-fill() { filled=${filled//"<$1>"/"$2"}; }
 fill NAME "$name"
 fill IMAGE "$(quoted "$image")"
 fill CORES "$cores"
@@ -56,8 +53,4 @@ fill ACCOUNT "$account"
 fill DATA "$data"
 fill ARGUMENTS "$arguments"
 
-if [[ $dry ]]; then
-    printf '%s\n# filled in, this goes to:\n# + kubectl apply -f -\n' "$filled"
-else
-    kubectl apply -f - <<<"$filled"
-fi
+apply

@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Train on Kubernetes (GKE): fill launch/jobset.yaml in and apply it.
 set -euo pipefail
+# shellcheck source=launch/kubernetes.sh
+source "$(dirname "$0")/kubernetes.sh"
 
 usage() {
     cat <<'END'
@@ -51,15 +53,10 @@ else
     resource=nvidia.com/gpu count=$gpus platform=cuda selector='{}' annotations='{}'
 fi
 
-quoted() { # YAML takes JSON's strings
-    local text=${1//\\/\\\\}
-    printf '"%s"' "${text//\"/\\\"}"
-}
 arguments=[\"train\"
 for argument in "$@"; do arguments+=", $(quoted "$argument")"; done
 
 filled=$(<"$(dirname "$0")/jobset.yaml")
-fill() { filled=${filled//"<$1>"/"$2"}; }
 fill NAME "$name"
 fill IMAGE "$(quoted "$image")"
 fill HOSTS "$hosts"
@@ -71,8 +68,4 @@ fill ANNOTATIONS "$annotations"
 fill ACCOUNT "$account"
 fill ARGUMENTS "$arguments]"
 
-if [[ $dry ]]; then
-    printf '%s\n# filled in, this goes to:\n# + kubectl apply -f -\n' "$filled"
-else
-    kubectl apply -f - <<<"$filled"
-fi
+apply
