@@ -36,9 +36,14 @@ class Tally:
         return self
 
     def __str__(self) -> str:
-        counts = ", ".join(f"{self.statuses[s]} {s}" for s in STATUSES if self.statuses[s]) or "no frames"
+        counts = in_words(self.statuses) or "no frames"
         why = ", ".join(f"{reason} ({n})" for reason, n in self.reasons.most_common(3))
         return counts + (f"; commonest reasons: {why}" if why else "")
+
+
+def in_words(statuses: Counter[str]) -> str:
+    """Counts of statuses, such as "5 measured, 1 review"; empty without any."""
+    return ", ".join(f"{statuses[s]} {s}" for s in STATUSES if statuses[s])
 
 
 def _kind_of_reason(row: Row) -> str:

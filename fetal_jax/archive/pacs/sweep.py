@@ -33,7 +33,8 @@ from fetal_jax.inference.folder import JSON, JsonList, Table, measured_row
 from fetal_jax.inference.identity import Identities
 from fetal_jax.inference.predictor import Predictor
 from fetal_jax.outputs import formats
-from fetal_jax.outputs.rows import COLUMNS, STATUSES, Row, cells
+from fetal_jax.outputs.rows import COLUMNS, Row, cells
+from fetal_jax.outputs.tally import in_words
 from fetal_jax.reading.frame import Failure, Frame
 from fetal_jax.reading.isolated import read_ahead
 from fetal_jax.reading.sources import RESULTS, Source
@@ -53,14 +54,14 @@ SPOOL = "spool"
 
 
 @dataclass
-class Tally:
+class Counts:
     """Counts of one call."""
 
     before: int = 0
     """Instances that an earlier call measured."""
     instances: int = 0
     statuses: Counter[str] = field(default_factory=Counter)
-    """Of the frames."""
+    """Statuses of the frames."""
     stored: Counter[str] = field(default_factory=Counter)
     """Objects by kind."""
     left_out: Counter[str] = field(default_factory=Counter)
@@ -69,7 +70,7 @@ class Tally:
     """Requests for objects that were refused or not answered; the next call asks again."""
 
     def __str__(self) -> str:
-        frames = ", ".join(f"{self.statuses[s]} {s}" for s in STATUSES if self.statuses[s]) or "no new frames"
+        frames = in_words(self.statuses) or "no new frames"
         stored = ", ".join(f"{n} {kind}" for kind, n in sorted(self.stored.items())) or "nothing"
         others = ", ".join(f"{n} {name}" for name, n in self.left_out.most_common(5))
         parts = [f"{self.instances} instances: {frames}", f"stored: {stored}"]
@@ -92,7 +93,7 @@ class Sweep:
     client: Client
     state: State
     note: Callable[[str], None]
-    tally: Tally = field(default_factory=Tally)
+    tally: Counts = field(default_factory=Counts)
     under_way: set[str] = field(default_factory=set)
     """SOP Instance UIDs that were given out and are not measured yet."""
     _unanswered: int = 0
@@ -177,7 +178,7 @@ class Measuring:
     spacings: Spacings
     plane: str
     kinds: tuple[str, ...]
-    """Of `formats.DICOM_KINDS`."""
+    """Kinds of reports, some of `formats.DICOM_KINDS`."""
     seed: str
     """From `seed_of`."""
     identities: Identities
