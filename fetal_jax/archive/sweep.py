@@ -29,7 +29,7 @@ from fetal_jax.reading.spacing_table import Spacings
 
 _PARTS = (FRAMES, EXAMINATIONS, DEAD_LETTERS)
 PLAN = "plan.jsonl"
-"""What a pipeline of Beam reads; it is removed at its end."""
+"""Input of a pipeline of Beam; it is removed at its end."""
 _DIED = "0" * 16
 """Second half of the name of the dead letters of a shard that killed its workers."""
 

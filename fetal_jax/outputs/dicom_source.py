@@ -19,7 +19,7 @@ from fetal_jax.reading.sources import Source, head_of, is_dicom
 MANUFACTURER = "fetal_jax"
 MODEL = "fetal_jax measure"
 STRUCTURES = {"head": ("69536005", "Head"), "abdomen": ("818983003", "Abdomen"), "femur": ("71341001", "Femur")}
-"""Of a plane: SNOMED CT code and meaning."""
+"""SNOMED CT code and meaning of a plane."""
 _IDENTIFY = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
 _MAY_BE_EMPTY = (
     *("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID"),

@@ -24,7 +24,7 @@ from fetal_jax.planes import MEASURED, Quantity
 from fetal_jax.reading.sources import Source
 
 ORGANIZATION = "not stated"
-"""Of a verifying observer."""
+"""Organization of a verifying observer."""
 
 
 def write(source: Source, row: Row, picture: Path) -> None:

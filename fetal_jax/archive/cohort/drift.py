@@ -46,7 +46,7 @@ class Alarm:
     """Mean of the machine's other months."""
     p: float
     limit: float
-    """What p had to be below."""
+    """Limit that p had to be below."""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from fetal_jax.evaluation.report.page import Outline, Picture
 from fetal_jax.geometry import Ellipse, Shaft
 
 RIM = 0.15
-"""Of the structure's size: what is shown around it. All else is black."""
+"""Rim shown around the structure, as a share of its size. All else is black."""
 WIDEST = 420
 """Pixels of a picture's longer side, at most."""
 COLOUR = "#ffd23c"

@@ -20,7 +20,7 @@ MEASURES = {column.removesuffix("_mm"): plane for plane, column in PRIMARY.items
 """Plane by measure: "hc", "ac", "fl"."""
 EXAMINATIONS, EXAMINATIONS_JSON, DEAD_LETTERS = "examinations", "examinations.json", "dead_letters"
 GROUPS = {"week": "cast(floor(weeks) as integer)", "device": "device", "operator": "operator", "month": "month"}
-"""What z-scores are grouped by, as columns of the view `visits`."""
+"""Groups of the z-scores, as columns of the view `visits`."""
 
 _VISITS = """
 create view visits as
