@@ -12,7 +12,7 @@ import numpy as np
 
 from fetal_jax.errors import NOT_CLINICAL, UserError
 from fetal_jax.geometry import Ellipse, Shaft
-from fetal_jax.outputs.rows import Row
+from fetal_jax.outputs.rows import SPACING_SOURCES, Row, doubt
 from fetal_jax.reading.dicom import read_header
 from fetal_jax.reading.sources import Source, head_of, is_dicom
 
@@ -131,6 +131,16 @@ def observation_context() -> Any:
     return sr.ObservationContext(observer_device_context=observer)
 
 
+def spacing_note(row: Row) -> str:
+    """State where the millimetres come from."""
+    return f"spacing from {SPACING_SOURCES[row['spacing_source']]}"
+
+
+def notes(row: Row) -> list[str]:
+    """Notes that a person must read in every report of a row."""
+    return [NOT_CLINICAL, *filter(None, [doubt(row)]), spacing_note(row)]
+
+
 def frame_numbers(header: Any, row: Row) -> list[int] | None:
     """The frame of a cine, from 1, as a reference to it states it; None for an object of one frame."""
     return [row["frame"] + 1] if int(header.get("NumberOfFrames") or 1) > 1 else None
@@ -150,3 +160,10 @@ def shape_points(header: Any, row: Row, key: str) -> np.ndarray | None:
         points, outline = (ellipse.ends, ellipse.points(90)) if axis is None else (axis, axis)
     inside = (outline >= 0).all() and (outline <= [int(header.Columns), int(header.Rows)]).all()
     return points if inside else None
+
+
+def graphic_type(points: np.ndarray) -> Any:
+    """DICOM's name of what `shape_points` gives: four points are an ellipse, two a line."""
+    from highdicom import sr
+
+    return sr.GraphicTypeValues.ELLIPSE if len(points) == 4 else sr.GraphicTypeValues.POLYLINE

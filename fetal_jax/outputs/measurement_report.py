@@ -10,19 +10,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from fetal_jax.errors import NOT_CLINICAL
 from fetal_jax.outputs.dicom_source import (
     MANUFACTURER,
     STRUCTURES,
     frame_numbers,
+    graphic_type,
     header_of,
+    notes,
     observation_context,
     refusing,
     save_report,
     shape_points,
     software,
 )
-from fetal_jax.outputs.rows import SPACING_SOURCES, Row, doubt
+from fetal_jax.outputs.rows import Row
 from fetal_jax.planes import MEASURED
 from fetal_jax.reading.sources import Source
 
@@ -62,20 +63,15 @@ def _group(header: Any, row: Row, key: str) -> Any:
     if points is None:
         where["referenced_images"] = [sr.SourceImageForMeasurement(*image)]
     else:
-        kind = sr.GraphicTypeValues.ELLIPSE if len(points) == 4 else sr.GraphicTypeValues.POLYLINE
-        shape = sr.CoordinatesForMeasurement(kind, points, sr.SourceImageForRegion(*image))
+        shape = sr.CoordinatesForMeasurement(graphic_type(points), points, sr.SourceImageForRegion(*image))
         where["referenced_coordinates"] = [shape]
     name = sr.CodedConcept(quantity.loinc, "LN", quantity.name)
     code, meaning = STRUCTURES[row["plane"]]
+    # the notes are parameters of the algorithm: the template has no place for a comment
     return sr.MeasurementsAndQualitativeEvaluations(
         tracking_identifier=sr.TrackingIdentifier(UID(), quantity.label),
-        algorithm_id=sr.AlgorithmIdentification(MANUFACTURER, software(), [quantity.method, *_notes(row)]),
+        algorithm_id=sr.AlgorithmIdentification(MANUFACTURER, software(), [quantity.method, *notes(row)]),
         finding_sites=[sr.FindingSite(sr.CodedConcept(code, "SCT", meaning))],
         measurements=[sr.Measurement(name, round(row[key], 2), codes.UCUM.Millimeter, **where)],
         source_images=[sr.SourceImageForMeasurementGroup(*image)],
     )
-
-
-def _notes(row: Row) -> list[str]:
-    """Notes that a person must know, as the parameters of the algorithm: the template has no place for a comment."""
-    return [NOT_CLINICAL, *filter(None, [doubt(row)]), f"spacing from {SPACING_SOURCES[row['spacing_source']]}"]

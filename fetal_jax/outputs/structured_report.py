@@ -10,16 +10,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fetal_jax.errors import NOT_CLINICAL
 from fetal_jax.outputs.dicom_source import (
     frame_numbers,
+    graphic_type,
     header_of,
+    notes,
     observation_context,
     refusing,
     save_report,
     shape_points,
 )
-from fetal_jax.outputs.rows import GESTATIONAL_AGE, SPACING_SOURCES, Row, doubt
+from fetal_jax.outputs.rows import GESTATIONAL_AGE, Row, doubt
 from fetal_jax.planes import MEASURED, Quantity
 from fetal_jax.reading.sources import Source
 
@@ -80,9 +81,8 @@ def content(header: Any, row: Row) -> Any:
         age = number(GESTATIONAL_AGE, row["ga_weeks"], codes.UCUM.Week)
         mark(age, doubt(row))
         values.append(age)
-    notes = [NOT_CLINICAL, *filter(None, [doubt(row)]), spacing_note(row)]
     groups = [container(dcm("125005", "Biometry Group"), values, "5008")]
-    return tree([(header, row)], ["; ".join(notes)], groups)
+    return tree([(header, row)], ["; ".join(notes(row))], groups)
 
 
 def tree(parts: Sequence[tuple[Any, Row]], notes: Sequence[str], groups: list[Any], fetus: Sequence[Any] = ()) -> Any:
@@ -147,11 +147,6 @@ def mark(item: Any, text: str) -> None:
         item.ContentSequence = sr.ContentSequence([*item.get("ContentSequence", ()), comment])
 
 
-def spacing_note(row: Row) -> str:
-    """State where the millimetres come from."""
-    return f"spacing from {SPACING_SOURCES[row['spacing_source']]}"
-
-
 def dcm(value: str, meaning: str) -> Any:
     """A DICOM code."""
     from highdicom import sr
@@ -190,7 +185,8 @@ def _where(header: Any, row: Row, key: str, name: Any) -> Any:
     points = shape_points(header, row, key)
     if points is None:
         return _image(header, row, name, sr.RelationshipTypeValues.INFERRED_FROM)
-    kind = sr.GraphicTypeValues.ELLIPSE if len(points) == 4 else sr.GraphicTypeValues.POLYLINE
-    item = sr.ScoordContentItem(name, kind, points, relationship_type=sr.RelationshipTypeValues.INFERRED_FROM)
+    item = sr.ScoordContentItem(
+        name, graphic_type(points), points, relationship_type=sr.RelationshipTypeValues.INFERRED_FROM
+    )
     item.ContentSequence = sr.ContentSequence([_image(header, row, name, sr.RelationshipTypeValues.SELECTED_FROM)])
     return item

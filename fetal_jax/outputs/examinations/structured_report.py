@@ -7,6 +7,7 @@ from typing import Any
 
 from fetal_jax.errors import NOT_CLINICAL, UserError
 from fetal_jax.inference.examination import Structure, Summary
+from fetal_jax.outputs.dicom_source import spacing_note
 from fetal_jax.outputs.examinations.fhir import WEIGHT
 from fetal_jax.outputs.rows import Row
 from fetal_jax.outputs.structured_report import (
@@ -16,7 +17,6 @@ from fetal_jax.outputs.structured_report import (
     measurement,
     measurements,
     number,
-    spacing_note,
     tree,
 )
 from fetal_jax.planes import MEASURED
