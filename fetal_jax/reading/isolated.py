@@ -27,7 +27,8 @@ from fetal_jax.reading.sources import DICOM_SUFFIXES, Source, head_of, is_dicom,
 from fetal_jax.reading.spacing import PixelSize
 
 SECONDS = 7.0
-"""For one frame. A frame takes milliseconds; a mutated file can take for ever."""
+"""For one frame, without the time in which the process waits for a core: on a busy machine that is most of it. A frame
+takes milliseconds; a mutated file can take for ever."""
 START_SECONDS = 60.0
 """For the reading process to start, which is no file's fault: half a second, and ten on a machine that is busy."""
 MEMORY = 1200 * 2**20
@@ -145,18 +146,25 @@ class _Child:
 
     def _answer(self, within: float) -> Any:
         assert self._process.stdout
-        watch = threading.Timer(within, self._give_up)
-        watch.start()
+        answered = threading.Event()
+        threading.Thread(target=self._watch, args=(within, answered), daemon=True).start()
         try:
             return pickle.load(self._process.stdout)
         except (EOFError, OSError, pickle.UnpicklingError):
             raise TimeoutError if self._late else EOFError from None
         finally:
-            watch.cancel()
+            answered.set()
 
-    def _give_up(self) -> None:
-        self._late = True
-        self._process.kill()
+    def _watch(self, left: float, answered: threading.Event) -> None:
+        """Kill the process after `left` seconds and those in which it had to wait for a core."""
+        waited = _waited(self._process.pid)
+        while not answered.wait(left):
+            left = (now := _waited(self._process.pid)) - waited
+            waited = now
+            if left < 0.1:
+                self._late = True
+                self._process.kill()
+                return
 
     def kill(self) -> None:
         self._process.kill()
@@ -165,6 +173,14 @@ class _Child:
                 with suppress(OSError):  # what was not yet sent to a process that is gone
                     line.close()
         self._process.wait()
+
+
+def _waited(pid: int) -> float:
+    """Seconds in which a process was ready to run but had no core; 0 where the system does not say (not Linux)."""
+    try:
+        return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
+    except (OSError, ValueError, IndexError):
+        return 0.0
 
 
 def read_ahead(sources: Iterable[Source], with_ruler: bool = False) -> Generator[Frame | Failure | None, None, None]:

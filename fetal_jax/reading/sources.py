@@ -144,7 +144,7 @@ def find_files(paths: list[Path], leave_out: Path | None = None) -> Found:
                 else:
                     found.sources.append(Source(match))
         else:
-            raise UserError(f"{path} does not exist")
+            raise UserError(f"{path} {'matches no file' if glob.has_magic(str(path)) else 'does not exist'}")
     found.sources = list(dict.fromkeys(found.sources))
     _check_any(paths, found)
     return found

@@ -8,6 +8,7 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 import zipfile
 import zlib
 from copy import deepcopy
@@ -23,11 +24,11 @@ from pydicom.uid import ImplicitVRLittleEndian, JPEGBaseline8Bit
 from fetal_jax.errors import UserError
 from fetal_jax.reading.frame import Failure, Frame
 from fetal_jax.reading.images import MAX_PIXELS, read_image, write_png
-from fetal_jax.reading.isolated import read, read_ahead
+from fetal_jax.reading.isolated import _waited, read, read_ahead
 from fetal_jax.reading.sources import EARLIER, Source, find
 from fetal_jax.reading.spacing import of_dicom
 from tests.support import ROOT
-from tests.support.bad_sources import Killer, Sleeper
+from tests.support.bad_sources import Killer, Sleeper, Slow
 from tests.support.dicom_files import GDCM_SYNTAXES, region, save, ultrasound
 
 GREY = np.random.default_rng(0).integers(0, 255, (40, 60)).astype(np.uint8)
@@ -283,6 +284,8 @@ def test_results_of_an_earlier_call_are_left_out(tmp_path):
     for pattern in ("", "*", "*/*", "seg/*"):
         with pytest.raises(UserError, match="nothing but results"):
             find([tmp_path / "first" / pattern])
+    with pytest.raises(UserError, match=r"\*\.bmp matches no file"):
+        find([tmp_path / "*.bmp"])
     with pytest.raises(UserError, match="or is --out"):
         find([tmp_path], leave_out=tmp_path)
 
@@ -308,6 +311,32 @@ def test_slow_start_of_the_reader_is_not_blamed_on_a_file(tmp_path, monkeypatch)
     frame, end = read_ahead([Source(tmp_path / "good.png")])
     assert isinstance(frame, Frame)
     assert end is None
+
+
+def test_waiting_for_a_core_is_not_blamed_on_a_file(tmp_path, monkeypatch):
+    """On a machine with load 25 every good file took over 7 s: the reading process got a core for 1 % of them."""
+    Image.fromarray(GREY).save(tmp_path / "slow.png")
+    monkeypatch.setattr("fetal_jax.reading.isolated.SECONDS", 0.5)
+    monkeypatch.setattr("fetal_jax.reading.isolated._waited", lambda _: time.monotonic())
+    frame, end = read_ahead([Slow(tmp_path / "slow.png")])
+    assert isinstance(frame, Frame)
+    assert end is None
+
+
+@pytest.mark.skipif(not Path("/proc/self/schedstat").exists(), reason="the kernel does not count it")
+def test_time_spent_waiting_for_a_core_is_counted():
+    """Two busy processes on one core: each waits for about half of the time."""
+    core = min(os.sched_getaffinity(0))
+    busy = f"import os\nos.sched_setaffinity(0, {{{core}}})\nwhile True: pass"
+    pair = [subprocess.Popen([sys.executable, "-c", busy]) for _ in range(2)]
+    try:
+        time.sleep(2)
+        assert max(_waited(child.pid) for child in pair) > 0.3
+    finally:
+        for child in pair:
+            child.kill()
+            child.wait()
+    assert _waited(pair[0].pid) == 0
 
 
 def test_a_script_without_a_main_guard_reads_too(tmp_path):

@@ -16,3 +16,9 @@ class Killer(Source):
 class Sleeper(Source):
     def open(self):
         time.sleep(60)
+
+
+class Slow(Source):
+    def open(self):
+        time.sleep(2)
+        return super().open()
