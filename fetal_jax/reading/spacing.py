@@ -31,7 +31,7 @@ SLACK = 1.0
 RULER_ROWS_ONLY = "column spacing assumed"
 """Flag of a spacing whose ruler runs down the rows alone, in a file that says nothing of its pixels' aspect."""
 GIVE = "give --spacing-mm or --spacing-csv"
-ASK = "give --spacing-mm or --spacing-csv for millimetres"
+ASK = "measure with --spacing-mm, --spacing-csv or --spacing=ruler for millimetres"
 OWN_PAIR = "give --spacing-csv with the columns filename, spacing_mm (rows) and column_spacing_mm"
 
 

@@ -196,8 +196,11 @@ def test_keyboard_alone_does_the_whole_walk(browser, server, home):
     page.page.keyboard.type("ok, v x n")
     page.press("Escape")
     assert version(server, n, 6)["answer"]["comment"] == "ok, v x n"
+    to_review = "Number(document.querySelector('#progress').textContent.match(/(\\d+) to review/)[1])"
+    open_before = page.page.evaluate(to_review)
     page.press("v")
     assert version(server, n, 7)["answer"]["decision"] == "accepted"
+    page.until(f"{to_review} === {open_before - 1}")
     page.press("u", "y")
     eventually(lambda: stored(server, n)["events"][-1]["action"], "redo")
     assert stored(server, n)["answer"]["decision"] == "accepted"
@@ -211,6 +214,7 @@ def test_keyboard_alone_does_the_whole_walk(browser, server, home):
     page.press("e")
     page.page.wait_for_selector("#exported[open]")
     assert (home / "results" / REVIEW / exports.TABLE).is_file()
+    assert f"results/{REVIEW}/{exports.TABLE}" in page.page.locator("#exported-text").text_content()
     assert page.errors == []
 
 

@@ -62,9 +62,9 @@ def _write(session: Session) -> dict[str, Any]:
         write_whole(own.claim(EXAMINATIONS[0]), examination_tables.as_csv(records))
         write_whole(own.claim(EXAMINATIONS[1]), examination_tables.as_json(records))
         names += EXAMINATIONS
-    place = session.store.path.parent.name
+    review = session.store.path.parent
     return {
-        "files": [f"{place}/{name}" for name in names],
+        "files": [f"{review.parent.name}/{review.name}/{name}" for name in names],
         "corrections": len(found),
         "frames": frames,
         "reports": written.signed,

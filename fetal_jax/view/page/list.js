@@ -130,7 +130,7 @@ export class FrameList {
 
   counts() {
     const decided = [...this.answers.values()].filter((a) => a.decision).length;
-    return { all: this.all.length, decided, review: this.all.filter((row) => row.status === "review").length };
+    return { all: this.all.length, decided, review: this.all.filter((row) => row.status === "review" && !this.answers.get(row.n)?.decision).length };
   }
 }
 

@@ -8,7 +8,7 @@ const COLUMNS = { head: ["hc_mm", "bpd_mm", "ofd_mm"], abdomen: ["ac_mm", "long_
 const SOURCES = { dicom: "the DICOM header", csv: "the spacing table", flag: "--spacing-mm", ruler: "the depth ruler" };
 const STATUS = { review: "To review", measured: "Measured", refused: "Refused", error: "Not read", unread: "To read" };
 const DECISION = { accepted: "Accepted", rejected: "Rejected" };
-const ACTIONS = { move: "moved", pull: "pulled an end", turn: "turned", draw: "drew anew", plane: "changed the plane", accept: "accepted", reject: "rejected", undecide: "took the decision back", comment: "commented", reset: "took the machine’s", tick: "ticked", choose: "chose a reading", undo: "undid", redo: "redid" };
+const ACTIONS = { move: "moved", pull: "pulled an end", turn: "turned", draw: "drew again", plane: "changed the plane", accept: "accepted", reject: "rejected", undecide: "took the decision back", comment: "commented", reset: "took the machine’s", tick: "ticked", choose: "chose a reading", undo: "undid", redo: "redid" };
 const ROWS = 3;
 const get = (id) => document.getElementById(id);
 
