@@ -23,9 +23,12 @@ def to_grey(frame: Array) -> Array:
     Raises:
       ValueError: for another shape or type.
     """
+    wanted = "a frame is a uint8 array (H, W) or (H, W, channels)"
+    if not hasattr(frame, "dtype"):  # a Pillow image of a palette would turn into its numbers
+        raise ValueError(f"{wanted}, not {type(frame).__name__}")
     frame = np.asarray(frame)
     if frame.dtype != np.uint8 or frame.ndim not in (2, 3) or frame.size == 0:
-        raise ValueError(f"a frame is a uint8 array (H, W) or (H, W, channels), not {frame.dtype} {frame.shape}")
+        raise ValueError(f"{wanted}, not {frame.dtype} {frame.shape}")
     if frame.ndim == 3 and frame.shape[2] not in (1, 3, 4):
         raise ValueError(f"a frame has 1, 3 or 4 channels, not {frame.shape[2]}")
     if frame.ndim == 2 or frame.shape[2] == 1:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from fetal_jax import geometry
 from fetal_jax.biometry import measure
@@ -61,3 +62,9 @@ def test_to_grey_of_colour_grey_and_alpha():
 def test_an_array_that_is_no_frame_is_refused(bad):
     with pytest.raises(ValueError, match="a frame"):
         to_grey(bad)
+
+
+def test_a_picture_or_a_path_in_place_of_an_array_is_named():
+    for bad, name in ((Image.new("P", (4, 3)), "Image"), ("frame.png", "str"), ([[1, 2]], "list")):
+        with pytest.raises(ValueError, match=rf"uint8 array .*, not {name}$"):
+            to_grey(bad)
