@@ -287,7 +287,7 @@ def test_a_folder_of_measure_is_read_too(tmp_path):
         (lambda _: None, "holds no Parquet file: give the folder of fetal-jax archive or measure"),
         (lambda f: (f / "measurements.json").write_text("{"), "damaged results"),
         (lambda f: (f / "measurements.json").write_text("[]"), "holds no frame: nothing to report"),
-        (lambda f: shutil.rmtree(make(f, 2) / "examinations"), "no frame names its examination"),
+        (lambda f: shutil.rmtree(make(f, 2) / "examinations"), "no frame names its examination: measure DICOM"),
     ],
 )
 def test_other_folders_are_refused(tmp_path, prepare, message):

@@ -19,6 +19,7 @@ from fetal_jax.planes import PRIMARY
 MEASURES = {column.removesuffix("_mm"): plane for plane, column in PRIMARY.items()}
 """Plane by measure: "hc", "ac", "fl"."""
 EXAMINATIONS, EXAMINATIONS_JSON, DEAD_LETTERS = "examinations", "examinations.json", "dead_letters"
+NO_EXAMINATION = "no frame names its examination: measure DICOM, or images with a column examination in --spacing-csv"
 GROUPS = {"week": "cast(floor(weeks) as integer)", "device": "device", "operator": "operator", "month": "month"}
 """Groups of the z-scores, as columns of the view `visits`."""
 
@@ -78,7 +79,7 @@ class Tables:
     def _parquet(self, name: str, folder: Path) -> None:
         if not any(folder.glob("*.parquet")):
             if name == EXAMINATIONS:
-                raise UserError(f"{folder.parent} holds no examination: no frame names its examination")
+                raise UserError(f"{folder.parent} holds no examination: {NO_EXAMINATION}")
             raise UserError(f"{folder} holds no Parquet file: give the folder of fetal-jax archive or measure")
         self._db.read_parquet(f"{glob.escape(str(folder))}/*.parquet", union_by_name=True).create_view(name)
 
@@ -230,7 +231,7 @@ def _examinations(folder: Path) -> list[dict[str, Any]]:
     try:
         records = json.loads((folder / EXAMINATIONS_JSON).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UserError(f"{folder} holds no {EXAMINATIONS_JSON}: no frame names its examination") from None
+        raise UserError(f"{folder} holds no {EXAMINATIONS_JSON}: {NO_EXAMINATION}") from None
     rows = []
     for record in records:
         row = {k: record[k] for k in ("examination", "patient", "fetus", "status", "standard")}
