@@ -18,6 +18,7 @@ from fetal_jax.inference.folder import measure_files
 from fetal_jax.inference.identity import ONE, Naming
 from fetal_jax.inference.runtimes import RUNTIMES
 from fetal_jax.outputs import formats
+from fetal_jax.outputs.contact_sheet import FIRST
 from fetal_jax.outputs.examinations.write import INDEX
 from fetal_jax.outputs.rows import Row
 from fetal_jax.outputs.tally import Tally
@@ -144,7 +145,7 @@ def measure_paths(
         others = ", ".join(f"{n} {suffix}" for suffix, n in found.left_out.most_common(5))
         print(f"left out, not frames by their names: {others}")
     report = f", {out / INDEX}" if tally.with_examination else ""
-    print(f"{tally}. See {out / RESULTS}{report} and {out / OVERLAYS}. {NOT_CLINICAL}")
+    print(f"{tally}. See {out / RESULTS}{report}, {out / FIRST} and {out / OVERLAYS}. {NOT_CLINICAL}")
     if tally.frames and not tally.with_spacing:
         where = "the same --out may be used" if spacings.source == "none" else "give another --out too"
         raise UserError(f"none of the {tally.frames} frames has a spacing: {ASK}; {where}")

@@ -18,6 +18,7 @@ from fetal_jax.reading.images import write_png
 
 COLUMNS, ROWS = 6, 6
 TILE, LINE, EDGE, TYPE = (260, 190), 18, 3, 12
+FIRST = "contact_sheet_01.png"
 FRAME = {status: style.colour for status, style in STYLES.items()} | {"error": (255, 80, 80)}
 
 

@@ -1,4 +1,4 @@
-"""Counts of the rows of a call: how many have each status, and the commonest reasons."""
+"""Counts of the rows of a call: how many have each status, and the commonest main reasons."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Tally:
     def __str__(self) -> str:
         counts = in_words(self.statuses) or "no frames"
         why = ", ".join(f"{reason} ({n})" for reason, n in self.reasons.most_common(3))
-        return counts + (f"; commonest reasons: {why}" if why else "")
+        return counts + (f"; main reasons: {why}" if why else "")
 
 
 def in_words(statuses: Counter[str]) -> str:
@@ -47,5 +47,5 @@ def in_words(statuses: Counter[str]) -> str:
 
 
 def _kind_of_reason(row: Row) -> str:
-    """The first reason of a row as it is counted, without the file's name."""
+    """The main reason of a row, its first, as it is counted, without the file's name."""
     return acceptance.kind_of(row["reason"].replace(row["file"], "").replace(Path(row["file"]).name, ""))

@@ -299,7 +299,7 @@ def test_the_last_line_counts_statuses_and_reasons(frames, tmp_path):
     done = subprocess.run(measure(folder, tmp_path / "out"), capture_output=True, text=True, check=False)
     assert done.returncode == 3
     last = done.stdout.splitlines()[-1]
-    assert re.match(r"(\d measured, )?(\d review, )?\d refused, 1 error; commonest reasons: ", last), last
+    assert re.match(r"(\d measured, )?(\d review, )?\d refused, 1 error; main reasons: ", last), last
     assert "no head is found in this picture (2)" in last
     assert "broken.png" not in last
 

@@ -87,7 +87,7 @@ def test_a_dicom_folder_without_spacing_has_no_millimetres_and_says_so(frames, t
     out = tmp_path / "out"
     done = fetal_jax("measure", tmp_path / "a.dcm", "--plane=head", f"--out={out}")
     refused(done, "none of the 1 frames has a spacing: give --spacing-mm", "the same --out may be used")
-    assert "1 refused; commonest reasons: no spacing (1)" in done.stdout
+    assert "1 refused; main reasons: no spacing (1)" in done.stdout
     (row,) = rows(out)
     assert row["status"] == "refused"
     assert all(row[c] == "" for c in COLUMNS if c.endswith("_mm"))
