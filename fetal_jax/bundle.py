@@ -88,6 +88,11 @@ def find(name: str | Path) -> Path:
     return shipped
 
 
+def is_shipped(folder: Path) -> bool:
+    """Whether a bundle came with the program."""
+    return folder.resolve().is_relative_to(SHIPPED.resolve())
+
+
 def write(folder: Path, info: BundleInfo) -> None:
     """Write `bundle.json` for the network's files in the folder, with their digests."""
     digests = {name: sha256(folder / name) for name in (ONNX, HALF, STABLEHLO, CARD) if (folder / name).is_file()}
@@ -108,7 +113,7 @@ def update(folder: Path, info: BundleInfo, copy: Path) -> Path:
     Raises:
       UserError: `copy` is a folder that holds something else.
     """
-    if SHIPPED.resolve() in folder.resolve().parents:
+    if is_shipped(folder):
         with replacing(copy) as draft:
             for name in info.files:
                 (draft / name).write_bytes((folder / name).read_bytes())

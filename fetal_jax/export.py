@@ -76,8 +76,9 @@ def load_run(workdir: Path, best: bool = False) -> tuple[Config, Any, int, dict[
 def load_runs(workdirs: Sequence[Path], best: bool = False) -> tuple[Config, Any, int, dict[str, Any]]:
     """Read several runs as `load_run` does, and average their parameters.
 
-    The runs differ in their seed alone. Fine-tuned from the same weights, their mean is as good as an ensemble of them
-    and costs what one costs (M. Wortsman et al., Model soups, ICML 2022).
+    The runs differ in their seed or in the fold that they left out. Fine-tuned from the same weights, their mean is as
+    good as an ensemble of them and costs what one costs (M. Wortsman et al., Model soups, ICML 2022). The mean of runs
+    that left out different folds has seen all of them.
 
     Raises:
       UserError: as `load_run`; or runs with another configuration, other data or another start.
@@ -88,12 +89,20 @@ def load_runs(workdirs: Sequence[Path], best: bool = False) -> tuple[Config, Any
             f"{workdirs[0]} started from random weights: only runs with init.bundle or init.sononet average"
         )
     for workdir, (another, more, its_step, its_meta) in zip(workdirs[1:], others, strict=True):
-        if replace(another, seed=config.seed) != config:
-            raise UserError(f"{workdir} has another configuration than {workdirs[0]}: only the seed may differ")
+        if drawn_alike(another) != drawn_alike(config):
+            differ = "only seed and data.leave_out may differ"
+            raise UserError(f"{workdir} has another configuration than {workdirs[0]}: {differ}")
         if any(meta.get(key) != its_meta.get(key) for key in ("datasets", "origin")):
             raise UserError(f"{workdir} was trained on other data, or started from other weights, than {workdirs[0]}")
         params, step = jax.tree.map(jnp.add, params, more), max(step, its_step)
+    if any(another.data.leave_out != config.data.leave_out for another, *_ in others):
+        config = replace(config, data=replace(config.data, leave_out=-1))
     return config, jax.tree.map(lambda p: p / len(workdirs), params), step, meta
+
+
+def drawn_alike(config: Config) -> Config:
+    """The configuration with the seed and fold of every other run of its kind."""
+    return replace(config, seed=0, data=replace(config.data, leave_out=-1))
 
 
 def write_bundle(
@@ -102,7 +111,7 @@ def write_bundle(
     """Export a checkpoint of a run into a bundle directory, as ONNX (which `measure` runs) and StableHLO.
 
     Args:
-      workdirs: of `fetal-jax train`; several runs that differ in their seed are averaged.
+      workdirs: of `fetal-jax train`; several runs that differ in seed or fold are averaged.
       out: the bundle; made, or overwritten if it is a bundle.
       with_half: also write `model.half.onnx`, of half the size.
       metrics: `metrics.json` of `fetal-jax evaluate`, to be included in `bundle.json`.

@@ -39,7 +39,7 @@ _KEEPS_MILLIMETRES = {"leaves the frame"}
 _ROUNDNESS = {"head": 0.6, "abdomen": 0.7}
 _SHIFT = 0.2
 """Standard deviation of the outline's position, as a whole, in units of the map's transition width: the median over
-HC18's validation frames of the value that explains their errors (`benchmarks/flags.py`)."""
+HC18's validation frames of the value that explains their errors."""
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--runtime", choices=["onnx", "onnx-half", "jax"], help="what runs a bundle; default: onnx")
     parser.add_argument("--dataset", action="append", help="default: the data sets it was trained on")
     parser.add_argument("--data-dir", help="default: the run's own, or runs/data")
-    parser.add_argument("--split", default="test")
+    parser.add_argument(
+        "--split", default="test", help="test, validation, …; held-out: the fold that config.data.leave_out left out"
+    )
     parser.add_argument("--robustness", action="store_true", help="also measure changed frames: minutes")
     parser.add_argument(
         "--margin",
@@ -38,6 +40,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="first write temperature, intervals and acceptance, learnt on the calibration splits of --dataset, into "
         "--bundle; into a copy of a shipped one",
+    )
+    parser.add_argument(
+        "--fold",
+        type=bundle.find,
+        action="append",
+        help="with --calibrate: a bundle that left a fold out (config.data.leave_out): learn on that fold too, but for "
+        "data sets with a large calibration split. Given once for each fold",
     )
     parser.add_argument("--out", type=str, required=True)
 
@@ -59,6 +68,8 @@ def run(args: argparse.Namespace, overrides: list[str]) -> None:
     """Check the call, and do the work."""
     if args.calibrate and not (args.bundle and len(args.bundle) == 1):
         raise UserError("--calibrate writes into a bundle: give one --bundle")
+    if args.fold and not args.calibrate:
+        raise UserError("--fold says where --calibrate learns: give both")
     if args.compare and (args.dataset or args.robustness or args.margin or args.split != "test"):
         raise UserError("--compare reads two folders as they are: leave out --dataset, --split, --margin, --robustness")
     if bool(args.results) != bool(args.scanner_reports):

@@ -6,7 +6,7 @@ import argparse
 import json
 import shlex
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,29 +14,24 @@ from etils import epath
 from tqdm import tqdm
 
 from fetal_jax import bundle, export
-from fetal_jax.config import data_set, portable
-from fetal_jax.data.source import Frame, Split, splits, trained_on
+from fetal_jax.cli.calibration import DATA_DIR, calibrate
+from fetal_jax.config import portable
+from fetal_jax.data.source import Split, splits, trained_on
 from fetal_jax.errors import UserError
 from fetal_jax.evaluation import outputs
-from fetal_jax.evaluation.cases import draw, measure_cases
 from fetal_jax.evaluation.frames import EvaluatedFrame, evaluate_frames
 from fetal_jax.evaluation.outputs import Claim
 from fetal_jax.evaluation.predictions import evaluate_predictions
 from fetal_jax.evaluation.report import compare
-from fetal_jax.evaluation.report.acceptance_plot import plot_rules
 from fetal_jax.evaluation.report.checklist import EXTERNAL, INTERNAL
 from fetal_jax.evaluation.report.cross_dataset import JSON, PAGE, Result, write_cross_dataset
 from fetal_jax.evaluation.report.report import Origin
 from fetal_jax.evaluation.robustness import measure_robustness
 from fetal_jax.evaluation.scanner import outputs as scanner_outputs
-from fetal_jax.evaluation.statistics.calibration import interval_tables, plane_temperature
-from fetal_jax.evaluation.statistics.fitted_rules import describe, fit_rules
+from fetal_jax.evaluation.splits import HELD_OUT, changed_training, held_out, refuse_other_split
 from fetal_jax.evaluation.summary import MEASURES, NAMES, summarise
 from fetal_jax.inference import Predictor
-from fetal_jax.planes import SHAPE_OF_PLANE
 from fetal_jax.training.live import live_predictor
-
-DATA_DIR = "runs/data"
 
 
 @dataclass(frozen=True)
@@ -73,7 +68,7 @@ def run(args: argparse.Namespace) -> None:
             _run_results(args, claim)
             return
         if args.calibrate:
-            _calibrate(args, claim)
+            args.bundle = [calibrate(args, claim)]
         _run_networks(args, claim)
 
 
@@ -114,18 +109,14 @@ def _open(path: Path, args: argparse.Namespace) -> Network:
         flags = [f"--workdir={path}", *["--best"] * args.best]
         return Network(f"{path}", live_predictor(config, params), training, data_dir, flags)
     predictor = Predictor.from_bundle(path, args.runtime)
-    name = path.name if _installed(path) else f"{path}"  # no path of this machine in a report that others read
+    name = path.name if bundle.is_shipped(path) else f"{path}"  # no path of this machine in a report that others read
     flags = [f"--bundle={name}", f"--runtime={args.runtime}"]
     return Network(name, predictor, predictor.info.training, args.data_dir or DATA_DIR, flags)
 
 
-def _installed(path: Path) -> bool:
-    """Whether a bundle came with the program."""
-    return path.resolve().is_relative_to(bundle.SHIPPED.resolve())
-
-
 def _evaluate(network: Network, dataset: str, args: argparse.Namespace, claim: Claim) -> dict[str, Any]:
-    frames, info = Split(dataset, args.split, network.data_dir), network.predictor.info
+    split = held_out(network.training) if args.split == HELD_OUT else args.split
+    frames, info = Split(dataset, split, network.data_dir), network.predictor.info
     paths = [claim(name) for name in outputs.FILES]  # a stranger's file is refused before the work
     origin = _origin(network, frames, dataset, paths[0].parent, args)
     if "but" in origin.network:
@@ -161,11 +152,15 @@ def _origin(network: Network, frames: Split, dataset: str, out: Path, args: argp
     if args.bundle:
         lines["runtime"] = args.runtime
     internal = dataset in network.datasets
-    known = internal and args.split != "train" and "train" in splits(dataset, network.data_dir)
+    left_out = args.split == HELD_OUT
+    known = (
+        internal and (left_out or not args.split.startswith("train")) and "train" in splits(dataset, network.data_dir)
+    )
     if known:
         train = Split(dataset, "train", network.data_dir)
-        both = len(train.subjects & frames.subjects)
-        lines["subjects in the training split and in this one"] = f"{both}: the builder divides frames by subject"
+        both = 0 if left_out else len(train.subjects & frames.subjects)
+        by = f"this is {frames.name}, which the run left out" if left_out else "the builder divides frames by subject"
+        lines["subjects in the training split and in this one"] = f"{both}: {by}"
         if changed := changed_training(training, dataset, network.data_dir):
             lines["but"] = changed
     flags = [*network.flags, f"--dataset={dataset}", *["--robustness"] * args.robustness]
@@ -183,80 +178,8 @@ def _command(flags: list[str], args: argparse.Namespace, out: Path | None = None
     return shlex.join(words)
 
 
-def _progress(changes: Iterable[Any], unit: str = "change") -> Iterable[Any]:
-    return tqdm(list(changes), unit=unit)
-
-
-def refuse_other_split(trained: Iterable[str], dataset: str, split: str) -> None:
-    """Refuse another configuration of a data set that was trained on: it divides the same frames differently.
-
-    Raises:
-      UserError: the network was trained on another configuration of the same data set.
-    """
-    for name in trained:
-        if data_set(name) == data_set(dataset) and name != dataset:
-            raise UserError(
-                f"trained on {name}: the {split} split of {dataset} holds frames that it was trained on; "
-                f"give --dataset={name}"
-            )
-
-
-def changed_training(training: dict[str, Any], dataset: str, data_dir: str) -> str:
-    """A warning if the training split of a data set is no longer what the network was trained on, else empty.
-
-    Test frames may then have been trained on: one subject more or less moves others to another split.
-    """
-    was = trained_on(training).get(dataset)
-    if not was or "train" not in splits(dataset, data_dir):
-        return ""
-    now = Split(dataset, "train", data_dir).fingerprint
-    return "" if now == was else f"trained on {was}, but in {data_dir} is {now}: frames may have changed splits"
-
-
-def _calibrate(args: argparse.Namespace, claim: Claim) -> None:
-    """Write temperature, intervals and acceptance rules into a bundle, or into a copy of an installed one.
-
-    They come from frames that were neither trained on nor chosen with. The table of a measure comes from the first
-    data set that has enough frames of it: the error of a real head says nothing of a synthetic one's. The rules come
-    from all data sets together.
-    """
-    (path,) = args.bundle
-    predictor = Predictor.from_bundle(path, args.runtime)
-    before = predictor.info
-    picture = claim("acceptance.png")
-    for name in (*before.files, bundle.INFO) if _installed(path) else ():
-        claim(f"bundle/{name}")
-    predictor = replace(predictor, info=replace(before, temperature=1.0))
-    trained = list(trained_on(before.training))
-    evaluated: list[EvaluatedFrame] = []
-    tables: dict[str, dict[str, Any]] = {}
-    drawn: list[tuple[str, Frame]] = []
-    fingerprints = []
-    for dataset in args.dataset or trained:
-        refuse_other_split(trained, dataset, "calibration")
-        frames = Split(dataset, "calibration", args.data_dir or DATA_DIR)
-        fingerprints.append(frames.fingerprint)
-        own = list(tqdm(evaluate_frames(predictor, frames), total=len(frames), unit="frame"))
-        tables = interval_tables(own, frames.fingerprint) | tables
-        evaluated += own
-        drawn += [(dataset, frame) for frame in draw(frames)]
-    temperature = plane_temperature(evaluated) or before.temperature
-    info = replace(before, intervals=before.intervals | tables, temperature=temperature)
-    cases = list(measure_cases(replace(predictor, info=info), drawn, lambda each: _progress(each, "frame")))
-    rules, judged = fit_rules(cases, ", ".join(fingerprints))
-    kept = before.acceptance if temperature == before.temperature else {}  # other rules were fitted to other planes
-    info = replace(info, acceptance=kept | rules)
-    path = bundle.update(path, info, args.out / "bundle")
-    args.bundle = [path]
-    plot_rules(judged, picture)
-    print(f"temperature, intervals and acceptance are in {path}; see {picture}")
-    for measure, name in NAMES.items():
-        found = info.intervals.get(measure)
-        text = f"± {found['factor']:.2f} sd, 90 %, {found['data']}" if found else "no interval: too few frames"
-        print(f"{name}  {text}")
-    print(f"temperature of the planes {temperature:.2f}")
-    without = [p for p in SHAPE_OF_PLANE if p in info.planes and p not in info.acceptance]
-    print("\n".join(describe(judged, without)))
+def _progress(changes: Iterable[Any]) -> Iterable[Any]:
+    return tqdm(list(changes), unit="change")
 
 
 def _run_predictions(args: argparse.Namespace, claim: Claim) -> None:

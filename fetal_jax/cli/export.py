@@ -8,7 +8,7 @@ from pathlib import Path
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--workdir", required=True, action="append", help="of a run; given again: the mean of runs with other seeds"
+        "--workdir", required=True, action="append", help="of a run; given again: the mean of other seeds or folds"
     )
     parser.add_argument("--out", required=True, help="directory of the bundle")
     parser.add_argument("--best", action="store_true", help="take the checkpoint with the lowest validation score")

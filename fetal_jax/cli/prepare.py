@@ -18,8 +18,8 @@ LISTED = 50  # lines about missing frames; there may be 12,358 of 12,400
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "name",
-        help="fetal_phantom[/small|/large], fetal_planes[/official|/biometry], hc18[/examinations|/benchmark] or "
-        "folder/NAME: your own frames under a name of yours",
+        help="fetal_phantom[/small|/large], fetal_planes[/official|/biometry|/outlines], "
+        "hc18[/examinations|/benchmark], folder/NAME: your own frames under a name of yours",
     )
     parser.add_argument("--manual-dir", type=Path, help="folder of the downloaded data set; not for fetal_phantom")
     parser.add_argument("--data-dir", default="runs/data")

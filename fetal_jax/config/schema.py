@@ -36,6 +36,9 @@ class DataConfig:
     )
     early_heads: int = key(1, "times that a head with an HC under 110 mm is shown in an epoch", at_least(1))
     femurs: int = key(1, "times that a femur is shown in an epoch", at_least(1))
+    leave_out: int = key(
+        -1, "fold to leave out of training, for cross-validation: every fifth subject; -1: none", between(-1, 4)
+    )
     no_class_loss: tuple[str, ...] = key(
         (), "data sets left out of the classification loss: if all real frames are heads, real texture means head"
     )

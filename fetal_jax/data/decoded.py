@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from fetal_jax.data.source import SHAPES, Frame, Split
+from fetal_jax.data.source import SHAPES, Frame, Part, Split, fold_of
 from fetal_jax.errors import UserError
 
 PIXELS, RECORDS = "pixels.u8", "frames.json"
@@ -44,6 +44,14 @@ class Decoded(Sequence[Frame]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Decoded, (self.folder,)
+
+
+def without_fold(frames: Decoded, fold: int) -> Sequence[Frame]:
+    """The frames of all subjects but those of a fold (`source.fold_of`); all frames if it is -1."""
+    if fold < 0:
+        return frames
+    out = fold_of([frame.subject for frame in frames], fold)
+    return Part(frames, [i for i, left_out in enumerate(out) if not left_out])
 
 
 def decoded(split: Split) -> Decoded:

@@ -7,7 +7,7 @@ import importlib
 import shutil
 import uuid
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +26,7 @@ from fetal_jax.planes import GEOMETRIES, MILLIMETRES, PLANES
 Array = NDArray[Any]
 BUILDERS = ("fetal_phantom", "fetal_planes", "folder", "hc18")
 SHAPES: dict[str, type[Ellipse | Shaft]] = {"ellipse": Ellipse, "shaft": Shaft}
+FOLDS = 5
 
 
 @dataclass(frozen=True)
@@ -102,8 +103,35 @@ def splits(name: str, data_dir: str | Path) -> tuple[str, ...]:
     return tuple(builder(name, on_disk(name, data_dir)).info.splits)
 
 
+class Part(Sequence[Any]):
+    """Some elements of a sequence, opened when they are asked for. Pickled as the sequence and the indices."""
+
+    def __init__(self, whole: Sequence[Any], indices: Sequence[int]):
+        self.whole, self.indices = whole, indices
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, i: Any) -> Any:
+        return self.whole[self.indices[i]]
+
+
+def fold_of(subjects: Sequence[str], fold: int) -> list[bool]:
+    """Whether each frame belongs to a fold: every fifth subject, in the order of their names.
+
+    Args:
+      subjects: the subject of each frame of a split.
+      fold: 0 to `FOLDS` - 1.
+    """
+    own = set(sorted(set(subjects))[fold::FOLDS])
+    return [subject in own for subject in subjects]
+
+
 class Split:
-    """Random access to the frames of one split, in a folder or a bucket."""
+    """Random access to the frames of one split, in a folder or a bucket.
+
+    A split may be one fold of another (`fold_of`): `train/fold0` to `train/fold4`.
+    """
 
     def __init__(self, name: str, split: str, data_dir: str | Path):
         made = builder(name, on_disk(name, data_dir))
@@ -116,14 +144,23 @@ class Split:
                 f"{name} is not in {data_dir}: name the folder that has it, or run "
                 f"fetal-jax prepare {name} --data-dir={data_dir}"
             ) from None
-        if split not in splits:
+        whole, of, fold = split.partition("/fold")
+        if whole not in splits or (of and fold not in map(str, range(FOLDS))):
             raise UserError(f"{name} has no split {split}; it has {', '.join(splits)}")
         self.dataset, self.name, self.folder = str(made.info.full_name), split, Path(made.data_dir)
-        self._made = made
+        self._made, self._whole = made, whole
+        self._own: Sequence[int] | None = None
+        if of:
+            own = fold_of(
+                [record["subject"].decode() for record in self._open("segmentation_mask", "image")], int(fold)
+            )
+            self._own = [i for i, ours in enumerate(own) if ours]
         self._records = self._open("segmentation_mask")
 
-    def _open(self, *undecoded: str) -> Any:
-        return self._made.as_data_source(self.name, decoders=dict.fromkeys(undecoded, tfds.decode.SkipDecoding()))
+    def _open(self, *undecoded: str) -> Sequence[Any]:
+        decoders = dict.fromkeys(undecoded, tfds.decode.SkipDecoding())
+        records = self._made.as_data_source(self._whole, decoders=decoders)
+        return records if self._own is None else Part(records, self._own)
 
     def __len__(self) -> int:
         return len(self._records)

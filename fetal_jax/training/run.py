@@ -16,7 +16,7 @@ from tqdm import tqdm
 from fetal_jax import config as configuration
 from fetal_jax import files
 from fetal_jax.config import Config
-from fetal_jax.data.decoded import decoded
+from fetal_jax.data.decoded import decoded, without_fold
 from fetal_jax.data.pipeline import training_batches
 from fetal_jax.data.source import Split, splits, trained_on, training_record
 from fetal_jax.errors import UserError
@@ -76,7 +76,7 @@ def train(
         validation_splits = {name: Split(name, "validation", config.data.dir) for name in have}
         stack.enter_context(exclusive(workdir))
         check_workdir(workdir, config)
-        sources = [decoded(split) for split in train_splits]
+        sources = [without_fold(decoded(split), config.data.leave_out) for split in train_splits]
         iterator = stack.enter_context(closing(training_batches(sources, config)))
 
         # --- network and state, on the mesh
@@ -89,7 +89,8 @@ def train(
         step_on_mesh = compiled_step(network, tx, config, sharding, abstract)
         meta = training_record(train_splits)
         _say(cost.describe(step_on_mesh, abstract, sharding, config))
-        _say(f"train       {meta['fingerprint']}")
+        fold = config.data.leave_out
+        _say(f"train       {meta['fingerprint']}{f', without fold {fold}' if fold >= 0 else ''}")
         _say(f"validation  {', '.join(have) or 'none: no data set has a validation split'}")
 
         # --- start: the newest checkpoint, given parameters or random ones

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from fetal_jax import config as recipe
-from fetal_jax.cli.evaluation import changed_training, refuse_other_split
 from fetal_jax.data.decoded import decoded
 from fetal_jax.data.pipeline import training_batches
 from fetal_jax.data.source import Split, builder
 from fetal_jax.errors import UserError
+from fetal_jax.evaluation.splits import changed_training, refuse_other_split
 from fetal_jax.planes import GEOMETRIES
 from tests.builders.own_folder import SIZE, TABLE, planned, prepare, write_home
 from tests.support.folders import draw_fetal_planes, draw_folder, spoil

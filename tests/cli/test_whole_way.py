@@ -230,8 +230,9 @@ def test_fine_tuning_starts_from_the_bundle(place, trained):
     assert done.returncode == 0, done.stderr
     first = next(r["loss"] for r in metrics(place / "tuned") if "loss" in r)
     assert first < 0.75 * next(r["loss"] for r in metrics(trained) if "loss" in r)
-    # two runs with other seeds are averaged; runs from random weights are not, nor such with other keys
-    done = fetal_jax(*train_command(place, place / "tuned_1", *more, "--config.seed=1"))
+    # two runs with other seeds and folds are averaged; runs from random weights are not, nor such with other keys
+    left_out = "--config.data.leave_out=1"
+    done = fetal_jax(*train_command(place, place / "tuned_1", *more, "--config.seed=1", left_out))
     assert done.returncode == 0, done.stderr
     for names in (["tuned"], ["tuned_1"], ["tuned", "tuned_1"]):
         runs = [f"--workdir={place / name}" for name in names]
@@ -242,10 +243,20 @@ def test_fine_tuning_starts_from_the_bundle(place, trained):
     assert any((one[k] != other[k]).any() for k in one)
     for k in one:
         np.testing.assert_allclose(both[k], (one[k].astype(float) + other[k]) / 2, rtol=1e-5, atol=1e-7, err_msg=k)
-    assert json.loads((place / "tuned+tuned_1-bundle/bundle.json").read_text())["training"]["averaged_runs"] == 2
+    training = {name: json.loads((place / f"{name}-bundle/bundle.json").read_text())["training"] for name in (
+        "tuned_1", "tuned+tuned_1")}  # fmt: skip
+    assert training["tuned+tuned_1"]["averaged_runs"] == 2
+    assert [told["recipe"]["data.leave_out"] for told in training.values()] == [1, -1]
     again = f"--out={place / 'refused'}"
     refused(fetal_jax("export", f"--workdir={trained}", f"--workdir={trained}", again), "random weights")
-    refused(fetal_jax("export", f"--workdir={place / 'tuned'}", f"--workdir={trained}", again), "only the seed")
+    refused(fetal_jax("export", f"--workdir={place / 'tuned'}", f"--workdir={trained}", again), "only seed and")
+    # the fold that a bundle left out is a split to test it on; a bundle that left none out has no such split
+    held_out = [f"--data-dir={place / 'data'}", "--split=held-out", f"--out={place / 'held-out'}"]
+    done = fetal_jax("evaluate", f"--bundle={place / 'tuned_1-bundle'}", *held_out)
+    assert done.returncode == 0, done.stderr
+    metrics_of = json.loads((place / "held-out/metrics.json").read_text())
+    assert metrics_of["source"]["split"] == "train/fold1"
+    refused(fetal_jax("evaluate", f"--bundle={place / 'start'}", *held_out), "left no fold out")
 
 
 def weights(bundle):

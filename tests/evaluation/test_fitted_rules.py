@@ -42,6 +42,15 @@ def test_rule_separates_right_from_wrong_values():
     assert score.error_probability(rule["score"], sharp) < rule["limit"] < score.error_probability(rule["score"], soft)
 
 
+def test_counts_of_each_kind_of_frame():
+    spoilt = [replace(case, source="other") for case in cases(10, wrong=False, kind="blur", flags=("nothing found",))]
+    _, judged = fitted_rules.fit_rules([*cases(40, wrong=False), *cases(1, kind="blur"), *spoilt], "x")
+    first, second = fitted_rules.counts(judged)
+    assert first[:-1] == (f"{AS_IT_IS}, set", "head", 40, 40, 40, 0)
+    assert first[-1] == pytest.approx(1 - 0.025 ** (1 / 40))
+    assert second == ("blur", "head", 10, 0, 1, 1, 1.0)
+
+
 def test_plane_without_wrong_values_is_judged_by_flags():
     flagged = cases(20, wrong=False, flags=("poor fit",))
     rules, (judged,) = fitted_rules.fit_rules(cases(60, wrong=False) + flagged, "x")

@@ -102,6 +102,7 @@ def test_cross_dataset_table_has_a_row_for_each_network(tmp_path):
         (["--predictions=p.csv", "--dataset=a", "--calibrate"], "one --bundle"),
         (["--bundle=a", "--bundle=b", "--calibrate"], "one --bundle"),
         (["--workdir=a", "--runtime=jax"], "--runtime needs a bundle"),
+        (["--workdir=a", "--fold=heads"], "give both"),
     ],
 )
 def test_contradictory_flags_are_refused(tmp_path, capsys, call, message):

@@ -95,6 +95,28 @@ def describe(judged: Sequence[Judged], without: Sequence[str] = ()) -> list[str]
     return lines + [f"{plane:8} {few}" for plane in without]
 
 
+COUNTS = ("frames", "plane", "right", "right and measured", "measured", "wrong and measured", "bound")
+"""Columns of `counts`. The bound is of the share of wrong ones among the measured: 95 %, exact, frames independent."""
+
+
+def counts(judged: Sequence[Judged]) -> list[tuple[str, str, int, int, int, int, float]]:
+    """What the rules do to each kind of frame, out of fold: a row of `COUNTS` for each kind and plane.
+
+    Frames as they are have a row for each data set.
+    """
+    rows = []
+    for plane in judged:
+        kinds = [(case.kind, case.source if case.kind == AS_IT_IS else "") for case in plane.cases]
+        for kind, source in dict.fromkeys(kinds):
+            own = np.array([(kind, source) == k for k in kinds])
+            right, stands = own & ~plane.wrong, own & plane.measured
+            bad, count = int((stands & plane.wrong).sum()), int(stands.sum())
+            bound = share_interval(bad / count, count)[1] if count else np.nan
+            name = f"{kind}, {source}" if source else kind
+            rows.append((name, plane.plane, int(right.sum()), count - bad, count, bad, bound))
+    return sorted(rows, key=lambda row: (not row[0].startswith(AS_IT_IS), row))
+
+
 def out_of_fold(cases: Sequence[Case]) -> Array:
     """Error probability of each case by a model that was fitted without its subject: (N,), NaN if nothing to learn."""
     names = np.array([case.subject for case in cases])
