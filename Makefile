@@ -63,34 +63,33 @@ hc18: install
 	$(BIN)/fetal-jax export --workdir=$(RUN)/train --out=$(RUN)/bundle
 	$(BIN)/fetal-jax evaluate --workdir=$(RUN)/train --out=$(RUN)/report
 
-# One network for all planes, the checkpoint that validates best: from SonoNet16's weights, on HC18, phantoms and the
-# thirteen frames of EXAMPLES, a folder with the example frames of SonoNet's repository, baumgach/SonoNet-weights.
-# With PLANES, the folder of FETAL_PLANES_DB, it is then fine-tuned on routine frames (configs/routine.py).
+# The shipped network: from SonoNet16's weights on synthetic frames and the thirteen frames of EXAMPLES (a folder with the
+# example frames of SonoNet's repository, baumgach/SonoNet-weights), then on HC18 and on PLANES, the folder of
+# FETAL_PLANES_DB. Five networks leave out a fold each; it is their mean, calibrated on what each has not seen.
 UNIFIED := runs/unified
-PLANES ?=
+FOLDS := 0 1 2 3 4
+SETS := --dataset=hc18/benchmark --dataset=fetal_planes/outlines --dataset=fetal_phantom/large
 unified: install
 	test -f $(EXAMPLES)/FEMUR.png || { echo "give EXAMPLES=DIR, the thirteen frames of baumgach/SonoNet-weights"; exit 2; }
 	test -f $(SONONET) || { echo "give SONONET=FILE, SonoNet16.npz of baumgach/SonoNet-weights"; exit 2; }
+	test -d $(PLANES)/Images || { echo "give PLANES=DIR, the folder of FETAL_PLANES_DB"; exit 2; }
 	mkdir -p $(UNIFIED)/examples
 	cp $(EXAMPLES)/*.png $(UNIFIED)/examples
 	cp configs/sononet_examples.csv $(UNIFIED)/examples/frames.csv
 	$(BIN)/fetal-jax prepare hc18/benchmark --manual-dir $(HC18)
+	$(BIN)/fetal-jax prepare fetal_planes/outlines --manual-dir $(PLANES)
 	$(BIN)/fetal-jax prepare fetal_phantom/large
 	$(BIN)/fetal-jax prepare folder/sononet --allow-partial --manual-dir $(UNIFIED)/examples
-	$(BIN)/fetal-jax train --config=configs/unified.py --workdir=$(UNIFIED)/train --config.init.sononet=$(SONONET) $(ARGS)
-	$(BIN)/fetal-jax export --workdir=$(UNIFIED)/train --best --out=$(UNIFIED)/bundle
-	$(BIN)/fetal-jax evaluate --bundle=$(UNIFIED)/bundle --calibrate --dataset=hc18/benchmark --dataset=fetal_phantom/large --out=$(UNIFIED)/report
-	$(if $(PLANES),$(MAKE) routine PLANES=$(PLANES))
-
-ROUTINE := runs/routine
-.PHONY: routine
-routine: install
-	$(BIN)/fetal-jax prepare fetal_planes/outlines --manual-dir $(PLANES)
-	for seed in 0 1 2; do $(BIN)/fetal-jax train --config=configs/routine.py --workdir=$(ROUTINE)/seed$$seed \
-		--config.init.bundle=$(UNIFIED)/bundle --config.seed=$$seed $(ARGS) || exit; done
-	$(BIN)/fetal-jax export --workdir=$(ROUTINE)/seed0 --workdir=$(ROUTINE)/seed1 --workdir=$(ROUTINE)/seed2 --out=$(ROUTINE)/bundle
-	$(BIN)/fetal-jax evaluate --bundle=$(ROUTINE)/bundle --calibrate --out=$(ROUTINE)/report \
-		--dataset=hc18/benchmark --dataset=fetal_planes/outlines --dataset=fetal_phantom/large
+	$(BIN)/fetal-jax train --config=configs/unified.py --workdir=$(UNIFIED)/start --config.init.sononet=$(SONONET) $(ARGS)
+	$(BIN)/fetal-jax export --workdir=$(UNIFIED)/start --out=$(UNIFIED)/start-bundle
+	for fold in $(FOLDS); do \
+		$(BIN)/fetal-jax train --config=configs/routine.py --workdir=$(UNIFIED)/fold$$fold \
+			--config.init.bundle=$(UNIFIED)/start-bundle --config.data.leave_out=$$fold $(ARGS) && \
+		$(BIN)/fetal-jax export --workdir=$(UNIFIED)/fold$$fold --out=$(UNIFIED)/fold$$fold-bundle || exit; \
+	done
+	$(BIN)/fetal-jax export $(FOLDS:%=--workdir=$(UNIFIED)/fold%) --out=$(UNIFIED)/bundle
+	$(BIN)/fetal-jax evaluate --bundle=$(UNIFIED)/bundle --calibrate $(FOLDS:%=--fold=$(UNIFIED)/fold%-bundle) \
+		$(SETS) --out=$(UNIFIED)/report
 
 # every speed of the README beside other programs', which have their own environment
 bench: install .venv-bench/installed

@@ -215,7 +215,7 @@ def test_real_frames(data_dir, tmp_path):
 
 def test_outlines_of_ours_replace_calipers_on_all_but_test_frames(home, tmp_path, monkeypatch):
     name = "Patient{:05d}_Plane{}_1_of_1.png".format
-    (tmp_path / "women.csv").write_text("patient,split\n00001,train\n00002,validation\n00003,calibration\n00004,test\n")
+    (tmp_path / "women.csv").write_text("patient,split\n00001,train\n00004,test\n")
     (tmp_path / "outlines.csv").write_text(
         "filename,plane,cx,cy,a,b,theta,x1,y1,x2,y2,reader,how\n"
         f"{name(1, 2)},abdomen,60,40,30,25,0.5,,,,,reader1,drawn\n"

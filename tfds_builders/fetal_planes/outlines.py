@@ -13,7 +13,7 @@ from pathlib import Path
 from fetal_jax.geometry import Ellipse, Shaft
 
 HERE = Path(__file__).parent
-SPLITS = ("train", "validation", "calibration", "test")
+SPLITS = ("train", "test")
 
 
 def women() -> dict[int, str]:
