@@ -132,21 +132,24 @@ def worker_of(pid: int) -> int:
 
 
 def watched(command: list[str]) -> list[float]:
-    """Megabytes of a command's process or its largest child, each with its reading process, over time."""
+    """Megabytes of a command's process or its largest worker, each with its reading process, over time."""
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     memory = [0.0]
     while process.poll() is None:
-        workers = [process.pid, *children(process.pid)]
-        memory.append(max(resident(p) + sum(map(resident, readers(p, process.pid))) for p in workers))
+        workers = [process.pid, *(c for c in children(process.pid) if not reads(c))]
+        memory.append(max(resident(p) + sum(resident(c) for c in children(p) if reads(c)) for p in workers))
         time.sleep(0.1)
     if process.returncode != 3:
         raise SystemExit(f"{' '.join(command)} ended with {process.returncode}")
     return memory
 
 
-def readers(pid: int, command: int) -> list[int]:
-    """The reading processes among a process's children: of the command itself, those that are no worker."""
-    return [c for c in children(pid) if pid != command or not children(c)]
+def reads(pid: int) -> bool:
+    """Whether a process is a reading process. A worker that has none, at its start and its end, is not."""
+    try:
+        return b"reading.isolated" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
 
 
 def children(pid: int) -> list[int]:

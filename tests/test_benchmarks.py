@@ -173,3 +173,17 @@ def test_the_readme_keeps_the_columns_of_other_processors():
     ]
     assert [row[:-1] for row in twice] == rows
     assert [row[-1] for row in twice] == ["Other, AVX-512", "---", *column.values()]
+
+
+@pytest.mark.usefixtures("benchmarks")
+def test_a_worker_without_a_reader_is_no_reader_of_its_parent():
+    """Two workers of 80 MB that have no reading process, as at their start and end, are not added to the command's."""
+    import archive
+
+    worker = "import time; held = b'x' * 80_000_000; time.sleep(1.5)"
+    command = (
+        "import subprocess, sys\n"
+        f"workers = [subprocess.Popen([sys.executable, '-c', {worker!r}]) for _ in range(2)]\n"
+        "sys.exit(3 if [w.wait() for w in workers] == [0, 0] else 1)\n"
+    )
+    assert 80 < max(archive.watched([sys.executable, "-c", command])) < 140
