@@ -146,6 +146,40 @@ def test_a_frame_taken_for_another_plane_or_refused_is_a_failure(named):
     assert [(f.plane, f.failed, f.status) for f in frames] == [("head", True, "refused")] * 2
 
 
+def evaluated(named, tmp_path, rows, *parts, study=STUDY):
+    """The summary of results and of one report whose HC is 284 mm."""
+    (tmp_path / "reports").mkdir()
+    (tmp_path / "measurements.json").write_text(json.dumps(rows))
+    content = biometry(group(number("hc", "284.0", *parts)))
+    save(document(content, StudyInstanceUID=study.uid, PatientID=study.patient), tmp_path / "reports" / "0.dcm")
+    return scanner_outputs.evaluate(tmp_path, tmp_path / "reports", tmp_path.joinpath, "again")
+
+
+def test_planes_that_cannot_be_compared_are_said_in_terms_of_reports(named, tmp_path):
+    why = evaluated(named, tmp_path, [frame(named, interval_data=None)])["not_measured"]
+    assert "a report must name the image of each value" in why["planes"]
+    assert "--calibrate has written intervals into" in why["intervals"]
+
+
+def test_planes_that_were_compared_are_not_said_to_be_missing(named, tmp_path):
+    found = evaluated(named, tmp_path, [frame(named)], image("1.1"))
+    assert found["scanner"]["planes"] == {"frames": 1, "right": 1}
+    assert "planes" not in found["not_measured"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "study", "remedy"),
+    [
+        ({"examination": None}, STUDY, "measure the DICOM files, or a --spacing-csv with examination"),
+        ({}, Study("9.9", "P9", DAY), "measure the frames of the examinations that the reports are of"),
+    ],
+)
+def test_what_to_do_is_said_where_nothing_can_be_compared(tmp_path, changes, study, remedy):
+    named = Identities(Key(tmp_path.joinpath), Naming())
+    with pytest.raises(UserError, match=remedy):
+        evaluated(named, tmp_path, [frame(named) | changes], study=study)
+
+
 BIAS = {"hc": (1.5, 4.0), "ac": (-3.0, 6.0), "fl": (0.4, 1.2)}
 PLANES = {"hc": "head", "ac": "abdomen", "fl": "femur"}
 

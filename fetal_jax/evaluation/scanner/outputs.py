@@ -23,7 +23,7 @@ from fetal_jax.evaluation.statistics.agreement import FEWEST, bland_altman
 from fetal_jax.evaluation.summary import summarise
 from fetal_jax.files import spreadsheet_text, write_whole
 from fetal_jax.inference.identity import KEY_FILE, KEY_VARIABLE
-from fetal_jax.outputs.rows import read_rows
+from fetal_jax.outputs.rows import Row, read_rows
 from fetal_jax.planes import QUANTITIES
 from fetal_jax.reading.scanner.report import Report, read_folder
 
@@ -44,15 +44,47 @@ def evaluate(
     matched = matching.match(found, rows, named)
     matched.refused = [*refused, *matched.refused]
     if not matched.pairs:
-        key = f"; without {KEY_FILE} or {KEY_VARIABLE} hashed names cannot be compared" if len(named) == 1 else ""
-        raise UserError(f"no value of the {len(found)} reports belongs to a result: {matched.why_none()}{key}")
+        why = f"no value of the {len(found)} reports belongs to a result: {matched.why_none()}"
+        raise UserError(f"{why}: {_remedy(rows, hashed=len(named) > 1)}")
     frames = compared(matched.pairs)
     summary = summarise(frames, margins=margins) | {"scanner": counts(found, matched)}
+    summary["not_measured"] = _not_measured(summary)
     title = f"{results} and the scanner's reports"
     stated = {"title": title, "command": command, "data": f"{len(found)} reports of {reports}", "source": {}}
     outputs.write_files(claim, summary | stated, frames, render(summary, frames, title, command))
     _write_refused(claim(REFUSED), matched)
     return summary
+
+
+def _remedy(rows: Sequence[Row], hashed: bool) -> str:
+    """What to do where no value belongs to a result."""
+    if not any(row.get("examination") for row in rows):
+        return (
+            "the results name no examination: measure the DICOM files, or a --spacing-csv with examination, patient "
+            "and date"
+        )
+    if not hashed:
+        return (
+            f"hashed names can only be compared with the key: put the {KEY_FILE} of the call that made the results "
+            f"beside them, or set {KEY_VARIABLE} as it was"
+        )
+    return "measure the frames of the examinations that the reports are of, or give the reports of these results"
+
+
+def _not_measured(summary: Mapping[str, Any]) -> dict[str, str]:
+    """The reasons of empty tables, in terms of reports. Planes are in `scanner`, not in a table of probabilities."""
+    reasons = {name: why for name, why in summary["not_measured"].items() if name != "planes"}
+    if not summary["scanner"]["planes"]["frames"]:
+        reasons["planes"] = (
+            "no value of HC, AC or FL is compared with a frame: a report must name the image of each value, as "
+            "scanners do where images are stored before the report, and the results must hold it, measured from DICOM"
+        )
+    if "intervals" in reasons:
+        reasons["intervals"] = (
+            "no value is compared with a frame that has an interval: measure with a bundle that fetal-jax evaluate "
+            "--bundle=BUNDLE --calibrate has written intervals into"
+        )
+    return reasons
 
 
 def compared(pairs: Sequence[Pair]) -> list[EvaluatedFrame]:
