@@ -20,6 +20,8 @@ MANUFACTURER = "fetal_jax"
 MODEL = "fetal_jax measure"
 STRUCTURES = {"head": ("69536005", "Head"), "abdomen": ("818983003", "Abdomen"), "femur": ("71341001", "Femur")}
 """SNOMED CT code and meaning of a plane."""
+SERIES_NUMBERS = {"sr": 900, "seg": 901, "sr1500": 902, "signed sr": 903}
+"""The series number of each kind of object: viewers list series by it, and one series holds one kind."""
 _IDENTIFY = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
 _MAY_BE_EMPTY = (
     *("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID"),
@@ -55,13 +57,13 @@ def software() -> str:
     return version("fetal_jax")
 
 
-def identity(instance_number: int, series_number: int) -> dict[str, Any]:
-    """Arguments of every highdicom object: its names, and who made it."""
+def identity(instance_number: int, kind: str) -> dict[str, Any]:
+    """Arguments of every highdicom object: its names, and who made it. `kind` is one of `SERIES_NUMBERS`."""
     import highdicom as hd
 
     return {
         "series_instance_uid": hd.UID(),
-        "series_number": series_number,
+        "series_number": SERIES_NUMBERS[kind],
         "series_description": f"fetal_jax. {NOT_CLINICAL}",
         "sop_instance_uid": hd.UID(),
         "instance_number": instance_number,
@@ -85,9 +87,7 @@ def refusing(what: str) -> Iterator[None]:
         raise UserError(f"{what} can repeat ({str(e)[:80]}): export it again") from None
 
 
-def save_report(
-    path: Path, headers: Sequence[Any], root: Any, instance_number: int, series_number: int, **signed: Any
-) -> None:
+def save_report(path: Path, headers: Sequence[Any], root: Any, instance_number: int, kind: str, **signed: Any) -> None:
     """Write a content tree as a Comprehensive SR: complete, and unverified unless `signed` says more.
 
     Args:
@@ -95,7 +95,7 @@ def save_report(
       headers: of the images that the content names.
       root: the container (highdicom content item).
       instance_number: of the document in its series.
-      series_number: one for each kind of report.
+      kind: of `SERIES_NUMBERS`.
       signed: highdicom's arguments of a verified document.
 
     Raises:
@@ -107,7 +107,7 @@ def save_report(
         evidence=headers,
         content=hd.sr.ContentSequence([root], is_root=True),
         is_complete=True,
-        **identity(instance_number, series_number),
+        **identity(instance_number, kind),
         **signed,
     )
     document.ManufacturerModelName, document.SoftwareVersions = MODEL, software()

@@ -36,7 +36,7 @@ def write(source: Source, row: Row, picture: Path) -> None:
     """
     header = header_of(source)
     with refusing(f"{source} has a header that no report"):
-        save_report(picture.with_suffix(".dcm"), [header], content(header, row)[0], row["frame"] + 1, 902)
+        save_report(picture.with_suffix(".dcm"), [header], content(header, row)[0], row["frame"] + 1, "sr1500")
 
 
 def content(header: Any, row: Row) -> Any:

@@ -44,7 +44,7 @@ def write(source: Source, row: Row, picture: Path) -> None:
             manufacturer_model_name=MODEL,
             software_versions=software(),
             device_serial_number="1",
-            **identity(row["frame"] + 1, 901),
+            **identity(row["frame"] + 1, "seg"),
         )
         segmentation.PatientOrientation = ""
         if multi_frame:

@@ -36,7 +36,7 @@ def write(source: Source, row: Row, picture: Path) -> None:
     """
     header = header_of(source)
     with refusing(f"{source} has a header that no report"):
-        save_report(picture.with_suffix(".dcm"), [header], content(header, row), row["frame"] + 1, 900)
+        save_report(picture.with_suffix(".dcm"), [header], content(header, row), row["frame"] + 1, "sr")
 
 
 def save(
@@ -64,7 +64,7 @@ def save(
             headers,
             root,
             number,
-            901 if signer else 900,
+            "signed sr" if signer else "sr",
             is_final=bool(signer),
             is_verified=bool(signer),
             previous_versions=[pydicom.dcmread(p) for p in predecessors] or None,

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import sys
 
+import pydicom
 import pytest
 
 from fetal_jax.errors import UserError
-from fetal_jax.outputs import formats
+from fetal_jax.outputs import formats, structured_report
+from fetal_jax.outputs.dicom_source import header_of
+from fetal_jax.reading.sources import Source
+from tests.outputs.test_status import MEASURED_ROW, PIXELS
+from tests.support.dicom_files import save, ultrasound
 
 
 def test_only_dicom_kinds_need_the_dicom_packages(monkeypatch):
@@ -22,3 +27,17 @@ def test_names_are_those_of_the_pictures():
     names = [formats.name(kind, "overlays/head_0007.png") for kind in formats.KINDS]
     dicom = [f"{kind}/head_0007.dcm" for kind in ("seg", "sr", "sr1500")]
     assert sorted(names) == ["fhir/head_0007.json", *dicom]
+
+
+def test_two_kinds_of_objects_never_share_a_series_number(tmp_path):
+    """Viewers list series by number: a SEG among the signed reports is not found."""
+    source = Source(save(ultrasound(PIXELS), tmp_path / "head.dcm"))
+    made = {kind: tmp_path / f"{kind}.dcm" for kind in formats.DICOM_KINDS}
+    for kind, path in made.items():
+        formats.write(kind, source, MEASURED_ROW | {"overlay": "overlays/head.png"}, lambda _, path=path: path)
+    header = header_of(source)
+    made["signed sr"] = tmp_path / "signed.dcm"
+    root = structured_report.content(header, MEASURED_ROW)
+    structured_report.save(made["signed sr"], [header], root, 1, "Smith^Ann")
+    numbers = {kind: pydicom.dcmread(path).SeriesNumber for kind, path in made.items()}
+    assert len(set(numbers.values())) == len(numbers) == 4, numbers
