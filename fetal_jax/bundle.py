@@ -79,9 +79,12 @@ def find(name: str | Path) -> Path:
     """Folder of a bundle: a shipped one by its bare name, any other by its path.
 
     A bare name is the shipped bundle also where the current folder has a folder of that name; `./heads` is that one.
+    A path that is no text is never a name: it has lost the `./`, and finding what was found gives the same folder.
     """
+    if not isinstance(name, str):
+        return Path(name)
     shipped = SHIPPED / name
-    if os.sep in str(name) or str(name) in ("", ".", "..") or not shipped.is_dir():
+    if os.sep in name or name in ("", ".", "..") or not shipped.is_dir():
         return Path(name)
     if Path(name).is_dir():
         print(f"note: {name} is the shipped bundle; for the folder {name}, give ./{name}", file=sys.stderr)

@@ -305,6 +305,9 @@ def test_a_bare_name_is_the_shipped_bundle_and_a_path_is_the_folder(tmp_path, mo
     assert "for the folder heads, give ./heads" in capsys.readouterr().err
     for path in ("./heads", str(tmp_path / "heads")):
         assert bundle.find(path).resolve() == tmp_path / "heads"
+        assert bundle.find(bundle.find(path)) == bundle.find(path)  # as a command and then the predictor do
+    with pytest.raises(UserError, match="heads is not a bundle"):
+        Predictor.from_bundle(bundle.find("./heads"))
     assert bundle.find("none") == Path("none")
     assert bundle.find(bundle.DEFAULT) == bundle.DEFAULT
 
