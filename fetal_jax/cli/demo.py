@@ -16,6 +16,8 @@ from fetal_jax.reading.spacing_table import Spacings
 
 SEEDS = range(300_000, 300_024)
 """Seeds that no split holds."""
+TABLE = "spacing.csv"
+"""The table of their spacings, beside their folder."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -83,7 +85,7 @@ def new_frames() -> dict[str, tuple[str, int]]:
 
 
 def refuse_other_files(frames: Path) -> None:
-    """Refuse a folder of frames that the demo did not draw, before any work.
+    """Refuse a folder of frames, or a table of spacings, that the demo did not make, before any work.
 
     Raises:
       UserError: naming one of the files.
@@ -91,6 +93,10 @@ def refuse_other_files(frames: Path) -> None:
     other = sorted({p.name for p in frames.iterdir()} - set(new_frames())) if frames.is_dir() else []
     if other:
         raise UserError(f"{frames / other[0]} is not a frame of the demo: give another --out")
+    table = frames.parent / TABLE
+    named = table.read_text(errors="replace").splitlines()[1:] if table.exists() else []
+    if table.exists() and {line.partition(",")[0] for line in named} != set(new_frames()):
+        raise UserError(f"{table} is not a table of the demo: give another --out")
 
 
 def draw_folder(frames: Path) -> Path:
@@ -108,7 +114,7 @@ def draw_folder(frames: Path) -> Path:
     phantoms = {name: draw(plane, seed, MACHINES["small"]) for name, (plane, seed) in new_frames().items()}
     rows = ["filename,spacing_mm", *(f"{name},{phantom.spacing_mm}" for name, phantom in phantoms.items())]
     text = "\n".join(rows) + "\n"
-    table = frames.parent / "spacing.csv"
+    table = frames.parent / TABLE
     if table.exists() and table.read_text() != text:
         raise UserError(f"{table} is not a table of the demo: give another --out")
     frames.mkdir(parents=True, exist_ok=True)

@@ -15,7 +15,7 @@ from fetal_jax.errors import UserError
 from fetal_jax.files import OwnFiles
 from fetal_jax.inference.identity import KEY_FILE
 from fetal_jax.outputs.rows import Row
-from fetal_jax.reading.sources import CALL, Source
+from fetal_jax.reading.sources import CALL, PARTS, Source
 
 NAME = "measuring.jsonl"
 """A line for each measured file, while others are left; removed when the results are complete."""
@@ -98,6 +98,18 @@ class ResumeLog:
             if str(source) in rows and fingerprint and fingerprint[1] <= written:
                 self.save(source, rows[str(source)])
         self._index()
+
+    def claim_submission(self, path: Path) -> None:
+        """List a file that the caller names and writes afterwards, in this folder or elsewhere (`OwnFiles.claim`).
+
+        Raises:
+          UserError: it is one of the results, or somebody else's file.
+        """
+        folder, real = Path(os.path.realpath(self.own.folder)), Path(os.path.realpath(path))
+        first = real.relative_to(folder).parts[0] if folder in real.parents else ""
+        if first in (CALL, NAME, OwnFiles.LIST, files.LOCK, *PARTS) or _FIXED.fullmatch(first):
+            raise UserError(f"{path} is one of the results: give the submission another name")
+        self.own.claim(str(path.absolute()))
 
     def has(self, source: Source) -> bool:
         """Whether a file was measured and has not changed since."""

@@ -53,6 +53,12 @@ def test_demo_refuses_a_folder_with_other_files(monkeypatch, tmp_path):
     with pytest.raises(UserError, match=r"mine\.png is not a frame of the demo"):
         demo.run(Namespace(config="demo", out=tmp_path, data_dir=Path("none")), [])
     assert (tmp_path / "frames" / "mine.png").read_bytes() == b"mine"
+    (tmp_path / "frames" / "mine.png").unlink()
+    for text in ("mine", "filename,spacing_mm\nmine.png,0.2\n"):
+        (tmp_path / "spacing.csv").write_text(text)
+        with pytest.raises(UserError, match=r"spacing\.csv is not a table of the demo"):
+            demo.run(Namespace(config="demo", out=tmp_path, data_dir=Path("none")), [])
+        assert (tmp_path / "spacing.csv").read_text() == text
 
 
 def test_demo_draws_twice_into_its_own_folder_but_overwrites_no_other_table(tmp_path):
