@@ -1,4 +1,4 @@
-"""An error the user can fix, and the disclaimer shown wherever results are."""
+"""An error the user can fix, the disclaimer shown wherever results are, and counts in words."""
 
 NOT_CLINICAL = "Research software. Not for clinical use."
 
@@ -8,3 +8,8 @@ class UserError(Exception):
 
     The message names the thing and says what to do about it. The command line prints it and exits with 2.
     """
+
+
+def amount(count: int, noun: str) -> str:
+    """A count with its noun: "1 frame", "2 frames"."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

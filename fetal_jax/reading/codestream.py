@@ -13,14 +13,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fetal_jax.errors import amount
+
 Array = NDArray[Any]
 
 _FRAMES = {0xC0 + n for n in range(16)} - {0xC4, 0xC8, 0xCC}
 """JPEG markers that begin a frame header (ISO 10918-1, table B.1)."""
 _JPEG_LS = 0xF7
 _SEQUENTIAL = (0xC0, 0xC1)
-MAX_CHECKED = 1_000_000
-"""Bytes; a larger JPEG would take seconds. Ultrasound frames have a tenth to a third."""
+_LOSSLESS = 0xC3
+MAX_CHECKED = 3_000_000
+"""Bytes; a larger JPEG would take over a second. Ultrasound frames have up to a third of a million."""
 _STANDALONE = {0x01, *range(0xD0, 0xD9)}
 SOI = b"\xff\xd8"
 J2K = (b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP  ")
@@ -65,7 +68,7 @@ def header(data: bytes) -> Codestream | None:
 def damage(data: bytes) -> str:
     """Damage of the Huffman-coded data of a JPEG, in words; empty if there is none.
 
-    Baseline and extended sequential JPEG is checked, in one scan or several. Progressive, lossless and arithmetic JPEG
+    Baseline, extended sequential and lossless JPEG is checked, in one scan or several. Progressive and arithmetic JPEG
     is not, nor is one of over `MAX_CHECKED` bytes: nothing is said of it.
     """
     if not data.startswith(SOI) or len(data) > MAX_CHECKED:
@@ -118,6 +121,7 @@ class _State:
     parts: dict[int, tuple[int, int]] = field(default_factory=dict)  # component -> sampling factors
     size: tuple[int, int] = (0, 0)  # rows, columns
     restart: int = 0
+    lossless: bool = False
 
 
 def _check(data: bytes) -> None:
@@ -128,8 +132,9 @@ def _check(data: bytes) -> None:
         elif marker == 0xDD:
             (state.restart,) = struct.unpack(">H", body[:2])
         elif marker in _FRAMES or marker == _JPEG_LS:
-            if marker not in _SEQUENTIAL:
+            if marker not in (*_SEQUENTIAL, _LOSSLESS):
                 return
+            state.lossless = marker == _LOSSLESS
             state.size = struct.unpack(">HH", body[1:5])
             state.parts = {body[6 + 3 * i]: (body[7 + 3 * i] >> 4, body[7 + 3 * i] & 15) for i in range(body[5])}
         elif marker == 0xDA:
@@ -156,23 +161,29 @@ def _read_tables(body: bytes, tables: dict[int, Array]) -> None:
 
 def _check_scan(head: bytes, coded: bytes, state: _State) -> None:
     picked = [(head[1 + 2 * i], head[2 + 2 * i] >> 4, head[2 + 2 * i] & 15) for i in range(head[0])]
-    if any(part not in state.parts or dc not in state.tables or 16 + ac not in state.tables for part, dc, ac in picked):
+    needed = {n for _, dc, ac in picked for n in ((dc,) if state.lossless else (dc, 16 + ac))}
+    if not (needed <= set(state.tables) and {part for part, _, _ in picked} <= set(state.parts)):
         raise _Damage("a scan without its tables")
+    side = 1 if state.lossless else 8  # samples of a block
     widest = [max(f[axis] for f in state.parts.values()) for axis in (0, 1)]
     rows, columns = state.size
     if len(picked) == 1:  # not interleaved: the component's own blocks
         across, down = state.parts[picked[0][0]]
-        units = -(-columns * across // (8 * widest[0])) * -(-rows * down // (8 * widest[1]))
+        units = -(-columns * across // (side * widest[0])) * -(-rows * down // (side * widest[1]))
         blocks = [picked[0][1:]]
     else:
-        units = -(-columns // (8 * widest[0])) * -(-rows // (8 * widest[1]))
+        units = -(-columns // (side * widest[0])) * -(-rows // (side * widest[1]))
         blocks = [(dc, ac) for part, dc, ac in picked for _ in range(state.parts[part][0] * state.parts[part][1])]
     pieces = _pieces(coded)
     each = state.restart or units
     if len(pieces) != -(-units // each):
         raise _Damage("restart markers do not fit its size")
     for i, piece in enumerate(pieces):
-        _follow(piece, blocks, min(each, units - i * each), state.tables)
+        count = min(each, units - i * each)
+        if state.lossless:
+            _follow_samples(piece, [dc for dc, _ in blocks], count, state.tables)
+        else:
+            _follow(piece, blocks, count, state.tables)
 
 
 def _pieces(coded: bytes) -> list[bytes]:
@@ -188,16 +199,47 @@ def _pieces(coded: bytes) -> list[bytes]:
     return [p.replace(b"\xff\0", b"\xff") for p in (*pieces, coded[start:])]
 
 
-def _follow(piece: bytes, blocks: list[tuple[int, int]], units: int, tables: dict[int, Array]) -> None:
-    """Step from code to code; the steps from every bit are looked up at once, so that the loop only adds."""
+def _windows(piece: bytes) -> Array:
+    """The 16 bits that follow each bit of some data."""
     padded = np.frombuffer(piece + b"\xff" * 8, np.uint8).astype(np.uint32)
     three = (padded[:-2] << 16) | (padded[1:-1] << 8) | padded[2:]
-    windows = ((three[:, None] >> np.arange(8, 0, -1, dtype=np.uint32)) & 0xFFFF).ravel()
+    return ((three[:, None] >> np.arange(8, 0, -1, dtype=np.uint32)) & 0xFFFF).ravel()
+
+
+def _steps(found: Array) -> bytes:
+    """Bits from a code to the next one, by the code's first bit; 0 where no code begins."""
+    return np.where(found[:, 0] == 0, 0, found[:, 0] + found[:, 1]).astype(np.uint8).tobytes()
+
+
+def _follow_samples(piece: bytes, numbers: list[int], units: int, tables: dict[int, Array]) -> None:
+    """`_follow` of lossless JPEG: one code a sample, by the tables of the components in turn."""
+    windows = _windows(piece)
+    each = [_steps(tables[number][windows]) for number in numbers]
+    at, end = 0, 8 * len(piece)
+    for _ in range(units):
+        for steps in each:
+            step = steps[at] if at < end else 0
+            if not step:
+                raise _Damage("a code that no table has" if at < end else "the data end too early")
+            at += step
+    if at > end:
+        raise _Damage("the data end too early")
+    _check_rest(end - at)
+
+
+def _check_rest(bits: int) -> None:
+    if bits >= 8:
+        raise _Damage(f"{amount(bits // 8, 'byte')} too many")
+
+
+def _follow(piece: bytes, blocks: list[tuple[int, int]], units: int, tables: dict[int, Array]) -> None:
+    """Step from code to code; the steps from every bit are looked up at once, so that the loop only adds."""
+    windows = _windows(piece)
     steps: dict[int, bytes] = {}
     skips: dict[int, bytes] = {}
     for number in {n for dc, ac in blocks for n in (dc, 16 + ac)}:
         found = tables[number][windows]
-        steps[number] = np.where(found[:, 0] == 0, 0, found[:, 0] + found[:, 1]).astype(np.uint8).tobytes()
+        steps[number] = _steps(found)
         if number >= 16:  # coefficients passed: a run and one; the end of a block passes all
             ends = (found[:, 1] == 0) & (found[:, 2] != 15)
             skips[number] = np.where(ends, 64, found[:, 2] + 1).astype(np.uint8).tobytes()
@@ -216,5 +258,4 @@ def _follow(piece: bytes, blocks: list[tuple[int, int]], units: int, tables: dic
                 raise _Damage("the data end too early" if step else "a code that no table has")
             if k > 64 and skip[at - step] != 64:
                 raise _Damage("a block is too long")
-    if end - at >= 8:
-        raise _Damage(f"{(end - at) // 8} bytes too many")
+    _check_rest(end - at)

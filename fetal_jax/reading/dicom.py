@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fetal_jax.errors import UserError
+from fetal_jax.errors import UserError, amount
 from fetal_jax.preprocess import to_grey
 from fetal_jax.reading import codestream, spacing, study
 from fetal_jax.reading.images import MAX_PIXELS, Page
@@ -95,6 +95,7 @@ def _decoded(file: Path | BytesIO, name: str, header: Any, count: int) -> Iterat
         if syntax is None:  # an old file without the preamble: little endian, uncompressed
             whole.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2"
         if syntax is None or not syntax.is_encapsulated:  # pydicom seeks in a deflated file as if it were not
+            _refuse_more(_whole_frames(len(whole.PixelData), header), count, name)
             for pixels in pydicom.pixels.iter_pixels(whole):
                 yield pixels, ()
             return
@@ -147,14 +148,20 @@ def _native_frames(file: Path | BytesIO, header: Any) -> int:
     element = _pydicom().dcmread(file, force=True, defer_size=1024).get_item("PixelData", keep_deferred=True)
     if isinstance(file, BytesIO):
         file.seek(0)
-    bits = int(header.Rows) * int(header.Columns) * int(header.SamplesPerPixel) * int(header.BitsAllocated)
     length = getattr(element, "length", None)
-    return 8 * length // bits if length and length != 0xFFFFFFFF and bits else 0
+    return _whole_frames(length, header) if length and length != 0xFFFFFFFF else 0
+
+
+def _whole_frames(length: int, header: Any) -> int:
+    """Number of whole frames in so many bytes of uncompressed pixels."""
+    bits = int(header.Rows) * int(header.Columns) * int(header.SamplesPerPixel) * int(header.BitsAllocated)
+    return 8 * length // bits if bits else 0
 
 
 def _refuse_more(held: int, count: int, name: str) -> None:
     if held > count:
-        raise UserError(f"{name} holds {held} frames, and NumberOfFrames of its header says {count}: export it again")
+        says = f"{amount(held, 'frame')}, and NumberOfFrames of its header says {count}"
+        raise UserError(f"{name} holds {says}: export it again")
 
 
 def _syntax(syntax: Any) -> str:

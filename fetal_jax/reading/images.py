@@ -25,6 +25,9 @@ _TURNED = (5, 6, 7, 8)
 """EXIF orientations that exchange rows and columns."""
 _THUMBNAIL, _MASK = 1, 4
 """Bits of TIFF's NewSubfileType for a page that is no frame."""
+_OLD_THUMBNAIL = 2
+"""The same of SubfileType, which NewSubfileType replaced."""
+_JPEG_IN_TIFF = 7
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ def read_pages(file: Path | BytesIO, name: str) -> Iterator[Page]:
     try:
         # through an open file: Pillow maps a named TIFF with the sides of the turned picture, which gives noise
         with file.open("rb") if isinstance(file, Path) else file as data, Image.open(data, formats=FORMATS) as image:
-            pages = _frames(image)
+            pages = _frames(image, name)
             sizes = {size for _, size in pages}
             for page, _ in pages:
                 if page != image.tell():
@@ -88,21 +91,21 @@ def read_pages(file: Path | BytesIO, name: str) -> Iterator[Page]:
         raise UserError(f"{name} is damaged ({' '.join(str(e).split())[:80]}): copy it again") from None
 
 
-def _frames(image: Image.Image) -> list[tuple[int, tuple[int, int]]]:
-    """(index, size) of each page that is a frame."""
+def _frames(image: Image.Image, name: str) -> list[tuple[int, tuple[int, int]]]:
+    """(index, size) of each page that is a frame; a thumbnail may come before it."""
     if image.format == "MPO":  # a camera's JPEG: previews follow the picture
         return [(0, image.size)]
     found = []
     for index in range(getattr(image, "n_frames", 1)):
         if index:
             image.seek(index)
-        kind = _tag(image, 254, 0) if image.format == "TIFF" else 0
-        if index == 0 or not int(kind) & (_THUMBNAIL | _MASK):
-            found.append((index, image.size, int(kind)))
-    if len(found) > 1 and found[0][2] & (_THUMBNAIL | _MASK):  # a thumbnail may come first
-        found = found[1:]
+        reduced = _THUMBNAIL if _tag(image, 255, 0) == _OLD_THUMBNAIL else 0
+        if not int(_tag(image, 254, reduced)) & (_THUMBNAIL | _MASK):
+            found.append((index, image.size))
+    if not found:
+        raise UserError(f"{name} holds a reduced copy or a mask alone (NewSubfileType): save the frame itself")
     image.seek(0)
-    return [(index, size) for index, size, _ in found]
+    return found
 
 
 def _tag(image: Image.Image, tag: int, default: Any) -> Any:
@@ -134,24 +137,42 @@ def _aspect(image: Image.Image, turned: bool) -> tuple[float | None, str]:
     if image.format == "TIFF":
         density, source = (_tag(image, 282, 0), _tag(image, 283, 0)), "TIFF XResolution and YResolution"
     elif image.format in ("JPEG", "MPO"):
-        density, source = info.get("jfif_density", (exif.get(282, 0), exif.get(283, 0))), "JPEG density"
+        density, source = info.get("jfif_density", (0, 0)), "JPEG density"
     else:
         density = info.get("aspect") or info.get("dpi") or (0, 0)
         source = "PNG pHYs" if image.format == "PNG" else "BMP resolution"
-    x, y = (float(v) for v in density)
-    if not (np.isfinite([x, y]).all() and x > 0 and y > 0):
-        return None, ""
-    if x == y:
-        return None, ""  # every writer's default: it says nothing of a frame that was squeezed before
-    return (y / x if turned else x / y), source
+    for pair, said in ((density, source), ((exif.get(282, 0), exif.get(283, 0)), "EXIF XResolution and YResolution")):
+        x, y = (_number(v) for v in pair)
+        # equal is every writer's default: it says nothing of a frame that was squeezed before
+        if np.isfinite([x, y]).all() and x > 0 and y > 0 and x != y:
+            return (y / x if turned else x / y), said
+    return None, ""
+
+
+def _number(value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):  # an element of another type than its tag's
+        return 0.0
 
 
 def _warnings(image: Image.Image, data: Any) -> tuple[str, ...]:
-    if image.format not in ("JPEG", "MPO"):
-        return ()
-    data.seek(0)
-    found = codestream.damage(data.read())
-    return (found,) if found else ()
+    found = (codestream.damage(stream) for stream in _jpeg_streams(image, data))
+    return next(((damage,) for damage in found if damage), ())
+
+
+def _jpeg_streams(image: Image.Image, data: Any) -> Iterator[bytes]:
+    """The JPEG streams of a picture: a TIFF has one a strip or tile, which share their tables."""
+    if image.format in ("JPEG", "MPO"):
+        data.seek(0)
+        yield data.read()
+    elif image.format == "TIFF" and _tag(image, 259, 1) == _JPEG_IN_TIFF:
+        tables = _tag(image, 347, b"")
+        at, lengths = (_tag(image, strip, None) or _tag(image, tile, ()) for strip, tile in ((273, 324), (279, 325)))
+        for offset, length in zip(at, lengths, strict=False):
+            data.seek(offset)
+            stream = data.read(length)
+            yield tables[:-2] + stream[2:] if tables else stream  # less the end of one and the beginning of the other
 
 
 def write_png(path: Path, image: NDArray[Any]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import glob
 import os
+import re
 import stat
 from collections import Counter
 from collections.abc import Callable
@@ -28,6 +29,8 @@ CALL = "call.json"
 EARLIER = "results of fetal-jax"
 ANNOTATION = "_Annotation.png"
 """HC18 keeps outlines beside frames: `001_HC_Annotation.png` beside `001_HC.png`."""
+_OF_HC18 = re.compile(r"\d{3}_\d?HC_Annotation\.png")
+"""HC18's own names of outlines, which some copies keep in a folder without frames."""
 
 
 @dataclass(frozen=True)
@@ -155,6 +158,8 @@ def _check_any(paths: list[Path], found: Found) -> None:
         where = ", ".join(map(str, paths))
         if found.left_out[EARLIER]:
             raise UserError(f"{where} holds nothing but {EARLIER}, or is --out: give the folder of the frames")
+        if found.left_out[ANNOTATION]:
+            raise UserError(f"{where} holds nothing but HC18's outlines: give the folder of the frames")
         raise UserError(f"{where} holds no PNG, JPEG, TIFF, BMP or DICOM: give the folder of the frames")
 
 
@@ -188,8 +193,9 @@ def _walk(folder: Path, leave_out: Path | None, found: Found) -> None:
 
 
 def _is_annotation(name: str, exists: Callable[[str], bool]) -> bool:
-    """Whether a file is HC18's outline of a frame beside it."""
-    return name.endswith(ANNOTATION) and exists(name.removesuffix(ANNOTATION) + ".png")
+    """Whether a file is an outline of HC18: by a name of HC18's own, or as that of a frame beside it."""
+    own = _OF_HC18.fullmatch(PurePosixPath(name).name)
+    return own is not None or (name.endswith(ANNOTATION) and exists(name.removesuffix(ANNOTATION) + ".png"))
 
 
 def _holds_results(folder: Path, out: Path | None) -> bool:

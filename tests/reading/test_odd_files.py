@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import zipfile
+from copy import deepcopy
 from io import BytesIO
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEGBaseline8Bit
 from scipy import ndimage
 
+from fetal_jax.errors import UserError
 from fetal_jax.reading import codestream
 from fetal_jax.reading.frame import Failure, Frame
 from fetal_jax.reading.isolated import read, read_ahead
@@ -59,6 +61,10 @@ def test_orientation_is_honoured(tmp_path, suffix, orientation):
     assert np.abs(found.astype(int) - turns[orientation](SMOOTH)).max() <= (12 if suffix == "jpg" else 0)
 
 
+DENSITY = Image.Exif()
+DENSITY[282], DENSITY[283] = 200.0, 100.0
+
+
 @pytest.mark.parametrize(
     ("name", "options", "aspect"),
     [
@@ -68,6 +74,9 @@ def test_orientation_is_honoured(tmp_path, suffix, orientation):
         ("a.tif", {"x_resolution": 30, "y_resolution": 40, "resolution_unit": 3}, 0.75),
         ("a.bmp", {"dpi": (100, 200)}, 0.5),
         ("a.png", {"dpi": (96, 96)}, None),
+        ("a.jpg", {"exif": DENSITY, "dpi": (72, 72)}, 2.0),  # JFIF's own is every writer's default
+        ("a.jpg", {"exif": DENSITY, "dpi": (100, 400)}, 0.25),
+        ("a.png", {"exif": DENSITY}, 2.0),
         ("a.jpg", {}, None),
     ],
 )
@@ -90,13 +99,13 @@ def test_aspect_turns_with_the_picture(tmp_path):
     assert only(tmp_path / "a.png").size.aspect == pytest.approx(2.0, rel=0.01)
 
 
-def tiff(path: Path, *pages: tuple[np.ndarray, int]) -> Path:
+def tiff(path: Path, *pages: tuple[np.ndarray, int], tag: int = 254) -> Path:
     images = [Image.fromarray(pixels) for pixels, _ in pages]
     for image, (_, kind) in zip(images, pages, strict=True):
-        image.encoderinfo = {"tiffinfo": {254: kind}}
+        image.encoderinfo = {"tiffinfo": {tag: kind}}
     with TiffImagePlugin.AppendingTiffWriter(str(path), new=True) as out:
         for image, (_, kind) in zip(images, pages, strict=True):
-            image.save(out, format="TIFF", tiffinfo={254: kind})
+            image.save(out, format="TIFF", tiffinfo={tag: kind})
             out.newFrame()
     return path
 
@@ -105,6 +114,15 @@ def test_thumbnails_and_masks_among_pages_are_no_frames(tmp_path):
     small = SMOOTH[::4, ::4]
     for pages in ([(SMOOTH, 0), (small, 1)], [(small, 1), (SMOOTH, 0)], [(SMOOTH, 0), (SMOOTH, 4)]):
         np.testing.assert_array_equal(only(tiff(tmp_path / "a.tif", *pages)).pixels, SMOOTH)
+    old = tiff(tmp_path / "b.tif", (SMOOTH, 1), (small, 2), tag=255)
+    np.testing.assert_array_equal(only(old).pixels, SMOOTH)
+
+
+@pytest.mark.parametrize("pages", [[(SMOOTH[::4, ::4], 1)], [(SMOOTH[::4, ::4], 1), (SMOOTH, 4)]])
+def test_thumbnail_without_its_frame_is_refused(tmp_path, pages):
+    (found,) = frames(tiff(tmp_path / "a.tif", *pages))
+    assert isinstance(found, Failure)
+    assert "a reduced copy or a mask alone (NewSubfileType): save the frame itself" in found.reason
 
 
 def test_pages_of_different_sizes_have_no_common_spacing(tmp_path):
@@ -239,10 +257,42 @@ def test_damaged_jpeg_inside_dicom_warns(tmp_path):
     assert only(encapsulated(tmp_path / "b.dcm", jpeg())).warnings == ()
 
 
+def test_damaged_lossless_jpeg_inside_dicom_warns(tmp_path):
+    for pixels in (SMOOTH, np.stack([SMOOTH] * 3, -1)):
+        path = save(ultrasound(pixels), tmp_path / "a.dcm", "jpeg_lossless")
+        whole = only(path)
+        assert whole.warnings == ()
+        spoilt, silent, noticed = bytearray(path.read_bytes()), 0, 0
+        for at in range(len(spoilt) // 3, len(spoilt) - 400, 997):
+            path.write_bytes(bytes(spoilt[:at] + bytes([spoilt[at] ^ 0x24]) + spoilt[at + 1 :]))
+            (found,) = frames(path)
+            wrong = isinstance(found, Frame) and (np.abs(found.pixels - whole.pixels.astype(int)) > 20).mean() > 0.01
+            silent += wrong and not found.warnings
+            noticed += isinstance(found, Failure) or bool(found.warnings)
+        assert noticed > 2 * silent  # a code may become another one of the same length
+
+
+def test_damaged_jpeg_inside_tiff_warns(tmp_path):
+    for options in ({}, {"tiffinfo": {278: 16}}):  # one strip, and several that share their tables
+        path = tmp_path / "a.tif"
+        Image.fromarray(SMOOTH).save(path, compression="jpeg", quality=90, **options)
+        assert only(path).warnings == ()
+        data = bytearray(path.read_bytes())
+        with Image.open(path) as image:
+            at = image.tag_v2[273][-1] + image.tag_v2[279][-1] // 2
+        data[at : at + 40] = bytes(range(40, 0, -1))
+        path.write_bytes(bytes(data))
+        (warning,) = only(path).warnings
+        assert warning.startswith("its JPEG data are damaged")
+
+
 def test_more_frames_than_the_header_says_are_not_dropped(tmp_path):
     ds = ultrasound(np.stack([SMOOTH] * 3))
     ds.NumberOfFrames = 1
-    for path in (save(ds, tmp_path / "a.dcm"), encapsulated(tmp_path / "b.dcm", jpeg(), jpeg(), jpeg())):
+    deflated = deepcopy(ds)
+    deflated.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    compressed = encapsulated(tmp_path / "b.dcm", jpeg(), jpeg(), jpeg())
+    for path in (save(ds, tmp_path / "a.dcm"), compressed, save(deflated, tmp_path / "c.dcm")):
         (found,) = frames(path)
         assert isinstance(found, Failure)
         assert "holds 3 frames, and NumberOfFrames of its header says 1" in found.reason
@@ -288,13 +338,17 @@ def test_linked_folders_are_read_once(tmp_path):
 
 
 def test_annotations_beside_frames_are_left_out(tmp_path):
-    for name in ("001_HC.png", "001_HC_Annotation.png", "alone_Annotation.png"):
+    for name in ("001_HC.png", "001_HC_Annotation.png", "alone_Annotation.png", "002_2HC_Annotation.png"):
         Image.fromarray(SMOOTH).save(tmp_path / name)
     for path in (tmp_path, tmp_path / "*.png"):
         found = find([path])
         assert [s.filename for s in found.sources] == ["001_HC.png", "alone_Annotation.png"]
-        assert found.left_out == {ANNOTATION: 1}
+        assert found.left_out == {ANNOTATION: 2}
     assert [s.filename for s in find([tmp_path / "001_HC_Annotation.png"]).sources] == ["001_HC_Annotation.png"]
+    (tmp_path / "outlines").mkdir()
+    (tmp_path / "002_2HC_Annotation.png").rename(tmp_path / "outlines" / "002_2HC_Annotation.png")
+    with pytest.raises(UserError, match="nothing but HC18's outlines: give the folder of the frames"):
+        find([tmp_path / "outlines"])
 
 
 def test_module_in_the_current_folder_is_not_imported_by_the_reader(tmp_path, monkeypatch):
