@@ -166,7 +166,7 @@ class Worker:
         """The rows of each file, as `fetal-jax measure` has them."""
         if self._frames is None:  # one reading process for all shards: it takes half a second to start
             self._inbox = queue.SimpleQueue()
-            self._frames = read_ahead(iter(self._inbox.get, None), self._job.spacings.source == "ruler")
+            self._frames = read_ahead(iter(self._inbox.get, None), self._job.spacings.read_ruler)
         for source in sources:
             self._inbox.put(source)
         try:

@@ -131,8 +131,8 @@ def with_ruler(size: PixelSize, down: PixelSize, along: PixelSize) -> PixelSize:
 def with_given(size: PixelSize, given: float | Spacing, source: str) -> PixelSize:
     """A size with the number or pair that the caller gives ("flag" or "csv").
 
-    A header's own spacing stays; a caller who states another one is contradicted, not followed. One number for pixels
-    that are not square is refused.
+    A header's own spacing stays; a caller who states another one is contradicted, not followed. So is one whom the
+    depth ruler contradicts. One number for pixels that are not square is refused.
     """
     if size.final:
         return replace(size, reason=f"no spacing: {size.reason}")
@@ -141,6 +141,8 @@ def with_given(size: PixelSize, given: float | Spacing, source: str) -> PixelSiz
         if agree(size.mm, pair):
             return size
         return _none(f"the DICOM header says {_both(size.mm)}, the {source} {_both(pair)}: leave out the wrong one")
+    if size.mm is not None and not agree(_as_read(size, pair), pair):
+        return _none(f"the depth ruler says {_both(size.mm)}, the {source} {_both(pair)}: leave out the wrong one")
     if size.aspect is not None and abs(pair[0] / pair[1] / size.aspect - 1) > AGREE:
         says = f"its pixels are {size.aspect:.3g} times as high as wide ({size.aspect_source})"
         if isinstance(given, tuple):
@@ -151,6 +153,12 @@ def with_given(size: PixelSize, given: float | Spacing, source: str) -> PixelSiz
         own = ", ".join(_both(r.mm) for r in size.regions)
         return _none(f"the DICOM header's regions say {own}, the {source} {_both(pair)}: leave out the wrong one")
     return PixelSize(pair, source, regions=regions, aspect=size.aspect, aspect_source=size.aspect_source)
+
+
+def _as_read(size: PixelSize, pair: Spacing) -> Spacing:
+    """A ruler's spacing; the columns are those of `pair` where the ruler says nothing of them."""
+    assert size.mm is not None
+    return (size.mm[0], pair[1]) if RULER_ROWS_ONLY in size.flags else size.mm
 
 
 def _none(reason: str) -> PixelSize:

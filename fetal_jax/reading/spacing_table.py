@@ -36,6 +36,8 @@ class Spacings:
     """Whether the table is HC18's own, which holds for frames of its sizes alone."""
     labels: dict[str, Labels] | None = None
     """The examinations that a table names, by file name."""
+    with_ruler: bool = False
+    """Whether the depth ruler is read too: for frames that the table lacks, and as a check of the others."""
 
     def labels_of(self, source: Source) -> Labels | None:
         """The examination of a file in the table; None if the table does not say."""
@@ -48,16 +50,25 @@ class Spacings:
         given = self.constant if row is None else (self.table or {})[row]
         own = frame.size
         if given is None:
-            return own if own.mm else replace(own, reason=f"no spacing: {own.reason or self.remedy(frame.source)}")
+            if own.mm:
+                return own
+            # a header or a ruler that says nothing is half of the reason: the table has no row either
+            remedy = self.remedy(frame.source) if self.source == "csv" or not own.reason else ""
+            return replace(own, reason=f"no spacing: {'; '.join(filter(None, (own.reason, remedy)))}")
         rows, columns = frame.pixels.shape
         if self.hc18 and not (rows in HC18_ROWS and columns in HC18_COLUMNS):
             fits = f"HC18's table holds for its frames of about 800x540 pixels, and this one is {columns}x{rows}"
             return PixelSize(reason=f"no spacing: {fits}: give the frame as it was published, or a table of your own")
         return with_given(own, given, self.source)
 
+    @property
+    def read_ruler(self) -> bool:
+        """Whether the depth ruler is looked for where a header has no spacing."""
+        return self.source == "ruler" or self.with_ruler
+
     def may_give(self, source: Source) -> bool:
         """Whether the caller gives a file's spacing; a ruler is only known when the picture is read."""
-        return self.source in ("flag", "ruler") or self._row(source) is not None
+        return self.source == "flag" or self.read_ruler or self._row(source) is not None
 
     def check(self, sources: list[Source]) -> None:
         """Refuse a table that has one row for several files: two examinations name their frames alike.
@@ -86,8 +97,9 @@ class Spacings:
         if self.source != "csv":
             return ASK
         name = source.filename
-        near = difflib.get_close_matches(_plain(name), self.table or {}, 1, 0.6)
-        nearest = f"; the nearest name in it is {near[0]!r}" if near else ""
+        bare = {row.rsplit("/", 1)[-1].casefold(): row for row in self.table or {}}
+        near = difflib.get_close_matches(_plain(name).casefold(), bare, 1, 0.6)
+        nearest = f"; the nearest name in it is {bare[near[0]]!r}" if near else ""
         return f"the table has no row for {name!r}{nearest}"
 
     @classmethod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from fetal_jax.errors import UserError
 from fetal_jax.reading.frame import Frame
 from fetal_jax.reading.sources import Source
-from fetal_jax.reading.spacing import PixelSize
+from fetal_jax.reading.spacing import RULER_ROWS_ONLY, PixelSize
 from fetal_jax.reading.spacing_table import Spacings
 
 
@@ -116,3 +117,40 @@ def test_table_of_hc18_holds_for_its_own_sizes(tmp_path, shape):
     assert "800x540" in reason
     assert "256x256" in reason
     assert spacings.of(frame("/x/001_HC.png", (1080, 1600))).mm is None
+
+
+def test_ruler_serves_the_frames_that_the_table_lacks_and_checks_the_others(tmp_path):
+    given = replace(table(tmp_path / "t.csv", "filename,spacing_mm\na.png,0.2\nb.png,0.2\n"), with_ruler=True)
+    read = PixelSize((0.2005, 0.2005), "ruler", confidence=0.9)
+    assert given.read_ruler
+    assert given.may_give(Source(Path("c.png")))
+    agrees = given.of(replace(frame("a.png"), size=read))
+    assert (agrees.mm, agrees.source) == ((0.2, 0.2), "csv")
+    assert given.of(replace(frame("c.png"), size=read)) == read
+    wrong = given.of(replace(frame("b.png"), size=replace(read, mm=(0.25, 0.25))))
+    assert wrong.mm is None
+    assert "the depth ruler says 0.2500 x 0.2500 mm, the csv 0.2000 x 0.2000 mm: leave out" in wrong.reason
+    neither = given.of(replace(frame("c.png"), size=PixelSize(reason="no ruler was found")))
+    assert neither.reason.startswith("no spacing: no ruler was found; the table has no row for 'c.png'")
+    assert given.of(frame("a.png")).mm == (0.2, 0.2)
+
+
+def test_ruler_down_the_rows_says_nothing_of_the_columns_in_the_table(tmp_path):
+    text = "filename,spacing_mm,column_spacing_mm\na.png,0.2,0.1\n"
+    given = replace(table(tmp_path / "t.csv", text), with_ruler=True)
+    rows_alone = PixelSize((0.2, 0.2), "ruler", confidence=0.9, flags=(RULER_ROWS_ONLY,))
+    assert given.of(replace(frame("a.png"), size=rows_alone)).mm == (0.2, 0.1)
+    assert given.of(replace(frame("a.png"), size=replace(rows_alone, flags=()))).mm is None
+
+
+@pytest.mark.parametrize("row", ["MÜLLER_20W.PNG", "exam1/Müller_20w.png"])
+def test_nearest_name_is_found_whatever_its_case_and_folder(tmp_path, row):
+    given = table(tmp_path / "t.csv", f"filename,spacing_mm\n{row},0.2\n")
+    assert f"the nearest name in it is {row!r}" in given.of(frame(NAME)).reason
+
+
+def test_header_without_a_spacing_does_not_hide_that_the_table_has_no_row(tmp_path):
+    given = table(tmp_path / "t.csv", "filename,spacing_mm\na.png,0.2\n")
+    size = PixelSize(reason="the DICOM header has no ultrasound region")
+    reason = given.of(replace(frame("b.dcm"), size=size)).reason
+    assert reason == "no spacing: the DICOM header has no ultrasound region; the table has no row for 'b.dcm'"
