@@ -161,8 +161,9 @@ def _say(text: str) -> None:
 
 
 def _progress_bar(start: int, total: int) -> Any:
-    quiet = not distributed.is_first()
-    return tqdm(total=total, initial=start, unit="step", dynamic_ncols=True, mininterval=1.0, disable=quiet)
+    # no `disable=False`: it would overrule TQDM_DISABLE, which the command sets where there is no terminal
+    disabled: dict[str, Any] = {} if distributed.is_first() else {"disable": True}
+    return tqdm(total=total, initial=start, unit="step", dynamic_ncols=True, mininterval=1.0, **disabled)
 
 
 @contextmanager

@@ -105,6 +105,16 @@ def test_error_in_the_loop_keeps_the_checkpoint_in_flight(data, tmp_path, monkey
         pass
 
 
+def test_progress_bar_is_not_forced_on_where_the_command_turned_it_off(monkeypatch):
+    given = {}
+    monkeypatch.setattr(run, "tqdm", lambda **options: given.update(options))
+    run._progress_bar(0, 2)
+    assert "disable" not in given  # TQDM_DISABLE decides
+    monkeypatch.setattr(run.distributed, "is_first", lambda: False)
+    run._progress_bar(0, 2)
+    assert given["disable"]
+
+
 def test_second_run_in_a_work_directory_is_refused(data, tmp_path):
     with files.lock(tmp_path), pytest.raises(UserError, match=str(tmp_path)) as error:
         run.train(config(data), tmp_path)
