@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from fetal_jax import bundle
 from fetal_jax.cli.measure import ALSO, ASK, add_options, kinds, may_state_spacing, spacings_of
-from fetal_jax.errors import NOT_CLINICAL, UserError
+from fetal_jax.errors import NOT_CLINICAL, UserError, amount
 from fetal_jax.files import in_bucket
 from fetal_jax.inference.identity import Naming
 from fetal_jax.outputs import formats
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace, flags: list[str]) -> int:
     spacings = spacings_of(args)
     inputs, left_out = sweep.inputs(args.patterns, args.out)
     if spacings.source == "none" and not any(map(_may_state_spacing, inputs)):
-        raise UserError(f"none of the {len(inputs)} files states a spacing: {ASK}")
+        raise UserError(f"no spacing in {amount(len(inputs), 'file')}: {ASK}")
     sweep.check_table(spacings, inputs)
     job = Job(
         out=args.out if in_bucket(args.out) else os.path.abspath(args.out),
@@ -79,10 +79,10 @@ def run(args: argparse.Namespace, flags: list[str]) -> int:
     if others := left_out + summary.left_out:
         print("left out, not frames by their names: " + ", ".join(f"{n} {s}" for s, n in others.most_common(5)))
     tally = summary.tally
-    found = f", {summary.examinations} examinations" if summary.examinations else ""
+    found = f", {amount(summary.examinations, 'examination')}" if summary.examinations else ""
     print(f"{tally}{found}. See {args.out}. {NOT_CLINICAL}")
     if tally.frames and not tally.with_spacing:
-        raise UserError(f"none of the {tally.frames} frames has a spacing: {ASK}, and another --out")
+        raise UserError(f"no spacing in {amount(tally.frames, 'frame')}: {ASK}, and another --out")
     return 3 if tally.statuses["error"] else 0
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from tqdm import tqdm
 
 from fetal_jax import bundle
-from fetal_jax.errors import NOT_CLINICAL, UserError
+from fetal_jax.errors import NOT_CLINICAL, UserError, amount
 from fetal_jax.growth import parse_age
 from fetal_jax.inference import Predictor
 from fetal_jax.inference.examination import CHOICES
@@ -50,7 +51,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     spacing = parser.add_mutually_exclusive_group()
     spacing.add_argument("--spacing-mm", type=float, help="millimetres per pixel of every frame")
     spacing.add_argument("--spacing-csv", type=Path, help="filename,spacing_mm, or HC18's own table")
-    spacing.add_argument("--spacing", choices=["ruler"], help="ruler: read the depth ruler in the picture")
+    ruler = "ruler: read the depth ruler in the picture; with --spacing-csv, of the frames that it lacks"
+    parser.add_argument("--spacing", choices=["ruler"], help=ruler)
     parser.add_argument(
         "--plane", default="auto", choices=["auto", "head", "abdomen", "femur"], help="auto (default): as classified"
     )
@@ -85,7 +87,9 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
 
 def spacings_of(args: argparse.Namespace) -> Spacings:
     if args.spacing_csv:
-        return Spacings.read(args.spacing_csv)
+        return replace(Spacings.read(args.spacing_csv), with_ruler=args.spacing == "ruler")
+    if args.spacing_mm is not None and args.spacing:
+        raise UserError("--spacing-mm is the size of every pixel, --spacing=ruler reads it: give one of them")
     if args.spacing_mm is None:
         return Spacings(args.spacing or "none")
     if not 0 < args.spacing_mm < 100:
@@ -148,14 +152,14 @@ def measure_paths(
     print(f"{tally}. See {out / RESULTS}{report}, {out / FIRST} and {out / OVERLAYS}. {NOT_CLINICAL}")
     if tally.frames and not tally.with_spacing:
         where = "the same --out may be used" if spacings.source == "none" else "give another --out too"
-        raise UserError(f"none of the {tally.frames} frames has a spacing: {ASK}; {where}")
+        raise UserError(f"no spacing in {amount(tally.frames, 'frame')}: {ASK}; {where}")
     return tally.statuses
 
 
 def _without_spacing(spacings: Spacings, sources: list[Source]) -> str:
     if spacings.source == "csv":
-        return f"--spacing-csv names none of the {len(sources)} files: {spacings.remedy(sources[0])}"
-    return f"none of the {len(sources)} files states a spacing: {ASK}"
+        return f"--spacing-csv names none of {amount(len(sources), 'file')}: {spacings.remedy(sources[0])}"
+    return f"no spacing in {amount(len(sources), 'file')}: {ASK}"
 
 
 def may_state_spacing(source: Source) -> bool:

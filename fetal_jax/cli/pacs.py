@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from fetal_jax import bundle
-from fetal_jax.errors import NOT_CLINICAL, UserError
+from fetal_jax.errors import NOT_CLINICAL, UserError, amount
 from fetal_jax.files import OwnFiles, lock
 from fetal_jax.inference import Predictor
 from fetal_jax.inference.folder import call_of
@@ -132,7 +132,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
                 f"{e.filename or args.out} cannot be written ({e.strerror or e}): make room there and call again"
             ) from None
         pacs.write_results(state, own)
-    print(f"{sweep.tally}; {http.repeated} requests repeated. See {args.out / RESULTS}. {NOT_CLINICAL}")
+    print(f"{sweep.tally}; requests repeated: {http.repeated}. See {args.out / RESULTS}. {NOT_CLINICAL}")
     if away:
         tqdm.write(f"{url} is away ({away}): the same call later resumes")
         return 75
@@ -148,7 +148,7 @@ def _list(sweep: Sweep, query: dict[str, str], kinds: tuple[str, ...]) -> int:
     again = len(sweep.state.unconfirmed())
     others = f"; left out: {dict(sweep.tally.left_out)}" if sweep.tally.left_out else ""
     print(
-        f"{count} instances to measure, each value stored as {', '.join(kinds)}; "
+        f"{amount(count, 'instance')} to measure, each value stored as {', '.join(kinds)}; "
         f"{sweep.tally.before} measured earlier, {again} of them with reports not yet stored{others}. {NOT_CLINICAL}"
     )
     return 3 if sweep.tally.failed else 0

@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from fetal_jax.errors import amount
 from fetal_jax.growth import STANDARDS, Centile, FetalWeight, GrowthError, centile, fetal_weight, gestational_age
 from fetal_jax.inference.acceptance import WITH_VALUE
 from fetal_jax.inference.age_range import age_range
@@ -214,7 +215,7 @@ def _structure(plane: str, rows: tuple[Row, ...]) -> Structure:
     source = next((s for s in SPACING_ORDER if any(r["spacing_source"] == s for r in standing)), None)
     same = [row for row in standing if row["spacing_source"] == source]
     if len(same) < len(standing):
-        reasons.append(f"{len(standing) - len(same)} frames left out, whose spacing is not from {source}")
+        reasons.append(f"{amount(len(standing) - len(same), 'frame')} left out, whose spacing is not from {source}")
     middle, limit = _median(same, column), WRONG[plane]
     counted = [row for row in same if abs(row[column] - middle) <= limit * middle]
     off = 1 - sum(_weights(same)[id(row)] for row in counted)

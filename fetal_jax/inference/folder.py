@@ -5,11 +5,9 @@ A process of its own reads ahead (`reading.isolated`), this one runs the network
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 import re
-import textwrap
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,8 +17,8 @@ from pathlib import Path
 from typing import IO, Any, Self
 
 from fetal_jax import __version__
-from fetal_jax.errors import UserError
-from fetal_jax.files import open_whole, spreadsheet_text, write_whole
+from fetal_jax.errors import UserError, amount
+from fetal_jax.files import open_whole, write_whole
 from fetal_jax.inference import cines
 from fetal_jax.inference.identity import Identities, Key, Naming
 from fetal_jax.inference.predictor import FrameResult, Predictor
@@ -28,7 +26,7 @@ from fetal_jax.inference.resume_log import ResumeLog
 from fetal_jax.outputs import formats, overlay
 from fetal_jax.outputs.contact_sheet import ContactSheet
 from fetal_jax.outputs.examinations import write as examinations
-from fetal_jax.outputs.rows import COLUMNS, JSON, Row, caption, cells, failure_row, result_row
+from fetal_jax.outputs.rows import COLUMNS, JSON, JsonList, Row, Table, caption, cells, failure_row, result_row
 from fetal_jax.reading.frame import Failure, Frame
 from fetal_jax.reading.images import read_image, write_png
 from fetal_jax.reading.isolated import read_ahead
@@ -67,7 +65,7 @@ def measure_files(
       out: the folder of the results. An interrupted run of the same call is resumed; a finished one is replaced. Only
         files that this program wrote there are overwritten or deleted.
       also: of "svg" and `formats.KINDS`.
-      note: receives a message for each report that could not be written.
+      note: receives a message for each reason why reports could not be written, at the end.
       asked: the paths that the caller gave, which distinguish one call from another.
       submission: a file that the caller writes afterwards; refused before the work if it is somebody else's.
       naming: how examinations are named; default: by DICOM and the spacing table, identifiers hashed.
@@ -85,8 +83,10 @@ def measure_files(
     try:
         log = ResumeLog.open(out, call)
         with closing(log):
-            for name in (RESULTS, JSON, *([str(submission.absolute())] if submission else [])):
+            for name in (RESULTS, JSON):
                 log.own.claim(name)  # a stranger's file is refused before anything is deleted
+            if submission:
+                log.claim_submission(submission)
             for name in examinations.FILES:
                 log.own.check(name)
             identities, of_examinations = Identities(Key(log.own.claim), naming), list[Row]()
@@ -96,7 +96,7 @@ def measure_files(
             taken = {row["overlay"] for source in saved for row in log.rows(source) if row["overlay"]}
             stems = {Path(name).stem for name in taken}
             log.clear(keep=lambda name: "/" in name and Path(name).stem in stems)
-            ahead = read_ahead([s for s in sources if s not in saved], with_ruler=spacings.source == "ruler")
+            ahead = read_ahead([s for s in sources if s not in saved], with_ruler=spacings.read_ruler)
             with (
                 closing(ahead) as frames,
                 open_whole(log.own.claim(JSON)) as file,
@@ -145,7 +145,7 @@ def call_of(
         "bundle": [info.files, info.intervals, info.temperature, info.acceptance],
         "version": __version__,
         "plane": plane,
-        "spacing": [spacings.source, spacings.constant, spacings.table],
+        "spacing": [spacings.source, spacings.constant, spacings.table, *(["ruler"] if spacings.with_ruler else [])],
         "also": sorted(also),
         "examinations": [standard, naming.fingerprint(), _fingerprint(spacings.labels)],
         "runtime": predictor.runtime,
@@ -190,6 +190,7 @@ class Results:
         self._sheet = ContactSheet(self._own.claim)
         self._table, self._rows = Table(self._own.claim(RESULTS), COLUMNS), JsonList(rows)
         self._cines: Table | None = None
+        self._not_written: dict[str, list[tuple[str, Source]]] = {}  # by reason: the kinds and files
         self._pending: deque[Future[None]] = deque()
         self._thread = ThreadPoolExecutor(1, "writing")
 
@@ -208,6 +209,7 @@ class Results:
             self._table.close()
             if self._cines:
                 self._cines.close()
+            self._tell_not_written()
 
     def picture_name(self, frame: Frame) -> str:
         """`overlays/NAME.png`, `NAME_0007.png` in a cine; the second file of a name gets a number."""
@@ -289,44 +291,16 @@ class Results:
             try:
                 formats.write(kind, source, summary.best, self._own.claim)
             except UserError as e:
-                self._note(f"no {kind}: {e}")
+                reason = str(e).replace(str(source), "").strip()
+                self._not_written.setdefault(reason, []).append((kind, source))
+
+    def _tell_not_written(self) -> None:
+        """One line for each reason, however many files it is about."""
+        for reason, found in self._not_written.items():
+            kinds, files = (list(dict.fromkeys(parts)) for parts in zip(*found, strict=True))
+            about = f"{files[0]}" if len(files) == 1 else f"{amount(len(files), 'file')}, such as {files[0]}, which"
+            self._note(f"no {', '.join(kinds)}: {about} {reason}")
 
 
 def _svg(picture: str) -> str:
     return picture.removesuffix(".png") + ".svg"
-
-
-class Table:
-    """A CSV file that is on the disk row by row."""
-
-    def __init__(self, path: Path, columns: list[str]) -> None:
-        # a file name may hold bytes that are no text
-        self._file = path.open("w", newline="", encoding="utf-8", errors="backslashreplace")
-        self._writer = csv.DictWriter(self._file, columns)
-        self._writer.writeheader()
-
-    def add(self, row: dict[str, Any]) -> None:
-        """Write one row."""
-        self._writer.writerow({name: spreadsheet_text(value) for name, value in row.items()})
-        self._file.flush()
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
-
-
-class JsonList:
-    """A JSON list written element by element, so that memory does not grow; as `json.dumps(rows, indent=1)` has it."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file, self._any = file, False
-
-    def add(self, row: Row) -> None:
-        """Write one element."""
-        text = textwrap.indent(json.dumps(row, indent=1), " ")
-        self._file.write(f"{',' if self._any else '['}\n{text}".encode("ascii"))
-        self._any = True
-
-    def end(self) -> None:
-        """End the list."""
-        self._file.write(b"\n]\n" if self._any else b"[]\n")

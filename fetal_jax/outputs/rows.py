@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import math
+import textwrap
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
 from fetal_jax.errors import NOT_CLINICAL, UserError
+from fetal_jax.files import spreadsheet_text
 from fetal_jax.growth import GrowthError, format_age, gestational_age
 from fetal_jax.inference import acceptance, identity
 from fetal_jax.inference.predictor import FrameResult
@@ -177,3 +180,39 @@ def _cell(value: Any) -> Any:
     if isinstance(value, float):
         return f"{value:.6g}"
     return "; ".join(value) if isinstance(value, list) else value
+
+
+class Table:
+    """A CSV file that is on the disk row by row."""
+
+    def __init__(self, path: Path, columns: list[str]) -> None:
+        # a file name may hold bytes that are no text
+        self._file = path.open("w", newline="", encoding="utf-8", errors="backslashreplace")
+        self._writer = csv.DictWriter(self._file, columns)
+        self._writer.writeheader()
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Write one row."""
+        self._writer.writerow({name: spreadsheet_text(value) for name, value in row.items()})
+        self._file.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+class JsonList:
+    """A JSON list written element by element, so that memory does not grow; as `json.dumps(rows, indent=1)` has it."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file, self._any = file, False
+
+    def add(self, row: Row) -> None:
+        """Write one element."""
+        text = textwrap.indent(json.dumps(row, indent=1), " ")
+        self._file.write(f"{',' if self._any else '['}\n{text}".encode("ascii"))
+        self._any = True
+
+    def end(self) -> None:
+        """End the list."""
+        self._file.write(b"\n]\n" if self._any else b"[]\n")

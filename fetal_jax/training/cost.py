@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from fetal_jax.config import Config
+from fetal_jax.errors import amount
 from fetal_jax.training.sharding import Sharding
 
 
@@ -49,8 +50,8 @@ def describe(compiled: Any, state: Any, sharding: Sharding, config: Config) -> s
         [
             f"mesh        {' x '.join(f'{k} {v}' for k, v in mesh.shape.items())}: "
             f"{mesh.size} {device}, processes {jax.process_count()}",
-            f"batch       {config.batch_size} frames of {config.input_shape[0]}x{config.input_shape[1]}{parts}; "
-            f"computed in {config.model.dtype}, precision {config.model.precision}",
+            f"batch       {amount(config.batch_size, 'frame')} of {config.input_shape[0]}x{config.input_shape[1]}"
+            f"{parts}; computed in {config.model.dtype}, precision {config.model.precision}",
             f"parameters  {count:,}, {_rounded(bytes_per_device(state.params) / 1e6)} MB a device",
             f"a step      {_rounded(flops / 1e9)} GFLOP, {_rounded(step / 1e6)} MB a device",
             f"checkpoint  {_rounded(bytes_of(state) / 1e6)} MB",

@@ -212,7 +212,7 @@ def test_a_folder_of_another_call_or_command_is_refused(one, tmp_path):
 
 
 def test_no_spacing_at_all_is_refused_before_the_work(one, tmp_path):
-    refused(fetal_jax("archive", one, f"--out={tmp_path / 'out'}"), "states a spacing", "--spacing-mm")
+    refused(fetal_jax("archive", one, f"--out={tmp_path / 'out'}"), "no spacing in 1 file:", "--spacing-mm")
     assert not (tmp_path / "out" / "frames").exists()
 
 

@@ -257,7 +257,7 @@ def test_the_scanners_values_are_compared(tmp_path):
     with pytest.raises(UserError, match=r"0 reports of .* belongs to a measured frame: made by this program \(1\)"):
         write(folder, tmp_path / "r.html", "again", tmp_path / "ours.dcm")
     lines = write(folder, tmp_path / "r.html", "again", reports)
-    assert "180 values are compared with the scanner's." in lines
+    assert "Compared with the scanner's: 180 values." in lines
     table = (tmp_path / "r.html").read_text().split('id="the-scanner-s-values"', 1)[1].split("</table>", 1)[0]
     rows = re.findall(r"<tr><td>(\w+)</td><td>(\d+)</td><td>(\d+)</td><td>([+\d.]+)</td>", table)
     assert rows == [("HC", "60", "0", "+2.96"), ("AC", "60", "0", "+2.96"), ("FL", "60", "0", "+2.96")]

@@ -186,7 +186,7 @@ def test_a_server_that_fails_half_of_the_time(tmp_path, server, few):
     with proxy(server, fault) as failing:
         done = pacs(failing.url, tmp_path / "out", "--also=seg")
         assert done.returncode == 0, done.stderr
-        repeated = int(done.stdout.partition(" requests repeated")[0].split()[-1])
+        repeated = int(done.stdout.partition("requests repeated: ")[2].partition(".")[0])
         assert repeated > 5
         check(server, tmp_path / "out", few, {"5000", "seg"})
 

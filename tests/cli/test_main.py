@@ -260,7 +260,7 @@ def test_output_without_a_terminal_has_no_bar_and_no_colour(frames, tmp_path):
 def test_a_forgotten_spacing_is_said_before_the_work_and_the_retry_works(frames, tmp_path):
     out = tmp_path / "out"
     done = run("measure", frames, "--plane=head", f"--out={out}")
-    refused(done, "none of the 4 files states a spacing", "--spacing-mm")
+    refused(done, "no spacing in 4 files", "--spacing-mm")
     assert not out.exists()
     assert subprocess.run(measure(frames, out), capture_output=True, check=False).returncode == 0
 

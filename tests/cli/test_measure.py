@@ -68,7 +68,7 @@ def test_a_table_that_names_no_file_is_said_before_the_work(frames, tmp_path):
     table, out = tmp_path / "typed.csv", tmp_path / "out"
     table.write_text("filename,spacing_mm\nh_0.png,0.3\n")
     done = fetal_jax("measure", frames, f"--spacing-csv={table}", f"--out={out}")
-    refused(done, "names none of the 3 files", "no row for 'h0.png'", "nearest name in it is 'h_0.png'")
+    refused(done, "names none of 3 files", "no row for 'h0.png'", "nearest name in it is 'h_0.png'")
     assert not out.exists()
 
 
@@ -76,9 +76,24 @@ def test_a_ruler_that_no_frame_has_needs_another_folder_and_says_so(frames, tmp_
     """Only a call without any spacing may be repeated into the same folder."""
     out = tmp_path / "out"
     done = fetal_jax("measure", frames / "h0.png", "--spacing=ruler", f"--out={out}")
-    refused(done, "none of the 1 frames has a spacing", "give another --out")
+    refused(done, "no spacing in 1 frame:", "give another --out")
     done = fetal_jax("measure", frames / "h0.png", "--spacing-mm=0.3", f"--out={out}")
     refused(done, "another spacing: give another --out")
+
+
+def test_one_number_and_the_ruler_are_refused_together(frames, tmp_path):
+    done = fetal_jax("measure", frames, "--spacing=ruler", "--spacing-mm=0.3", f"--out={tmp_path / 'out'}")
+    refused(done, "--spacing-mm", "--spacing=ruler", "give one of them")
+
+
+def test_reports_that_cannot_be_written_are_told_in_one_line(frames, tmp_path):
+    out = tmp_path / "out"
+    done = fetal_jax("measure", frames, "--plane=head", "--spacing-mm=0.3", "--also=sr,seg", f"--out={out}")
+    assert done.returncode == 3, done.stderr  # one file of the folder is bad
+    (line,) = (text for text in done.stdout.splitlines() if text.startswith("no sr"))
+    assert line.startswith("no sr, seg: ")
+    assert " files, such as " in line
+    assert line.count("is no DICOM file: a report must name the DICOM object") == 1
 
 
 def test_a_dicom_folder_without_spacing_has_no_millimetres_and_says_so(frames, tmp_path):
@@ -86,7 +101,7 @@ def test_a_dicom_folder_without_spacing_has_no_millimetres_and_says_so(frames, t
     save(ultrasound(cv2.imread(str(frames / "h0.png"), 0), []), tmp_path / "a.dcm")
     out = tmp_path / "out"
     done = fetal_jax("measure", tmp_path / "a.dcm", "--plane=head", f"--out={out}")
-    refused(done, "none of the 1 frames has a spacing: give --spacing-mm", "the same --out may be used")
+    refused(done, "no spacing in 1 frame: give --spacing-mm", "the same --out may be used")
     assert "1 refused; main reasons: no spacing (1)" in done.stdout
     (row,) = rows(out)
     assert row["status"] == "refused"

@@ -173,7 +173,7 @@ def test_one_of_three_that_disagrees_leaves_no_value():
 def test_spacings_of_different_sources_are_not_mixed():
     found = one([row("head", 200.0), row("head", 204.0, spacing_source="ruler")])
     assert found.sizes_mm["hc"] == 200.0
-    assert "1 frames left out, whose spacing is not from dicom" in found.structures["head"].reason
+    assert "1 frame left out, whose spacing is not from dicom" in found.structures["head"].reason
     found = one([row("head", 200.0), row("femur", 36.0, spacing_source="ruler")])
     assert any("different sources (dicom, ruler)" in note for note in found.notes)
 

@@ -226,6 +226,18 @@ def test_a_submission_file_of_somebody_else_is_refused_before_the_work(frames, t
     assert submission.exists()
 
 
+@pytest.mark.parametrize(
+    "name", ["measurements.csv", "cines.csv", "contact_sheet_01.png", "overlays/head.png", CALL, NAME, OwnFiles.LIST]
+)
+def test_a_submission_that_names_one_of_the_results_is_refused(frames, tmp_path, name):
+    out, link = tmp_path / "out", tmp_path / "link"
+    link.symlink_to(out)
+    for folder in (out, link):
+        with pytest.raises(UserError, match="is one of the results: give the submission another name"):
+            measured(frames, out, submission=folder / name)
+    measured(frames, out, submission=out / "submission.csv")
+
+
 def test_frames_and_results_of_the_same_names_live_side_by_side(frames, tmp_path):
     """`--out=.` twice, with folders of the user's own that have the names of ours."""
     out, also = tmp_path / "out", ("svg", "fhir")

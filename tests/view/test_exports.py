@@ -202,7 +202,7 @@ def test_undecided_and_rejected_frames_are_not_signed(tmp_path, held):
     changed(session, 0, "accept", decision="accepted")
     changed(session, 1, "reject", decision="rejected")
     done = exports.write(session)
-    assert done["left_out"] == ["examination 1: 1 frames without a decision are not in its report"]
+    assert done["left_out"] == ["examination 1: its report is without 1 frame that nobody decided on"]
     signed = hd.sr.srread(tmp_path / "results" / REVIEW / "sr" / "examination_00001.dcm")
     containers = {code(i): i for i in signed.ContentSequence if i.ValueType == "CONTAINER"}
     assert {code(i) for g in containers["125002"].ContentSequence for i in g.ContentSequence} == {

@@ -9,7 +9,7 @@ from fetal_jax.archive.cohort import drift, sections
 from fetal_jax.archive.cohort.drift import Cell, Drift
 from fetal_jax.archive.cohort.names import Names
 from fetal_jax.archive.cohort.tables import MEASURES, Tables
-from fetal_jax.errors import UserError
+from fetal_jax.errors import UserError, amount
 from fetal_jax.evaluation.report.page import Sections, page
 from fetal_jax.evaluation.scanner import matching
 from fetal_jax.evaluation.scanner.matching import Matched
@@ -65,7 +65,8 @@ def _matched(folder: Path, reports: Path) -> Matched:
     matched.refused = [*refused, *matched.refused]
     if not any(p.measured_mm is not None for p in matching.primary(matched.pairs)):
         why = matched.why_none()
-        raise UserError(f"no HC, AC or FL of the {len(found)} reports of {reports} belongs to a measured frame: {why}")
+        of = f"{amount(len(found), 'report')} of {reports}"
+        raise UserError(f"no HC, AC or FL of {of} belongs to a measured frame: {why}")
     return matched
 
 
@@ -95,9 +96,10 @@ def _headline(tables: Tables, size: dict[str, int], found: dict[str, Drift], dif
         if s in all_frames
     )
     lines = [
-        f"{total} frames: {shares}.",
-        f"{size['examinations']} examinations of {size['patients']} patients, {size['devices']} machines, "
-        f"{size['operators']} operators, {size['months']} months; the age of {size['dated']} is known.",
+        f"{amount(total, 'frame')}: {shares}.",
+        f"{amount(size['examinations'], 'examination')} of {amount(size['patients'], 'patient')}, "
+        f"{amount(size['devices'], 'machine')}, {amount(size['operators'], 'operator')}, "
+        f"{amount(size['months'], 'month')}; the age of {size['dated']} is known.",
     ]
     for what, result in found.items():
         alarms = {(a.cell.device, a.cell.month) for a in result.alarms}
@@ -107,9 +109,9 @@ def _headline(tables: Tables, size: dict[str, int], found: dict[str, Drift], dif
             )
         elif alarms:
             many = "1 month of a machine is" if len(alarms) == 1 else f"{len(alarms)} months of machines are"
-            lines.append(f"Drift of the {what}: {many} suspicious, of {result.tests} tests.")
+            lines.append(f"Drift of the {what}: {many} suspicious, of {amount(result.tests, 'test')}.")
         else:
-            lines.append(f"Drift of the {what}: none seen in {result.tests} tests.")
+            lines.append(f"Drift of the {what}: none seen in {amount(result.tests, 'test')}.")
     if differences:
-        lines.append(f"{differences} values are compared with the scanner's.")
+        lines.append(f"Compared with the scanner's: {amount(differences, 'value')}.")
     return lines

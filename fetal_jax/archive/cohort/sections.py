@@ -16,6 +16,7 @@ from fetal_jax.archive.cohort.drift import Alarm, Cell, Drift
 from fetal_jax.archive.cohort.names import Names
 from fetal_jax.archive.cohort.pictures import RIM, picture
 from fetal_jax.archive.cohort.tables import MEASURES, Tables
+from fetal_jax.errors import amount
 from fetal_jax.evaluation.report.page import Block, Pictures, Plots, Table, Text
 from fetal_jax.evaluation.scanner.matching import Matched
 from fetal_jax.evaluation.statistics.agreement import FEWEST, OBSERVER_LIMIT_PERCENT, SARRIS, bland_altman
@@ -66,8 +67,8 @@ def sizes(tables: Tables, size: dict[str, int], names: Names) -> list[Block]:
     left_out = size["examinations"] - size["dated"]
     if dated:
         text = (
-            f"Expected are a mean of 0 and an SD of 1. {left_out} examinations are left out: they have no age but the "
-            "one that their own sizes give, at which a machine that measures everything too large still looks right."
+            f"Expected are a mean of 0 and an SD of 1. Left out: {amount(left_out, 'examination')} with no age but "
+            "that by the own sizes, at which a machine that measures everything too large still looks right."
         )
     else:
         text = (
@@ -91,7 +92,8 @@ def drift(found: dict[str, Drift], cells: dict[str, list[Cell]], names: Names) -
         unit = "mean z-score" if what == "z-score" else "ours - scanner, %"
         rows = [_alarm(a, names) for a in result.alarms]
         head = ["machine", "month", "", "patients", "month's mean", "other months", "p", "limit"]
-        title = f"{what.capitalize()}: {result.tests} tests, {result.too_few} months with too few patients"
+        too_few = f"{amount(result.too_few, 'month')} with too few patients"
+        title = f"{what.capitalize()}: {amount(result.tests, 'test')}, {too_few}"
         blocks.append(Table(head, rows or [["none", *[""] * 7]], (), title))
         if cells[what]:
             from fetal_jax.archive.cohort import plots

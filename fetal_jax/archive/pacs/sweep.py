@@ -26,14 +26,14 @@ from pydicom.uid import UID, generate_uid
 from fetal_jax.archive.pacs.dicomweb import Client, Instance
 from fetal_jax.archive.pacs.origin import Rejected, Unavailable
 from fetal_jax.archive.pacs.state import State
-from fetal_jax.errors import UserError
+from fetal_jax.errors import UserError, amount
 from fetal_jax.files import OwnFiles, draft_of, open_whole
 from fetal_jax.inference import cines
-from fetal_jax.inference.folder import JSON, JsonList, Table, measured_row
+from fetal_jax.inference.folder import measured_row
 from fetal_jax.inference.identity import Identities
 from fetal_jax.inference.predictor import Predictor
 from fetal_jax.outputs import formats
-from fetal_jax.outputs.rows import COLUMNS, Row, cells
+from fetal_jax.outputs.rows import COLUMNS, JSON, JsonList, Row, Table, cells
 from fetal_jax.outputs.tally import in_words
 from fetal_jax.reading.frame import Failure, Frame
 from fetal_jax.reading.isolated import read_ahead
@@ -73,7 +73,7 @@ class Counts:
         frames = in_words(self.statuses) or "no new frames"
         stored = ", ".join(f"{n} {kind}" for kind, n in sorted(self.stored.items())) or "nothing"
         others = ", ".join(f"{n} {name}" for name, n in self.left_out.most_common(5))
-        parts = [f"{self.instances} instances: {frames}", f"stored: {stored}"]
+        parts = [f"{amount(self.instances, 'instance')}: {frames}", f"stored: {stored}"]
         parts += [f"measured earlier: {self.before}"] if self.before else []
         parts += [f"left out: {others}"] if others else []
         parts += [f"failed: {self.failed} (the same call tries again)"] if self.failed else []
@@ -200,7 +200,7 @@ class Measuring:
             )
             sources = self._retrieved(pool, sweep.wanted(query), order)
             try:
-                with closing(read_ahead(sources, with_ruler=self.spacings.source == "ruler")) as items:
+                with closing(read_ahead(sources, with_ruler=self.spacings.read_ruler)) as items:
                     try:
                         rows: list[Row] = []
                         for item in items:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fetal_jax import files
 from fetal_jax.data.source import Split
-from fetal_jax.errors import UserError
+from fetal_jax.errors import UserError, amount
 from fetal_jax.evaluation import metrics, outputs
 from fetal_jax.evaluation.report.page import Block, Cell, Pictures, Sections, Table, Text, number, page
 from fetal_jax.evaluation.report.pictures import picture
@@ -226,7 +226,7 @@ def _page(found: dict[str, Any], pictures: list[Block], command: str) -> str:
     sections["Frames of one alone"] = [
         Text(f"Only in {label}: {_named(names)}") for label, names in zip("AB", found["only_in"], strict=True)
     ]
-    intro = f"{found['frames']} frames of {found['subjects']} subjects, matched by name."
+    intro = f"{amount(found['frames'], 'frame')} of {amount(found['subjects'], 'subject')}, matched by name."
     return page("A and B on the same frames", intro, sections, command)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fetal_jax import files
+from fetal_jax.errors import amount
 from fetal_jax.evaluation import outputs
 from fetal_jax.evaluation.report.page import Cell, Sections, Table, Text, number, page, with_interval
 from fetal_jax.evaluation.summary import MEASURES, NAMES
@@ -50,7 +51,7 @@ def _cell(result: Result, measure: str) -> Cell:
         why = result["not_measured"].get("planes") if measure == "plane" else "no frame has it"
         return Cell("not measured", str(why))
     if measure == "plane":
-        cell, more = with_interval(s["accuracy"], s["ci"].get("accuracy"), 3), f"{s['frames']} frames"
+        cell, more = with_interval(s["accuracy"], s["ci"].get("accuracy"), 3), amount(s["frames"], "frame")
     else:
         cell = Cell("no mm") if s.get("mae") is None else with_interval(s["mae"], s["ci"].get("mae"))
         more = f"Dice {number(s['dice'], 3)}, failed {s['failed']} of {s['frames']}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from fetal_jax.errors import amount
 from fetal_jax.evaluation.report.checklist import EXTERNAL, INTERNAL
 from fetal_jax.evaluation.report.page import number
 from fetal_jax.evaluation.subgroups import worst
@@ -37,7 +38,8 @@ def _how_many(summary: Summary) -> str:
     in_mm = flow["compared"] - flow["without_mm"]
     outcomes = ", ".join(f"{part['frames']} {name}" for name, part in flow["by_status"].items())
     return (
-        f"{flow['frames']} frames of {summary['subjects']} subjects; {flow['compared']} compared with an annotation, "
+        f"{amount(flow['frames'], 'frame')} of {amount(summary['subjects'], 'subject')}; "
+        f"{flow['compared']} compared with an annotation, "
         f"{in_mm} of them in millimetres: {outcomes}; {flow['failed']} failed."
     )
 
@@ -49,7 +51,7 @@ def _how_wrong(measure: str, s: Summary) -> str:
         return f"{name}: no millimetres,{dice} {s['failed']} of {s['frames']} failed."
     interval = s["ci"].get("mae")
     off = f"{name}: off by {s['mae']:.2f} mm ({s['mae_percent']:.1f} %) on average"
-    off += f", 95 % interval {number(interval)}" if interval else f", no interval ({s['subjects']} subjects)"
+    off += f", 95 % interval {number(interval)}" if interval else f", no interval ({amount(s['subjects'], 'subject')})"
     return (
         f"{off}, bias {s['bias']:+.2f} mm, at most {s['max']:.1f} mm; {100 * s['within_5_percent']:.1f} % within 5 %."
     )
@@ -62,7 +64,7 @@ def _worst(measure: str, s: Summary) -> str:
     groups = {by: worst(s["subgroups"], by) or found for by in ("mae_percent", "mae")}
     texts = {
         by: f"{grouping} “{group}”, {e['mae_percent']:.1f} % or {e['mae']:.2f} mm of "
-        f"{e['frames'] - e['missing']} frames"
+        f"{amount(e['frames'] - e['missing'], 'frame')}"
         for by, (grouping, group, e) in groups.items()
     }
     return f"{NAMES[measure]} is worst for {'; in mm for '.join(dict.fromkeys(texts.values()))}."

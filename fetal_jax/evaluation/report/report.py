@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from fetal_jax.data.source import Frame, Split
+from fetal_jax.errors import amount
 from fetal_jax.evaluation import robustness
 from fetal_jax.evaluation.frames import EvaluatedFrame
 from fetal_jax.evaluation.report import checklist, plots, tables
@@ -116,9 +117,9 @@ def _robustness(summary: dict[str, Any]) -> list[Block]:
     return [
         *_plots(drawn),
         Text(
-            f"{found['frames']} frames drawn at random, each changed at its native size before it is measured. Factor "
-            "1, 0 and quality 100 are the frame as it is. Blue: mean absolute error of the frames with a measurement; "
-            "shaded: 95 % interval by subject; orange: failures, of all frames."
+            f"{amount(found['frames'], 'frame')} drawn at random, each changed at its native size before it is "
+            "measured. Factor 1, 0 and quality 100 are the frame as it is. Blue: mean absolute error of frames with "
+            "a measurement; shaded: 95 % interval by subject; orange: failures, of all frames."
         ),
     ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from fetal_jax.errors import amount
 from fetal_jax.evaluation.report.page import Block, Cell, Table, Text, not_measured, number, with_interval
 from fetal_jax.evaluation.statistics import bootstrap
 from fetal_jax.evaluation.statistics.agreement import OBSERVER_LIMIT_PERCENT, REPEAT_LIMIT_PERCENT, SARRIS
@@ -295,10 +296,10 @@ def planes(summary: Summary) -> list[Block]:
     rows = [[text, with_interval(p[key], p["ci"].get(key), 3)] for key, text in lines.items()]
     rows += [[f"recall, {c}", with_interval(v, p["ci"].get(f"recall_{c}"), 3)] for c, v in p["recall"].items()]
     counts = [[c, *map(str, row)] for c, row in zip(p["classes"], p["confusion"], strict=True)]
-    lacking = f" {p['without_class']} frames have no class that it knows." if p["without_class"] else ""
+    lacking = f" Without a class that it knows: {amount(p['without_class'], 'frame')}." if p["without_class"] else ""
     tempered = "No temperature was fitted." if p["temperature"] == 1 else f"Temperature {p['temperature']:.2f}."
     return [
-        Table(["", f"{p['frames']} frames"], rows),
+        Table(["", amount(p["frames"], "frame")], rows),
         Text(f"A plane that is not among the classes of the network counts as other.{lacking} {tempered}"),
         Table(["true \\ predicted", *p["classes"]], counts, title="Confusion matrix"),
     ]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fetal_jax.errors import UserError
+from fetal_jax.errors import UserError, amount
 from fetal_jax.files import write_whole
 from fetal_jax.outputs import fhir
 from fetal_jax.outputs.dicom_source import header_of
@@ -55,7 +55,7 @@ class Written:
         if not summary.sizes_mm:
             return None
         if undecided:
-            self.left_out.append(f"{what}: {undecided} frames without a decision are not in its report")
+            self.left_out.append(f"{what}: its report is without {amount(undecided, 'frame')} that nobody decided on")
         machine, at = examinations.of_machine(self.session, k)
         name = f"examination_{k + 1:05d}"
         beside = ", ".join(f"{key.upper()} {mm:.2f} mm" for key, mm in machine.visits[at].sizes_mm.items())
