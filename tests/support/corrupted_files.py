@@ -190,7 +190,6 @@ def measure_corrupted(tmp_path: Path, count: int) -> dict[str, float]:
     assert all(out in path.parents for path in set(tmp_path.rglob("*escaped*")) - before)
     assert not Path("/tmp/escaped.png").exists()
     assert len(rows) >= count
-    assert gap < 10
     assert peak < 2e9
     return {"rows": len(rows), "errors": sum(r["status"] == "error" for r in rows), "gap_s": gap, "peak_gb": peak / 1e9}
 
