@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fetal_jax.reading import tars
+from fetal_jax.reading.archives import tars
 from fetal_jax.reading.isolated import read
 from fetal_jax.reading.sources import find
 

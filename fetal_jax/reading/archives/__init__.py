@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from fetal_jax.errors import UserError
-from fetal_jax.reading import tars
+from fetal_jax.reading.archives import tars
 
 SUFFIXES = (".zip", *tars.SUFFIXES)
 MAX_MEMBER_BYTES = 512 * 2**20
