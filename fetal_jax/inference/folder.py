@@ -11,7 +11,7 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, Self
@@ -80,48 +80,53 @@ def measure_files(
     spacings.check(sources)
     naming = naming or Naming()
     call = call_of(predictor, spacings, plane, also, asked, standard, naming)
-    try:
-        log = ResumeLog.open(out, call)
-        with closing(log):
-            for name in (RESULTS, JSON):
-                log.own.claim(name)  # a stranger's file is refused before anything is deleted
-            if submission:
-                log.claim_submission(submission)
-            for name in examinations.FILES:
-                log.own.check(name)
-            identities, of_examinations = Identities(Key(log.own.claim), naming), list[Row]()
-            if again:
-                log.take_up(sources, out / JSON)
-            saved = {source for source in sources if log.has(source)}
-            taken = {row["overlay"] for source in saved for row in log.rows(source) if row["overlay"]}
-            stems = {Path(name).stem for name in taken}
-            log.clear(keep=lambda name: "/" in name and Path(name).stem in stems)
-            ahead = read_ahead([s for s in sources if s not in saved], with_ruler=spacings.read_ruler)
-            with (
-                closing(ahead) as frames,
-                open_whole(log.own.claim(JSON)) as file,
-                Results(log, file, taken, also, note) as results,
-            ):
-                for source in sources:
-                    if source in saved:
-                        rows = log.rows(source)
-                        results.add_saved(rows)
-                        of_examinations += _with_examination(rows)
-                        yield from rows
-                        continue
-                    rows = []
-                    while (item := next(frames)) is not None:
-                        row, result = measured_row(predictor, item, spacings, plane, identities)
-                        frame = item if isinstance(item, Frame) else None
-                        row["overlay"] = frame and results.picture_name(frame)
-                        results.add(row, frame, result)
-                        rows.append(row)
-                        yield row
+    with _failed_writes_in_words(out), closing(ResumeLog.open(out, call)) as log:
+        for name in (RESULTS, JSON):
+            log.own.claim(name)  # a stranger's file is refused before anything is deleted
+        if submission:
+            log.claim_submission(submission)
+        for name in examinations.FILES:
+            log.own.check(name)
+        identities, of_examinations = Identities(Key(log.own.claim), naming), list[Row]()
+        if again:
+            log.take_up(sources, out / JSON)
+        saved = {source for source in sources if log.has(source)}
+        taken = {row["overlay"] for source in saved for row in log.rows(source) if row["overlay"]}
+        stems = {Path(name).stem for name in taken}
+        log.clear(keep=lambda name: "/" in name and Path(name).stem in stems)
+        ahead = read_ahead([s for s in sources if s not in saved], with_ruler=spacings.read_ruler)
+        with (
+            closing(ahead) as frames,
+            open_whole(log.own.claim(JSON)) as file,
+            Results(log, file, taken, also, note) as results,
+        ):
+            for source in sources:
+                if source in saved:
+                    rows = log.rows(source)
+                    results.add_saved(rows)
                     of_examinations += _with_examination(rows)
-                    results.finish(source, rows)
-            if of_examinations:
-                examinations.write(of_examinations, standard, log.own, fhir="fhir" in also)
-            log.finish()
+                    yield from rows
+                    continue
+                rows = []
+                while (item := next(frames)) is not None:
+                    row, result = measured_row(predictor, item, spacings, plane, identities)
+                    frame = item if isinstance(item, Frame) else None
+                    row["overlay"] = frame and results.picture_name(frame)
+                    results.add(row, frame, result)
+                    rows.append(row)
+                    yield row
+                of_examinations += _with_examination(rows)
+                results.finish(source, rows)
+        if of_examinations:
+            examinations.write(of_examinations, standard, log.own, fhir="fhir" in also)
+        log.finish()
+
+
+@contextmanager
+def _failed_writes_in_words(out: Path) -> Iterator[None]:
+    """A full or read-only disk is an error that the user can fix."""
+    try:
+        yield
     except OSError as e:
         raise UserError(
             f"{e.filename or out} cannot be written ({e.strerror or e}): make room there and call again, "
