@@ -238,10 +238,13 @@ def test_random_maps_raise_nothing(seed):
     check(seed)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_twenty_thousand_random_maps_raise_nothing():
     for seed in range(20_000):
         check(seed)
+
+
+def test_large_map_that_is_full_is_not_accepted():
     assert not measure(np.ones((4000, 4000), np.float32), "head", 0.1).accepted
 
 
