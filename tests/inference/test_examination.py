@@ -166,6 +166,12 @@ def test_an_outlier_among_many_is_left_out_and_said():
     assert "1 of 5 frames left out" in head.reason
 
 
+@pytest.mark.parametrize(("right", "wrong", "status"), [(3, 1, "review"), (8, 3, "refused")])
+def test_a_quarter_of_the_frames_may_be_wrong_and_no_more(right, wrong, status):
+    head = one([row("head", mm) for mm in [200.0] * right + [300.0] * wrong]).structures["head"]
+    assert (head.status, head.sizes_mm.get("hc")) == (status, 200.0 if status == "review" else None)
+
+
 def test_one_of_three_that_disagrees_leaves_no_value():
     assert one([row("femur", mm) for mm in (40.0, 40.0, 50.0)]).structures["femur"].status == "refused"
 

@@ -42,7 +42,9 @@ def test_a_key_of_the_environment_names_patients_alike_in_all_folders(tmp_path, 
     (tmp_path / "b").mkdir()
     assert identities(tmp_path).columns(None, STUDY) == identities(tmp_path / "b").columns(None, STUDY)
     assert not (tmp_path / KEY_FILE).exists()
-    monkeypatch.setenv(KEY_VARIABLE, "short")
+    monkeypatch.setenv(KEY_VARIABLE, "k" * 16)
+    assert Key.of_environment() == b"k" * 16
+    monkeypatch.setenv(KEY_VARIABLE, "k" * 15)
     with pytest.raises(UserError, match="FETAL_JAX_KEY is shorter than 16"):
         Naming().fingerprint()
 

@@ -6,6 +6,8 @@ import csv
 import html.parser
 import json
 import re
+from base64 import b64decode
+from io import BytesIO
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -127,7 +129,10 @@ def test_a_page_shows_what_was_computed(folder):
         assert f"{record['sizes_mm'][measure]:.1f}" in text
     assert "Age by the first visit" in text
     assert "3 of 3, day 98" in text
-    assert text.count("data:image/jpeg") == 3
+    pictures = [b64decode(data) for data in re.findall(r'"data:image/jpeg;base64,([^"]+)"', text)]
+    assert len(pictures) == 3
+    for data in pictures:
+        assert np.asarray(Image.open(BytesIO(data))).mean() == pytest.approx(40, abs=2)
     assert text.count('<svg class="chart"') == 4
     assert 'href="v0.html"' in text
     alone = (folder / "examinations" / "alone.html").read_text()

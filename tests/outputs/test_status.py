@@ -22,6 +22,7 @@ from fetal_jax.inference.predictor import FrameResult
 from fetal_jax.outputs import contact_sheet, fhir, hc18_submission, overlay, segmentation, structured_report
 from fetal_jax.outputs.rows import COLUMNS, GEOMETRY, SCHEMA, caption, cells, result_row
 from fetal_jax.reading.frame import Frame, PixelSize
+from fetal_jax.reading.images import read_image
 from fetal_jax.reading.sources import Source
 from tests.support.dicom_files import region, save, ultrasound
 
@@ -152,6 +153,28 @@ def test_svg_is_dashed_only_where_it_is_to_be_reviewed():
     found = Measurement("head", ELLIPSE)
     assert overlay.svg(PIXELS, found, [], "review").count('stroke-dasharray="9 6"') == 1  # the calipers are solid
     assert "dasharray" not in overlay.svg(PIXELS, found, [], "measured")
+
+
+def test_contact_sheet_holds_each_tile_once_in_reading_order(tmp_path):
+    rows = [
+        (MEASURED_ROW, REVIEW_ROW, REFUSED_ROW)[i % 3] for i in range(contact_sheet.COLUMNS * contact_sheet.ROWS + 2)
+    ]
+    sheet = contact_sheet.ContactSheet(lambda name: tmp_path / name)
+    for row in rows:
+        sheet.add(row, None)
+    sheet.close()
+    pages = [read_image(tmp_path / f"contact_sheet_0{n}.png") for n in (1, 2)]
+    width, height = contact_sheet.TILE
+    tiles = [
+        page[y : y + height, x : x + width]
+        for page in pages
+        for y in range(0, page.shape[0], height)
+        for x in range(0, page.shape[1], width)
+    ]
+    assert len(pages[1]) == height
+    for row, tile in zip(rows, tiles, strict=False):
+        np.testing.assert_array_equal(tile, np.asarray(contact_sheet._tile(row, None)))
+    assert not np.any(tiles[len(rows) :])
 
 
 def test_tile_shows_the_status_in_words_and_dashes():
