@@ -34,7 +34,11 @@ TINY = [
 ]
 # one device in place of the session's eight, and no time for fast code that runs for two steps
 FLAGS = "--xla_force_host_platform_device_count=1 --xla_backend_optimization_level=0"
-ENVIRONMENT = os.environ | {"XLA_FLAGS": FLAGS, "PYTHONPATH": str(ROOT)}
+
+
+def environment() -> dict[str, str]:
+    """Read when a command starts: the session's folder of compiled programs is in it by then."""
+    return os.environ | {"XLA_FLAGS": FLAGS, "PYTHONPATH": str(ROOT)}
 
 
 def commands() -> list[list[str]]:
@@ -58,7 +62,7 @@ def test_every_command_of_the_page_runs(place):
     for argv in commands():
         tiny = TINY if argv[0] == "train" else []
         command = [sys.executable, "-m", "fetal_jax.cli.main", *argv, *tiny]
-        done = subprocess.run(command, cwd=place, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, cwd=place, env=environment(), capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{argv}\n{done.stderr[-2000:]}"
         said[argv[0]] = done.stdout
     assert list(said) == ["prepare", "train", "evaluate", "export", "measure"]

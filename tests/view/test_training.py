@@ -15,7 +15,7 @@ import pytest
 from fetal_jax.data.source import Split
 from fetal_jax.geometry import Ellipse
 from fetal_jax.view.session import REVIEW
-from tests.cli.test_own_data import ENVIRONMENT, TINY
+from tests.cli.test_own_data import TINY, environment
 from tests.support import ROOT
 from tests.view.folder import serving, write_results
 
@@ -61,7 +61,7 @@ def test_corrections_train_the_next_network(tmp_path):
     for argv in commands():
         command = [sys.executable, "-m", "fetal_jax.cli.main", *argv, *(TINY if argv[0] == "train" else [])]
         done = subprocess.run(
-            command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=1200
+            command, cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False, timeout=1200
         )
         assert done.returncode == 0, f"{argv}\n{done.stderr[-2000:]}"
         said[argv[0]] = done.stdout
