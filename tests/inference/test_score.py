@@ -42,6 +42,13 @@ def test_perfect_outline_has_next_to_no_doubt():
     assert CLEAN["outside"] < 0.02
 
 
+@pytest.mark.parametrize("plane", ["head", "abdomen", "femur"])
+def test_inputs_of_a_plane_are_those_that_its_model_reads(plane):
+    shape = Shaft(80.5, 96.5, 200.5, 110.5, 12) if plane == "femur" else ELLIPSE
+    found = Measurement(plane, shaft=shape) if plane == "femur" else Measurement(plane, shape)
+    assert set(inputs_of(drawn(shape), found)) == set(score.INPUTS_OF[plane])
+
+
 def test_border_of_a_flat_map_has_a_finite_width():
     y, x = np.mgrid[:192, :288] + 0.5
     flat = 0.5 - 1e-4 * (np.hypot(x - 144, y - 96) - 60)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
+import re
+from base64 import b64decode
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 
 import highdicom
@@ -12,6 +15,7 @@ import jsonschema
 import numpy as np
 import pytest
 from fhir.resources.R4B.bundle import Bundle
+from PIL import Image
 
 from fetal_jax import geometry
 from fetal_jax.biometry import Measurement
@@ -153,6 +157,12 @@ def test_svg_is_dashed_only_where_it_is_to_be_reviewed():
     found = Measurement("head", ELLIPSE)
     assert overlay.svg(PIXELS, found, [], "review").count('stroke-dasharray="9 6"') == 1  # the calipers are solid
     assert "dasharray" not in overlay.svg(PIXELS, found, [], "measured")
+
+
+def test_svg_holds_the_frame_itself():
+    frame = np.arange(200 * 300).astype(np.uint8).reshape(200, 300)
+    embedded = re.search('base64,([^"]+)"', overlay.svg(frame, Measurement("head", ELLIPSE), []))
+    np.testing.assert_array_equal(np.asarray(Image.open(BytesIO(b64decode(embedded[1])))), frame)
 
 
 def test_contact_sheet_holds_each_tile_once_in_reading_order(tmp_path):

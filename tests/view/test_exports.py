@@ -181,6 +181,9 @@ def test_examination_is_signed_in_one_report(tmp_path, held):
     record = json.loads((folder / exports.EXAMINATIONS[1]).read_text())[0]
     assert numbers(fetus, "11727-5") == [pytest.approx(record["weight"]["grams"], abs=0.01)]
     assert numbers(fetus, "11888-5") == [pytest.approx(record["age"]["weeks"], abs=0.01)]
+    low, high = record["age"]["low"], record["age"]["high"]
+    (remark,) = (texts(i) for i in fetus.ContentSequence if code(i) == "11888-5")
+    assert remark == [f"{record['age']['formula']}; 95 % range {low:.2f} to {high:.2f} weeks"]
     assert record["signed"] is True
     named = {
         s.ReferencedSOPInstanceUID
@@ -245,4 +248,7 @@ def test_two_heads_are_signed_with_their_median(tmp_path, held):
     assert numbers(containers["125002"].ContentSequence[0], "11984-2") == pytest.approx(
         [hc, 1.02 * hc, 1.01 * hc], abs=0.01
     )
+    of_head = [i for i in containers["125002"].ContentSequence[0].ContentSequence if code(i) == "11984-2"]
+    derived = [[m.ConceptCodeSequence[0].CodeValue for m in i.ContentSequence if code(m) == "121401"] for i in of_head]
+    assert derived == [[], [], ["373099004"]]  # the median is named as one
     assert "Error" not in dciodvfy(tmp_path / "results" / REVIEW / "sr" / "examination_00001.dcm")
