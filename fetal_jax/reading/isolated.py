@@ -94,6 +94,9 @@ def serve(with_ruler: bool) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is the parent's to act on
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # where a decoder might print
+    if with_ruler:
+        from fetal_jax.reading import depth_ruler  # noqa: F401  # SciPy, before a file's time runs
+
     _limit_memory()
     pickle.dump(None, answers)  # ready
     answers.flush()

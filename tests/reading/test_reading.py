@@ -375,3 +375,9 @@ def test_the_reading_process_starts_without_scipy():
     """SciPy takes as long as all else that it loads."""
     code = "import sys, fetal_jax.reading.isolated\nsys.exit('scipy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+def test_a_process_that_reads_rulers_imports_scipy_before_the_time_of_a_file_begins():
+    code = "import sys\nfrom fetal_jax.reading.isolated import serve\nserve(True)\nsys.exit('scipy' not in sys.modules)"
+    nothing = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False, **nothing).returncode == 0
