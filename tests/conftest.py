@@ -12,6 +12,7 @@ import jax
 import pytest
 from absl import flags
 
+from fetal_jax.reading import isolated
 from tests.support.folders import draw_hc18
 from tfds_builders.fetal_phantom.acoustics import Machine
 
@@ -28,6 +29,12 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Compiled programs of the tests stay out of the user's cache."""
     folder = os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(tmp_path_factory.mktemp("compiled")))
     jax.config.update("jax_compilation_cache_dir", folder)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def patience() -> None:
+    """Where others have the cores, the first file, with which packages are imported, takes longer than it may."""
+    isolated.SECONDS = 120.0
 
 
 @pytest.fixture(scope="session")
