@@ -17,7 +17,7 @@ from pyarrow import parquet
 from fetal_jax.archive.parquet import SCHEMAS
 from fetal_jax.outputs.rows import cells
 from tests.support.archives import MM, check, frame, rows, write_tars
-from tests.support.command import fetal_jax, refused
+from tests.support.command import called, fetal_jax, refused
 from tests.support.dicom_files import region, save, ultrasound
 from tfds_builders.fetal_phantom.phantom import draw
 
@@ -174,7 +174,7 @@ def test_the_schema_is_the_stated_one(tmp_path):
     (tmp_path / "a.png").write_bytes(frame(0))
     (tmp_path / "b.png").write_bytes(b"nothing")
     out = tmp_path / "out"
-    assert fetal_jax("archive", tmp_path / "*.png", SPACING, f"--out={out}").returncode == 3
+    assert called("archive", tmp_path / "*.png", SPACING, f"--out={out}").returncode == 3
     for kind in ("frames", "dead_letters"):
         (path,) = (out / kind).glob("*.parquet")
         assert parquet.read_schema(path).remove_metadata().equals(SCHEMAS[kind])
@@ -197,22 +197,22 @@ def one(tmp_path) -> Path:
 def test_a_folder_of_another_call_or_command_is_refused(one, tmp_path):
     (tmp_path / "foreign" / "frames").mkdir(parents=True)
     (tmp_path / "foreign" / "frames" / "mine.parquet").write_text("x")
-    refused(fetal_jax("archive", one, SPACING, f"--out={tmp_path / 'foreign'}"), "frames", "another --out")
+    refused(called("archive", one, SPACING, f"--out={tmp_path / 'foreign'}"), "frames", "another --out")
     (tmp_path / "m").mkdir()
     (tmp_path / "m" / "call.json").write_text('{"plane": "auto"}')
-    refused(fetal_jax("archive", one, SPACING, f"--out={tmp_path / 'm'}"), "another command")
+    refused(called("archive", one, SPACING, f"--out={tmp_path / 'm'}"), "another command")
     (tmp_path / "m" / "call.json").write_text("[1]")
-    refused(fetal_jax("archive", one, SPACING, f"--out={tmp_path / 'm'}"), "call.json is damaged")
+    refused(called("archive", one, SPACING, f"--out={tmp_path / 'm'}"), "call.json is damaged")
     (tmp_path / "p").mkdir()
     (tmp_path / "p" / "plan.jsonl").write_text("mine, and a pipeline's plan would take its place")
-    refused(fetal_jax("archive", one, SPACING, f"--out={tmp_path / 'p'}"), "plan.jsonl", "another --out")
+    refused(called("archive", one, SPACING, f"--out={tmp_path / 'p'}"), "plan.jsonl", "another --out")
     out = tmp_path / "out"
-    assert fetal_jax("archive", one, SPACING, f"--out={out}").returncode == 0
-    refused(fetal_jax("archive", one, "--spacing-mm=0.3", f"--out={out}"), "another spacing")
+    assert called("archive", one, SPACING, f"--out={out}").returncode == 0
+    refused(called("archive", one, "--spacing-mm=0.3", f"--out={out}"), "another spacing")
 
 
 def test_no_spacing_at_all_is_refused_before_the_work(one, tmp_path):
-    refused(fetal_jax("archive", one, f"--out={tmp_path / 'out'}"), "no spacing in 1 file:", "--spacing-mm")
+    refused(called("archive", one, f"--out={tmp_path / 'out'}"), "no spacing in 1 file:", "--spacing-mm")
     assert not (tmp_path / "out" / "frames").exists()
 
 
@@ -220,7 +220,7 @@ def test_a_table_with_one_row_for_two_frames_is_refused_wherever_they_would_be_m
     for name in ("x", "y"):
         write_tars(tmp_path / name, 1, 1, poisoned=False)
     (tmp_path / "sizes.csv").write_text("filename,spacing_mm\n0000000.png,0.4\n")
-    done = fetal_jax("archive", tmp_path / "[xy]", f"--spacing-csv={tmp_path / 'sizes.csv'}", f"--out={tmp_path / 'o'}")
+    done = called("archive", tmp_path / "[xy]", f"--spacing-csv={tmp_path / 'sizes.csv'}", f"--out={tmp_path / 'o'}")
     refused(done, "one row 0000000.png")
 
 

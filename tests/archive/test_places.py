@@ -9,7 +9,7 @@ import pytest
 from fetal_jax.archive import places
 from fetal_jax.errors import UserError
 from tests.support.archives import MM, check, frame, rows, write_tars
-from tests.support.command import fetal_jax
+from tests.support.command import called
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_frames_and_results_in_a_bucket(tmp_path):
     (tmp_path / "in" / "plain.png").write_bytes(frame(70))
     expected["good"] += 1
     where, out = f"file://{tmp_path}/in/*", f"file://{tmp_path}/out"
-    done = fetal_jax("archive", where, f"--spacing-mm={MM}", "--also=sr", f"--out={out}")
+    done = called("archive", where, f"--spacing-mm={MM}", "--also=sr", f"--out={out}")
     assert done.returncode == 3, done.stderr
     frames, dead = (rows(tmp_path / "out", kind) for kind in ("frames", "dead_letters"))
     assert len(frames) == expected["good"]
@@ -82,6 +82,6 @@ def test_frames_and_results_in_a_bucket(tmp_path):
     assert any(row["what"] == "sr" and "is no DICOM file" in row["reason"] for row in dead)
     assert not any("fetal-jax-" in (row["reason"] or "") for row in (*frames, *dead))
     on_disk = Path(tmp_path / "disk")
-    assert fetal_jax("archive", tmp_path / "in", f"--spacing-mm={MM}", f"--out={on_disk}").returncode == 3
+    assert called("archive", tmp_path / "in", f"--spacing-mm={MM}", f"--out={on_disk}").returncode == 3
     assert {r["sha256"]: r["hc_mm"] for r in rows(on_disk, "frames")} == {r["sha256"]: r["hc_mm"] for r in frames}
     check(on_disk, expected)

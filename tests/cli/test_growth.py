@@ -14,7 +14,7 @@ from fetal_jax import __version__
 from fetal_jax.cli.main import main
 from fetal_jax.growth import GrowthError
 from fetal_jax.growth.chart import draw
-from tests.support.command import fetal_jax, refused
+from tests.support.command import called, refused
 
 PATIENT = ("--hc=290", "--ac=260", "--fl=56")
 
@@ -22,7 +22,7 @@ PATIENT = ("--hc=290", "--ac=260", "--fl=56")
 def test_patient_of_known_age(tmp_path):
     picture = tmp_path / "charts" / "patient.png"
     bpd = ("--bpd=80", "--bpd-convention=outer-inner")
-    done = fetal_jax("growth", *PATIENT, *bpd, "--ga=30w2d", f"--chart={picture}")
+    done = called("growth", *PATIENT, *bpd, "--ga=30w2d", f"--chart={picture}")
     assert done.returncode == 0, done.stderr
     lines = [re.sub(r"\s+", " ", line.strip()) for line in done.stdout.splitlines()]
     for expected in (
@@ -50,7 +50,7 @@ def test_patient_of_known_age(tmp_path):
 
 def test_without_an_age_the_estimate_is_used_and_named(tmp_path):
     picture = tmp_path / "patient.svg"
-    done = fetal_jax("growth", *PATIENT, "--standard", "who", "who-male", f"--chart={picture}")
+    done = called("growth", *PATIENT, "--standard", "who", "who-male", f"--chart={picture}")
     assert done.returncode == 0, done.stderr
     assert "30.17 weeks  Hadlock 1984 (HC, AC, FL)" in done.stdout
     assert "the age by Hadlock 1984 (HC, AC, FL)" in done.stdout
@@ -62,11 +62,11 @@ def test_without_an_age_the_estimate_is_used_and_named(tmp_path):
 
 
 def test_age_outside_a_standard_is_refused_in_its_rows_and_values_outside_are_bounds():
-    done = fetal_jax("growth", *PATIENT, "--ga=41w3d")
+    done = called("growth", *PATIENT, "--ga=41w3d")
     assert done.returncode == 0, done.stderr
     assert "INTERGROWTH-21st 2014 covers 14 to 40 weeks of HC, not 41.43" in done.stdout
     assert " <0.1 %  z -6.03  Hadlock 1984" in done.stdout
-    done = fetal_jax("growth", "--hc=250", "--ga=36+0", "--standard=who")
+    done = called("growth", "--hc=250", "--ga=36+0", "--standard=who")
     assert "HC    250.0 mm     <1 %           WHO 2017" in done.stdout
 
 
@@ -125,7 +125,7 @@ def test_chart_bears_code_date_and_version(tmp_path):
 
 def test_sources_are_printed_also_where_the_chart_fails(tmp_path):
     picture = tmp_path / "chart.png"
-    done = fetal_jax("growth", "--hc=290", "--ga=41w0d", "--standard", "intergrowth", "hadlock", f"--chart={picture}")
+    done = called("growth", "--hc=290", "--ga=41w0d", "--standard", "intergrowth", "hadlock", f"--chart={picture}")
     assert done.returncode == 2
     assert "covers 14 to 40 weeks of HC, not 41" in done.stderr
     assert "Radiology 1984" in done.stdout.partition("Sources")[2]
@@ -158,7 +158,7 @@ def test_wrong_calls(argv, words, capsys):
 
 
 def test_wrong_call_exits_with_2_and_one_line():
-    refused(fetal_jax("growth", "--hc=29"), "HC 29 mm is outside 75 to 420")
+    refused(called("growth", "--hc=29"), "HC 29 mm is outside 75 to 420")
 
 
 def test_closed_stdout_is_no_error():

@@ -13,7 +13,7 @@ import pytest
 
 from fetal_jax.growth import gestational_age
 from fetal_jax.outputs.rows import COLUMNS, GEOMETRY
-from tests.support.command import fetal_jax, refused
+from tests.support.command import called, fetal_jax, refused
 from tests.support.dicom_files import save, ultrasound
 from tfds_builders.fetal_phantom.phantom import draw
 
@@ -43,7 +43,7 @@ def test_a_folder_with_one_bad_file(frames, tmp_path):
     whole = (frames / "h0.png").read_bytes()
     (frames / "broken.png").write_bytes(whole[: len(whole) // 2])
     out = tmp_path / "out"
-    done = fetal_jax("measure", frames, "--plane=head", f"--spacing-csv={tmp_path / 'spacing.csv'}", f"--out={out}")
+    done = called("measure", frames, "--plane=head", f"--spacing-csv={tmp_path / 'spacing.csv'}", f"--out={out}")
     assert done.returncode == 3, done.stderr
     table = rows(out)
     assert [Path(r["file"]).name for r in table] == ["broken.png", "h0.png", "h1.png", "h2.png"]
@@ -67,7 +67,7 @@ def test_a_folder_with_one_bad_file(frames, tmp_path):
 def test_a_table_that_names_no_file_is_said_before_the_work(frames, tmp_path):
     table, out = tmp_path / "typed.csv", tmp_path / "out"
     table.write_text("filename,spacing_mm\nh_0.png,0.3\n")
-    done = fetal_jax("measure", frames, f"--spacing-csv={table}", f"--out={out}")
+    done = called("measure", frames, f"--spacing-csv={table}", f"--out={out}")
     refused(done, "names none of 3 files", "no row for 'h0.png'", "nearest name in it is 'h_0.png'")
     assert not out.exists()
 
@@ -75,9 +75,9 @@ def test_a_table_that_names_no_file_is_said_before_the_work(frames, tmp_path):
 def test_a_ruler_that_no_frame_has_needs_another_folder_and_says_so(frames, tmp_path):
     """Only a call without any spacing may be repeated into the same folder."""
     out = tmp_path / "out"
-    done = fetal_jax("measure", frames / "h0.png", "--spacing=ruler", f"--out={out}")
+    done = called("measure", frames / "h0.png", "--spacing=ruler", f"--out={out}")
     refused(done, "no spacing in 1 frame:", "give another --out")
-    done = fetal_jax("measure", frames / "h0.png", "--spacing-mm=0.3", f"--out={out}")
+    done = called("measure", frames / "h0.png", "--spacing-mm=0.3", f"--out={out}")
     refused(done, "another spacing: give another --out")
 
 
@@ -100,13 +100,13 @@ def test_a_dicom_folder_without_spacing_has_no_millimetres_and_says_so(frames, t
     """Only the work shows whether a header states a spacing."""
     save(ultrasound(cv2.imread(str(frames / "h0.png"), 0), []), tmp_path / "a.dcm")
     out = tmp_path / "out"
-    done = fetal_jax("measure", tmp_path / "a.dcm", "--plane=head", f"--out={out}")
+    done = called("measure", tmp_path / "a.dcm", "--plane=head", f"--out={out}")
     refused(done, "no spacing in 1 frame: give --spacing-mm", "the same --out may be used")
     assert "1 refused; main reasons: no spacing (1)" in done.stdout
     (row,) = rows(out)
     assert row["status"] == "refused"
     assert all(row[c] == "" for c in COLUMNS if c.endswith("_mm"))
-    done = fetal_jax("measure", tmp_path / "a.dcm", "--plane=head", "--spacing-mm=0.3", f"--out={out}")
+    done = called("measure", tmp_path / "a.dcm", "--plane=head", "--spacing-mm=0.3", f"--out={out}")
     assert done.returncode == 0, done.stderr
     assert rows(out)[0]["spacing_mm"] == "0.3"
 
@@ -115,9 +115,7 @@ def test_a_head_too_small_to_be_dated_keeps_its_millimetres(frames, tmp_path):
     table = tmp_path / "small.csv"
     spacing = draw("head", 0).spacing_mm * 65 / draw("head", 0).millimetres["hc_mm"]
     table.write_text(f"filename,spacing_mm\nh0.png,{spacing}\n")
-    done = fetal_jax(
-        "measure", frames / "h0.png", "--plane=head", f"--spacing-csv={table}", f"--out={tmp_path / 'out'}"
-    )
+    done = called("measure", frames / "h0.png", "--plane=head", f"--spacing-csv={table}", f"--out={tmp_path / 'out'}")
     assert done.returncode == 0
     (row,) = rows(tmp_path / "out")
     assert row["status"] == "measured"
@@ -130,7 +128,7 @@ def test_a_file_that_the_table_lacks_is_refused_for_that_reason(frames, tmp_path
     table = tmp_path / "spacing.csv"
     lines = table.read_text().splitlines(keepends=True)
     table.write_text("".join(line for line in lines if not line.startswith("h1")))
-    done = fetal_jax("measure", frames, "--plane=head", f"--spacing-csv={table}", f"--out={tmp_path / 'out'}")
+    done = called("measure", frames, "--plane=head", f"--spacing-csv={table}", f"--out={tmp_path / 'out'}")
     assert done.returncode == 0
     row = rows(tmp_path / "out")[1]
     assert (row["status"], row["hc_mm"]) == ("refused", "")
@@ -139,27 +137,25 @@ def test_a_file_that_the_table_lacks_is_refused_for_that_reason(frames, tmp_path
 
 def test_wrong_calls(frames, tmp_path):
     out = f"--out={tmp_path / 'out'}"
-    refused(fetal_jax("measure", tmp_path / "none.png", "--plane=head", out), "none.png", "does not exist")
-    refused(fetal_jax("measure", tmp_path / "out2", "--plane=head", "--spacing-mm=0", out), "--spacing-mm")
-    refused(
-        fetal_jax("measure", frames, "--plane=head", "--spacing-mm=0.3", "--spacing-csv=x", out), "not allowed with"
-    )
-    refused(fetal_jax("measure", frames, f"--bundle={tmp_path}", out), "is not a bundle")
-    refused(fetal_jax("measure", frames, "--plane=head", f"--spacing-csv={tmp_path / 'no.csv'}", out), "no.csv")
+    refused(called("measure", tmp_path / "none.png", "--plane=head", out), "none.png", "does not exist")
+    refused(called("measure", tmp_path / "out2", "--plane=head", "--spacing-mm=0", out), "--spacing-mm")
+    refused(called("measure", frames, "--plane=head", "--spacing-mm=0.3", "--spacing-csv=x", out), "not allowed with")
+    refused(called("measure", frames, f"--bundle={tmp_path}", out), "is not a bundle")
+    refused(called("measure", frames, "--plane=head", f"--spacing-csv={tmp_path / 'no.csv'}", out), "no.csv")
     (tmp_path / "bad.csv").write_text("filename,spacing_mm\nh0.png,-1\n")
-    refused(fetal_jax("measure", frames, "--plane=head", f"--spacing-csv={tmp_path / 'bad.csv'}", out), "line 2")
-    refused(fetal_jax("measure", frames, "--plane=spine", out), "spine")
-    refused(fetal_jax("measure", frames, "--spacing-mmm=0.3", "--plane=head", out), "--spacing-mmm")
-    refused(fetal_jax("measure", frames, "--spacing-mm=0.3", "--ga=30w", out), "add --one-examination")
+    refused(called("measure", frames, "--plane=head", f"--spacing-csv={tmp_path / 'bad.csv'}", out), "line 2")
+    refused(called("measure", frames, "--plane=spine", out), "spine")
+    refused(called("measure", frames, "--spacing-mmm=0.3", "--plane=head", out), "--spacing-mmm")
+    refused(called("measure", frames, "--spacing-mm=0.3", "--ga=30w", out), "add --one-examination")
     (tmp_path / "named.csv").write_text("filename,spacing_mm,examination\nh0.png,0.3,e\n")
     named = f"--spacing-csv={tmp_path / 'named.csv'}"
-    refused(fetal_jax("measure", frames, named, "--one-examination", out), "column examination", "give one of them")
+    refused(called("measure", frames, named, "--one-examination", out), "column examination", "give one of them")
 
 
 def test_a_bundle_of_heads_asks_for_the_plane(frames, tmp_path):
     out = f"--out={tmp_path / 'out'}"
-    refused(fetal_jax("measure", frames, "--bundle=heads", "--spacing-mm=0.3", out), "give --plane=head")
-    other = fetal_jax("measure", frames, "--bundle=heads", "--plane=abdomen", "--spacing-mm=0.3", out)
+    refused(called("measure", frames, "--bundle=heads", "--spacing-mm=0.3", out), "give --plane=head")
+    other = called("measure", frames, "--bundle=heads", "--plane=abdomen", "--spacing-mm=0.3", out)
     refused(other, "not trained on it, only on head")
 
 
@@ -183,7 +179,7 @@ def test_the_shipped_bundle_measures_real_heads(data_dir, tmp_path):
         there = [r for r in csv.DictReader(f) if (data_dir / "hc18" / "training_set" / r["filename"]).is_file()]
     entries = there[::90]  # by size: all trimesters
     files = [data_dir / "hc18" / "training_set" / r["filename"] for r in entries]
-    done = fetal_jax("measure", *files, "--plane=head", f"--spacing-csv={table}", f"--out={tmp_path}")
+    done = called("measure", *files, "--plane=head", f"--spacing-csv={table}", f"--out={tmp_path}")
     assert done.returncode == 0, done.stderr
     errors = [
         float(row["hc_mm"]) - float(entry["head circumference (mm)"])

@@ -21,8 +21,9 @@ import orbax.checkpoint as ocp
 import pytest
 
 from fetal_jax.reading.images import read_image
+from fetal_jax.training import distributed
 from tests.support import ROOT
-from tests.support.command import fetal_jax, refused
+from tests.support.command import called, fetal_jax, refused
 from tests.support.folders import draw_hc18
 from tfds_builders.fetal_phantom.fetal_phantom_dataset_builder import Builder as Phantoms
 
@@ -78,6 +79,14 @@ def trained(place) -> Path:
     held = sum(math.prod(array.shape) * array.dtype.itemsize for array in jax.tree.leaves(newest.item_metadata.tree))
     assert planned == pytest.approx(held, rel=0.01)
     return place / "run"
+
+
+@pytest.fixture(scope="module")
+def exported(place, trained) -> Path:
+    """The run's bundle."""
+    done = fetal_jax("export", f"--workdir={trained}", f"--out={place / 'bundle'}", "--onnx")
+    assert done.returncode == 0, done.stderr
+    return place / "bundle"
 
 
 def metrics(workdir: Path) -> list[dict[str, float]]:
@@ -157,7 +166,7 @@ def test_a_mixture_is_trained_and_each_data_set_evaluated(place, monkeypatch):
     assert json.loads((out / "hc18/examinations/metrics.json").read_text())["hc_mm"]["frames"] > 0
     assert json.loads((out / "fetal_phantom/small/metrics.json").read_text())["frames"] == 8
     assert not (out / "metrics.json").exists()
-    refused(fetal_jax("evaluate", f"--workdir={workdir}", "--dataset=fetal_phantom/large", f"--out={out}"), "small")
+    refused(called("evaluate", f"--workdir={workdir}", "--dataset=fetal_phantom/large", f"--out={out}"), "small")
     done = fetal_jax("export", f"--workdir={workdir}", f"--out={place / 'mixed_bundle'}")
     assert done.returncode == 0, done.stderr
     card = (place / "mixed_bundle" / "MODEL_CARD.md").read_text()
@@ -192,15 +201,12 @@ def test_the_best_checkpoint_is_kept_and_exported(place, trained):
     assert f"Trained for {best} steps" in (place / "best_bundle" / "MODEL_CARD.md").read_text()
 
 
-def test_bundle_and_checkpoint_measure_the_same(place, trained):
-    bundle = place / "bundle"
-    done = fetal_jax("export", f"--workdir={trained}", f"--out={bundle}", "--onnx")
-    assert done.returncode == 0, done.stderr
+def test_bundle_and_checkpoint_measure_the_same(place, trained, exported):
     data = f"--data-dir={place / 'data'}"
     sources = {
         "run": [f"--workdir={trained}"],
-        "onnx": [f"--bundle={bundle}", "--runtime=onnx"],
-        "jax": [f"--bundle={bundle}", "--runtime=jax"],
+        "onnx": [f"--bundle={exported}", "--runtime=onnx"],
+        "jax": [f"--bundle={exported}", "--runtime=jax"],
     }
     tables = {}
     for name, source in sources.items():
@@ -222,10 +228,8 @@ def test_bundle_and_checkpoint_measure_the_same(place, trained):
         assert compared > 10
 
 
-def test_fine_tuning_starts_from_the_bundle(place, trained):
-    done = fetal_jax("export", f"--workdir={trained}", f"--out={place / 'start'}", "--onnx")
-    assert done.returncode == 0, done.stderr
-    more = [f"--config.init.bundle={place / 'start'}", "--config.total_steps=2", "--config.optim.warmup_steps=1"]
+def test_fine_tuning_starts_from_the_bundle(place, trained, exported):
+    more = [f"--config.init.bundle={exported}", "--config.total_steps=2", "--config.optim.warmup_steps=1"]
     done = fetal_jax(*train_command(place, place / "tuned", *more))
     assert done.returncode == 0, done.stderr
     first = next(r["loss"] for r in metrics(place / "tuned") if "loss" in r)
@@ -248,15 +252,15 @@ def test_fine_tuning_starts_from_the_bundle(place, trained):
     assert training["tuned+tuned_1"]["averaged_runs"] == 2
     assert [told["recipe"]["data.leave_out"] for told in training.values()] == [1, -1]
     again = f"--out={place / 'refused'}"
-    refused(fetal_jax("export", f"--workdir={trained}", f"--workdir={trained}", again), "random weights")
-    refused(fetal_jax("export", f"--workdir={place / 'tuned'}", f"--workdir={trained}", again), "only seed and")
+    refused(called("export", f"--workdir={trained}", f"--workdir={trained}", again), "random weights")
+    refused(called("export", f"--workdir={place / 'tuned'}", f"--workdir={trained}", again), "only seed and")
     # the fold that a bundle left out is a split to test it on; a bundle that left none out has no such split
     held_out = [f"--data-dir={place / 'data'}", "--split=held-out", f"--out={place / 'held-out'}"]
     done = fetal_jax("evaluate", f"--bundle={place / 'tuned_1-bundle'}", *held_out)
     assert done.returncode == 0, done.stderr
     metrics_of = json.loads((place / "held-out/metrics.json").read_text())
     assert metrics_of["source"]["split"] == "train/fold1"
-    refused(fetal_jax("evaluate", f"--bundle={place / 'start'}", *held_out), "left no fold out")
+    refused(called("evaluate", f"--bundle={exported}", *held_out), "left no fold out")
 
 
 def weights(bundle):
@@ -266,35 +270,36 @@ def weights(bundle):
     return {name: array for name, array in found.items() if array.dtype == np.float32}
 
 
-def test_wrong_calls_end_with_one_line(place, trained):
-    refused(fetal_jax(*train_command(place, place / "x", "--config.modell.width=8")), "modell")
-    refused(fetal_jax(*train_command(place, place / "x", "--config.model.width=none")), "width")
-    refused(fetal_jax(*train_command(place, place / "x", "--config.batch_size=4")), "batch_size", "8 devices")
-    refused(fetal_jax(*train_command(place, place / "x", "--config.data.name=hc19")), "hc19", "hc18")
-    refused(fetal_jax(*train_command(place, trained, "--config.optim.lr=1.0")), "optim.lr", "--workdir")
-    refused(fetal_jax("train", "--config=nothing.py", f"--workdir={place / 'x'}"), "nothing.py")
+def test_wrong_calls_end_with_one_line(place, trained, monkeypatch):
+    monkeypatch.setattr(distributed, "start", lambda *_: None)  # JAX looks for a cluster only before it computes
+    refused(called(*train_command(place, place / "x", "--config.modell.width=8")), "modell")
+    refused(called(*train_command(place, place / "x", "--config.model.width=none")), "width")
+    refused(called(*train_command(place, place / "x", "--config.batch_size=4")), "batch_size", "8 devices")
+    refused(called(*train_command(place, place / "x", "--config.data.name=hc19")), "hc19", "hc18")
+    refused(called(*train_command(place, trained, "--config.optim.lr=1.0")), "optim.lr", "--workdir")
+    refused(called("train", "--config=nothing.py", f"--workdir={place / 'x'}"), "nothing.py")
     data, out = f"--data-dir={place / 'data'}", f"--out={place / 'o'}"
-    other = fetal_jax("evaluate", f"--workdir={trained}", "--dataset=hc18/benchmark", data, out)
+    other = called("evaluate", f"--workdir={trained}", "--dataset=hc18/benchmark", data, out)
     refused(other, "hc18/examinations", "hc18/benchmark")
-    refused(fetal_jax("evaluate", f"--workdir={place / 'no'}", out), "is not a run")
-    refused(fetal_jax("evaluate", f"--workdir={trained}", "--split=tests", data, out), "tests", "validation")
-    refused(fetal_jax("export", f"--workdir={place}", f"--out={place / 'b'}"), "is not a run")
-    refused(fetal_jax("prepare", "hc18", "--manual-dir", place / "nowhere"), "nowhere", "--manual-dir")
-    refused(fetal_jax("prepare", "hc20"), "hc20")
-    refused(fetal_jax("prepare", "fetal_phantom/small", "--contact-sheet", place / "sheet.txt"), "sheet.txt", ".png")
-    refused(fetal_jax(*train_command(place, place / "x", "--config.data.name=hc18, fetal_phantom")), "data.name", "A=3")
-    refused(fetal_jax(*train_command(place, place / "x", "--config.data.workers=-1")), "data.workers")
-    refused(fetal_jax(*train_command(place, Path("/sys/fetal_jax"))), "/sys/fetal_jax", "give another --workdir")
-    refused(fetal_jax(*train_command(place, place / "x", "--config.accumulate=2")), "accumulate", "8 devices")
+    refused(called("evaluate", f"--workdir={place / 'no'}", out), "is not a run")
+    refused(called("evaluate", f"--workdir={trained}", "--split=tests", data, out), "tests", "validation")
+    refused(called("export", f"--workdir={place}", f"--out={place / 'b'}"), "is not a run")
+    refused(called("prepare", "hc18", "--manual-dir", place / "nowhere"), "nowhere", "--manual-dir")
+    refused(called("prepare", "hc20"), "hc20")
+    refused(called("prepare", "fetal_phantom/small", "--contact-sheet", place / "sheet.txt"), "sheet.txt", ".png")
+    refused(called(*train_command(place, place / "x", "--config.data.name=hc18, fetal_phantom")), "data.name", "A=3")
+    refused(called(*train_command(place, place / "x", "--config.data.workers=-1")), "data.workers")
+    refused(called(*train_command(place, Path("/sys/fetal_jax"))), "/sys/fetal_jax", "give another --workdir")
+    refused(called(*train_command(place, place / "x", "--config.accumulate=2")), "accumulate", "8 devices")
     wild = ["--config.optim.lr=1e30", "--config.optim.warmup_steps=1", "--config.max_bad_steps=3"]
     refused(fetal_jax(*train_command(place, place / "wild", *wild)), "3 steps in a row", "_HC.png", "optim.lr")
-    refused(fetal_jax("evaluate", f"--bundle={place}", "--best", out), "--workdir")
-    refused(fetal_jax("evaluate", f"--workdir={trained}", data, "--out=/sys/fetal_jax"), "/sys/fetal_jax")
-    refused(fetal_jax("evaluate", "--compare", place, place, "--split=validation", out), "--split")
+    refused(called("evaluate", f"--bundle={place}", "--best", out), "--workdir")
+    refused(called("evaluate", f"--workdir={trained}", data, "--out=/sys/fetal_jax"), "/sys/fetal_jax")
+    refused(called("evaluate", "--compare", place, place, "--split=validation", out), "--split")
     damaged = place / "damaged"
     damaged.mkdir()
     (damaged / "config.json").write_text("{")
-    refused(fetal_jax(*train_command(place, damaged)), "config.json", "damaged")
+    refused(called(*train_command(place, damaged)), "config.json", "damaged")
 
 
 def test_prepare_of_damaged_data_ends_with_one_line_and_writes_nothing(place, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import signal
@@ -25,6 +26,7 @@ from tfds_builders.fetal_phantom.acoustics import Machine
 from tfds_builders.fetal_phantom.phantom import draw
 
 MACHINE = Machine(300, 400, clear=True)
+drawn = functools.cache(draw)
 STATUSES = ("measured", "review", "measured", "refused")
 PLANES = ("head", "abdomen", "femur")
 
@@ -44,7 +46,7 @@ def write_results(home: Path, frames: int = 8, dicom: bool = False, column_mm: f
     (home / "frames").mkdir(parents=True)
     rows = []
     for i in range(frames):
-        phantom = draw(PLANES[i % 3], 500_000 + i, MACHINE)
+        phantom = drawn(PLANES[i % 3], 500_000 + i, MACHINE)
         shape = phantom.shape
         name = f"frame_{i:02d}"
         spacing = phantom.spacing_mm, phantom.spacing_mm * column_mm
@@ -67,7 +69,7 @@ def write_examinations(home: Path, women: int = 2, dicom: bool = False, weeks: f
     wanted, rows = sizes(weeks), []
     for w in range(women):
         for plane, measure in zip(PLANES, ("hc", "ac", "fl"), strict=True):
-            phantom = draw(plane, 600_000 + 10 * w + len(rows), MACHINE)
+            phantom = drawn(plane, 600_000 + 10 * w + len(rows), MACHINE)
             ellipse = isinstance(phantom.shape, Ellipse)
             mm = wanted[measure] / (phantom.shape.perimeter if ellipse else phantom.shape.length)
             path = home / "frames" / f"w{w}_{plane}.{'dcm' if dicom else 'png'}"
