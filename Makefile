@@ -50,8 +50,10 @@ $(BEAM)/installed: pyproject.toml constraints-beam.txt
 beam: $(BEAM)/installed
 	$(BEAM)/bin/python -m pytest --noconftest -W default -m 'slow or not slow' tests/archive/test_beam.py
 
+# files are dealt out to WORKERS processes whole and in order: the long ones of archive and cli come early
+WORKERS ?= 2
 test: lint tfds beam
-	$(BIN)/python -m pytest -m 'not soak'
+	$(BIN)/python -m pytest -m 'not soak' -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 # hours: 5,000 wrapped heads, 2,000 corrupted files, 50 killed calls, trainings that are killed, stopped and damaged
 soak: install
