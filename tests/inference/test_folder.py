@@ -104,6 +104,14 @@ def test_a_file_changed_during_the_interruption_is_measured_again(frames, tmp_pa
     assert rows[0]["hc_mm"] == pytest.approx(rows[2]["hc_mm"])
 
 
+def test_finished_results_taken_up_again_keep_the_rows_of_files_that_have_not_changed(frames, tmp_path):
+    out = tmp_path / "out"
+    first, _ = measured(frames, out)
+    later = (out / "measurements.json").stat().st_mtime_ns + 10**9
+    os.utime(frames[1].path, ns=(later, later))
+    assert measured(frames, out, again=True) == (first, 1)
+
+
 def test_an_error_at_the_end_keeps_what_was_measured(frames, tmp_path, monkeypatch):
     out = tmp_path / "out"
     with monkeypatch.context() as patch:
@@ -255,6 +263,16 @@ def test_frames_and_results_of_the_same_names_live_side_by_side(frames, tmp_path
     with pytest.raises(KeyboardInterrupt):
         measured(frames, out, fail_at=2, also=also)
     assert contents(out).items() >= before.items()
+
+
+def test_the_report_of_somebody_else_costs_its_name_and_no_report(frames, tmp_path):
+    out, notes = tmp_path / "out", []
+    (out / "fhir").mkdir(parents=True)
+    (out / "fhir" / "head.json").write_text("mine")
+    rows, _ = measured(frames, out, also=("fhir",), note=notes.append)
+    assert [row["overlay"] for row in rows] == [f"overlays/head_{n}.png" for n in (2, 3, 4)]
+    assert notes == []
+    assert (out / "fhir" / "head.json").read_text() == "mine"
 
 
 SUFFIXES = [".png", ".svg", ".dcm", ".json", ".jsonl", ".csv", ".txt", ".draft", ".part", ".lock", ".tmp", ".zip", ""]
