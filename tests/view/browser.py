@@ -14,6 +14,8 @@ import pytest
 CHROMIUM = Path("/usr/bin/chromium")
 REQUIRED = "FETAL_BROWSER_TESTS"
 """Environment variable that turns the skip into a failure."""
+PATIENCE = 120.0
+"""Seconds: how long a page that does not answer is waited for, on a machine that has other work too."""
 
 
 @contextmanager
@@ -40,6 +42,7 @@ class Page:
 
     def __init__(self, browser: Any, address: str, width: int = 1440, height: int = 900, **options: Any) -> None:
         self.context = browser.new_context(viewport={"width": width, "height": height}, **options)
+        self.context.set_default_timeout(1000 * PATIENCE)
         self.page = self.context.new_page()
         self.errors: list[str] = []
         self.page.on("pageerror", lambda e: self.errors.append(str(e)))
@@ -58,7 +61,7 @@ class Page:
     def ready(self) -> None:
         self.page.wait_for_selector("body[data-ready=true]")
 
-    def until(self, expression: str, argument: object = None, seconds: float = 30) -> None:
+    def until(self, expression: str, argument: object = None, seconds: float = PATIENCE) -> None:
         """Wait for an expression to be true. Playwright's `wait_for_function` needs eval, which the page forbids."""
         end = time.monotonic() + seconds
         while not self.page.evaluate(expression, argument):

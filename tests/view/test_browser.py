@@ -12,7 +12,7 @@ import pytest
 from fetal_jax.view import exports
 from fetal_jax.view.answer import Answer
 from fetal_jax.view.session import REVIEW
-from tests.view.browser import Page, chromium
+from tests.view.browser import PATIENCE, Page, chromium
 from tests.view.folder import Server, row, save_rows, serving, write_results
 
 
@@ -39,7 +39,7 @@ def stored(server: Server, n: int) -> dict:
         return json.load(answer)
 
 
-def eventually(work, expected, seconds: float = 20) -> None:
+def eventually(work, expected, seconds: float = PATIENCE) -> None:
     end = time.monotonic() + seconds
     while (found := work()) != expected and time.monotonic() < end:
         time.sleep(0.05)
