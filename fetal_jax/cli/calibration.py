@@ -38,6 +38,8 @@ class Unseen:
     dataset: str
     predictor: Predictor
     frames: Split
+    data: str
+    """The fingerprint that a bundle states for them."""
 
 
 def unseen(opened: Predictor, folds: Sequence[Predictor], dataset: str, data_dir: str) -> list[Unseen]:
@@ -52,12 +54,12 @@ def unseen(opened: Predictor, folds: Sequence[Predictor], dataset: str, data_dir
     if not folds or "calibration" in splits(dataset, data_dir):
         frames = Split(dataset, "calibration", data_dir)
         if not folds or len(frames.subjects) >= ENOUGH:
-            return [Unseen(dataset, opened, frames)]
-    found = []
+            return [Unseen(dataset, opened, frames, frames.fingerprint)]
+    found, data = [], f"{Split(dataset, 'train', data_dir).fingerprint}, out of fold"
     for fold in folds:
         if changed := changed_training(fold.info.training, dataset, data_dir):
             raise UserError(f"a fold was {changed}")
-        found.append(Unseen(dataset, fold, Split(dataset, held_out(fold.info.training), data_dir)))
+        found.append(Unseen(dataset, fold, Split(dataset, held_out(fold.info.training), data_dir), data))
     return found
 
 
@@ -81,14 +83,13 @@ def calibrate(args: argparse.Namespace, claim: Claim) -> Path:
         for part in unseen(opened, folds, dataset, args.data_dir or DATA_DIR)
     ]
     evaluated: dict[str, list[EvaluatedFrame]] = defaultdict(list)
-    prints: dict[str, list[str]] = defaultdict(list)
     for part in sources:
         predictor = replace(part.predictor, info=replace(part.predictor.info, temperature=1.0))
         evaluated[part.dataset] += tqdm(evaluate_frames(predictor, part.frames), total=len(part.frames), unit="frame")
-        prints[part.dataset].append(part.frames.fingerprint)
+    data = {part.dataset: part.data for part in sources}
     tables: dict[str, dict[str, Any]] = {}
     for dataset, own in evaluated.items():
-        tables = interval_tables(own, ", ".join(prints[dataset])) | tables
+        tables = interval_tables(own, data[dataset]) | tables
     temperature = plane_temperature([frame for own in evaluated.values() for frame in own]) or before.temperature
     info = replace(before, intervals=before.intervals | tables, temperature=temperature)
     cases: list[Case] = []
@@ -96,7 +97,7 @@ def calibrate(args: argparse.Namespace, claim: Claim) -> Path:
         predictor = replace(part.predictor, info=info)
         drawn = [(part.dataset, frame) for frame in draw(part.frames)]
         cases += measure_cases(predictor, drawn, lambda each: tqdm(list(each), unit="frame"))
-    rules, judged = fit_rules(cases, ", ".join(p for own in prints.values() for p in own))
+    rules, judged = fit_rules(cases, ", ".join(data.values()))
     kept = before.acceptance if temperature == before.temperature else {}  # other rules were fitted to other planes
     info = replace(info, acceptance=kept | rules)
     path = bundle.update(path, info, args.out / "bundle")

@@ -78,18 +78,22 @@ def test_calibration_takes_the_frames_that_each_fold_left_out(data_dir, monkeypa
         (folds[0], "train/fold0"),
         (folds[1], "train/fold3"),
     ]
+    assert {part.data for part in found} == {f"{train}, out of fold"}
     with pytest.raises(UserError, match="left no fold out"):
         calibration.unseen(whole, [network(-1)], "folder/mine", str(data_dir))
     other = network(0, datasets={"folder/mine/1.0.0": "folder/mine/1.0.0 3 frames 00"})
     with pytest.raises(UserError, match="frames may have changed"):
         calibration.unseen(whole, [other], "folder/mine", str(data_dir))
     monkeypatch.setattr(calibration, "splits", lambda *_: ("train", "calibration"))
-    calibration_split = SimpleNamespace(subjects=range(calibration.ENOUGH))
-    monkeypatch.setattr(calibration, "Split", lambda _, split, __: {"calibration": calibration_split}.get(split, split))
+    calibration_split = SimpleNamespace(subjects=range(calibration.ENOUGH), fingerprint="mine/1.0.0 9 frames 00")
+    opened = {"calibration": calibration_split}
+    monkeypatch.setattr(
+        calibration, "Split", lambda _, split, __: opened.get(split) or SimpleNamespace(name=split, fingerprint="")
+    )
     (own,) = calibration.unseen(whole, folds, "folder/mine", str(data_dir))
     assert (own.predictor, own.frames) == (whole, calibration_split)
     calibration_split.subjects = range(calibration.ENOUGH - 1)
     found = calibration.unseen(whole, folds, "folder/mine", str(data_dir))
-    assert [part.frames for part in found] == ["train/fold0", "train/fold3"]
+    assert [part.frames.name for part in found] == ["train/fold0", "train/fold3"]
     (own,) = calibration.unseen(whole, [], "folder/mine", str(data_dir))
     assert own.frames == calibration_split
