@@ -27,10 +27,11 @@ WRONG = {"head": 0.05, "abdomen": 0.08, "femur": 0.08}
 """Relative error from which a value counts as wrong. Two sonographers' 95 % limits: 4.9, 8.8, 11.1 % (Sarris 2012)."""
 INPUTS = ("residual", "width", "outside", "unseen", "plane")
 """Inputs of a fitted score, from `inputs`. With maxima beside the means, holes and roundness too, the out-of-fold area
-under the ROC curve was up to 0.02 lower and at most 0.004 higher. Left out for its cost and not tried in the model: the
-spread of the value under six harmless changes of the frame (alone 0.96 and 0.88 on 61 real abdomens and femurs, `width`
-0.99 and 0.92). How far apart the frame's and the mirrored frame's maps, or values, are adds nothing: out of fold, on
-3,100 values of 477 real frames as they are and spoilt, the area changes by at most 0.003. How dark the frame is along the outline said nothing: 0.44 and 0.51 on 195 such frames."""
+under the ROC curve was up to 0.02 lower and at most 0.004 higher. Left out for its cost and not tried in the model:
+the spread of the value under six harmless changes of the frame (alone 0.96 and 0.88 on 61 real abdomens and femurs,
+`width` 0.99 and 0.92). How far apart the frame's and the mirrored frame's maps, or values, are adds nothing: out of
+fold, on 3,100 values of 477 real frames as they are and spoilt, the area changes by at most 0.003. How dark the
+frame is along the outline said nothing: 0.44 and 0.51 on 195 such frames."""
 INPUTS_OF = {"head": INPUTS, "abdomen": INPUTS, "femur": (*INPUTS, "continues")}
 """By plane. Where a sharp shadow crosses a femur, the map ends as sharply and nothing in it is in doubt, but in the
 frame the bone goes on, only darker. On 375 drawn femurs with shadows, out of fold, the area under the ROC curve went
