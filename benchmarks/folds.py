@@ -87,10 +87,12 @@ def lines(judged: list[Judged], millimetres: bool) -> list[str]:
     """A line for each plane and each truth; for HC18 in millimetres."""
     found = []
     if millimetres:
-        errors = np.array([j.found.error_mm for j in judged if not j.found.failed], float)
+        errors = np.array([j.found.error_mm for j in judged], float)
+        errors = errors[np.isfinite(errors)]
         failed = [j.frame.filename for j in judged if j.found.failed]
         found.append(
-            f"HC18: {len(judged)} heads, MAE {abs(errors).mean():.2f} mm, bias {errors.mean():+.2f}, "
+            f"HC18: {len(judged)} heads, MAE {abs(errors).mean():.2f} mm, median {np.median(abs(errors)):.2f}, "
+            f"bias {errors.mean():+.2f}, {len(judged) - len(errors)} without a value, "
             f"failed {len(failed)} {' '.join(failed)}"
         )
         return found
