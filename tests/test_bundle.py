@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -98,7 +99,7 @@ def test_both_runtimes_measure_the_same(small, folder, runtime):
 
 
 def test_no_path_of_this_machine_is_exported(folder):
-    assert b".py" not in (folder / bundle.STABLEHLO).read_bytes()
+    assert not re.search(rb"\.py\b", (folder / bundle.STABLEHLO).read_bytes())  # "Worker.pytest_main" is no file
 
 
 def test_half_precision_weights_give_nearly_the_same_map(folder):

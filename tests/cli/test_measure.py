@@ -89,7 +89,7 @@ def test_one_number_and_the_ruler_are_refused_together(frames, tmp_path):
 def test_reports_that_cannot_be_written_are_told_in_one_line(frames, tmp_path):
     out = tmp_path / "out"
     done = fetal_jax("measure", frames, "--plane=head", "--spacing-mm=0.3", "--also=sr,seg", f"--out={out}")
-    assert done.returncode == 3, done.stderr  # one file of the folder is bad
+    assert done.returncode == 0, done.stderr
     (line,) = (text for text in done.stdout.splitlines() if text.startswith("no sr"))
     assert line.startswith("no sr, seg: ")
     assert " files, such as " in line
