@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import shlex
+from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,24 +16,30 @@ from etils import epath
 from tqdm import tqdm
 
 from fetal_jax import bundle, export
-from fetal_jax.cli.calibration import DATA_DIR, calibrate
 from fetal_jax.config import portable
 from fetal_jax.data.source import Split, splits, trained_on
 from fetal_jax.errors import UserError
 from fetal_jax.evaluation import outputs
+from fetal_jax.evaluation.cases import Case, draw, measure_cases
 from fetal_jax.evaluation.frames import EvaluatedFrame, evaluate_frames
 from fetal_jax.evaluation.outputs import Claim
 from fetal_jax.evaluation.predictions import evaluate_predictions
 from fetal_jax.evaluation.report import compare
+from fetal_jax.evaluation.report.acceptance_plot import plot_rules
 from fetal_jax.evaluation.report.checklist import EXTERNAL, INTERNAL
 from fetal_jax.evaluation.report.cross_dataset import JSON, PAGE, Result, write_cross_dataset
 from fetal_jax.evaluation.report.report import Origin
 from fetal_jax.evaluation.robustness import measure_robustness
 from fetal_jax.evaluation.scanner import outputs as scanner_outputs
-from fetal_jax.evaluation.splits import HELD_OUT, changed_training, held_out, refuse_other_split
+from fetal_jax.evaluation.splits import HELD_OUT, changed_training, held_out, refuse_other_split, unseen
+from fetal_jax.evaluation.statistics.calibration import interval_tables, plane_temperature
+from fetal_jax.evaluation.statistics.fitted_rules import COUNTS, counts, describe, fit_rules
 from fetal_jax.evaluation.summary import MEASURES, NAMES, summarise
 from fetal_jax.inference import Predictor
+from fetal_jax.planes import SHAPE_OF_PLANE
 from fetal_jax.training.live import live_predictor
+
+DATA_DIR = "runs/data"
 
 
 @dataclass(frozen=True)
@@ -180,6 +188,58 @@ def _command(flags: list[str], args: argparse.Namespace, out: Path | None = None
 
 def _progress(changes: Iterable[Any]) -> Iterable[Any]:
     return tqdm(list(changes), unit="change")
+
+
+def calibrate(args: argparse.Namespace, claim: Claim) -> Path:
+    """Write temperature, intervals and acceptance rules into a bundle, or into a copy of an installed one; its path.
+
+    They come from frames that were neither trained on nor chosen with. The table of a measure comes from the first
+    data set that has enough frames of it: the error of a real head says nothing of a synthetic one's. The rules come
+    from all data sets together.
+    """
+    (path,) = args.bundle
+    opened = Predictor.from_bundle(path, args.runtime)
+    before = opened.info
+    picture, table = claim("acceptance.png"), claim("acceptance.csv")
+    for name in (*before.files, bundle.INFO) if bundle.is_shipped(path) else ():
+        claim(f"bundle/{name}")
+    folds = [Predictor.from_bundle(fold, args.runtime) for fold in args.fold or ()]
+    sources = [
+        part
+        for dataset in args.dataset or trained_on(before.training)
+        for part in unseen(opened, folds, dataset, args.data_dir or DATA_DIR)
+    ]
+    evaluated: dict[str, list[EvaluatedFrame]] = defaultdict(list)
+    for part in sources:
+        predictor = replace(part.predictor, info=replace(part.predictor.info, temperature=1.0))
+        evaluated[part.dataset] += tqdm(evaluate_frames(predictor, part.frames), total=len(part.frames), unit="frame")
+    data = {part.dataset: part.data for part in sources}
+    tables: dict[str, dict[str, Any]] = {}
+    for dataset, own in evaluated.items():
+        tables = interval_tables(own, data[dataset]) | tables
+    temperature = plane_temperature([frame for own in evaluated.values() for frame in own]) or before.temperature
+    info = replace(before, intervals=before.intervals | tables, temperature=temperature)
+    cases: list[Case] = []
+    for part in sources:
+        predictor = replace(part.predictor, info=info)
+        drawn = [(part.dataset, frame) for frame in draw(part.frames)]
+        cases += measure_cases(predictor, drawn, lambda each: tqdm(list(each), unit="frame"))
+    rules, judged = fit_rules(cases, ", ".join(data.values()))
+    kept = before.acceptance if temperature == before.temperature else {}  # other rules were fitted to other planes
+    info = replace(info, acceptance=kept | rules)
+    path = bundle.update(path, info, args.out / "bundle")
+    plot_rules(judged, picture)
+    with table.open("w") as f:
+        csv.writer(f, lineterminator="\n").writerows([COUNTS, *counts(judged)])
+    print(f"temperature, intervals and acceptance are in {path}; see {picture} and {table}")
+    for measure, name in NAMES.items():
+        found = info.intervals.get(measure)
+        text = f"± {found['factor']:.2f} sd, 90 %, {found['data']}" if found else "no interval: too few frames"
+        print(f"{name}  {text}")
+    print(f"temperature of the planes {temperature:.2f}")
+    without = [p for p in SHAPE_OF_PLANE if p in info.planes and p not in info.acceptance]
+    print("\n".join(describe(judged, without)))
+    return path
 
 
 def _run_predictions(args: argparse.Namespace, claim: Claim) -> None:

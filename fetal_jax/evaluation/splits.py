@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from fetal_jax.config import data_set
 from fetal_jax.data.source import Split, splits, trained_on
 from fetal_jax.errors import UserError
+from fetal_jax.inference import Predictor
 
 HELD_OUT = "held-out"
 """As a split: the fold of the training split that the run left out."""
+ENOUGH = 100
+"""Subjects of a calibration split from which it serves alone; HC18's has 18 and 36 heads, while its folds have 639."""
 
 
 def refuse_other_split(trained: Iterable[str], dataset: str, split: str) -> None:
@@ -49,3 +53,35 @@ def held_out(training: dict[str, Any]) -> str:
     if fold < 0:
         raise UserError("this network left no fold out: train with --config.data.leave_out=0 (to 4)")
     return f"train/fold{fold}"
+
+
+@dataclass(frozen=True)
+class Unseen:
+    """Frames that a network has neither trained on nor been chosen with."""
+
+    dataset: str
+    predictor: Predictor
+    frames: Split
+    data: str
+    """The fingerprint that a bundle states for them."""
+
+
+def unseen(opened: Predictor, folds: Sequence[Predictor], dataset: str, data_dir: str) -> list[Unseen]:
+    """The frames of a data set to calibrate a bundle on: what each of the folds left out.
+
+    Without folds, or where it is large (`ENOUGH`), the data set's calibration split, measured by the bundle itself.
+
+    Raises:
+      UserError: neither is there, or a fold was trained on other frames.
+    """
+    refuse_other_split(trained_on(opened.info.training), dataset, "calibration")
+    if not folds or "calibration" in splits(dataset, data_dir):
+        frames = Split(dataset, "calibration", data_dir)
+        if not folds or len(frames.subjects) >= ENOUGH:
+            return [Unseen(dataset, opened, frames, frames.fingerprint)]
+    found, data = [], f"{Split(dataset, 'train', data_dir).fingerprint}, out of fold"
+    for fold in folds:
+        if changed := changed_training(fold.info.training, dataset, data_dir):
+            raise UserError(f"a fold was {changed}")
+        found.append(Unseen(dataset, fold, Split(dataset, held_out(fold.info.training), data_dir), data))
+    return found

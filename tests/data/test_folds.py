@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fetal_jax.cli import calibration
 from fetal_jax.data.decoded import decoded, without_fold
 from fetal_jax.data.source import FOLDS, Split, fold_of
 from fetal_jax.errors import UserError
+from fetal_jax.evaluation import splits
 from fetal_jax.evaluation.splits import held_out
 from tests.builders.own_folder import prepare
 from tests.support.drawn_heads import PREDICTOR
@@ -72,28 +72,28 @@ def test_calibration_takes_the_frames_that_each_fold_left_out(data_dir, monkeypa
         return replace(PREDICTOR, info=replace(PREDICTOR.info, training=told))
 
     whole, folds = network(-1), [network(0), network(3)]
-    monkeypatch.setattr(calibration, "splits", lambda *_: ("train", "test"))
-    found = calibration.unseen(whole, folds, "folder/mine", str(data_dir))
+    monkeypatch.setattr(splits, "splits", lambda *_: ("train", "test"))
+    found = splits.unseen(whole, folds, "folder/mine", str(data_dir))
     assert [(part.predictor, part.frames.name) for part in found] == [
         (folds[0], "train/fold0"),
         (folds[1], "train/fold3"),
     ]
     assert {part.data for part in found} == {f"{train}, out of fold"}
     with pytest.raises(UserError, match="left no fold out"):
-        calibration.unseen(whole, [network(-1)], "folder/mine", str(data_dir))
+        splits.unseen(whole, [network(-1)], "folder/mine", str(data_dir))
     other = network(0, datasets={"folder/mine/1.0.0": "folder/mine/1.0.0 3 frames 00"})
     with pytest.raises(UserError, match="frames may have changed"):
-        calibration.unseen(whole, [other], "folder/mine", str(data_dir))
-    monkeypatch.setattr(calibration, "splits", lambda *_: ("train", "calibration"))
-    calibration_split = SimpleNamespace(subjects=range(calibration.ENOUGH), fingerprint="mine/1.0.0 9 frames 00")
+        splits.unseen(whole, [other], "folder/mine", str(data_dir))
+    monkeypatch.setattr(splits, "splits", lambda *_: ("train", "calibration"))
+    calibration_split = SimpleNamespace(subjects=range(splits.ENOUGH), fingerprint="mine/1.0.0 9 frames 00")
     opened = {"calibration": calibration_split}
     monkeypatch.setattr(
-        calibration, "Split", lambda _, split, __: opened.get(split) or SimpleNamespace(name=split, fingerprint="")
+        splits, "Split", lambda _, split, __: opened.get(split) or SimpleNamespace(name=split, fingerprint=train)
     )
-    (own,) = calibration.unseen(whole, folds, "folder/mine", str(data_dir))
+    (own,) = splits.unseen(whole, folds, "folder/mine", str(data_dir))
     assert (own.predictor, own.frames) == (whole, calibration_split)
-    calibration_split.subjects = range(calibration.ENOUGH - 1)
-    found = calibration.unseen(whole, folds, "folder/mine", str(data_dir))
+    calibration_split.subjects = range(splits.ENOUGH - 1)
+    found = splits.unseen(whole, folds, "folder/mine", str(data_dir))
     assert [part.frames.name for part in found] == ["train/fold0", "train/fold3"]
-    (own,) = calibration.unseen(whole, [], "folder/mine", str(data_dir))
+    (own,) = splits.unseen(whole, [], "folder/mine", str(data_dir))
     assert own.frames == calibration_split

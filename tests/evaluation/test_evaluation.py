@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from fetal_jax.biometry import Measurement
-from fetal_jax.cli import calibration
+from fetal_jax.cli import evaluation
 from fetal_jax.data.source import Frame
 from fetal_jax.errors import UserError
-from fetal_jax.evaluation import metrics
+from fetal_jax.evaluation import metrics, splits
 from fetal_jax.evaluation.classes import expected_class
 from fetal_jax.evaluation.frames import EvaluatedFrame, diameters
 from fetal_jax.evaluation.splits import refuse_other_split
@@ -198,12 +198,12 @@ def test_the_temperature_of_overconfident_planes_is_above_one():
 def calibrated(monkeypatch, folder, info, frames):
     """What calibration on these frames writes into a bundle."""
     written = {}
-    monkeypatch.setattr(calibration.Predictor, "from_bundle", lambda *_: replace(PREDICTOR, info=info))
-    monkeypatch.setattr(calibration, "splits", lambda *_: ("calibration",))
-    monkeypatch.setattr(calibration, "Split", lambda *_: frames)
-    monkeypatch.setattr(calibration.bundle, "update", lambda path, info, _: written.setdefault(path, info) and path)
+    monkeypatch.setattr(evaluation.Predictor, "from_bundle", lambda *_: replace(PREDICTOR, info=info))
+    monkeypatch.setattr(splits, "splits", lambda *_: ("calibration",))
+    monkeypatch.setattr(splits, "Split", lambda *_: frames)
+    monkeypatch.setattr(evaluation.bundle, "update", lambda path, info, _: written.setdefault(path, info) and path)
     call = {"bundle": [folder], "runtime": "onnx", "dataset": ["heads"], "data_dir": None, "fold": None, "out": folder}
-    calibration.calibrate(Namespace(**call), folder.joinpath)
+    evaluation.calibrate(Namespace(**call), folder.joinpath)
     return written[folder]
 
 
