@@ -21,6 +21,7 @@ from tqdm import tqdm
 from fetal_jax import bundle
 from fetal_jax.data.source import Frame, Split
 from fetal_jax.evaluation.cases import size
+from fetal_jax.evaluation.classes import expected_class
 from fetal_jax.evaluation.frames import EvaluatedFrame, evaluate_frames
 from fetal_jax.evaluation.splits import held_out
 from fetal_jax.evaluation.statistics.exact import share_interval
@@ -59,11 +60,11 @@ def main() -> None:
     parts = [(network, held_out(network.info.training)) for network in networks]
     parts += [(Predictor.from_bundle(args.bundle), args.split)] if args.bundle else []
     marked = calipers_of(args.manual_dir) if args.manual_dir else {}
-    for dataset in (HEADS, ROUTINE):
+    for dataset, lines in ((HEADS, heads), (ROUTINE, routine)):
         judged = [
             one for network, split in parts for one in judge(network, Split(dataset, split, args.data_dir), marked)
         ]
-        print("\n".join(lines(judged, millimetres=dataset == HEADS)))
+        print("\n".join(lines(judged)))
 
 
 def calipers_of(home: Path) -> dict[str, float]:
@@ -78,26 +79,28 @@ def judge(network: Predictor, frames: Split, marked: dict[str, float]) -> Iterat
     found = tqdm(evaluate_frames(network, own), total=len(own), unit="frame", desc=frames.name)
     for frame, evaluated in zip(own, found, strict=True):
         true = {"label": size(frame.shape)} if frame.shape else {}
-        if frame.filename in marked:
+        if frame.shape and frame.filename in marked:  # a frame without an outline of ours is not measured
             true["calipers"] = marked[frame.filename]
         yield Judged(frame, evaluated, true)
 
 
-def lines(judged: list[Judged], millimetres: bool) -> list[str]:
-    """A line for each plane and each truth; for HC18 in millimetres."""
-    found = []
-    if millimetres:
-        errors = np.array([j.found.error_mm for j in judged], float)
-        errors = errors[np.isfinite(errors)]
-        failed = [j.frame.filename for j in judged if j.found.failed]
-        found.append(
-            f"HC18: {len(judged)} heads, MAE {abs(errors).mean():.2f} mm, median {np.median(abs(errors)):.2f}, "
-            f"bias {errors.mean():+.2f}, {len(judged) - len(errors)} without a value, "
-            f"failed {len(failed)} {' '.join(failed)}"
-        )
-        return found
-    right = sum(named_right(j.found) for j in judged)
-    found.append(f"planes: {right} of {len(judged)} right, {exact(right, len(judged))}")
+def heads(judged: list[Judged]) -> list[str]:
+    """A line in millimetres."""
+    errors = np.array([j.found.error_mm for j in judged], float)
+    errors = errors[np.isfinite(errors)]
+    failed = [j.frame.filename for j in judged if j.found.failed]
+    return [
+        f"HC18: {len(judged)} heads, MAE {abs(errors).mean():.2f} mm, median {np.median(abs(errors)):.2f}, "
+        f"bias {errors.mean():+.2f}, {len(judged) - len(errors)} without a value, "
+        f"failed {len(failed)} {' '.join(failed)}"
+    ]
+
+
+def routine(judged: list[Judged]) -> list[str]:
+    """A line for the planes, and one for each plane and each truth, relative."""
+    named = [(j.found.predicted_plane, expected_class(j.found.plane, tuple(j.found.planes or ()))) for j in judged]
+    right = sum(seen == expected for seen, expected in named)
+    found = [f"planes: {right} of {len(judged)} right, {exact(right, len(judged))}"]
     for plane in SHAPE_OF_PLANE:
         for who in ("label", "calipers"):
             off = np.array([j.off[who] for j in judged if j.frame.plane == plane and who in j.off])
@@ -109,11 +112,6 @@ def lines(judged: list[Judged], millimetres: bool) -> list[str]:
                     f"off by over 10 % {(abs(off) > 0.1).sum()}"
                 )
     return found
-
-
-def named_right(frame: EvaluatedFrame) -> bool:
-    """Whether the plane is right; planes that are not measured count as `other`."""
-    return frame.predicted_plane == (frame.plane if frame.plane in PRIMARY else "other")
 
 
 def exact(count: int, of: int) -> str:

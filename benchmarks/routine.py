@@ -16,6 +16,7 @@ import numpy as np
 from rounds import parser
 
 from fetal_jax.data.source import Split, builder
+from fetal_jax.evaluation.classes import expected_class
 from fetal_jax.evaluation.frames import evaluate_frames
 from fetal_jax.inference import Predictor
 from fetal_jax.planes import PRIMARY
@@ -51,7 +52,7 @@ def main() -> None:
 
 def named_right(row: Any) -> bool:
     """Print the line of a frame; whether its plane is right (planes that are not measured count as `other`)."""
-    right = bool(row.predicted_plane == (row.plane if row.plane in PRIMARY else "other"))
+    right = bool(row.predicted_plane == expected_class(row.plane, tuple(row.planes)))
     line = f"{row.filename:36} {row.plane:8} named {row.predicted_plane}" + (not right) * " (!)"
     if row.dice is not None:
         line += f"  Dice {row.dice:.3f}"

@@ -18,7 +18,8 @@ from fetal_jax.reading.images import write_png
 
 COLUMNS, ROWS = 6, 6
 TILE, LINE, EDGE, TYPE = (260, 190), 18, 3, 12
-FIRST = "contact_sheet_01.png"
+NAME = "contact_sheet_{:02d}.png"
+FIRST = NAME.format(1)
 FRAME = {status: style.colour for status, style in STYLES.items()} | {"error": (255, 80, 80)}
 
 
@@ -45,7 +46,7 @@ class ContactSheet:
             self._pages += 1
             used = -(-self._tiles // COLUMNS) * TILE[1]
             page = np.asarray(self._page.crop((0, 0, self._page.width, used)))
-            write_png(self._claim(f"contact_sheet_{self._pages:02d}.png"), page)
+            write_png(self._claim(NAME.format(self._pages)), page)
             self._tiles = 0
 
 
