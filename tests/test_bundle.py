@@ -21,7 +21,7 @@ from fetal_jax.errors import UserError
 from fetal_jax.files import LOCK
 from fetal_jax.inference import Predictor
 from fetal_jax.model import onnx_graph, unet
-from fetal_jax.training import run
+from fetal_jax.training import workdir
 from fetal_jax.training.live import bundle_info, live_predictor
 from fetal_jax.training.start import bundle_parameters, check_bundle
 from tfds_builders.fetal_phantom.phantom import draw
@@ -132,7 +132,7 @@ def test_another_networks_parameters_are_refused(small, folder, tmp_path):
     wider = replace(config.model, width=16, multipliers=(1, 2, 4))
     other = replace(config, model=wider, init=recipe.InitConfig(bundle=str(folder)))
     with pytest.raises(UserError, match=r"give '--config.model.multipliers=\(1, 2, 2\)' --config.model.width=8$"):
-        run.check_workdir(tmp_path / "run", other)
+        workdir.check_workdir(tmp_path / "run", other)
     like = unet.from_config(other.model, 4).init(jax.random.key(0), np.zeros((1, 64, 96, 1), np.uint8))["params"]
     with pytest.raises(UserError, match="another network"):
         bundle_parameters(folder, other, jax.tree.map(np.asarray, like))

@@ -38,7 +38,8 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
       0; 3 if a frame could not be read; 75 (`EX_TEMPFAIL`: start the command again) if SIGTERM stopped the training.
     """
     from fetal_jax.cli import evaluation  # noqa: F401 - not for --help; a missing extra is reported before any work
-    from fetal_jax.training.run import Preempted, check_workdir
+    from fetal_jax.training.run import Preempted
+    from fetal_jax.training.workdir import check_workdir
 
     workdir, bundle, frames = args.out / "train", args.out / "bundle", args.out / "frames"
     data_dir = str(args.data_dir)

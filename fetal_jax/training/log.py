@@ -85,6 +85,11 @@ class Log:
             write_whole(self._path, "".join(row + "\n" for row in kept))
             self._board = SummaryWriter(str(workdir / "tensorboard"), purge_step=start + 1)
 
+    @property
+    def summary(self) -> str:
+        """The newest loss, speed and validation errors, in one line."""
+        return ", ".join(f"{name}={value}" for name, value in self.shown.items())
+
     def push(self, step: int, logs: dict[str, jax.Array], index: Array) -> None:
         """Keep a step's metrics, still on the device, and the indices of its frames; write the step before."""
         self.flush()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from fetal_jax import config as configuration
-from fetal_jax import files
 from fetal_jax.config import Config
 from fetal_jax.data.decoded import decoded, without_fold
 from fetal_jax.data.pipeline import training_batches
@@ -25,16 +24,12 @@ from fetal_jax.training import checkpoints, cost, distributed
 from fetal_jax.training.live import live_predictor
 from fetal_jax.training.log import Log, Progress, Trace
 from fetal_jax.training.sharding import Sharding
-from fetal_jax.training.start import check_start, start_parameters
+from fetal_jax.training.start import start_parameters
 from fetal_jax.training.step import compiled_step, initial_state, learning_rate, optimiser, with_parameters
 from fetal_jax.training.validation import validate
+from fetal_jax.training.workdir import LONGER, check_workdir, exclusive, write_config
 
 Array = NDArray[Any]
-LONGER = (
-    "export it and start a new run from it: fetal-jax export --workdir=OLD --out=BUNDLE, then fetal-jax train with "
-    "--workdir=NEW --config.init.bundle=BUNDLE"
-)
-"""The learning rate falls to the end of a run, so that its last steps cannot be followed by more of them."""
 PROFILED_FROM, PROFILED = 3, 5  # steps of a trace: the first ones after a start are slower
 
 
@@ -60,12 +55,8 @@ def train(
       FloatingPointError: loss or gradient was not finite for `max_bad_steps` steps in a row.
       Preempted: a stop was requested; the checkpoint is written.
     """
-    # --- devices
+    _check_batch_size(config)
     sharding = Sharding.create(config.mesh.data, config.mesh.fsdp)
-    part = config.batch_size // config.accumulate
-    if part % jax.device_count():
-        key = "config.batch_size / config.accumulate" if config.accumulate > 1 else "config.batch_size"
-        raise UserError(f"{key} is {part}; it must be a multiple of {jax.device_count()} devices")
 
     # Everything opened below is closed on every way out, the last opened first: a checkpoint in flight gets written.
     with ExitStack() as stack:
@@ -104,10 +95,7 @@ def train(
             origin = saved.pop("origin", "")  # licence of the weights that the run started from
             if trained_on(saved) != trained_on(meta):
                 raise UserError(f"{workdir} was trained on {saved['fingerprint']}, here is {meta['fingerprint']}")
-            rate = learning_rate(config)(start - progress.skipped)
-            _say(f"resumed at step {start} of {config.total_steps}, lr {rate:.2e}")
-            if start == config.total_steps:
-                _say(f"the run is finished; to train it longer, {LONGER}")
+            _say_where_resumed(start, config, progress)
         else:
             start, origin = 0, ""
             state = jax.jit(lambda: initial_state(network, tx, config), out_shardings=placement)()
@@ -132,11 +120,9 @@ def train(
             last = step == config.total_steps
             validated = bool(validation_splits) and (step % steps_between_validations(config) == 0 or last)
             if validated:
-                log.flush()
-                began = time.monotonic()
-                predictor = live_predictor(config, sharding.local(state.ema))
-                report, score = validate(predictor, validation_splits, config.eval_frames, config.seed)
-                log.validation(step, report, score, time.monotonic() - began)
+                _validate(sharding.local(state.ema), step, validation_splits, config, log)
+                if bar.disable:  # in a file or a pipe; the bar shows the same
+                    _say(f"step {step} of {config.total_steps}: {log.summary}")
             stop = log.stopped and not last
             if step % config.checkpoint_every == 0 or validated or last or stop:
                 log.flush()  # a run that resumes from here has this step's row
@@ -144,10 +130,32 @@ def train(
                 extra = {"origin": origin, "progress": progress.to_meta()}
                 checkpoints.save(manager, step, state, iterator, meta | extra)
             trace.after(step, state)
-            bar.set_postfix(log.shown, refresh=False)
+            bar.set_postfix_str(log.summary, refresh=False)
             bar.update()
             if stop:
                 raise Preempted(f"stopped at step {step} of {config.total_steps}: a checkpoint is saved")
+
+
+def _check_batch_size(config: Config) -> None:
+    part = config.batch_size // config.accumulate
+    if part % jax.device_count():
+        key = "config.batch_size / config.accumulate" if config.accumulate > 1 else "config.batch_size"
+        raise UserError(f"{key} is {part}; it must be a multiple of {jax.device_count()} devices")
+
+
+def _say_where_resumed(start: int, config: Config, progress: Progress) -> None:
+    rate = learning_rate(config)(start - progress.skipped)
+    _say(f"resumed at step {start} of {config.total_steps}, lr {rate:.2e}")
+    if start == config.total_steps:
+        _say(f"the run is finished; to train it longer, {LONGER}")
+
+
+def _validate(params: Any, step: int, validation_splits: dict[str, Split], config: Config, log: Log) -> None:
+    log.flush()
+    began = time.monotonic()
+    predictor = live_predictor(config, params)
+    report, score = validate(predictor, validation_splits, config.eval_frames, config.seed)
+    log.validation(step, report, score, time.monotonic() - began)
 
 
 def steps_between_validations(config: Config) -> int:
@@ -164,56 +172,3 @@ def _progress_bar(start: int, total: int) -> Any:
     # no `disable=False`: it would overrule TQDM_DISABLE, which the command sets where there is no terminal
     disabled: dict[str, Any] = {} if distributed.is_first() else {"disable": True}
     return tqdm(total=total, initial=start, unit="step", dynamic_ncols=True, mininterval=1.0, **disabled)
-
-
-@contextmanager
-def exclusive(workdir: Path) -> Iterator[None]:
-    """Hold a work directory for this run: two runs in one would mix their checkpoints. A bucket has no lock.
-
-    The first process holds it for all processes of the run.
-
-    Raises:
-      UserError: another run holds it.
-    """
-    with ExitStack() as stack:
-        error: UserError | None = None
-        if distributed.is_first():
-            try:
-                stack.enter_context(files.lock(workdir, "wait for that run to end, or give another --workdir"))
-            except UserError as e:
-                error = e
-        if not distributed.all_agree(error is None):
-            raise error or UserError(f"another run is writing into {workdir}")
-        yield
-
-
-def check_workdir(workdir: Path, config: Config, remedy: str = "give another --workdir") -> None:
-    """Refuse a work directory of another configuration and, in a new one, a start that is impossible.
-
-    Args:
-      workdir: of the run.
-      config: of the run.
-      remedy: end of the message about another configuration.
-
-    Raises:
-      UserError: names the keys that differ, or what is wrong with `init`.
-    """
-    path = workdir / "config.json"
-    if path.exists():
-        keys = configuration.differences(configuration.from_json(path), config)
-        if keys:
-            only_length = len(keys) == 1 and keys[0].startswith("total_steps")
-            longer = f"; to train a finished run longer, {LONGER}" if only_length else ""
-            raise UserError(f"{workdir} holds a run of another configuration ({'; '.join(keys)}): {remedy}{longer}")
-    elif checkpoints.saved_steps(workdir):
-        raise UserError(f"{workdir} holds checkpoints without a config.json: give another --workdir")
-    else:
-        check_start(config)
-
-
-def write_config(workdir: Path, config: Config) -> None:
-    """Write `config.json`, after every process has passed all checks."""
-    distributed.all_agree(True)
-    if distributed.is_first():
-        workdir.mkdir(parents=True, exist_ok=True)
-        files.write_whole(workdir / "config.json", configuration.to_json(config))

@@ -16,7 +16,7 @@ from fetal_jax.config import InitConfig, from_json, from_values, load
 from fetal_jax.config.files import SHIPPED
 from fetal_jax.data import pipeline
 from fetal_jax.errors import UserError
-from fetal_jax.training import checkpoints, run
+from fetal_jax.training import checkpoints, run, workdir
 from tfds_builders.fetal_phantom.fetal_phantom_dataset_builder import Builder as Phantoms
 
 
@@ -127,13 +127,13 @@ def test_refused_start_leaves_a_directory_for_the_corrected_call(data, tmp_path)
     wrong = replace(config(data), init=InitConfig(sononet=str(tmp_path / "SonoNet16.npz")))
     with pytest.raises(UserError, match=r"config\.model\.width=32"):
         run.train(wrong, tmp_path / "run")
-    run.check_workdir(tmp_path / "run", config(data, **{"model.width": 8}))  # another network is not refused
+    workdir.check_workdir(tmp_path / "run", config(data, **{"model.width": 8}))  # another network is not refused
 
 
 def test_both_starts_are_refused(data, tmp_path):
     both = replace(config(data), init=InitConfig(bundle="default", sononet="SonoNet16.npz"))
     with pytest.raises(UserError, match="give one of them"):
-        run.check_workdir(tmp_path, both)
+        workdir.check_workdir(tmp_path, both)
 
 
 def test_sigterm_handler_is_restored():

@@ -1,0 +1,73 @@
+"""The work directory of a run: held by one run at a time, and for one configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from fetal_jax import config as configuration
+from fetal_jax import files
+from fetal_jax.config import Config
+from fetal_jax.errors import UserError
+from fetal_jax.training import checkpoints, distributed
+from fetal_jax.training.start import check_start
+
+LONGER = (
+    "export it and start a new run from it: fetal-jax export --workdir=OLD --out=BUNDLE, then fetal-jax train with "
+    "--workdir=NEW --config.init.bundle=BUNDLE"
+)
+"""The learning rate falls to the end of a run, so that its last steps cannot be followed by more of them."""
+
+
+@contextmanager
+def exclusive(workdir: Path) -> Iterator[None]:
+    """Hold a work directory for this run: two runs in one would mix their checkpoints. A bucket has no lock.
+
+    The first process holds it for all processes of the run.
+
+    Raises:
+      UserError: another run holds it.
+    """
+    with ExitStack() as stack:
+        error: UserError | None = None
+        if distributed.is_first():
+            try:
+                stack.enter_context(files.lock(workdir, "wait for that run to end, or give another --workdir"))
+            except UserError as e:
+                error = e
+        if not distributed.all_agree(error is None):
+            raise error or UserError(f"another run is writing into {workdir}")
+        yield
+
+
+def check_workdir(workdir: Path, config: Config, remedy: str = "give another --workdir") -> None:
+    """Refuse a work directory of another configuration and, in a new one, a start that is impossible.
+
+    Args:
+      workdir: of the run.
+      config: of the run.
+      remedy: end of the message about another configuration.
+
+    Raises:
+      UserError: names the keys that differ, or what is wrong with `init`.
+    """
+    path = workdir / "config.json"
+    if path.exists():
+        keys = configuration.differences(configuration.from_json(path), config)
+        if keys:
+            only_length = len(keys) == 1 and keys[0].startswith("total_steps")
+            longer = f"; to train a finished run longer, {LONGER}" if only_length else ""
+            raise UserError(f"{workdir} holds a run of another configuration ({'; '.join(keys)}): {remedy}{longer}")
+    elif checkpoints.saved_steps(workdir):
+        raise UserError(f"{workdir} holds checkpoints without a config.json: give another --workdir")
+    else:
+        check_start(config)
+
+
+def write_config(workdir: Path, config: Config) -> None:
+    """Write `config.json`, after every process has passed all checks."""
+    distributed.all_agree(True)
+    if distributed.is_first():
+        workdir.mkdir(parents=True, exist_ok=True)
+        files.write_whole(workdir / "config.json", configuration.to_json(config))
