@@ -8,13 +8,20 @@ import sys
 import jax
 import jax.numpy as jnp
 
+STRIP = 1024
+"""Pixels of a frame that one matrix product of `kernel_gradient` takes, at most, unless a row has more."""
+
 
 def kernel_gradient(x: jax.Array, g: jax.Array) -> jax.Array:
-    """Gradient of the kernel of a 3x3 'SAME' convolution, as one matrix product.
+    """Gradient of the kernel of a 3x3 'SAME' convolution, as matrix products.
 
     Tap (i, j) is the sum over the pixels of x[h + i - 1, w + j - 1] g[h, w], which equals that of x[h + i - 1, w] and
     g[h, w - j + 1]. With x in three row shifts and g in three column shifts, (3C, P) @ (P, 3F) gives all nine taps.
     XLA's own form convolves with a window of the size of the frame and takes four to ten times as long.
+
+    A loop over strips of rows shifts one strip at a time. Without it XLA shifts the whole of x in the forward pass,
+    three copies, and keeps them until g is there: two thirds of the step's temporaries. Each example has its own sum,
+    so that the loop of a sharded batch sends nothing between devices.
 
     Args:
       x: (B, H, W, C), the input of the convolution.
@@ -23,14 +30,26 @@ def kernel_gradient(x: jax.Array, g: jax.Array) -> jax.Array:
     Returns:
       (3, 3, C, F).
     """
-    _, h, w, c = x.shape
+    b, h, w, c = x.shape
     f = g.shape[-1]
     x = jnp.pad(x, ((0, 0), (1, 1), (0, 0), (0, 0)))
     g = jnp.pad(g, ((0, 0), (0, 0), (1, 1), (0, 0)))
-    rows = jnp.concatenate([x[:, i : i + h] for i in range(3)], axis=-1).reshape(-1, 3 * c)
-    columns = jnp.concatenate([g[:, :, 2 - j : 2 - j + w] for j in range(3)], axis=-1).reshape(-1, 3 * f)
     sums = x.dtype if x.dtype.itemsize > 4 else jnp.float32
-    taps = jnp.matmul(rows.T, columns, preferred_element_type=sums)
+
+    def product(x: jax.Array, g: jax.Array, result: str) -> jax.Array:
+        rows = jnp.concatenate([x[:, i : i + g.shape[1]] for i in range(3)], axis=-1).reshape(b, -1, 3 * c)
+        columns = jnp.concatenate([g[:, :, 2 - j : 2 - j + w] for j in range(3)], axis=-1).reshape(b, -1, 3 * f)
+        return jnp.einsum(f"bpc,bpf->{result}", rows, columns, preferred_element_type=sums)
+
+    def add(k: jax.Array, taps: jax.Array) -> jax.Array:
+        x_strip = jax.lax.dynamic_slice_in_dim(x, k * strip, strip + 2, axis=1)
+        return taps + product(x_strip, jax.lax.dynamic_slice_in_dim(g, k * strip, strip, axis=1), "bcf")
+
+    strip = max(n for n in range(1, h + 1) if h % n == 0 and n * w <= max(STRIP, w))
+    if strip == h:  # few pixels of many channels: the examples' own sums would be larger than the shifted copies
+        taps = product(x, g, "cf")
+    else:
+        taps = jax.lax.fori_loop(0, h // strip, add, jnp.zeros((b, 3 * c, 3 * f), sums)).sum(0)
     return taps.reshape(3, c, 3, f).transpose(0, 2, 1, 3).astype(x.dtype)
 
 

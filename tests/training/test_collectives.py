@@ -6,8 +6,10 @@ from collections import Counter
 from dataclasses import replace
 
 import jax
+import numpy as np
 import pytest
 
+from fetal_jax.model import cpu
 from fetal_jax.training.sharding import Sharding
 from tests.support.collectives import Collective, collectives, compile_step
 from tests.support.training import abstract_state, small_config
@@ -48,6 +50,20 @@ def test_without_fsdp_each_gradient_is_sent_once_and_nothing_else(config, parame
     assert {c.kind for c in sent} == {"all-reduce"}
     large = [n for n in parameters if n > FEW]
     assert Counter(c.size for c in sent if c.size > FEW) == Counter(large)
+
+
+@pytest.mark.parametrize(("data", "fsdp"), [(8, 1), (2, 4)])
+def test_kernel_gradient_of_a_split_batch_is_sent_once_after_its_loop(data, fsdp):
+    sharding = Sharding.create(data, fsdp)
+    rng = np.random.default_rng(0)
+    x, g = (rng.standard_normal((8, 64, 64, channels), np.float32) for channels in (3, 5))
+    compiled = jax.jit(cpu.kernel_gradient, out_shardings=sharding.replicated).lower(*sharding.put((x, g))).compile()
+    expected = np.asarray(jax.jit(cpu.kernel_gradient)(x, g))
+    np.testing.assert_allclose(compiled(*sharding.put((x, g))), expected, atol=1e-5 * np.abs(expected).max())
+    program = compiled.as_text()
+    assert " while(" in program
+    assert [(c.kind, c.size) for c in collectives(program)] == [("all-reduce", 9 * 3 * 5)]
+    assert collectives(program[program.index("\nENTRY") :]) == collectives(program)
 
 
 def test_with_fsdp_nothing_as_large_as_an_activation_is_sent(config, parameters):
