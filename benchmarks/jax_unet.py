@@ -65,6 +65,7 @@ def main() -> None:
     step()
     cost = run.cost_analysis()
     facts |= {"XLA's GFLOP": cost.get("flops", 0) / 1e9, "XLA's GB": cost.get("bytes accessed", 0) / 1e9}
+    facts["XLA's temporaries MB"] = run.memory_analysis().temp_size_in_bytes / 2**20  # of each device
     memory = jax.devices()[0].memory_stats()
     facts |= {"device_peak_mb": memory["peak_bytes_in_use"] / 2**20} if memory else {}
     compete(facts, step)
