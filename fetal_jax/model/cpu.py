@@ -20,8 +20,9 @@ def kernel_gradient(x: jax.Array, g: jax.Array) -> jax.Array:
     XLA's own form convolves with a window of the size of the frame and takes four to ten times as long.
 
     A loop over strips of rows shifts one strip at a time. Without it XLA shifts the whole of x in the forward pass,
-    three copies, and keeps them until g is there: two thirds of the step's temporaries. Each example has its own sum,
-    so that the loop of a sharded batch sends nothing between devices.
+    three copies, and keeps them until g is there: 310 MB of temporaries a device against 197 (128x128x32, four levels,
+    four frames a device). Each example has its own sum, so that the loop of a sharded batch sends nothing between
+    devices.
 
     Args:
       x: (B, H, W, C), the input of the convolution.
