@@ -20,8 +20,8 @@ def kernel_gradient(x: jax.Array, g: jax.Array) -> jax.Array:
     XLA's own form convolves with a window of the size of the frame and takes four to ten times as long.
 
     A loop over strips of rows shifts one strip at a time. Without it XLA shifts the whole of x in the forward pass,
-    three copies, and keeps them until g is there: 310 MB of temporaries a device against 197 (128x128x32, four levels,
-    four frames a device). Each example has its own sum, so that the loop of a sharded batch sends nothing between
+    three copies, and keeps them until g is there: 1,290 MB of temporaries a device against 755 (256x256, five levels,
+    four frames a device), in 0.97 of the time. Each example has its own sum, so that the loop of a sharded batch sends nothing between
     devices.
 
     Args:
