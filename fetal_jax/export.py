@@ -24,7 +24,7 @@ from fetal_jax.training.live import bundle_info
 from fetal_jax.training.log import Progress
 from fetal_jax.training.sharding import Sharding
 from fetal_jax.training.start import onnx_graph
-from fetal_jax.training.step import initial_state, optimiser
+from fetal_jax.training.step import abstract_state, optimiser
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 
@@ -55,10 +55,8 @@ def load_run(workdir: Path, best: bool = False) -> tuple[Config, Any, int, dict[
     if not steps:
         raise UserError(f"{workdir} has no checkpoint yet: run fetal-jax train first")
     network, tx = unet.from_config(config.model, len(config.planes)), optimiser(config)
-    abstract = jax.eval_shape(lambda: initial_state(network, tx, config))
     sharding = Sharding.create(1, -1)
-    placement = sharding.parameters(abstract)
-    abstract = jax.tree.map(lambda a, s: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=s), abstract, placement)
+    abstract = abstract_state(network, tx, config, sharding)
     with closing(checkpoints.manager(workdir)) as manager:
         step = steps[-1]
         state, meta = checkpoints.restore(manager, step, abstract)

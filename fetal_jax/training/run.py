@@ -25,7 +25,14 @@ from fetal_jax.training.live import live_predictor
 from fetal_jax.training.log import Log, Progress, Trace
 from fetal_jax.training.sharding import Sharding
 from fetal_jax.training.start import start_parameters
-from fetal_jax.training.step import compiled_step, initial_state, learning_rate, optimiser, with_parameters
+from fetal_jax.training.step import (
+    abstract_state,
+    compiled_step,
+    initial_state,
+    learning_rate,
+    optimiser,
+    with_parameters,
+)
 from fetal_jax.training.validation import validate
 from fetal_jax.training.workdir import LONGER, check_workdir, exclusive, write_config
 
@@ -73,9 +80,7 @@ def train(
         # --- network and state, on the mesh
         network = unet.from_config(config.model, len(config.planes))
         tx = optimiser(config)
-        abstract = jax.eval_shape(lambda: initial_state(network, tx, config))
-        placement = sharding.parameters(abstract)
-        abstract = jax.tree.map(lambda a, s: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=s), abstract, placement)
+        abstract = abstract_state(network, tx, config, sharding)
         _say("compiling the step: about a minute, or seconds if it was compiled before")
         step_on_mesh = compiled_step(network, tx, config, sharding, abstract)
         meta = training_record(train_splits)
@@ -98,6 +103,7 @@ def train(
             _say_where_resumed(start, config, progress)
         else:
             start, origin = 0, ""
+            placement = jax.tree.map(lambda a: a.sharding, abstract)
             state = jax.jit(lambda: initial_state(network, tx, config), out_shardings=placement)()
             if config.init.bundle or config.init.sononet:
                 params, origin = start_parameters(config, sharding.local(state.params), sources)

@@ -129,6 +129,13 @@ def initial_state(network: Any, tx: optax.GradientTransformation, config: Config
     return State(jnp.zeros((), jnp.int32), params, params, tx.init(params))
 
 
+def abstract_state(network: Any, tx: optax.GradientTransformation, config: Config, sharding: Sharding) -> Any:
+    """Shapes, types and shardings of the state on a mesh."""
+    shapes = jax.eval_shape(lambda: initial_state(network, tx, config))
+    placement = sharding.parameters(shapes)
+    return jax.tree.map(lambda a, s: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=s), shapes, placement)
+
+
 def with_parameters(state: Any, abstract: Any, params: Any) -> Any:
     """The state with these parameters, also in the running mean; parameters that the tree lacks stay as they are."""
     like = {name: abstract.params[name] for name in params}

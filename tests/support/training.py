@@ -10,8 +10,9 @@ import numpy as np
 
 from fetal_jax.config import Config, from_values
 from fetal_jax.model import unet
+from fetal_jax.training import step as training_step
 from fetal_jax.training.sharding import Sharding
-from fetal_jax.training.step import initial_state, optimiser
+from fetal_jax.training.step import optimiser
 
 BATCH = 16
 
@@ -51,9 +52,7 @@ def batches(steps: int) -> Iterator[dict[str, Any]]:
 def abstract_state(config: Config, sharding: Sharding) -> Any:
     """Shapes of the state with their shardings on a mesh."""
     network, tx = unet.from_config(config.model, len(config.planes)), optimiser(config)
-    shapes = jax.eval_shape(lambda: initial_state(network, tx, config))
-    placement = sharding.parameters(shapes)
-    return jax.tree.map(lambda a, s: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=s), shapes, placement)
+    return training_step.abstract_state(network, tx, config, sharding)
 
 
 def largest_difference(one: Any, other: Any) -> float:
