@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from skimage.measure import EllipseModel
 
 from fetal_jax.geometry import Ellipse
 
@@ -16,6 +15,9 @@ Array = NDArray[Any]
 def direct_fit(points: Array) -> Ellipse | None:
     """Direct least-squares ellipse (Fitzgibbon 1999, in the stable form of Halíř & Flusser 1998).
 
+    scikit-image 0.26 has the same fit, but raises TypeError for every outline with NumPy 2.5, whose eigenvalues are
+    always complex, and with older ones where points on a line have complex eigenvalues.
+
     Args:
       points: (N, 2), N >= 6.
 
@@ -24,14 +26,28 @@ def direct_fit(points: Array) -> Ellipse | None:
     """
     if len(points) < 6:
         return None
-    with np.errstate(divide="ignore", invalid="ignore"):  # points on a line give no finite ellipse, or a flat one
-        found = EllipseModel.from_estimate(points)
-    if not found or not np.isfinite([*found.center, *found.axis_lengths, found.theta]).all():
+    origin, scale = points.mean(axis=0), float(points.std())
+    if not 0 < scale < np.inf:
         return None
-    if min(found.axis_lengths) < 1e-6 * max(found.axis_lengths):
+    x, y = ((points - origin) / scale).T
+    quadratic, linear = np.stack([x * x, x * y, y * y]), np.stack([x, y, np.ones_like(x)])
+    try:
+        to_linear = -np.linalg.solve(linear @ linear.T, linear @ quadratic.T)
+    except np.linalg.LinAlgError:
+        return None  # points on a line
+    scatter = quadratic @ (quadratic.T + linear.T @ to_linear)
+    _, vectors = np.linalg.eig(np.stack([scatter[2] / 2, -scatter[1], scatter[0] / 2]))
+    ellipses = [v.real for v in vectors.T if not v.imag.any() and (4 * v[0] * v[2] - v[1] ** 2).real > 0]
+    if len(ellipses) != 1:
         return None
-    c, s = np.cos(found.theta), np.sin(found.theta)
-    return Ellipse.from_matrix(found.center, np.array([[c, -s], [s, c]]) * found.axis_lengths)
+    a, b, c = ellipses[0]
+    d, e, f = to_linear @ ellipses[0]
+    form = np.array([[a, b / 2], [b / 2, c]])  # p' form p + (d, e) p + f = 0
+    centre = -np.linalg.solve(form, [d, e]) / 2
+    inverse_squares, axes = np.linalg.eigh(form / -(f + np.dot([d, e], centre) / 2))
+    if not (inverse_squares.min() > 0 and np.sqrt(inverse_squares.min() / inverse_squares.max()) > 1e-6):
+        return None  # points on a line, or an imaginary ellipse
+    return Ellipse.from_matrix(origin + scale * centre, scale * axes / np.sqrt(inverse_squares))
 
 
 def residuals(ellipse: Ellipse, points: Array) -> Array:
