@@ -1,7 +1,7 @@
 """Alternating rounds: each contestant is a process; one works while the others wait. Standard library only.
 
-A contestant prints a line of facts (JSON), then the seconds of one piece of work for each line that it reads, and at
-the end its peak memory.
+A contestant prints a line of facts (JSON) once it is ready, then the seconds of one piece of work for each line that it
+reads, and at the end its peak memory.
 """
 
 from __future__ import annotations
@@ -63,8 +63,10 @@ def alternate(commands: dict[str, list[str]], rounds: int) -> dict[str, Result]:
     results = {}
     try:
         for name, command in commands.items():
+            began = time.perf_counter()
             running[name] = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
             results[name] = Result(_answer(name, running[name]))
+            results[name].facts["start_s"] = time.perf_counter() - began  # with its compilation
         for i in range(rounds):
             for name in sorted(running, reverse=i % 2 == 1):  # the first one changes
                 running[name].stdin.write("go\n")

@@ -70,7 +70,7 @@ def test_accelerator_goes_on_after_a_part_that_fails_or_hangs(tmp_path):
     def run(code, limit=20.0):
         return accelerator.bounded([sys.executable, "-c", code], "part", tmp_path, limit, {"PATH": ""})
 
-    assert run("print('a log'); print('{\"frames\": 3}')") == {"frames": 3}
+    assert run("print('a log'); print('{\"frames\": 3}'); print('a warning at the exit')") == {"frames": 3}
     assert run("raise SystemExit('no GPU')") == {"error": "exit code 1; its last line: no GPU"}
     hangs = run("import time; print('compiling', flush=True); time.sleep(60)", limit=2.0)
     assert hangs == {"error": "stopped after 2 s; its last line: compiling"}
@@ -84,6 +84,9 @@ def test_accelerator_refuses_a_curve_beyond_rounding():
     assert "error" not in accelerator.verdict(right)
     wrong = accelerator.verdict(right | {"float32": right["tf32"]})  # TF32 in place of float32
     assert "float32 is off by 1.0e-03" in wrong["error"]
+    later = {way: [*curve, *curve * accelerator.COMPARED] for way, curve in right.items()}
+    later["float32"][accelerator.COMPARED] *= 1.01  # curves part in the end
+    assert "error" not in accelerator.verdict(later)
     assert "bfloat16 is off by nan" in accelerator.verdict(right | {"bfloat16": [1.0, float("nan")]})["error"]
 
 
