@@ -85,8 +85,11 @@ unified: install
 	$(BIN)/fetal-jax train --config=configs/unified.py --workdir=$(UNIFIED)/start --config.init.sononet=$(SONONET) $(ARGS)
 	$(BIN)/fetal-jax export --workdir=$(UNIFIED)/start --out=$(UNIFIED)/start-bundle
 	for fold in $(FOLDS); do \
-		$(BIN)/fetal-jax train --config=configs/routine.py --workdir=$(UNIFIED)/fold$$fold \
+		$(BIN)/fetal-jax train --config=configs/routine.py --workdir=$(UNIFIED)/whole$$fold \
 			--config.init.bundle=$(UNIFIED)/start-bundle --config.data.leave_out=$$fold $(ARGS) && \
+		$(BIN)/fetal-jax export --workdir=$(UNIFIED)/whole$$fold --out=$(UNIFIED)/whole$$fold-bundle && \
+		$(BIN)/fetal-jax train --config=configs/close_ups.py --workdir=$(UNIFIED)/fold$$fold \
+			--config.init.bundle=$(UNIFIED)/whole$$fold-bundle --config.data.leave_out=$$fold $(ARGS) && \
 		$(BIN)/fetal-jax export --workdir=$(UNIFIED)/fold$$fold --out=$(UNIFIED)/fold$$fold-bundle || exit; \
 	done
 	$(BIN)/fetal-jax export $(FOLDS:%=--workdir=$(UNIFIED)/fold%) --out=$(UNIFIED)/bundle

@@ -58,13 +58,13 @@ def one_by_one(frames: list[Path], name: str | None) -> None:
     for path in frames:
         grey = timed("decode", lambda path=path: to_grey(read_image(path)))
         timed("letterbox", predictor.letterbox, grey)
-        seen = timed("network, with letterbox", predictor.predict, [grey], [0.1])[0]
-        found = timed("outline and fit", predictor.measure_map, seen.probability, "head", grey.shape, 0.1)
-        timed("overlay (not counted)", overlay.draw, grey, found, ["text"])
+        seen = timed("first look, with letterbox", predictor.predict, [grey], [0.1])[0]
+        result = timed("second look, outline, score", predictor.result, seen, grey, 0.1, "head")
+        timed("overlay (not counted)", overlay.draw, grey, result.measurement, ["text"])
         timed("file to millimetres", lambda path=path: predictor.measure(to_grey(read_image(path)), 0.1, "head"))
     for part, times in parts.items():
         spread = f"median {np.median(times):6.1f} ms   95th percentile {np.percentile(times, 95):6.1f} ms"
-        print(f"{part:26} least {min(times):6.1f} ms   {spread}")
+        print(f"{part:28} least {min(times):6.1f} ms   {spread}")
 
 
 def new_processes(frame: Path, work: Path, rounds: int) -> None:

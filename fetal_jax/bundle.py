@@ -47,6 +47,8 @@ class BundleInfo:
     """(H, W) of the letterbox: grey, isotropic in millimetres, centred, black around."""
     flip_average: bool
     """Whether predictions are averaged with those of the mirrored frame."""
+    close_up: float = 0.0
+    """Share of the canvas that a structure fills when the network looks at it a second time; 0: it looks once."""
     preprocessing: str = PREPROCESSING
     outline: float = OUTLINE
     temperature: float = 1.0
@@ -191,7 +193,7 @@ def read(folder: Path) -> BundleInfo:
     return BundleInfo(**saved)
 
 
-_LATER = {"preprocessing", "outline", "temperature", "intervals", "acceptance", "metrics"}
+_LATER = {"close_up", "preprocessing", "outline", "temperature", "intervals", "acceptance", "metrics"}
 """Keys that the first bundles do not have; the defaults are right for them."""
 
 
@@ -203,6 +205,7 @@ def _check_values(path: Path, saved: dict[str, Any]) -> None:
         "planes": isinstance(planes, list) and planes and set(map(str, planes)) <= set(PLANES),
         "input_shape": isinstance(shape, list) and len(shape) == 2 and all(isinstance(v, int) and v > 0 for v in shape),
         "flip_average": isinstance(saved["flip_average"], bool),
+        "close_up": isinstance(share := saved.get("close_up", 0.0), int | float) and 0 <= share <= 1,
         "files": isinstance(files, dict) and set(files) <= {ONNX, HALF, STABLEHLO, CARD},
         "temperature": isinstance(temperature, int | float) and 0.01 < temperature < 100,
         "intervals": isinstance(intervals, dict)

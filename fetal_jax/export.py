@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -99,8 +100,14 @@ def load_runs(workdirs: Sequence[Path], best: bool = False) -> tuple[Config, Any
 
 
 def drawn_alike(config: Config) -> Config:
-    """The configuration with the seed and fold of every other run of its kind."""
-    return replace(config, seed=0, data=replace(config.data, leave_out=-1))
+    """The configuration with the seed and fold of every other run of its kind.
+
+    A fold may go on from the weights of the same fold (`configs/close_ups.py`), which have left out the same frames.
+    """
+    start = (
+        replace(config.init, bundle="a fold's") if config.data.leave_out >= 0 and config.init.bundle else config.init
+    )
+    return replace(config, seed=0, data=replace(config.data, leave_out=-1), init=start)
 
 
 def write_bundle(
@@ -148,7 +155,10 @@ def licence(config: Config, origin: str) -> str:
     """Licence of the weights of a run: that of its data sets, and of the weights that it started from."""
     names = {name if name in LICENCES else name.split("/")[0] for name in configuration.mixture(config)}
     data = [LICENCES[name] for name in sorted(names)]
-    return " ".join([*data, *([f"Started from: {origin}"] if origin else [])])
+    for said in data:  # also of the weights that it started from
+        origin = origin.replace(said, "")
+    origin = re.sub(r"\s*(Started from:\s*)+", " Started from: ", f"Started from: {origin}").strip() if origin else ""
+    return " ".join(data + [origin] * bool(origin))
 
 
 def read_metrics(path: Path) -> dict[str, Any]:
@@ -181,6 +191,17 @@ def stablehlo(config: Config, params: Any) -> bytes:
         jax.config.update(removed, before)
 
 
+def looks(info: bundle.BundleInfo) -> str:
+    """What a prediction is made of, in words."""
+    once = "averaged with those of the mirrored frame" if info.flip_average else "of the frame alone"
+    if not info.close_up:
+        return f"predictions are\n  {once}."
+    return (
+        f"predictions are\n  {once}. What is found is looked at again, enlarged to {100 * info.close_up:.0f} % of the "
+        "input and mirrored; the\n  mean of both maps, in which the second one counts twice, is measured."
+    )
+
+
 def model_card(info: bundle.BundleInfo) -> str:
     """Text of `MODEL_CARD.md`: planes, input, training and licence."""
     training = info.training
@@ -189,8 +210,7 @@ def model_card(info: bundle.BundleInfo) -> str:
 Research software. **Not for clinical use.**
 
 - Planes: {", ".join(info.planes)}; segments the structure of the plane.
-- Input: one grey frame, letterboxed to {info.input_shape[0]}x{info.input_shape[1]} pixels; predictions are
-  {"averaged with those of the mirrored frame" if info.flip_average else "of the frame alone"}.
+- Input: one grey frame, letterboxed to {info.input_shape[0]}x{info.input_shape[1]} pixels; {looks(info)}
 - Trained for {training["steps"]} steps on {training["fingerprint"]}.
 - {info.licence}
 - Width of a femur: {info.shaft_width}.

@@ -48,10 +48,36 @@ def warp(frame: Array, to_output: Array, shape: tuple[int, int]) -> Array:
         width, height = (max(1, round(side / shrink)) for side in image.size)
         to_output = geometry.compose(to_output, geometry.stretch(image.width / width, image.height / height))
         image = image.resize((width, height), Image.Resampling.HAMMING)
-    source = geometry.invert(to_output).ravel().tolist()
     # in floats: Pillow cuts bytes off instead of rounding them, half a grey level on average
-    warped = image.convert("F").transform(shape[::-1], Image.Transform.AFFINE, source, Image.Resampling.BILINEAR)
-    return (np.asarray(warped) + 0.5).astype(np.uint8)
+    return (resample(np.asarray(image.convert("F")), to_output, shape) + 0.5).astype(np.uint8)
+
+
+def resample(values: Array, to_output: Array, shape: tuple[int, int]) -> Array:
+    """Resample a map (H, W) float32, bilinear, as `warp` does a frame, but without averaging areas; 0 outside."""
+    source = geometry.invert(to_output).ravel().tolist()
+    image = Image.fromarray(np.asarray(values, np.float32))
+    return np.asarray(image.transform(shape[::-1], Image.Transform.AFFINE, source, Image.Resampling.BILINEAR))
+
+
+def close_up(to_canvas: Array, seen: geometry.Ellipse | geometry.Shaft, canvas: tuple[int, int], share: float) -> Array:
+    """Centre a structure on the canvas and enlarge it.
+
+    Args:
+      to_canvas: the affine map (2, 3) from a frame's pixels to a canvas that shows the whole frame.
+      seen: the structure on that canvas.
+      canvas: (height, width).
+      share: of the canvas that the structure shall fill along one axis, and no more along the other.
+
+    Returns:
+      The affine map (2, 3) from the frame's pixels to the canvas that shows the structure, at 0.5 to 4 times its size.
+    """
+    if isinstance(seen, geometry.Ellipse):
+        centre, half = np.array([seen.cx, seen.cy]), np.sqrt((seen.axes_matrix**2).sum(1))
+    else:
+        centre, half = seen.ends.mean(0), abs(seen.ends[1] - seen.ends[0]) / 2 + seen.drawn_width / 2
+    size = np.array(canvas[::-1])
+    zoom = float(np.clip((share * size / (2 * half)).min(), 0.5, 4))
+    return geometry.compose(geometry.affine(zoom, shift=size / 2 - zoom * centre), to_canvas)
 
 
 @dataclass(frozen=True)
@@ -80,9 +106,3 @@ class Letterbox:
     def __call__(self, frame: Array, spacing_mm: Spacing | None = None) -> Array:
         """A grey frame (H, W) uint8 -> (height, width) uint8."""
         return warp(frame, self.to_network((frame.shape[0], frame.shape[1]), spacing_mm), (self.height, self.width))
-
-    def frame_box(self, frame_shape: tuple[int, int], spacing_mm: Spacing | None = None) -> tuple[float, ...]:
-        """(x0, y0, x1, y1) of the frame in network pixels: outside it nothing was seen."""
-        to_network = self.to_network(frame_shape, spacing_mm)
-        corners = geometry.apply(to_network, [(0, 0), (frame_shape[1], frame_shape[0])])
-        return tuple(float(v) for v in corners.ravel())

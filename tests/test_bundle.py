@@ -213,6 +213,7 @@ def test_a_damaged_file_is_named(folder, tmp_path):
         (lambda s: s | {"acceptance": {"head": {}}}, "acceptance is"),
         (lambda s: s | {"acceptance": {"head": {"data": "x", "limit": 0.1}}}, "acceptance is"),
         (lambda s: s | {"files": {"../../x": "y"}}, "files is"),
+        (lambda s: s | {"close_up": 1.5}, "close_up is"),
         (lambda s: s | {"preprocessing": "another"}, "made for another preprocessing"),
         (lambda s: s | {"outline": 0.4}, "made for another outline"),
     ],
@@ -228,7 +229,7 @@ def test_foreign_and_newer_bundles_are_refused(folder, tmp_path, change, message
 def test_an_old_bundle_without_later_keys_is_read(folder, tmp_path):
     early = copy(folder, tmp_path / "b")
     saved = json.loads((early / bundle.INFO).read_text())
-    for key in ("preprocessing", "outline", "temperature", "intervals", "acceptance", "metrics"):
+    for key in ("close_up", "preprocessing", "outline", "temperature", "intervals", "acceptance", "metrics"):
         del saved[key]
     (early / bundle.INFO).write_text(json.dumps(saved))
     assert bundle.read(early) == bundle.read(folder)
@@ -335,6 +336,30 @@ def test_our_outlines_carry_no_non_commercial_licence():
     assert "CC BY 4.0" in ours
     assert "NC" not in ours
     assert "CC BY-NC-SA 4.0" in calipers
+
+
+def test_a_licence_is_said_once_also_where_the_start_has_it():
+    config = from_values({"data.name": {"fetal_planes/outlines": 1, "fetal_phantom": 1}})
+    first = export.licence(config, "SonoNet16, Apache-2.0.")
+    again = export.licence(config, export.licence(config, first))
+    assert again == first
+    assert again.endswith("Started from: SonoNet16, Apache-2.0.")
+    assert "HC18" in export.licence(config, export.licence(from_values({"data.name": {"hc18": 1}}), ""))
+
+
+def test_folds_may_start_from_their_own_weights_and_whole_runs_may_not():
+    folds = [from_values({"data.leave_out": k, "init.bundle": f"fold{k}", "seed": k}) for k in range(2)]
+    assert export.drawn_alike(folds[0]) == export.drawn_alike(folds[1])
+    whole = [from_values({"init.bundle": f"start{k}"}) for k in range(2)]
+    assert export.drawn_alike(whole[0]) != export.drawn_alike(whole[1])
+
+
+def test_the_card_says_how_often_the_network_looks():
+    info = replace(bundle.read(bundle.DEFAULT), flip_average=True, close_up=0.0)
+    assert "again" not in export.looks(info)
+    twice = export.looks(replace(info, flip_average=False, close_up=0.5))
+    assert "of the frame alone" in twice
+    assert "enlarged to 50 % of the input and mirrored" in twice
 
 
 def fill(draft: Path, source: Path, names: tuple[str, ...], temperature: float) -> None:

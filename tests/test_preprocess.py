@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from fetal_jax import geometry
 from fetal_jax.biometry import measure
-from fetal_jax.geometry import Ellipse
-from fetal_jax.preprocess import Letterbox, to_grey, warp
+from fetal_jax.geometry import Ellipse, Shaft
+from fetal_jax.preprocess import Letterbox, close_up, to_grey, warp
 
 
 def disc(shape: tuple[int, int], ellipse: Ellipse, factor: int = 4) -> np.ndarray:
@@ -45,8 +47,19 @@ def test_anisotropic_frames_become_square_millimetres():
     assert seen.b / seen.a == pytest.approx(1, abs=0.01)
 
 
-def test_frame_box_is_the_frame_in_the_canvas():
-    assert Letterbox(192, 288).frame_box((96, 96)) == pytest.approx((48, 0, 240, 192))
+@given(st.floats(20, 180), st.floats(20, 280), st.floats(8, 60), st.floats(0.3, 1), st.floats(-1.5, 1.5), st.booleans())
+def test_close_up_centres_a_structure_and_fills_its_share(cy, cx, a, ratio, theta, bone):
+    seen = Ellipse(cx, cy, a, a * ratio, theta)
+    if bone:
+        seen = Shaft.from_ends(seen.ends[:2], 1e-6)
+    to_frame = geometry.affine(0.7, shift=(11, -3))  # from a frame's pixels to the canvas that shows it whole
+    closer = close_up(to_frame, seen, (192, 288), 0.5)
+    shown = seen.transform(geometry.compose(closer, geometry.invert(to_frame)))
+    points = shown.corners() if bone else shown.points(720)
+    low, high = points.min(0), points.max(0)
+    np.testing.assert_allclose((low + high) / 2, (144, 96), atol=0.1)
+    zoom = closer[0, 0] / to_frame[0, 0]
+    assert zoom == 4 or max((high - low) / (288, 192)) == pytest.approx(0.5, rel=0.01)
 
 
 def test_to_grey_of_colour_grey_and_alpha():

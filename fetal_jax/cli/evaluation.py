@@ -155,6 +155,7 @@ def _origin(network: Network, frames: Split, dataset: str, out: Path, args: argp
         "configuration": json.dumps(training["recipe"], sort_keys=True) if training.get("recipe") else "not known",
         "preprocessing": info.preprocessing,
         "averaged with the mirrored frame": "yes" if info.flip_average else "no",
+        "looked at again": f"enlarged to {info.close_up:.0%} of the input" if info.close_up else "no",
         **{f"SHA-256 of {name}": digest for name, digest in info.files.items()},
     }
     if args.bundle:

@@ -50,6 +50,7 @@ class AugmentConfig:
 
     rotate_degrees: float = key(20.0, "largest rotation, either way", between(0, 180), "degrees")
     zoom: tuple[float, float] = key((0.8, 1.25), "smallest and largest scale", _ZOOM)
+    close_ups: float = key(0.0, "share of the frames with a structure that show it large", between(0, 1))
     shift: float = key(0.08, "largest shift along each axis", between(0, 1), "of the canvas")
     flip: bool = key(True, "mirror half of the frames left to right")
     gain: float = key(0.25, "largest relative change of the gain", between(0, 1))
@@ -158,6 +159,9 @@ class Config:
     input_shape: tuple[int, int] = key((192, 288), "height and width of the network's input", _SIDES, "pixels")
     planes: tuple[str, ...] = key(("other", "abdomen", "head", "femur"), "classes of the classification head", _PLANES)
     flip_average: bool = key(True, "average each prediction with that of the mirrored frame")
+    close_up: float = key(
+        0.0, "look again at a found structure, enlarged to this share of the input; 0: look once", between(0, 1)
+    )
     data: DataConfig = field(default_factory=DataConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     model: ModelConfig = field(default_factory=ModelConfig)

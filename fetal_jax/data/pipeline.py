@@ -7,6 +7,7 @@ import os
 import threading
 from bisect import bisect_right
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import accumulate
 from typing import Any
 
@@ -22,12 +23,15 @@ from fetal_jax.config import Config, DataConfig, data_set, mixture
 from fetal_jax.data.augment import fast_warp, random_intensity, random_similarity
 from fetal_jax.data.source import Frame
 from fetal_jax.planes import GEOMETRIES
-from fetal_jax.preprocess import Letterbox
+from fetal_jax.preprocess import Letterbox, close_up
 
 Array = NDArray[Any]
 Batch = dict[str, Any]
 EARLY_MM = 110.0
 """HC in mm below which `data.early_heads` counts a head: one in five of HC18's. Networks lose these first."""
+
+CLOSE_UP_SHARES = (0.45, 0.9)
+"""Least and largest share of the canvas that a structure fills in a close-up (`augment.close_ups`)."""
 
 
 def plane_index(frame: Frame, planes: tuple[str, ...]) -> int:
@@ -39,16 +43,20 @@ def plane_index(frame: Frame, planes: tuple[str, ...]) -> int:
 
 def augmented(frame: Frame, rng: np.random.Generator, config: Config) -> Batch:
     """Make one training example: pixels warped on the host, geometry mapped by the same affine map."""
-    letterbox = Letterbox(*config.input_shape)
-    similarity = random_similarity(rng, config.augment, config.input_shape)
-    to_network = geometry.compose(similarity, letterbox.to_network(frame.image.shape))
+    to_canvas = Letterbox(*config.input_shape).to_network(frame.image.shape)
+    augment, plane = config.augment, plane_index(frame, config.planes)
+    if frame.shape is not None and augment.close_ups > 0 and rng.random() < augment.close_ups:
+        seen, share = frame.shape.transform(to_canvas), rng.uniform(*CLOSE_UP_SHARES)
+        to_canvas = close_up(to_canvas, seen, config.input_shape, share)
+        augment, plane = replace(augment, zoom=(1.0, 1.0)), -1  # planes are told from whole frames
+    to_network = geometry.compose(random_similarity(rng, augment, config.input_shape), to_canvas)
     image = random_intensity(rng, config.augment, fast_warp(frame.image, to_network, config.input_shape))
     mapped = frame.shape and frame.shape.transform(to_network)
     return {
         "frames": image[..., None],
         "geometry": np.int32(GEOMETRIES.index(frame.geometry)),
         "shape_params": np.full(5, np.nan, np.float32) if mapped is None else np.asarray(mapped, np.float32),
-        "plane": np.int32(plane_index(frame, config.planes)),
+        "plane": np.int32(plane),
     }
 
 

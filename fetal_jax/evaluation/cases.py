@@ -106,17 +106,16 @@ def case_of(predictor: Predictor, source: str, frame: Frame, kind: str, plane: s
 
     Arguments are the fields of `Case`; `frame` is the changed one.
     """
-    shape = (frame.image.shape[0], frame.image.shape[1])
-    found = predictor.measure_network_map(seen.probability, plane, shape, None)
+    looked = predictor.find(seen, frame.image, plane, None)
+    found = looked.measurement
     outline = found.ellipse or found.shaft
     if outline is None:
         return
     off = np.inf
     if kind != WRONG_PLANE and frame.shape is not None:
-        true = frame.shape.transform(predictor.letterbox.to_network(shape, None))
-        off = size(outline) / size(true) - 1
-    box = predictor.letterbox.frame_box(shape, None)
-    given = score.inputs(seen.probability, found, seen.planes[plane], box, seen.pixels)
+        off = size(outline) / size(frame.shape.transform(looked.seen.to_network)) - 1
+    map_ = looked.seen.probability
+    given = score.inputs(map_, found, seen.planes[plane], looked.box, looked.seen.pixels, looked.moved)
     yield Case(source, frame.subject, frame.filename, kind, plane, seen.planes, found.flags, given, float(off))
 
 

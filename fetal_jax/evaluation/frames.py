@@ -66,9 +66,9 @@ def evaluate_frames(predictor: Predictor, frames: Split | Sequence[Frame]) -> It
         predictions = predictor.predict([f.image for f in part], [f.spacing_mm for f in part])
         for i, frame, prediction in zip(indices, part, predictions, strict=True):
             planes = prediction.planes if len(prediction.planes) > 1 else None
-            shape, result = (frame.image.shape[0], frame.image.shape[1]), None
+            result = None
             if frame.plane in SHAPE_OF_PLANE:
-                result = predictor.result(prediction, shape, frame.spacing_mm, frame.plane)
+                result = predictor.result(prediction, frame.image, frame.spacing_mm, frame.plane)
             found = result.measurement if result else None
             yield evaluate_frame(i, frame, found, planes, predictor.interval(found) if found else None, result)
 

@@ -15,14 +15,16 @@ from fetal_jax import bundle, geometry
 from fetal_jax.biometry import Measurement, measure
 from fetal_jax.bundle import BundleInfo
 from fetal_jax.errors import UserError
+from fetal_jax.geometry import Ellipse, Shaft
 from fetal_jax.inference import acceptance, score
 from fetal_jax.planes import PRIMARY, SHAPE_OF_PLANE
-from fetal_jax.preprocess import Letterbox, Spacing, to_grey
+from fetal_jax.preprocess import Letterbox, Spacing, close_up, resample, to_grey, warp
 
 Array = NDArray[Any]
 Forward = Callable[[Array], tuple[Array, Array]]
 """Grey frames (B, H, W, 1) uint8 -> logits of the map (B, H, W) and of the planes (B, P)."""
 
+SEVERAL = "several structures"
 SYNTHETIC = "fetal_phantom/"
 """Prefix of the synthetic data sets' names."""
 
@@ -34,6 +36,17 @@ class Prediction:
     probability: Array  # (H, W) in network pixels
     planes: dict[str, float]  # probability of each plane that the network knows
     pixels: Array  # (H, W) uint8, the frame in network pixels
+    to_network: Array  # (2, 3) affine map from the frame's pixels to the network's
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was measured on a map, with its geometry in network pixels."""
+
+    seen: Prediction
+    measurement: Measurement
+    box: tuple[float, ...]  # (x0, y0, x1, y1) of the frame in the map: outside nothing was seen
+    moved: float = 0.0  # how far the second look's outline is from the first one's, relative to its size; 0: one look
 
 
 @dataclass(frozen=True)
@@ -118,21 +131,30 @@ class Predictor:
         return Letterbox(*self.info.input_shape)
 
     def predict(self, frames: Sequence[Array], spacings: Sequence[Spacing | None]) -> list[Prediction]:
-        """Maps and planes of frames (H, W[, C]) uint8 of any sizes, as one batch."""
-        fed = np.stack([self.letterbox(to_grey(f), s) for f, s in zip(frames, spacings, strict=True)])
-        maps, planes = self._probabilities(fed[..., None])
-        named = [dict(zip(self.info.planes, map(float, p), strict=True)) for p in planes]
-        return [Prediction(m, p, f) for m, p, f in zip(maps, named, fed, strict=True)]
+        """Maps and planes of whole frames (H, W[, C]) uint8 of any sizes, as one batch."""
+        each = zip(frames, spacings, strict=True)
+        return self._look(frames, [self.letterbox.to_network((f.shape[0], f.shape[1]), s) for f, s in each])
 
-    def _probabilities(self, fed: Array) -> tuple[Array, Array]:
+    def _look(self, frames: Sequence[Array], to_network: Sequence[Array], mirrored: bool = False) -> list[Prediction]:
+        """Maps and planes of frames as these affine maps (2, 3) show them to the network, or of their mirror images."""
+        shape = self.info.input_shape
+        fed = np.stack([warp(to_grey(f), m, shape) for f, m in zip(frames, to_network, strict=True)])
+        maps, planes = self._probabilities(fed[..., None], mirrored)
+        named = [dict(zip(self.info.planes, map(float, p), strict=True)) for p in planes]
+        return [Prediction(*each) for each in zip(maps, named, fed, to_network, strict=True)]
+
+    def _probabilities(self, fed: Array, mirrored: bool) -> tuple[Array, Array]:
         """Maps (B, H, W) and planes (B, P) of frames (B, H, W, 1) in network pixels."""
         flip = self.info.flip_average
+        there = fed[:, :, ::-1] if mirrored and not flip else fed
         # one call for both: its threads meet half as often as in two calls
-        map_logits, plane_logits = self.forward(np.concatenate([fed, fed[:, :, ::-1]]) if flip else fed)
+        map_logits, plane_logits = self.forward(np.concatenate([fed, fed[:, :, ::-1]]) if flip else there)
         maps, planes = expit(map_logits), softmax(plane_logits, axis=-1)
         if flip:
-            (maps, mirrored), (planes, mirrored_planes) = np.split(maps, 2), np.split(planes, 2)
-            maps, planes = (maps + mirrored[:, :, ::-1]) / 2, (planes + mirrored_planes) / 2
+            (maps, back), (planes, mirrored_planes) = np.split(maps, 2), np.split(planes, 2)
+            maps, planes = (maps + back[:, :, ::-1]) / 2, (planes + mirrored_planes) / 2
+        elif mirrored:
+            maps = maps[:, :, ::-1]
         # after the average: the temperature was fitted to averaged probabilities
         return maps, softmax(np.log(np.maximum(planes, 1e-30)) / self.info.temperature, axis=-1)
 
@@ -166,7 +188,7 @@ class Predictor:
         pairs = [None if s is None else geometry.row_column_mm(s) for s in spacings]
         predictions = self.predict(frames, pairs)
         each = zip(predictions, frames, pairs, warnings or [()] * len(frames), strict=True)
-        return [self.result(p, (f.shape[0], f.shape[1]), s, plane, w) for p, f, s, w in each]
+        return [self.result(p, f, s, plane, w) for p, f, s, w in each]
 
     def check_plane(self, plane: str, argument: str = "plane") -> None:
         """Refuse a plane that is not measured or not known to the network, and "auto" where it knows only one.
@@ -194,20 +216,21 @@ class Predictor:
     def result(
         self,
         seen: Prediction,
-        shape: tuple[int, int],
+        frame: Array,
         spacing: Spacing | None,
         asked: str = "auto",
         warnings: Sequence[str] = (),
     ) -> FrameResult:
-        """The result for a frame of `shape` that `predict` has seen; `asked` and `warnings` as in `measure`."""
+        """The result for a frame that `predict` has seen; `asked` and `warnings` as in `measure`."""
         plane = max(seen.planes, key=lambda p: seen.planes[p]) if asked == "auto" else asked
         probability = seen.planes.get(plane) if len(self.info.planes) > 1 else None
         if plane not in SHAPE_OF_PLANE:
             decision = acceptance.decide(None, seen.planes, plane, None)
             return FrameResult(decision.status, plane, probability, None, decision.reasons)
-        found = self.measure_network_map(seen.probability, plane, shape, spacing)
+        looked = self.find(seen, frame, plane, spacing)
+        found = looked.measurement
         rule = self.info.acceptance.get(plane)
-        wrong, where = self._doubt(seen, found, rule, self.letterbox.frame_box(shape, spacing))
+        wrong, where = self._doubt(looked, rule)
         decision = acceptance.decide(found, seen.planes, plane, rule, wrong, warnings, where)
         data = self._interval_data(plane)
         holds = data and decision.status in acceptance.WITH_VALUE and acceptance.plane_is_sure(seen.planes, plane)
@@ -216,23 +239,55 @@ class Predictor:
             status=decision.status,
             plane=plane,
             plane_probability=probability,
-            measurement=self._in_frame_pixels(found, shape, spacing),
+            measurement=_in_frame_pixels(found, looked.seen.to_network),
             reasons=decision.reasons,
             interval_mm=interval,
             interval_data=data if interval else "",
             error_probability=wrong,
         )
 
-    def _doubt(
-        self, seen: Prediction, found: Measurement, rule: dict[str, Any] | None, box: tuple[float, ...]
-    ) -> tuple[float | None, dict[str, str]]:
+    def find(self, seen: Prediction, frame: Array, plane: str, spacing: Spacing | None) -> Found:
+        """Measure the structure of a plane on a frame that `predict` has seen.
+
+        If the bundle says so (`BundleInfo.close_up`), the network looks again at what is found, enlarged and mirrored,
+        and the mean of both maps is measured, in which the second one counts twice.
+        """
+        first = self._measured(seen, frame, plane, spacing)
+        outline = first.measurement.ellipse or first.measurement.shaft
+        if outline is None or not self.info.close_up:
+            return first
+        shape = self.info.input_shape
+        to_network = close_up(seen.to_network, outline, shape, self.info.close_up)
+        (closer,) = self._look([frame], [to_network], mirrored=True)
+        again = geometry.compose(to_network, geometry.invert(seen.to_network))
+        mean = (resample(seen.probability, again, shape) + 2 * closer.probability) / 3
+        second = self._measured(replace(closer, probability=mean, planes=seen.planes), frame, plane, spacing)
+        outlines = outline.transform(again), second.measurement.ellipse or second.measurement.shaft
+        found = replace(second, moved=_apart(*outlines))
+        if SEVERAL not in first.measurement.flags or SEVERAL in found.measurement.flags:
+            return found
+        flags = (SEVERAL, *found.measurement.flags)  # the second picture may show one of them alone
+        return replace(found, measurement=replace(found.measurement, flags=flags))
+
+    def _measured(self, seen: Prediction, frame: Array, plane: str, spacing: Spacing | None) -> Found:
+        height, width = self.info.input_shape
+        (x0, y0), (x1, y1) = geometry.apply(seen.to_network, [(0, 0), (frame.shape[1], frame.shape[0])])
+        box = (max(x0, 0.0), max(y0, 0.0), min(x1, float(width)), min(y1, float(height)))
+        network_mm = None
+        if spacing is not None:
+            row_mm = spacing[0] if isinstance(spacing, tuple) else spacing
+            network_mm = float(row_mm / seen.to_network[1, 1])
+        return Found(seen, measure(seen.probability, plane, network_mm, frame=box), box)
+
+    def _doubt(self, looked: Found, rule: dict[str, Any] | None) -> tuple[float | None, dict[str, str]]:
         """The error probability, and the sides that the flags are about; costs nothing where nothing is doubtful."""
+        seen, found, box = looked.seen, looked.measurement, looked.box
         outline = found.ellipse or found.shaft
         if outline is None:
             return None, {}
         wrong, where = None, {}
         if rule is not None and "score" in rule:
-            given = score.inputs(seen.probability, found, seen.planes[found.plane], box, seen.pixels)
+            given = score.inputs(seen.probability, found, seen.planes[found.plane], box, seen.pixels, looked.moved)
             wrong = score.error_probability(rule["score"], given)
         if {"poor fit", "low confidence"} & set(found.flags):
             where = score.sides_in_words(seen.probability, seen.pixels, outline, box)
@@ -254,28 +309,25 @@ class Predictor:
         data = str(self.info.intervals.get(PRIMARY[plane], {}).get("data", ""))
         return "" if data.startswith(SYNTHETIC) else data
 
-    def measure_map(
-        self, probability: Array, plane: str, shape: tuple[int, int], spacing: Spacing | None
-    ) -> Measurement:
-        """Measure a network map of a frame of `shape`; the geometry is in the frame's own pixels."""
-        return self._in_frame_pixels(self.measure_network_map(probability, plane, shape, spacing), shape, spacing)
 
-    def measure_network_map(
-        self, probability: Array, plane: str, shape: tuple[int, int], spacing: Spacing | None
-    ) -> Measurement:
-        """`measure_map` with the geometry in network pixels."""
-        to_network = self.letterbox.to_network(shape, spacing)
-        x0, y0, x1, y1 = self.letterbox.frame_box(shape, spacing)
-        network_mm = None
-        if spacing is not None:
-            row_mm = spacing[0] if isinstance(spacing, tuple) else spacing
-            network_mm = float(row_mm / to_network[1, 1])
-        return measure(probability, plane, network_mm, frame=(x0, y0, x1, y1))
+def _apart(one: Ellipse | Shaft, other: Ellipse | Shaft | None) -> float:
+    """How far two outlines are apart: the log ratio of their sizes, and the shift of the middle over the size.
 
-    def _in_frame_pixels(self, found: Measurement, shape: tuple[int, int], spacing: Spacing | None) -> Measurement:
-        back = geometry.invert(self.letterbox.to_network(shape, spacing))
-        return replace(
-            found,
-            ellipse=found.ellipse and found.ellipse.transform(back),
-            shaft=found.shaft and found.shaft.transform(back),
-        )
+    Infinite if the second one is missing.
+    """
+    if other is None:
+        return np.inf
+    (size, middle), (its_size, its_middle) = (
+        (s.a + s.b, np.array([s.cx, s.cy])) if isinstance(s, Ellipse) else (s.length, s.ends.mean(0))
+        for s in (one, other)
+    )
+    return float(np.hypot(np.log(its_size / size), np.hypot(*(its_middle - middle)) / size))
+
+
+def _in_frame_pixels(found: Measurement, to_network: Array) -> Measurement:
+    back = geometry.invert(to_network)
+    return replace(
+        found,
+        ellipse=found.ellipse and found.ellipse.transform(back),
+        shaft=found.shaft and found.shaft.transform(back),
+    )

@@ -127,7 +127,12 @@ def _sides(outward: Array) -> Array:
 
 
 def inputs(
-    probability: Array, found: Measurement, plane_probability: float, box: Sequence[float], pixels: Array
+    probability: Array,
+    found: Measurement,
+    plane_probability: float,
+    box: Sequence[float],
+    pixels: Array,
+    moved: float = 0.0,
 ) -> Inputs:
     """Compute the inputs (`INPUTS_OF`) of a measurement in network pixels.
 
@@ -137,6 +142,7 @@ def inputs(
       plane_probability: of the measured plane.
       box: as in `rim`.
       pixels: the frame (H, W) in network pixels.
+      moved: how far the second look's outline is from the first one's; 0 where the network looked once.
 
     Raises:
       ValueError: nothing was found.
@@ -158,6 +164,7 @@ def inputs(
         "outside": float((above & ~inside).sum() / max(above.sum(), 1)),
         "unseen": float(1 - around.seen.mean()),
         "plane": 1 - plane_probability,
+        "moved": moved,
     }
 
 

@@ -35,4 +35,4 @@ def live_predictor(config: Config, params: Any) -> Predictor:
 
 def bundle_info(config: Config) -> BundleInfo:
     """The bundle info of the network of a configuration."""
-    return BundleInfo(config.planes, config.input_shape, config.flip_average)
+    return BundleInfo(config.planes, config.input_shape, config.flip_average, close_up=config.close_up)

@@ -51,8 +51,8 @@ def measured(predictor: Predictor, frames: Split | Sequence[Frame], indices: Arr
             rows[row, PREDICTED] = planes.index(max(prediction.planes, key=lambda p: prediction.planes[p]))
             name = PRIMARY.get(frame.plane)
             if name and name in frame.truth_mm and frame.spacing_mm:
-                shape = (frame.image.shape[0], frame.image.shape[1])
-                value = predictor.measure_map(prediction.probability, frame.plane, shape, frame.spacing_mm).primary_mm
+                found = predictor.find(prediction, frame.image, frame.plane, frame.spacing_mm).measurement
+                value = found.primary_mm
                 rows[row, TRUTH] = frame.truth_mm[name]
                 rows[row, ERROR] = np.nan if value is None else value - frame.truth_mm[name]
     every = np.arange(len(rows))

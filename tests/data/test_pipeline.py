@@ -255,6 +255,22 @@ def test_pickled_frames_are_the_path_of_their_folder(tmp_path):
 # ------------------------------------------------------------------------------------------ pixels and geometry
 
 
+def test_close_ups_show_the_structure_large_and_say_no_plane(config):
+    none = {"rotate_degrees": 0.0, "shift": 0.0}
+    whole = replace(config, augment=replace(config.augment, **none, zoom=(0.5, 0.5)))
+    config = replace(whole, augment=replace(whole.augment, close_ups=0.5))
+    bone, nobody = MemorySplit()[1], MemorySplit()[2]
+    drawn = [pipeline.augmented(bone, np.random.default_rng(i), config) for i in range(200)]
+    lengths = np.array([Shaft(*d["shape_params"]).length for d in drawn])
+    middles = np.array([Shaft(*d["shape_params"]).ends.mean(0) for d in drawn])
+    planes = np.array([d["plane"] for d in drawn])
+    assert 70 < (planes == -1).sum() < 130
+    np.testing.assert_allclose(middles[planes == -1], [[48, 32]] * (planes == -1).sum(), atol=1e-3)
+    assert 0.4 * 96 < lengths[planes == -1].min() < 0.5 * 96 < 0.75 * 96 < lengths[planes == -1].max() < 0.9 * 96
+    assert lengths[planes != -1].max() < 0.3 * 96
+    assert all(pipeline.augmented(nobody, np.random.default_rng(i), config)["plane"] == 1 for i in range(20))
+
+
 @pytest.mark.parametrize("canvas", [(64, 96), (160, 208), (224, 288), (600, 800)])  # shrinks by 7, 3, 2 and grows
 def test_training_without_augmentation_sees_what_inference_sees(config, canvas):
     zero = dict.fromkeys(("rotate_degrees", "shift", "gain", "offset", "gamma", "noise", "blur"), 0.0)
@@ -264,7 +280,8 @@ def test_training_without_augmentation_sees_what_inference_sees(config, canvas):
     image = draw("head", 0).image[1:, :-2]  # an odd size
     frame = Frame(image, "head", "none", None, None, {}, "", "")
     letterbox = Letterbox(*canvas)
-    x0, y0, x1, y1 = (round(side) for side in letterbox.frame_box(image.shape))
+    corners = geometry.apply(letterbox.to_network(image.shape), [(0, 0), image.shape[::-1]])
+    (x0, y0), (x1, y1) = corners.round().astype(int)
     inside = np.s_[y0 + 2 : y1 - 2, x0 + 2 : x1 - 2]
     trained = pipeline.augmented(frame, rng, config)["frames"][..., 0].astype(float)
     difference = (trained - letterbox(image))[inside]

@@ -14,10 +14,11 @@ from PIL import Image
 from pydicom.multival import MultiValue
 from pydicom.valuerep import DSdecimal, DSfloat
 
-from fetal_jax import bundle
+from fetal_jax import bundle, geometry
 from fetal_jax.biometry import Measurement
 from fetal_jax.cli.main import main
 from fetal_jax.errors import UserError
+from fetal_jax.geometry import Ellipse
 from fetal_jax.inference import Predictor, runtimes
 from fetal_jax.inference.acceptance import NOT_CALIBRATED
 from fetal_jax.inference.predictor import FrameResult
@@ -102,11 +103,77 @@ def test_values_are_those_of_the_measurement_unless_refused():
         assert {name: getattr(result, name) for name in sizes} == (sizes if given else dict.fromkeys(sizes))
 
 
-def test_a_map_is_measured_as_its_frame_is():
+def test_what_is_found_is_in_network_pixels_and_the_result_in_the_frames_own():
     (seen,) = CALIBRATED.predict([FRAME], [SPACING_MM])
-    found = CALIBRATED.measure_map(seen.probability, "head", FRAME.shape, SPACING_MM)
-    assert found == CALIBRATED.measure(FRAME, SPACING_MM).measurement
-    assert found.hc_mm == HC
+    found, result = CALIBRATED.find(seen, FRAME, "head", SPACING_MM), CALIBRATED.measure(FRAME, SPACING_MM)
+    assert found.measurement.hc_mm == result.hc_mm == HC
+    there = result.measurement.ellipse.transform(seen.to_network)
+    np.testing.assert_allclose(np.asarray(there), np.asarray(found.measurement.ellipse), atol=1e-9)
+
+
+class Looks:
+    """The drawn network, which remembers the frames that it was given, and may see nothing in some of them."""
+
+    def __init__(self, blind: tuple[int, ...] = ()):
+        self.frames, self.blind = [], blind
+
+    def __call__(self, fed):
+        self.frames += list(fed[..., 0])
+        maps, planes = PREDICTOR.forward(fed)
+        return (maps - 40 if len(self.frames) in self.blind else maps), planes
+
+
+def closer(forward, flip=False, share=0.5):
+    info = replace(CALIBRATED.info, close_up=share, flip_average=flip)
+    return replace(CALIBRATED, info=info, forward=forward)
+
+
+@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize("spacing", [SPACING_MM, (0.5, 0.8)])
+def test_a_second_look_measures_the_same_structure(flip, spacing):
+    moved = np.pad(FRAME, ((0, 150), (220, 0)))  # small, in the upper right
+    once, twice = closer(Looks(), flip, share=0).measure(moved, spacing), closer(Looks(), flip).measure(moved, spacing)
+    assert twice.hc_mm == pytest.approx(once.hc_mm, rel=0.01)
+    one, two = (np.asarray(r.measurement.ellipse) for r in (once, twice))
+    np.testing.assert_allclose(two[:4], one[:4], atol=1)
+
+
+def test_the_second_look_is_enlarged_centred_and_mirrored():
+    forward = Looks()
+    closer(forward).measure(np.pad(FRAME, ((0, 150), (220, 0))), SPACING_MM)
+    first, second = (np.argwhere(frame > 127) for frame in forward.frames)
+    height, width = forward.frames[1].shape
+    low, high = second.min(0), second.max(0) + 1
+    assert max((high - low) / (height, width)) == pytest.approx(0.5, abs=0.03)
+    np.testing.assert_allclose((low + high) / 2, (height / 2, width / 2), atol=2)
+    assert len(second) > 1.5 * len(first)
+    tilted = [np.cov(points.T)[0, 1] for points in (first, second)]
+    assert tilted[0] * tilted[1] < 0
+
+
+def test_the_second_look_counts_twice():
+    predictor = closer(Looks(blind=(2,)))
+    (seen,) = predictor.predict([FRAME], [SPACING_MM])
+    found = predictor.find(seen, FRAME, "head", SPACING_MM)
+    assert found.seen.probability.max() == pytest.approx(1 / 3, abs=0.01)
+    assert (found.moved, found.measurement.flags) == (np.inf, ("nothing found",))
+    assert closer(Looks(blind=(1,))).measure(FRAME, SPACING_MM).reason == "no head is found in this picture"
+
+
+def test_looks_that_differ_are_told_apart():
+    predictor = closer(Looks())
+    (seen,) = predictor.predict([FRAME], [SPACING_MM])
+    assert predictor.find(seen, FRAME, "head", SPACING_MM).moved < 0.01
+    smaller = replace(seen, probability=seen.probability * geometry.mask(Ellipse(80, 80, 20, 20, 0), 160, 160))
+    assert predictor.find(smaller, FRAME, "head", SPACING_MM).moved > 0.2
+
+
+def test_several_structures_of_the_first_look_are_remembered():
+    two = np.pad(FRAME, ((0, 150), (220, 0)))
+    two[-60:-20, 20:60] = 255
+    once, twice = (closer(Looks(), share=share).measure(two, SPACING_MM) for share in (0, 0.9))
+    assert "several structures" in once.measurement.flags
+    assert "several structures" in twice.measurement.flags
 
 
 def test_frame_of_no_measured_plane_is_refused_as_what_it_is():

@@ -65,8 +65,8 @@ class HalfTooLarge:
         self.seen += [int(image[0, 0]) for image in images]
         return [SimpleNamespace(planes={"other": 0.2, "head": 0.8}, probability=image) for image in images]
 
-    def measure_map(self, probability, *_):
-        return SimpleNamespace(primary_mm=100.5 + float(probability[0, 0]))
+    def find(self, prediction, *_):
+        return SimpleNamespace(measurement=SimpleNamespace(primary_mm=100.5 + float(prediction.probability[0, 0])))
 
 
 def frame(i: int, plane: str | None = "head"):
