@@ -114,8 +114,7 @@ def case_of(predictor: Predictor, source: str, frame: Frame, kind: str, plane: s
     off = np.inf
     if kind != WRONG_PLANE and frame.shape is not None:
         off = size(outline) / size(frame.shape.transform(looked.seen.to_network)) - 1
-    map_ = looked.seen.probability
-    given = score.inputs(map_, found, seen.planes[plane], looked.box, looked.seen.pixels, looked.moved)
+    given = score.inputs(looked.seen.probability, found, seen.planes[plane], looked.box, looked.seen.pixels)
     yield Case(source, frame.subject, frame.filename, kind, plane, seen.planes, found.flags, given, float(off))
 
 

@@ -15,7 +15,6 @@ from fetal_jax import bundle, geometry
 from fetal_jax.biometry import Measurement, measure
 from fetal_jax.bundle import BundleInfo
 from fetal_jax.errors import UserError
-from fetal_jax.geometry import Ellipse, Shaft
 from fetal_jax.inference import acceptance, score
 from fetal_jax.planes import PRIMARY, SHAPE_OF_PLANE
 from fetal_jax.preprocess import Letterbox, Spacing, close_up, resample, to_grey, warp
@@ -46,7 +45,6 @@ class Found:
     seen: Prediction
     measurement: Measurement
     box: tuple[float, ...]  # (x0, y0, x1, y1) of the frame in the map: outside nothing was seen
-    moved: float = 0.0  # how far the second look's outline is from the first one's, relative to its size; 0: one look
 
 
 @dataclass(frozen=True)
@@ -262,12 +260,10 @@ class Predictor:
         again = geometry.compose(to_network, geometry.invert(seen.to_network))
         mean = (resample(seen.probability, again, shape) + 2 * closer.probability) / 3
         second = self._measured(replace(closer, probability=mean, planes=seen.planes), frame, plane, spacing)
-        outlines = outline.transform(again), second.measurement.ellipse or second.measurement.shaft
-        found = replace(second, moved=_apart(*outlines))
-        if SEVERAL not in first.measurement.flags or SEVERAL in found.measurement.flags:
-            return found
-        flags = (SEVERAL, *found.measurement.flags)  # the second picture may show one of them alone
-        return replace(found, measurement=replace(found.measurement, flags=flags))
+        if SEVERAL not in first.measurement.flags or SEVERAL in second.measurement.flags:
+            return second
+        flags = (SEVERAL, *second.measurement.flags)  # the second picture may show one of them alone
+        return replace(second, measurement=replace(second.measurement, flags=flags))
 
     def _measured(self, seen: Prediction, frame: Array, plane: str, spacing: Spacing | None) -> Found:
         height, width = self.info.input_shape
@@ -287,7 +283,7 @@ class Predictor:
             return None, {}
         wrong, where = None, {}
         if rule is not None and "score" in rule:
-            given = score.inputs(seen.probability, found, seen.planes[found.plane], box, seen.pixels, looked.moved)
+            given = score.inputs(seen.probability, found, seen.planes[found.plane], box, seen.pixels)
             wrong = score.error_probability(rule["score"], given)
         if {"poor fit", "low confidence"} & set(found.flags):
             where = score.sides_in_words(seen.probability, seen.pixels, outline, box)
@@ -308,20 +304,6 @@ class Predictor:
         """
         data = str(self.info.intervals.get(PRIMARY[plane], {}).get("data", ""))
         return "" if data.startswith(SYNTHETIC) else data
-
-
-def _apart(one: Ellipse | Shaft, other: Ellipse | Shaft | None) -> float:
-    """How far two outlines are apart: the log ratio of their sizes, and the shift of the middle over the size.
-
-    Infinite if the second one is missing.
-    """
-    if other is None:
-        return np.inf
-    (size, middle), (its_size, its_middle) = (
-        (s.a + s.b, np.array([s.cx, s.cy])) if isinstance(s, Ellipse) else (s.length, s.ends.mean(0))
-        for s in (one, other)
-    )
-    return float(np.hypot(np.log(its_size / size), np.hypot(*(its_middle - middle)) / size))
 
 
 def _in_frame_pixels(found: Measurement, to_network: Array) -> Measurement:
