@@ -156,7 +156,7 @@ def inputs(
     return of_shaft | {
         "residual": float(np.sqrt(np.mean(offset**2))),
         "width": float(np.mean(width)),
-        "outside": float((above & ~inside).sum() / max(above.sum(), 1)),
+        "outside": float((above & ~inside).sum() / max(int(above.sum()), 1)),
         "unseen": float(1 - around.seen.mean()),
         "plane": 1 - plane_probability,
     }

@@ -136,8 +136,8 @@ def abdomen(rng: Rng, machine: Machine, weeks: float) -> Section:
         scene.fill(
             within(inner, x, y, rng.uniform(0.02, 0.1), rng.uniform(0.015, 0.03), rng.uniform(-2, 2)), 0.2 * liver
         )
-    for y in (-0.08, 0.08):  # aorta, vena cava
-        scene.fill(within(inner, -0.42, y + rng.normal(0, 0.03), 0.055, 0.055), FLUID)
+    for side in (-0.08, 0.08):  # aorta, vena cava
+        scene.fill(within(inner, -0.42, side + rng.normal(0, 0.03), 0.055, 0.055), FLUID)
     spine_and_ribs(scene, inner, size)
     scene.rim(grown(skin, -rng.uniform(2, 5) * size), 1.2 * size, rng.uniform(0.05, 0.3), 3, gaps=0.9)
     dull = 1.0 if machine.clear else rng.uniform(0.4, 1)

@@ -41,7 +41,7 @@ def sign_flip_p(subjects: Sequence[str], differences: ArrayLike) -> float:
     if n <= ENUMERATED:
         signs = 1.0 - 2.0 * (np.arange(2**n)[:, None] >> np.arange(n) & 1)
         return float(np.mean(np.abs(signs @ sums) >= least))
-    signs = np.random.default_rng(0).choice([-1.0, 1.0], size=(DRAWS, n))
+    signs = np.random.default_rng(0).choice(np.array([-1.0, 1.0]), size=(DRAWS, n))
     return float((1 + np.sum(np.abs(signs @ sums) >= least)) / (1 + DRAWS))
 
 
