@@ -51,6 +51,17 @@ def test_perfect_agreement_and_a_known_shift():
         bland_altman([1, 2], [1, 2])
 
 
+def test_equal_differences_have_a_slope_of_zero_and_equal_middles_none():
+    true = np.arange(100.0, 300, 5)
+    for shift in (0, 2):
+        found = bland_altman(true + shift, true)
+        assert (found["slope"], found["slope_ci"], found["slope_p"]) == (0, (0, 0), 1)
+    middle = np.array([226.62, np.nextafter(226.62, 300), 226.62])
+    half = np.array([1, 2, 3])
+    found = bland_altman(middle + half, middle - half)
+    assert (found["bias"], found["slope"], found["slope_ci"], found["slope_p"]) == (pytest.approx(4), None, None, None)
+
+
 def test_the_bootstrap_draws_whole_subjects():
     rng = np.random.default_rng(0)
     values = rng.normal(size=400)

@@ -19,6 +19,8 @@ LIMIT = 1.96
 SHARE = 0.95
 """The share of differences that limits of agreement are made to hold."""
 FEWEST = 3
+ROUNDING = 1e-9
+"""Middles of pairs that differ by less of their size are one value: a slope over them would be that of the rounding."""
 
 
 def bland_altman(
@@ -51,18 +53,21 @@ def bland_altman(
     bias, sd = float(difference.mean()), float(difference.std(ddof=1))
     lower, upper = bias - LIMIT * sd, bias + LIMIT * sd
     found: dict[str, Any] = {"pairs": pairs, "subjects": n, "bias": bias, "sd": sd, "lower": lower, "upper": upper}
-    line = stats.linregress(middle, difference) if np.ptp(middle) > 0 else None
-    found |= {"slope": line and float(line.slope), "slope_ci": None, "slope_p": None}
+    along = middle - middle.mean()
+    spread = float(along @ along) if np.ptp(middle) > ROUNDING * np.abs(middle).max() else 0.0
+    slope = float(along @ (difference - bias)) / spread if spread else None
+    found |= {"slope": slope, "slope_ci": None, "slope_p": None}
     if n < FEWEST:
         return found | dict.fromkeys(("bias_ci", "lower_ci", "upper_ci"))
     off, limit_off = float(stats.t.ppf(0.975, n - 1)) * sd / np.sqrt(n), limit_half_width(sd, n)
     found |= {"bias_ci": _around(bias, off)}
     found |= {"lower_ci": _around(lower, limit_off), "upper_ci": _around(upper, limit_off)}
-    if line:
-        error = float(line.stderr) * np.sqrt((pairs - 2) / (n - 2))
-        found["slope_ci"] = _around(line.slope, float(stats.t.ppf(0.975, n - 2)) * error)
-        exact = float(line.slope == 0)  # all points on one line
-        found["slope_p"] = float(2 * stats.t.sf(abs(line.slope) / error, n - 2)) if error > 0 else exact
+    if slope is not None:
+        residual = difference - bias - slope * along
+        error = float(np.sqrt(residual @ residual / (n - 2) / spread))
+        found["slope_ci"] = _around(slope, float(stats.t.ppf(0.975, n - 2)) * error)
+        exact = float(slope == 0)  # all points on one line
+        found["slope_p"] = float(2 * stats.t.sf(abs(slope) / error, n - 2)) if error > 0 else exact
     return found
 
 
