@@ -113,7 +113,7 @@ def test_checklist_by_keyboard(browser, server):
     page.until("document.activeElement.getAttribute('aria-label') === 'Thalami seen: not met, yours'")
     page.press("Space")
     assert version(server, 0, 3)["answer"]["ticks"] == {}
-    assert page.page.locator("#checklist-score").text_content() == "2 of 6 · 4 open"
+    page.until("document.querySelector('#checklist-score').textContent === '2 of 6 · 4 open'")
 
 
 def test_blinded_page_shows_no_outline_until_one_is_drawn(browser, home):
