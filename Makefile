@@ -11,7 +11,7 @@ ARGS ?=
 # the multi-centre benchmark's split if its file is there, else a split of our own
 HC18_CONFIG = $(if $(wildcard $(addsuffix /landmarks/annotations/HC18/Head.csv,$(HC18) $(HC18)/..)),benchmark,examinations)
 
-.PHONY: install demo test soak lint tfds beam hc18 unified bench clean
+.PHONY: install demo test newer soak lint tfds beam hc18 unified bench clean
 
 install: $(VENV)/installed
 
@@ -54,6 +54,13 @@ beam: $(BEAM)/installed
 WORKERS ?= 2
 test: lint tfds beam
 	$(BIN)/python -m pytest -m 'not soak' -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+
+# NumPy, SciPy and JAX are newer from Python 3.12 on (constraints.txt): types, and the rooms that compute, with those
+NEWER := .venv-newer
+newer:
+	$(MAKE) install VENV=$(NEWER)
+	$(NEWER)/bin/mypy
+	$(NEWER)/bin/python -m pytest -n $(WORKERS) --dist loadfile $(addprefix tests/,biometry growth model inference outputs evaluation)
 
 # hours: 5,000 wrapped heads, 2,000 corrupted files, 50 killed calls, trainings that are killed, stopped and damaged
 soak: install
