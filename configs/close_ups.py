@@ -1,6 +1,6 @@
 """The last part of the shipped network: the networks of `configs/routine.py` learn to look again, at close-ups.
 
-make unified HC18=DIR PLANES=DIR EXAMPLES=DIR SONONET=SonoNet16.npz      this part: 45 minutes on two CPU cores
+make unified HC18=DIR PLANES=DIR EXAMPLES=DIR SONONET=SonoNet16.npz      this part: 27 minutes on two CPU cores
 
 It starts from the bundle of a fold of `configs/routine.py` (`config.init.bundle`) and goes on with its frames. Half of
 those with a structure are shown as close-ups. When it measures, the network looks at the whole frame first, then again
