@@ -16,7 +16,6 @@ def get_config():
     config.close_up = 0.5
     config.flip_average = False
     config.total_steps = 1000
-    config.eval_every = 500
     config.optim.lr = 8e-4
     config.augment.close_ups = 0.5
     return config
