@@ -132,9 +132,14 @@ def test_upsampling_is_a_transposed_convolution():
     assert_same(lambda x, k: ops.depth_to_space(x @ k, 2), plain, x, kernel)
 
 
-def test_depth_to_space_inverts_space_to_depth():
-    x = jax.random.normal(jax.random.key(0), (2, 4, 6, 3))
-    np.testing.assert_array_equal(ops.depth_to_space(ops.space_to_depth(x, 2), 2), x)
+@pytest.mark.parametrize("block", [1, 2, 3])
+def test_space_to_depth_is_inverse_and_gradient_of_depth_to_space(block):
+    x = jax.random.normal(jax.random.key(0), (2, 2 * block, 5 * block, 4))
+    deep = ops.space_to_depth(x, block)
+    assert deep.shape == (2, 2, 5, block**2 * 4)
+    np.testing.assert_array_equal(ops.depth_to_space(deep, block), x)
+    for f in (ops.depth_to_space, ops.depth_to_space.fun):
+        np.testing.assert_array_equal(jax.vjp(lambda y, f=f: f(y, block), deep)[1](x)[0], deep)
 
 
 @pytest.mark.parametrize("stem", [1, 2])
