@@ -117,7 +117,7 @@ class UNet(nn.Module):
 
     def __call__(self, frames: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Grey frames (B, H, W, 1), uint8 or floats 0-255 -> logits of the map (B, H, W) and the planes (B, P)."""
-        with jax.default_matmul_precision(self.precision):  # also holds for the gradients
+        with jax.default_matmul_precision(self.precision):
             return self._logits(frames)
 
     @nn.compact

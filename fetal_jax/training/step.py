@@ -95,7 +95,8 @@ def train_step(
         weight = config.loss.cls_weight
         return losses.joint_loss(map_logits, plane_logits, target, has_map(part), part["plane"], weight, counts)
 
-    grads, logs = accumulated(jax.grad(loss, has_aux=True), state.params, batch, config.accumulate)
+    with jax.default_matmul_precision(config.model.precision):  # JAX traces our own gradients after the network's block
+        grads, logs = accumulated(jax.grad(loss, has_aux=True), state.params, batch, config.accumulate)
     updates, opt_state = tx.update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
     ema = optax.incremental_update(params, state.ema, 1 - ema_decay(config, state.step))

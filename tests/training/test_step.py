@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import jax
@@ -130,3 +131,17 @@ def test_target_is_binary_or_coverage(binary):
     logits = network.apply({"params": state.params}, batch["frames"])[0]
     expected = segmentation_loss(logits, targets.binary(coverage) if binary else coverage).mean()
     assert float(step(state, batch)[1]["loss_seg"]) == pytest.approx(float(expected), rel=1e-5)
+
+
+@pytest.mark.parametrize("platform", ["cuda", "tpu"])
+def test_the_precision_of_products_holds_for_the_gradients_too(platform):
+    """On a GPU float32 with `highest` would else be TF32 in the backward pass."""
+    config = small_config()
+    config = replace(config, model=replace(config.model, precision="highest"))
+    network, tx = unet.from_config(config.model, len(config.planes)), optimiser(config)
+    state = jax.eval_shape(lambda: initial_state(network, tx, config))
+    traced = jax.jit(lambda s, b: train_step(s, b, network, tx, config)).trace(state, ellipses())
+    lines = traced.lower(lowering_platforms=(platform,)).as_text().splitlines()
+    products = [line for line in lines if "stablehlo.convolution" in line or "stablehlo.dot_general" in line]
+    assert len(products) > 10
+    assert [line for line in products if "HIGHEST" not in line] == []
