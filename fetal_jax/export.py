@@ -88,7 +88,7 @@ def load_runs(workdirs: Sequence[Path], best: bool = False) -> tuple[Config, Any
             f"{workdirs[0]} started from random weights: only runs with init.bundle or init.sononet average"
         )
     for workdir, (another, more, its_step, its_meta) in zip(workdirs[1:], others, strict=True):
-        if drawn_alike(another) != drawn_alike(config):
+        if not drawn_alike(another, config):
             differ = "only seed and data.leave_out may differ"
             raise UserError(f"{workdir} has another configuration than {workdirs[0]}: {differ}")
         if any(meta.get(key) != its_meta.get(key) for key in ("datasets", "origin")):
@@ -99,15 +99,18 @@ def load_runs(workdirs: Sequence[Path], best: bool = False) -> tuple[Config, Any
     return config, jax.tree.map(lambda p: p / len(workdirs), params), step, meta
 
 
-def drawn_alike(config: Config) -> Config:
-    """The configuration with the seed and fold of every other run of its kind.
+def drawn_alike(one: Config, other: Config) -> bool:
+    """Whether two runs differ in nothing but their seed and the fold that they left out.
 
-    A fold may go on from the weights of the same fold (`configs/close_ups.py`), which have left out the same frames.
+    Two folds may go on from the weights of their own fold (`configs/close_ups.py`), which left out the same frames.
     """
-    start = (
-        replace(config.init, bundle="a fold's") if config.data.leave_out >= 0 and config.init.bundle else config.init
-    )
-    return replace(config, seed=0, data=replace(config.data, leave_out=-1), init=start)
+    folds = one.data.leave_out >= 0 and other.data.leave_out >= 0
+
+    def rest(config: Config) -> Config:
+        init = replace(config.init, bundle="") if folds else config.init
+        return replace(config, seed=0, data=replace(config.data, leave_out=-1), init=init)
+
+    return rest(one) == rest(other)
 
 
 def write_bundle(

@@ -8,14 +8,8 @@ import sys
 import jax
 import jax.numpy as jnp
 
-STRIP = 256
-"""Pixels of a frame that one turn of `kernel_gradient`'s loop takes, at most, unless a row has more.
-
-The shifted copies of a strip should stay in a core's cache: with 1024 pixels the products of 32 to 64 channels take up
-to a third longer (four frames a device).
-"""
-WHOLE = 1024
-"""Pixels of a frame, at most, that are shifted at once, without a loop."""
+STRIP = 1024
+"""Pixels of a frame that one matrix product of `kernel_gradient` takes, at most, unless a row has more."""
 
 
 def kernel_gradient(x: jax.Array, g: jax.Array) -> jax.Array:
@@ -27,9 +21,8 @@ def kernel_gradient(x: jax.Array, g: jax.Array) -> jax.Array:
 
     A loop over strips of rows shifts one strip at a time. Without it XLA shifts the whole of x in the forward pass,
     three copies, and keeps them until g is there: 1,290 MB of temporaries a device against 755 (256x256, five levels,
-    four frames a device). Each example has its own sum, so that the loop of a sharded batch sends nothing between
-    devices. The operand of fewer channels comes first: XLA's matrix product reorders the first one more slowly, 232 ms
-    against 168 (256x256, 64 channels to 32, four frames).
+    four frames a device), for 3 % more time. Each example has its own sum, so that the loop of a sharded batch sends
+    nothing between devices.
 
     Args:
       x: (B, H, W, C), the input of the convolution.
@@ -43,24 +36,21 @@ def kernel_gradient(x: jax.Array, g: jax.Array) -> jax.Array:
     x = jnp.pad(x, ((0, 0), (1, 1), (0, 0), (0, 0)))
     g = jnp.pad(g, ((0, 0), (0, 0), (1, 1), (0, 0)))
     sums = x.dtype if x.dtype.itemsize > 4 else jnp.float32
-    order = "cf" if c <= f else "fc"
 
-    def product(x: jax.Array, g: jax.Array, batch: str) -> jax.Array:
+    def product(x: jax.Array, g: jax.Array, result: str) -> jax.Array:
         rows = jnp.concatenate([x[:, i : i + g.shape[1]] for i in range(3)], axis=-1).reshape(b, -1, 3 * c)
         columns = jnp.concatenate([g[:, :, 2 - j : 2 - j + w] for j in range(3)], axis=-1).reshape(b, -1, 3 * f)
-        return jnp.einsum(f"bpc,bpf->{batch}{order}", rows, columns, preferred_element_type=sums)
+        return jnp.einsum(f"bpc,bpf->{result}", rows, columns, preferred_element_type=sums)
 
     def add(k: jax.Array, taps: jax.Array) -> jax.Array:
         x_strip = jax.lax.dynamic_slice_in_dim(x, k * strip, strip + 2, axis=1)
-        return taps + product(x_strip, jax.lax.dynamic_slice_in_dim(g, k * strip, strip, axis=1), "b")
+        return taps + product(x_strip, jax.lax.dynamic_slice_in_dim(g, k * strip, strip, axis=1), "bcf")
 
-    if h * w <= WHOLE:  # few pixels of many channels: the examples' own sums would be larger than the shifted copies
-        taps = product(x, g, "")
+    strip = max(n for n in range(1, h + 1) if h % n == 0 and n * w <= max(STRIP, w))
+    if strip == h:  # few pixels of many channels: the examples' own sums would be larger than the shifted copies
+        taps = product(x, g, "cf")
     else:
-        strip = max(n for n in range(1, h + 1) if h % n == 0 and n * w <= max(STRIP, w))
-        none = jnp.zeros((b, 3 * min(c, f), 3 * max(c, f)), sums)
-        taps = jax.lax.fori_loop(0, h // strip, add, none).sum(0)
-    taps = taps if c <= f else taps.T
+        taps = jax.lax.fori_loop(0, h // strip, add, jnp.zeros((b, 3 * c, 3 * f), sums)).sum(0)
     return taps.reshape(3, c, 3, f).transpose(0, 2, 1, 3).astype(x.dtype)
 
 

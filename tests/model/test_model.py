@@ -39,21 +39,19 @@ def plain_conv3x3(x, kernel):
     return jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
 
 
-@pytest.mark.parametrize(  # all rows at once, twice; strips of 4, 1, 1 rows
-    ("h", "w", "c", "f"), [(5, 8, 6, 4), (16, 64, 4, 6), (36, 64, 6, 4), (67, 20, 4, 6), (2, 1100, 4, 6)]
-)
+@pytest.mark.parametrize(("h", "w"), [(5, 8), (36, 64), (67, 20), (2, 1100)])  # strips of 5, 12, 1, 1 rows
 @pytest.mark.parametrize(("dtype", "off"), [("float64", 1e-13), ("float32", 1e-5), ("bfloat16", 2e-2)])
-def test_conv3x3_equals_the_plain_convolution(dtype, off, h, w, c, f):
+def test_conv3x3_equals_the_plain_convolution(dtype, off, h, w):
     with jax.enable_x64(dtype == "float64"):
         rng = np.random.default_rng(0)
-        shapes = (3, h, w, c), (3, 3, c, f), (3, h, w, f)
+        shapes = (3, h, w, 4), (3, 3, 4, 6), (3, h, w, 6)
         x, kernel, g = (jnp.asarray(rng.standard_normal(shape), dtype) for shape in shapes)
 
-        def both(conv):
-            y, pull = jax.vjp(conv, x, kernel)
+        def both(f):
+            y, pull = jax.vjp(f, x, kernel)
             return y, *pull(g)
 
-        results = (jax.jit(both, static_argnums=0)(conv) for conv in (ops.conv3x3, plain_conv3x3))
+        results = (jax.jit(both, static_argnums=0)(f) for f in (ops.conv3x3, plain_conv3x3))
         for one, two in zip(*results, strict=True):
             assert one.dtype == two.dtype == jnp.dtype(dtype)
             one, two = np.asarray(one, np.float64), np.asarray(two, np.float64)
