@@ -49,13 +49,16 @@ def warp(frame: Array, to_output: Array, shape: tuple[int, int]) -> Array:
         to_output = geometry.compose(to_output, geometry.stretch(image.width / width, image.height / height))
         image = image.resize((width, height), Image.Resampling.HAMMING)
     # in floats: Pillow cuts bytes off instead of rounding them, half a grey level on average
-    return (resample(np.asarray(image.convert("F")), to_output, shape) + 0.5).astype(np.uint8)
+    return (_transformed(image.convert("F"), to_output, shape) + 0.5).astype(np.uint8)
 
 
 def resample(values: Array, to_output: Array, shape: tuple[int, int]) -> Array:
     """Resample a map (H, W) float32, bilinear, as `warp` does a frame, but without averaging areas; 0 outside."""
+    return _transformed(Image.fromarray(np.asarray(values, np.float32)), to_output, shape)
+
+
+def _transformed(image: Image.Image, to_output: Array, shape: tuple[int, int]) -> Array:
     source = geometry.invert(to_output).ravel().tolist()
-    image = Image.fromarray(np.asarray(values, np.float32))
     return np.asarray(image.transform(shape[::-1], Image.Transform.AFFINE, source, Image.Resampling.BILINEAR))
 
 

@@ -137,22 +137,20 @@ class Predictor:
         """Maps and planes of frames as these affine maps (2, 3) show them to the network, or of their mirror images."""
         shape = self.info.input_shape
         fed = np.stack([warp(to_grey(f), m, shape) for f, m in zip(frames, to_network, strict=True)])
-        maps, planes = self._probabilities(fed[..., None], mirrored)
+        maps, planes = self._probabilities((fed[:, :, ::-1] if mirrored else fed)[..., None])
+        maps = maps[:, :, ::-1] if mirrored else maps
         named = [dict(zip(self.info.planes, map(float, p), strict=True)) for p in planes]
         return [Prediction(*each) for each in zip(maps, named, fed, to_network, strict=True)]
 
-    def _probabilities(self, fed: Array, mirrored: bool) -> tuple[Array, Array]:
+    def _probabilities(self, fed: Array) -> tuple[Array, Array]:
         """Maps (B, H, W) and planes (B, P) of frames (B, H, W, 1) in network pixels."""
         flip = self.info.flip_average
-        there = fed[:, :, ::-1] if mirrored and not flip else fed
         # one call for both: its threads meet half as often as in two calls
-        map_logits, plane_logits = self.forward(np.concatenate([fed, fed[:, :, ::-1]]) if flip else there)
+        map_logits, plane_logits = self.forward(np.concatenate([fed, fed[:, :, ::-1]]) if flip else fed)
         maps, planes = expit(map_logits), softmax(plane_logits, axis=-1)
         if flip:
-            (maps, back), (planes, mirrored_planes) = np.split(maps, 2), np.split(planes, 2)
-            maps, planes = (maps + back[:, :, ::-1]) / 2, (planes + mirrored_planes) / 2
-        elif mirrored:
-            maps = maps[:, :, ::-1]
+            (maps, mirrored), (planes, mirrored_planes) = np.split(maps, 2), np.split(planes, 2)
+            maps, planes = (maps + mirrored[:, :, ::-1]) / 2, (planes + mirrored_planes) / 2
         # after the average: the temperature was fitted to averaged probabilities
         return maps, softmax(np.log(np.maximum(planes, 1e-30)) / self.info.temperature, axis=-1)
 
@@ -184,6 +182,7 @@ class Predictor:
         """`measure` of several frames, as one batch through the network."""
         self.check_plane(plane)
         pairs = [None if s is None else geometry.row_column_mm(s) for s in spacings]
+        frames = [to_grey(f) for f in frames]  # once for both looks
         predictions = self.predict(frames, pairs)
         each = zip(predictions, frames, pairs, warnings or [()] * len(frames), strict=True)
         return [self.result(p, f, s, plane, w) for p, f, s, w in each]
