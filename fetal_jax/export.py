@@ -160,8 +160,9 @@ def licence(config: Config, origin: str) -> str:
     data = [LICENCES[name] for name in sorted(names)]
     for said in data:  # also of the weights that it started from
         origin = origin.replace(said, "")
-    origin = re.sub(r"\s*(Started from:\s*)+", " Started from: ", f"Started from: {origin}").strip() if origin else ""
-    return " ".join(data + [origin] * bool(origin))
+    if not origin.strip():
+        return " ".join(data)
+    return re.sub(r"\s*(Started from:\s*)+", " Started from: ", " ".join([*data, "Started from:", origin])).strip()
 
 
 def read_metrics(path: Path) -> dict[str, Any]:

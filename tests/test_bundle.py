@@ -345,6 +345,7 @@ def test_a_licence_is_said_once_also_where_the_start_has_it():
     assert again == first
     assert again.endswith("Started from: SonoNet16, Apache-2.0.")
     assert "HC18" in export.licence(config, export.licence(from_values({"data.name": {"hc18": 1}}), ""))
+    assert export.licence(config, export.licence(config, "")) == export.licence(config, "")
 
 
 def test_folds_may_start_from_their_own_weights_and_whole_runs_may_not():
