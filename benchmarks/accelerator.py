@@ -105,7 +105,7 @@ def drive(args: argparse.Namespace) -> int:
 
 
 def bounded(command: list[str], name: str, out: Path, limit: float, environment: dict[str, str]) -> dict[str, Any]:
-    """What a part says in the last line of its output, or its error; its log is in `out`. It is killed at its limit."""
+    """What a part says in its last line of JSON, or its error; its log is in `out`. It is killed at its limit."""
     log = out / f"{name}.log"
     environment = environment | {"PART_SECONDS": str(limit)}
     with log.open("w") as f:
@@ -123,8 +123,9 @@ def bounded(command: list[str], name: str, out: Path, limit: float, environment:
         return {"error": f"stopped after {limit:.0f} s; its last line: {lines[-1][-300:]}"}
     if code:
         return {"error": f"exit code {code}; its last line: {lines[-1][-300:]}"}
-    said: dict[str, Any] = json.loads(next(line for line in reversed(lines) if line.startswith('{"')))
-    return said  # libraries may warn after it
+    said = [line for line in lines if line.startswith('{"')]  # libraries may warn after it
+    found: dict[str, Any] = json.loads(said[-1]) if said else {"error": f"no result; its last line: {lines[-1][-300:]}"}
+    return found
 
 
 def part(args: argparse.Namespace) -> int:

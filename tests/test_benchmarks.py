@@ -71,6 +71,7 @@ def test_accelerator_goes_on_after_a_part_that_fails_or_hangs(tmp_path):
         return accelerator.bounded([sys.executable, "-c", code], "part", tmp_path, limit, {"PATH": ""})
 
     assert run("print('a log'); print('{\"frames\": 3}'); print('a warning at the exit')") == {"frames": 3}
+    assert run("print('nothing')") == {"error": "no result; its last line: nothing"}
     assert run("raise SystemExit('no GPU')") == {"error": "exit code 1; its last line: no GPU"}
     hangs = run("import time; print('compiling', flush=True); time.sleep(60)", limit=2.0)
     assert hangs == {"error": "stopped after 2 s; its last line: compiling"}
