@@ -105,12 +105,13 @@ def judged(
 
 
 def listed(plane: str | None, ours: dict[str, bool], ticks: dict[str, bool]) -> list[dict[str, Any]]:
-    """The list of a plane: each item, whether it is met (None: open), and who says so ("", "machine", "reader")."""
+    """The list of a plane: each item, whether it is met (None: open), who says so ("", "machine", "reader"), and ours."""
     found = []
     for item, text in ITEMS.get(plane or "", {}).items():
         key = f"{plane}.{item}"
+        own = ours.get(key)
         by = "reader" if key in ticks else "machine" if key in ours else ""
-        found.append({"item": key, "text": text, "met": ticks.get(key, ours.get(key)), "by": by})
+        found.append({"item": key, "text": text, "met": ticks.get(key, own), "by": by, "ours": own})
     return found
 
 

@@ -116,6 +116,14 @@ def test_checklist_by_keyboard(browser, server):
     page.until("document.querySelector('#checklist-score').textContent === '2 of 6 · 4 open'")
 
 
+def test_checklist_follows_presses_that_the_server_has_not_answered(browser, server):
+    page = Page(browser, server.address)
+    page.press("k")
+    # in one turn of the page: met, not met, open, met, not met
+    page.page.evaluate("""for (let i = 0; i < 5; i++) document.querySelector('[data-item="head.thalami"]').click()""")
+    assert version(server, 0, 5)["answer"]["ticks"] == {"head.thalami": False}
+
+
 def test_blinded_page_shows_no_outline_until_one_is_drawn(browser, home):
     with serving(home / "results", "--reader=Ann", "--blinded") as server:
         page = Page(browser, server.address)

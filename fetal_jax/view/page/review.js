@@ -10,13 +10,19 @@ const get = (id) => document.getElementById(id);
 
 /** Fill the checklist; `on(item, met)` records a tick (null: ours again). */
 export function checklist(frame, writable, on) {
-  const { checklist: items } = frame, list = get("checklist").querySelector("ul");
+  const list = get("checklist").querySelector("ul");
+  // by the answer of the page: the server's may be a press behind
+  const items = frame.checklist.map((item) => ({ ...item, ...said(frame.answer.ticks[item.item], item.ours) }));
   get("checklist").hidden = !items.length;
   const met = items.filter((item) => item.met).length, open = items.filter((item) => item.met === null).length;
   get("checklist-score").textContent = `${met} of ${items.length}${open ? ` · ${open} open` : ""}`;
   const held = document.activeElement?.dataset?.item;
   list.replaceChildren(...items.map((item) => tick(item, writable, on)));
   if (held) list.querySelector(`[data-item="${CSS.escape(held)}"]`)?.focus({ preventScroll: true });
+}
+
+function said(ticked, ours) {
+  return ticked !== undefined ? { met: ticked, by: "reader" } : { met: ours, by: ours === null ? "" : "machine" };
 }
 
 function tick({ item, text, met, by }, writable, on) {
