@@ -105,7 +105,7 @@ def judged(
 
 
 def listed(plane: str | None, ours: dict[str, bool], ticks: dict[str, bool]) -> list[dict[str, Any]]:
-    """The list of a plane: each item, whether it is met (None: open), who says so ("", "machine", "reader"), and ours."""
+    """List a plane's items: met or not (None: open), who says so ("", "machine", "reader"), and what we said."""
     found = []
     for item, text in ITEMS.get(plane or "", {}).items():
         key = f"{plane}.{item}"
