@@ -72,6 +72,8 @@ def row_column_mm(spacing_mm: Any) -> tuple[float, float]:
         values = np.atleast_1d(np.asarray(spacing_mm, float))
     except (TypeError, ValueError):
         values = np.empty(0)
+    if isinstance(spacing_mm, bool | np.bool_):  # a number to NumPy: True would be a millimetre
+        values = np.empty(0)
     if values.shape not in ((1,), (2,)) or not (np.isfinite(values).all() and (values > 0).all()):
         raise ValueError(f"spacing_mm is one positive number of mm per pixel or two, (row, column), not {spacing_mm!r}")
     return float(values[0]), float(values[-1])

@@ -25,12 +25,16 @@ def to_grey(frame: Array) -> Array:
     """
     wanted = "a frame is a uint8 array (H, W) or (H, W, channels)"
     if not hasattr(frame, "dtype"):  # a Pillow image of a palette would turn into its numbers
-        raise ValueError(f"{wanted}, not {type(frame).__name__}")
+        raise ValueError(f"{wanted}, not {type(frame).__name__}: give a picture as np.asarray(image.convert('RGB'))")
     frame = np.asarray(frame)
-    if frame.dtype != np.uint8 or frame.ndim not in (2, 3) or frame.size == 0:
-        raise ValueError(f"{wanted}, not {frame.dtype} {frame.shape}")
+    if frame.dtype != np.uint8:
+        bring = "bring its grey levels to 0 to 255, then give frame.astype(np.uint8)"
+        raise ValueError(f"{wanted}, not {frame.dtype} {frame.shape}: {bring}")
+    if frame.ndim not in (2, 3) or frame.size == 0:
+        raise ValueError(f"{wanted}, not of shape {frame.shape}: give one frame, of a cine one after the other")
     if frame.ndim == 3 and frame.shape[2] not in (1, 3, 4):
-        raise ValueError(f"a frame has 1, 3 or 4 channels, not {frame.shape[2]}")
+        last = "a frame has 1, 3 or 4 channels on its last axis"
+        raise ValueError(f"{last}, not {frame.shape}: give one frame, of a cine one after the other")
     if frame.ndim == 2 or frame.shape[2] == 1:
         return np.ascontiguousarray(frame.reshape(frame.shape[:2]))
     return np.asarray(Image.fromarray(np.ascontiguousarray(frame[..., :3])).convert("L"))

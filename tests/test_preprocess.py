@@ -70,14 +70,23 @@ def test_to_grey_of_colour_grey_and_alpha():
 
 
 @pytest.mark.parametrize(
-    "bad", [np.zeros((3, 4)), np.zeros((3, 4, 2), np.uint8), np.zeros(3, np.uint8), np.zeros((0, 4), np.uint8)]
+    ("bad", "remedy"),
+    [
+        (np.zeros((3, 4)), r"0 to 255, then give frame\.astype\(np\.uint8\)"),
+        (np.zeros((3, 4), np.uint16), r"0 to 255, then give frame\.astype\(np\.uint8\)"),
+        (np.zeros((3, 4, 2), np.uint8), "last axis, .* give one frame"),
+        (np.zeros((5, 3, 4, 3), np.uint8), "of a cine one after the other"),
+        (np.zeros((5, 30, 40), np.uint8), r"not \(5, 30, 40\): .* of a cine one after the other"),
+        (np.zeros(3, np.uint8), "give one frame"),
+        (np.zeros((0, 4), np.uint8), "give one frame"),
+    ],
 )
-def test_an_array_that_is_no_frame_is_refused(bad):
-    with pytest.raises(ValueError, match="a frame"):
+def test_an_array_that_is_no_frame_is_refused_with_what_to_do(bad, remedy):
+    with pytest.raises(ValueError, match=f"a frame.*{remedy}"):
         to_grey(bad)
 
 
 def test_a_picture_or_a_path_in_place_of_an_array_is_named():
     for bad, name in ((Image.new("P", (4, 3)), "Image"), ("frame.png", "str"), ([[1, 2]], "list")):
-        with pytest.raises(ValueError, match=rf"uint8 array .*, not {name}$"):
+        with pytest.raises(ValueError, match=rf"uint8 array .*, not {name}: give a picture as np\.asarray"):
             to_grey(bad)
