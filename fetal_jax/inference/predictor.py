@@ -51,7 +51,7 @@ class Found:
 class FrameResult:
     """The result for one frame.
 
-    `status` is "measured" (the value stands by itself), "review" (a person must look at it; `reason` says why) or
+    Take values from here: those of the measurement are there in a refused result, too. `status` is "measured" (the value stands by itself), "review" (a person must look at it; `reason` says why) or
     "refused" (no value; `reason` says why and what to do). The measurement's geometry is in the frame's own pixels; the
     measurement is None where the plane is not measured.
     """
@@ -75,10 +75,14 @@ class FrameResult:
         return "; ".join(self.reasons)
 
     def value(self, name: str) -> Any:
-        """A value of the measurement, such as "hc_mm"; None where the status is not "measured" or "review"."""
-        if self.measurement is None or self.status not in acceptance.WITH_VALUE:
-            return None
-        return getattr(self.measurement, name)
+        """A value of the measurement; None where the status is not "measured" or "review".
+
+        Args:
+          name: "hc_mm", "bpd_mm", "ofd_mm", "ac_mm", "fl_mm", "diameters_mm" or "sd_mm".
+        """
+        # before the status: a wrong name must not look like a value that is missing
+        found = getattr(Measurement(self.plane) if self.measurement is None else self.measurement, name)
+        return found if self.status in acceptance.WITH_VALUE else None
 
     @property
     def hc_mm(self) -> float | None:
@@ -167,8 +171,10 @@ class Predictor:
           warnings: what is doubtful about the frame itself, such as a decoder's warnings; any makes a value `review`.
 
         Raises:
-          UserError: a plane that the network was not trained on, or "auto" where it cannot tell planes apart.
-          ValueError: the frame, the plane or the spacing is none.
+          UserError: a plane that is not measured or that the network was not trained on, or "auto" where it cannot tell
+            planes apart.
+          ValueError: an array that is not a frame, a spacing that is not one or two positive numbers, or warnings that
+            are not a sequence of texts.
         """
         return self.measure_batch([frame], [spacing_mm], plane, [warnings])[0]
 
@@ -179,12 +185,29 @@ class Predictor:
         plane: str = "auto",
         warnings: Sequence[Sequence[str]] | None = None,
     ) -> list[FrameResult]:
-        """`measure` of several frames, as one batch through the network."""
+        """`measure` of several frames of any sizes, as one batch through the network.
+
+        Args:
+          frames: as in `measure`.
+          spacings: one for each frame; None gives no millimetres.
+          plane: of all frames.
+          warnings: a sequence of texts for each frame; None: no warnings.
+
+        Raises:
+          UserError, ValueError: as `measure`; ValueError also where there is not one spacing for each frame.
+        """
         self.check_plane(plane)
+        spacings = _one_for_each_frame("spacings", spacings, len(frames))
+        warned = [()] * len(frames) if warnings is None else _one_for_each_frame("warnings", warnings, len(frames))
+        for texts in warned:
+            if isinstance(texts, str) or not isinstance(texts, Sequence):  # a text would be taken letter by letter
+                raise ValueError(f'warnings is a sequence of texts, such as ["premature end of file"], not {texts!r}')
+        if not len(frames):
+            return []
         pairs = [None if s is None else geometry.row_column_mm(s) for s in spacings]
         frames = [to_grey(f) for f in frames]  # once for both looks
         predictions = self.predict(frames, pairs)
-        each = zip(predictions, frames, pairs, warnings or [()] * len(frames), strict=True)
+        each = zip(predictions, frames, pairs, warned, strict=True)
         return [self.result(p, f, s, plane, w) for p, f, s, w in each]
 
     def check_plane(self, plane: str, argument: str = "plane") -> None:
@@ -303,6 +326,13 @@ class Predictor:
         """
         data = str(self.info.intervals.get(PRIMARY[plane], {}).get("data", ""))
         return "" if data.startswith(SYNTHETIC) else data
+
+
+def _one_for_each_frame(name: str, given: Any, count: int) -> list[Any]:
+    entries = list(given) if hasattr(given, "__iter__") and not isinstance(given, str) else None
+    if entries is None or len(entries) != count:
+        raise ValueError(f"{name} has one entry for each of the {count} frames, not {given!r}")
+    return entries
 
 
 def _in_frame_pixels(found: Measurement, to_network: Array) -> Measurement:

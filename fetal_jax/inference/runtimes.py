@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,24 @@ def load(folder: Path, info: BundleInfo, runtime: str, threads: int = 0) -> Any:
     if name not in info.files:
         export = "fetal-jax export --half" if name == bundle.HALF else "fetal-jax export"
         raise UserError(f"{folder} has no {name}: export it again with {export}")
-    return _stablehlo(folder / name) if runtime == "jax" else _onnx(folder / name, threads)
+    return Network(_stablehlo if runtime == "jax" else _onnx, folder / name, threads)
+
+
+class Network:
+    """The forward function of a network's file; pickled as the file's path, so that a process pool can send it."""
+
+    def __init__(self, start: Callable[[Path, int], Any], path: Path, threads: int) -> None:
+        """Start it."""
+        self._started_with = (start, path.absolute(), threads)
+        self._forward = start(path, threads)
+
+    def __call__(self, frames: Array) -> tuple[Array, Array]:
+        """Frames (B, H, W, 1) -> logits (B, H, W) and (B, P)."""
+        map_logits, plane_logits = self._forward(frames)
+        return map_logits, plane_logits
+
+    def __reduce__(self) -> tuple[type[Network], tuple[Any, ...]]:
+        return Network, self._started_with
 
 
 def _onnx(path: Path, threads: int) -> Any:
@@ -60,7 +78,7 @@ def _onnx(path: Path, threads: int) -> Any:
     return forward
 
 
-def _stablehlo(path: Path) -> Any:
+def _stablehlo(path: Path, _threads: int) -> Any:
     try:
         import jax
         import jax.export

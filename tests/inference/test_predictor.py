@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import shutil
 from dataclasses import replace
 from decimal import Decimal
@@ -259,3 +260,32 @@ def test_runtime_that_the_bundle_has_no_file_for_names_the_command():
     with pytest.raises(UserError, match="runtime 'tpu' is unknown"):
         Predictor.from_bundle("default", "tpu")
     assert set(runtimes.RUNTIMES) == {"onnx", "onnx-half", "jax"}
+
+
+def test_a_text_in_place_of_warnings_is_refused():
+    for wrong in ("premature end of file", None):
+        with pytest.raises(ValueError, match="warnings is a sequence of texts, .*not " + repr(wrong)):
+            CALIBRATED.measure(FRAME, SPACING_MM, warnings=wrong)
+    with pytest.raises(ValueError, match="warnings is a sequence of texts"):
+        CALIBRATED.measure_batch([FRAME, FRAME], [SPACING_MM] * 2, warnings=["dark", "dark"])
+
+
+def test_a_batch_has_one_spacing_for_each_frame():
+    assert CALIBRATED.measure_batch([], []) == []
+    for wrong in ([SPACING_MM], SPACING_MM, [SPACING_MM] * 3, "0.8", None):
+        with pytest.raises(ValueError, match="spacings has one entry for each of the 2 frames, not "):
+            CALIBRATED.measure_batch([FRAME, FRAME], wrong)
+    with pytest.raises(ValueError, match="warnings has one entry for each of the 2 frames, not "):
+        CALIBRATED.measure_batch([FRAME, FRAME], [SPACING_MM] * 2, warnings=[["dark"]])
+
+
+def test_a_wrong_name_of_a_value_is_no_missing_value():
+    for result in (CALIBRATED.measure(FRAME), FrameResult("refused", "thorax", 0.9, None)):
+        assert (result.status, result.value("bpd_mm")) == ("refused", None)
+        with pytest.raises(AttributeError, match="bdp_mm"):
+            result.value("bdp_mm")
+
+
+def test_a_predictor_can_be_pickled(shipped):
+    again = pickle.loads(pickle.dumps(shipped))
+    assert again.measure(FRAME, SPACING_MM) == shipped.measure(FRAME, SPACING_MM)
