@@ -5,25 +5,26 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from fetal_jax.geometry import Ellipse
 
 Array = NDArray[Any]
 
 
-def direct_fit(points: Array) -> Ellipse | None:
+def direct_fit(points: ArrayLike) -> Ellipse | None:
     """Direct least-squares ellipse (Fitzgibbon 1999, in the stable form of Halíř & Flusser 1998).
 
     scikit-image 0.26 has the same fit, but raises TypeError for every outline with NumPy 2.5, whose eigenvalues are
     always complex, and with older ones where points on a line have complex eigenvalues.
 
     Args:
-      points: (N, 2), N >= 6.
+      points: (N, 2), each (x, y), N >= 6.
 
     Returns:
       The ellipse, or None if the points do not determine one.
     """
+    points = np.asarray(points, float)
     if len(points) < 6:
         return None
     origin, scale = points.mean(axis=0), float(points.std())
@@ -55,17 +56,19 @@ def residuals(ellipse: Ellipse, points: Array) -> Array:
     return _residuals_and_jacobian(ellipse, points)[0]
 
 
-def fit_ellipse(points: Array, rounds: int = 10, settled: float = 1e-4) -> Ellipse | None:
+def fit_ellipse(points: ArrayLike, rounds: int = 10, settled: float = 1e-4) -> Ellipse | None:
     """Robust geometric fit: a direct fit, then Gauss-Newton on the distances with Tukey's biweight.
 
     Args:
-      points: (N, 2) of an outline, in any unit; gaps and outliers are allowed.
+      points: (N, 2) of an outline, each (x, y), in any unit; gaps and outliers are allowed. A pixel's index plus 0.5 is
+        its centre.
       rounds: most rounds of re-weighting.
       settled: change of centre and axes, relative to the long axis, below which the fit stops.
 
     Returns:
       The ellipse in the points' unit, or None if they do not determine one.
     """
+    points = np.asarray(points, float)
     start = ellipse = direct_fit(points)
     if start is None or ellipse is None:
         return None

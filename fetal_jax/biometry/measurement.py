@@ -80,10 +80,10 @@ def measure(
     """Measure the structure of one probability map.
 
     Args:
-      probability: (H, W) in [0, 1].
+      probability: (H, W) in [0, 1]; a mask of booleans or of 0 and 1 is one, too.
       plane: "head" (HC, BPD outer to outer, OFD), "abdomen" (AC, two diameters) or "femur" (FL).
       spacing_mm: size of this map's pixels, one number or (row, column); None gives geometry without millimetres.
-      frame: (x0, y0, x1, y1) of the real frame inside a padded map.
+      frame: (x0, y0, x1, y1) of the real frame inside a padded map, in the map's pixels; None: the whole map.
 
     Returns:
       The measurement. Circumferences are the fitted ellipse's exact perimeter, fitted in millimetres; the length of a
@@ -91,7 +91,7 @@ def measure(
 
     Raises:
       ValueError: the map is not 2-D, not numeric or not within [0, 1]; the plane is not measured; a spacing is not
-        a positive number.
+        a positive number; the frame is not a box.
     """
     probability = _checked_map(probability)
     if plane not in SHAPE_OF_PLANE:
@@ -99,11 +99,11 @@ def measure(
     known = spacing_mm is not None
     row_mm, column_mm = geometry.row_column_mm(spacing_mm) if known else (1.0, 1.0)
     missing = () if known else ("no spacing",)
+    box = _checked_box(frame, probability.shape)
     region = contour.largest_region(probability)
     if region is None:
         return Measurement(plane, flags=("nothing found", *missing))
     several = () if region.share >= 0.9 else ("several structures",)
-    box = frame or (0.0, 0.0, float(probability.shape[1]), float(probability.shape[0]))
     # shapes are fitted in millimetres if the spacing is known, else in pixels: distances must be true
     to_mm = geometry.stretch(column_mm, row_mm)
     if SHAPE_OF_PLANE[plane] == "shaft":
@@ -180,10 +180,22 @@ def _checked_map(probability: Array) -> Array:
         raise ValueError(f"a map is a 2-D array of numbers, not {array.dtype} {array.shape}")
     array = array.astype(np.float32)
     if array.size and not (array.min() >= 0 and array.max() <= 1):
-        raise ValueError("a map's values are probabilities in [0, 1], without NaN")
+        raise ValueError("a map's values are probabilities in [0, 1], without NaN: of a mask of 0 and 255 give mask > 0")
     if min(array.shape) < 2:
         return np.zeros((2, 2), np.float32)
     return array
+
+
+def _checked_box(frame: Box | None, shape: tuple[int, ...]) -> Box:
+    if frame is None:
+        return 0.0, 0.0, float(shape[1]), float(shape[0])
+    try:
+        x0, y0, x1, y1 = map(float, frame)
+    except (TypeError, ValueError):
+        x0 = y0 = x1 = y1 = np.nan
+    if not (x0 < x1 and y0 < y1):
+        raise ValueError(f"frame is (x0, y0, x1, y1) with x0 < x1 and y0 < y1, in the map's pixels, not {frame!r}")
+    return x0, y0, x1, y1
 
 
 def _share_inside(ellipse: Ellipse, box: Box) -> float:

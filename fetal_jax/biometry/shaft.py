@@ -31,11 +31,13 @@ def fit_shaft(probability: Array) -> Found | None:
     length of a bowed bone is its chord.
 
     Args:
-      probability: (H, W) in [0, 1], one structure.
+      probability: (H, W) in [0, 1], one structure; a mask is one, too.
 
     Returns:
       The shaft, or None if the map holds no elongated structure.
     """
+    if probability.dtype.kind != "f":
+        probability = probability.astype(np.float32)  # SciPy would resample a mask into ones and zeros again
     mass = probability.sum()
     rows, columns = np.nonzero(probability > 0.01)
     if mass < 4 or len(rows) < 4:

@@ -63,3 +63,9 @@ def test_six_points_are_enough_and_five_are_not():
     points = Ellipse(5, 4, 9, 7, 0.2).points(6)
     assert direct_fit(points).perimeter == pytest.approx(Ellipse(5, 4, 9, 7, 0.2).perimeter, rel=1e-6)
     assert direct_fit(points[:5]) is None
+
+
+def test_points_may_be_whole_numbers_or_a_list():
+    points = np.round(Ellipse(128, 88, 75, 60, 0.4).points(100)).astype(int)
+    for fit in (direct_fit, fit_ellipse):
+        assert fit(points) == fit(points.tolist()) == fit(points.astype(float))

@@ -162,6 +162,23 @@ def test_wrong_arguments_are_refused(probability, plane, spacing, message):
         measure(probability, plane, spacing)
 
 
+def test_a_mask_of_0_and_255_is_refused_with_what_to_do():
+    mask = coverage_map(Ellipse(128, 88, 60, 50, 0.2)) > 0.5
+    with pytest.raises(ValueError, match="of a mask of 0 and 255 give mask > 0"):
+        measure(mask.astype(np.uint8) * 255, "head", 0.5)
+    assert measure(mask, "head", 0.5) == measure(mask.astype(np.uint8), "head", 0.5)
+
+
+def test_a_frame_that_is_no_box_is_refused_and_any_sequence_is_taken():
+    head = coverage_map(Ellipse(128, 88, 60, 50, 0.2))
+    for box in ([0, 0, 256, 176], np.array([0, 0, 256, 176])):
+        assert measure(head, "head", 0.5, frame=box) == measure(head, "head", 0.5)
+    nan = float("nan")
+    for wrong in ((176, 256), head, (256, 176, 0, 0), (nan,) * 4, 3, (), "0, 0"):
+        with pytest.raises(ValueError, match="frame is .x0, y0, x1, y1. with x0 < x1 and y0 < y1"):
+            measure(head, "head", 0.5, frame=wrong)
+
+
 @settings(max_examples=150, deadline=None)
 @given(
     hnp.arrays(np.float32, hnp.array_shapes(min_dims=2, max_dims=2, max_side=24), elements=st.floats(0, 1, width=32)),

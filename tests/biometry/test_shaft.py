@@ -54,3 +54,11 @@ def test_map_that_reaches_beyond_the_resampled_axis_gives_none(direction):
     bone = (np.abs(Y - 88) <= 5) & (X > 20) & (X < 120)
     piece = (np.abs(Y - 88) <= 4) & (X > 150) & (X < 160)
     assert fit_shaft((bone | piece).astype(float)[:, ::direction]) is None
+
+
+@pytest.mark.parametrize("kind", [bool, np.uint8, np.int64, np.float32, np.float64])
+def test_a_mask_of_any_type_has_the_same_ends(kind):
+    mask = ((np.abs(X - 128) < 50) & (np.abs(Y - 88) < 5)).astype(kind)
+    found = fit_shaft(mask)
+    np.testing.assert_allclose(found.shaft.ends, [[78, 88], [178, 88]], atol=1e-3)
+    assert found.shaft.width == pytest.approx(10, abs=1e-3)
