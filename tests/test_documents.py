@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import re
 import shlex
@@ -103,6 +104,16 @@ def test_python_examples_run_as_they_are(code, tmp_path):
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path, timeout=300
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("code", EXAMPLES)
+def test_python_examples_import_what_a_module_defines_or_exports(code):
+    """A strict type checker refuses a name that a module has only imported for itself."""
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("fetal_jax"):
+            module = importlib.import_module(node.module)
+            for name in {alias.name for alias in node.names} - {*getattr(module, "__all__", ())}:
+                assert getattr(getattr(module, name), "__module__", node.module) == node.module, name
 
 
 def test_every_benchmark_is_run_by_make_bench_or_named_beside_its_figures():

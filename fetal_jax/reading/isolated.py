@@ -26,6 +26,8 @@ from fetal_jax.reading.images import Page, read_pages
 from fetal_jax.reading.sources import DICOM_SUFFIXES, Source, head_of, is_dicom, is_image
 from fetal_jax.reading.spacing import PixelSize
 
+__all__ = ["Failure", "Frame", "read", "read_ahead"]
+
 SECONDS = 7.0
 """For one frame, without the time in which the process waits for a core: on a busy machine that is most of it. A frame
 takes milliseconds; a mutated file can take for ever."""
@@ -50,6 +52,8 @@ AHEAD = 4
 
 def read(source: Source, with_ruler: bool = False) -> Iterator[Frame | Failure]:
     """The frames of one file; a failure ends it. `with_ruler` looks for one where the header has no spacing."""
+    if not isinstance(source, Source):  # below, it would be called a damaged file
+        raise TypeError(f"give Source(Path(...)), not {source!r}")
     index = 0  # of the next frame: a failure must not share the row of the last one that was read
     try:
         for index, page in enumerate(_pages(source), start=1):

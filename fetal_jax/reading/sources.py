@@ -40,6 +40,10 @@ class Source:
     path: Path
     member: str | None = None
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.path, Path):  # a text would be called a damaged file
+            raise TypeError(f"a Source's path is a Path: give Source(Path(...)), not {self.path!r}")
+
     def __str__(self) -> str:
         return str(self.path) if self.member is None else f"{self.path}/{self.member}"
 

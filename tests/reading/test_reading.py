@@ -213,6 +213,14 @@ def test_damaged_file_is_refused_with_its_name(tmp_path):
         assert word in found.reason
 
 
+def test_a_text_in_place_of_a_source_is_not_called_a_damaged_file(tmp_path):
+    with pytest.raises(TypeError, match=r"give Source\(Path\(\.\.\.\)\), not 'frame.png'"):
+        Source("frame.png")
+    for wrong in ("frame.png", tmp_path / "frame.png"):
+        with pytest.raises(TypeError, match=r"give Source\(Path"):
+            next(read(wrong))
+
+
 def test_an_archive_is_read_in_place(tmp_path):
     inner = tmp_path / "a.png"
     Image.fromarray(GREY).save(inner)
