@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 import shutil
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from fetal_jax.archive.pacs.sweep import Sweep
 
 ALSO = tuple(kind for kind in formats.DICOM_KINDS if kind != "sr")
+_DATES = re.compile(r"\d{8}|\d{8}-|-\d{8}|\d{8}-\d{8}")
 KEYS = "as StudyDate=20240101-20240131, StudyDescription=*obstet*, or any other attribute"
 
 
@@ -158,10 +160,10 @@ def _query(texts: list[str]) -> dict[str, str]:
     """Search keys.
 
     Raises:
-      UserError: no KEY=VALUE, one that is given twice, or a key that DICOM does not know: a server ignores such a one,
-        and the whole archive would match.
+      UserError: no KEY=VALUE, one that is given twice, a key that DICOM does not know: a server ignores such a one, and
+        the whole archive would match; or a date that DICOM does not write so: nothing would match.
     """
-    from pydicom.datadict import tag_for_keyword
+    from pydicom.datadict import dictionary_VR, tag_for_keyword
 
     query = {"Modality": "US"}
     given: set[str] = set()
@@ -169,8 +171,11 @@ def _query(texts: list[str]) -> dict[str, str]:
         key, _, value = text.partition("=")
         if not value:
             raise UserError(f"--query={text} is no KEY=VALUE: give it {KEYS}")
-        if tag_for_keyword(key) is None:
+        tag = tag_for_keyword(key)
+        if tag is None:
             raise UserError(f"--query={text}: DICOM has no attribute {key}: give it {KEYS}")
+        if dictionary_VR(tag) == "DA" and not _DATES.fullmatch(value):
+            raise UserError(f"--query={text}: a date is 20240131, a range 20240101-20240131, 20240101- or -20240131")
         if key in given:
             raise UserError(f"--query gives {key} twice")
         given.add(key)

@@ -308,6 +308,8 @@ def test_names_of_objects_change_with_what_decides_the_value_alone():
     [
         ("--query=StudyDat=20240101", "no attribute StudyDat"),
         ("--query=StudyDate", "no KEY=VALUE"),
+        ("--query=StudyDate=2024-01-31", "a date is 20240131, a range 20240101-20240131"),
+        ("--query=StudyDate=20240101:20240131", "a date is 20240131"),
         ("--ca-file=nowhere.pem", "is no file"),
         ("--also=fhir", "the kinds are sr1500, seg"),
         ("--rate=0", "requests a second"),

@@ -70,10 +70,11 @@ class Counts:
     """Requests for objects that were refused or not answered; the next call asks again."""
 
     def __str__(self) -> str:
-        frames = in_words(self.statuses) or "no new frames"
+        count = amount(self.statuses.total(), "frame")  # of a cine many
+        frames = f", {count}: {in_words(self.statuses)}" if self.statuses else ": no new frames"
         stored = ", ".join(f"{n} {kind}" for kind, n in sorted(self.stored.items())) or "nothing"
         others = ", ".join(f"{n} {name}" for name, n in self.left_out.most_common(5))
-        parts = [f"{amount(self.instances, 'instance')}: {frames}", f"stored: {stored}"]
+        parts = [f"{amount(self.instances, 'instance')}{frames}", f"stored: {stored}"]
         parts += [f"measured earlier: {self.before}"] if self.before else []
         parts += [f"left out: {others}"] if others else []
         parts += [f"failed: {self.failed} (the same call tries again)"] if self.failed else []
