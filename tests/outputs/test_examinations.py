@@ -84,6 +84,9 @@ def test_tables_hold_a_row_an_examination_and_follow_the_schema(folder):
             mm = record["sizes_mm"].get(measure)
             assert cells[f"{measure}_mm"] == ("" if mm is None else f"{mm:.6g}")
         assert bool(cells["efw_g"]) == (record["weight"] is not None)
+        for plane, structure in record["structures"].items():
+            assert cells[f"{plane}_reason"] == (structure["reason"] or "")
+            assert cells[f"{plane}_reason"] or structure["status"] == "measured"
     assert [r["page"] for r in records[3:5]] == ["examinations/twins_1.html", "examinations/twins_2.html"]
     assert records[2]["centiles"]["ac"]["change"] < -20
     assert records[0]["centiles"]["ac"]["change"] is None

@@ -29,6 +29,7 @@ COLUMNS = [
     *(f"{m}_centile" for m in (*MEASURES, "efw")),
     *(f"{plane}_{what}" for plane in PRIMARY for what in ("status", "frames", "low_mm", "high_mm", "best")),
     *("notes", "page"),
+    *(f"{plane}_reason" for plane in PRIMARY),
 ]
 
 
@@ -123,7 +124,7 @@ def cells(found: Record) -> Record:
     values |= {name: found["ratios"].get(name) for name in RATIOS}
     values |= {f"{m}_centile": _centile(found["centiles"].get(m)) for m in (*MEASURES, "efw")}
     for plane, s in found["structures"].items():
-        values |= {f"{plane}_{name}": s[name] for name in ("status", "low_mm", "high_mm")}
+        values |= {f"{plane}_{name}": s[name] for name in ("status", "low_mm", "high_mm", "reason")}
         values |= {f"{plane}_frames": len(s["frames"]), f"{plane}_best": s["best"] and s["best"]["overlay"]}
     return {name: values[name] for name in COLUMNS}
 
