@@ -18,20 +18,44 @@ from fetal_jax.reading.archives import HEAD
 from fetal_jax.reading.sources import is_wanted
 
 DRAFT = re.compile(r"\.fetal-jax-[0-9a-f]{16}\.draft")
+FIRST_SECONDS = 60
+"""How long a Google bucket may take to answer for the first time. Arrow tries for 15 minutes, deaf to Ctrl-C and
+SIGTERM: right in the middle of a sweep, wrong where a name, the network or a credential is."""
 
 
-def _opened(place: str) -> tuple[Any, str, str]:
+def _opened(place: str, gs_option: str = "") -> tuple[Any, str, str]:
     """The file system of a place, its path there, and what stands before the path in the address."""
     if not in_bucket(place):
         return fs.LocalFileSystem(), os.path.abspath(place), ""
     scheme, _, path = place.partition("://")
     bucket, _, key = path.partition("/")
     try:
-        system, root = fs.FileSystem.from_uri(f"{scheme}://{bucket or '/'}")  # a key may hold what no address may
+        system, root = fs.FileSystem.from_uri(f"{scheme}://{bucket or '/'}{gs_option}")  # a key may hold what no address may
     except (ValueError, NotImplementedError) as e:  # pyarrow's errors are of these types
         raise UserError(f"{place} cannot be opened ({str(e)[:80]}): give gs://BUCKET/FOLDER") from None
+    except OSError as e:  # S3 asks for the bucket's region
+        raise _unreachable(place, e) from None
     account = bucket[: len(bucket) - len(root)]  # as in gs://anonymous@BUCKET
     return system, f"{root.rstrip('/')}/{key}".rstrip("/"), f"{scheme}://{account}"
+
+
+def _unreachable(place: str, error: OSError) -> UserError:
+    why = " ".join(str(error).split())[:200]
+    return UserError(f"{place} cannot be reached ({why}): check the address, the network and the credentials")
+
+
+def reach(place: str) -> None:
+    """Wait until a bucket answers.
+
+    Raises:
+      UserError: it does not within `FIRST_SECONDS`, or it cannot be opened.
+    """
+    option = f"?retry_limit_seconds={FIRST_SECONDS}" if place.startswith("gs://") else ""
+    system, path, _ = _opened(place, option)
+    try:
+        system.get_file_info([path])
+    except OSError as e:
+        raise _unreachable(place, e) from None
 
 
 def objects(pattern: str) -> Iterator[str]:
@@ -40,10 +64,11 @@ def objects(pattern: str) -> Iterator[str]:
     What is named or matched is read whatever it is called; in a folder the rules of `reading.sources.find` decide.
 
     Raises:
-      UserError: there is none.
+      UserError: there is none, or the bucket cannot be reached.
     """
     base = re.split(r"[*?]", pattern)[0]
     base = base if base == pattern else base.rpartition("/")[0]
+    reach(base)
     system, root, prefix = _opened(base)
     wanted = re.compile(_expression(root + pattern.rstrip("/")[len(base) :]) + "(/.*)?")
     infos = system.get_file_info([root])

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from fetal_jax.archive import places
+from fetal_jax.cli.main import main
 from fetal_jax.errors import UserError
 from tests.support.archives import MM, check, frame, rows, write_tars
 from tests.support.command import called
@@ -39,6 +42,26 @@ def test_patterns_and_folders_name_objects_as_measure_names_files(bucket):
             found(bucket, nothing)
     with pytest.raises(UserError, match="cannot be opened"):
         found("nothing", "://x/y")
+
+
+def test_a_bucket_that_does_not_answer_is_named_soon(monkeypatch, capsys, tmp_path):
+    monkeypatch.setenv("CLOUD_STORAGE_EMULATOR_ENDPOINT", "http://127.0.0.1:1")  # nobody listens there
+    monkeypatch.setattr(places, "FIRST_SECONDS", 1)
+    since = time.monotonic()
+    for call in (["gs://anonymous@b/x", f"--out={tmp_path}/o"], [str(tmp_path), "--out=gs://anonymous@b/o"]):
+        assert main(["archive", *call]) == 2
+        said = capsys.readouterr().err
+        assert "gs://anonymous@b/" in said
+        assert "cannot be reached" in said
+        assert "the credentials" in said
+    assert time.monotonic() - since < 60
+
+    def no_region(uri: str) -> None:
+        raise OSError("When resolving region for bucket 'b'")
+
+    monkeypatch.setattr(places.fs, "FileSystem", SimpleNamespace(from_uri=no_region))
+    with pytest.raises(UserError, match="s3://b/x cannot be reached .When resolving region"):
+        list(places.objects("s3://b/x"))
 
 
 def test_a_copy_keeps_its_folders_and_stays_below_the_folder(bucket, tmp_path):
