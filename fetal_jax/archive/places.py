@@ -30,7 +30,8 @@ def _opened(place: str, gs_option: str = "") -> tuple[Any, str, str]:
     scheme, _, path = place.partition("://")
     bucket, _, key = path.partition("/")
     try:
-        system, root = fs.FileSystem.from_uri(f"{scheme}://{bucket or '/'}{gs_option}")  # a key may hold what no address may
+        # without the key, which may hold what no address may
+        system, root = fs.FileSystem.from_uri(f"{scheme}://{bucket or '/'}{gs_option}")
     except (ValueError, NotImplementedError) as e:  # pyarrow's errors are of these types
         raise UserError(f"{place} cannot be opened ({str(e)[:80]}): give gs://BUCKET/FOLDER") from None
     except OSError as e:  # S3 asks for the bucket's region

@@ -180,7 +180,8 @@ def _checked_map(probability: Array) -> Array:
         raise ValueError(f"a map is a 2-D array of numbers, not {array.dtype} {array.shape}")
     array = array.astype(np.float32)
     if array.size and not (array.min() >= 0 and array.max() <= 1):
-        raise ValueError("a map's values are probabilities in [0, 1], without NaN: of a mask of 0 and 255 give mask > 0")
+        mask = "of a mask of 0 and 255 give mask > 0"
+        raise ValueError(f"a map's values are probabilities in [0, 1], without NaN: {mask}")
     if min(array.shape) < 2:
         return np.zeros((2, 2), np.float32)
     return array

@@ -51,9 +51,10 @@ class Found:
 class FrameResult:
     """The result for one frame.
 
-    Take values from here: those of the measurement are there in a refused result, too. `status` is "measured" (the value stands by itself), "review" (a person must look at it; `reason` says why) or
-    "refused" (no value; `reason` says why and what to do). The measurement's geometry is in the frame's own pixels; the
-    measurement is None where the plane is not measured.
+    Take values from here: the measurement of a refused frame has values, too. `status` is "measured" (the value stands
+    by itself), "review" (a person must look at it; `reason` says why) or "refused" (no value; `reason` says why and
+    what to do). The measurement's geometry is in the frame's own pixels; the measurement is None where the plane is not
+    measured.
     """
 
     status: str

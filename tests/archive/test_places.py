@@ -60,7 +60,7 @@ def test_a_bucket_that_does_not_answer_is_named_soon(monkeypatch, capsys, tmp_pa
         raise OSError("When resolving region for bucket 'b'")
 
     monkeypatch.setattr(places.fs, "FileSystem", SimpleNamespace(from_uri=no_region))
-    with pytest.raises(UserError, match="s3://b/x cannot be reached .When resolving region"):
+    with pytest.raises(UserError, match=r"s3://b/x cannot be reached .When resolving region"):
         list(places.objects("s3://b/x"))
 
 

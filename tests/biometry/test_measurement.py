@@ -175,7 +175,7 @@ def test_a_frame_that_is_no_box_is_refused_and_any_sequence_is_taken():
         assert measure(head, "head", 0.5, frame=box) == measure(head, "head", 0.5)
     nan = float("nan")
     for wrong in ((176, 256), head, (256, 176, 0, 0), (nan,) * 4, 3, (), "0, 0"):
-        with pytest.raises(ValueError, match="frame is .x0, y0, x1, y1. with x0 < x1 and y0 < y1"):
+        with pytest.raises(ValueError, match=r"frame is .x0, y0, x1, y1. with x0 < x1 and y0 < y1"):
             measure(head, "head", 0.5, frame=wrong)
 
 
