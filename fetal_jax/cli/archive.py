@@ -12,7 +12,7 @@ from typing import Any
 from tqdm import tqdm
 
 from fetal_jax import bundle
-from fetal_jax.cli.measure import ALSO, ASK, add_options, kinds, may_state_spacing, spacings_of
+from fetal_jax.cli.measure import ALSO, ASK, add_options, kinds, may_state_spacing, remedy, spacings_of
 from fetal_jax.errors import NOT_CLINICAL, UserError, amount
 from fetal_jax.files import in_bucket
 from fetal_jax.inference.identity import Naming
@@ -84,7 +84,7 @@ def run(args: argparse.Namespace, flags: list[str]) -> int:
     found = f", {amount(summary.examinations, 'examination')}" if summary.examinations else ""
     print(f"{tally}{found}. See {args.out}. {NOT_CLINICAL}")
     if tally.frames and not tally.with_spacing:
-        raise UserError(f"no spacing in {amount(tally.frames, 'frame')}: {ASK}, and another --out")
+        raise UserError(f"no spacing in {amount(tally.frames, 'frame')}: {remedy(spacings)}; give another --out too")
     return 3 if tally.statuses["error"] else 0
 
 

@@ -49,7 +49,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     runtimes = "onnx; onnx-half: weights in half precision, where the bundle has them; jax: StableHLO"
     parser.add_argument("--runtime", choices=tuple(RUNTIMES), default="onnx", help=runtimes)
     spacing = parser.add_mutually_exclusive_group()
-    spacing.add_argument("--spacing-mm", type=float, help="millimetres per pixel of every frame")
+    spacing.add_argument("--spacing-mm", type=_millimetres, help="millimetres per pixel of every frame")
     spacing.add_argument("--spacing-csv", type=Path, help="filename,spacing_mm, or HC18's own table")
     ruler = "ruler: read the depth ruler in the picture; with --spacing-csv, of the frames that it lacks"
     parser.add_argument("--spacing", choices=["ruler"], help=ruler)
@@ -83,6 +83,13 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
 
         print(hc18_submission.write_submission(ellipses, submission))
     return 3 if counts["error"] else 0
+
+
+def _millimetres(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text} is not a number: write it with a point, as 0.12") from None
 
 
 def spacings_of(args: argparse.Namespace) -> Spacings:
@@ -152,8 +159,15 @@ def measure_paths(
     print(f"{tally}. See {out / RESULTS}{report}, {out / FIRST} and {out / OVERLAYS}. {NOT_CLINICAL}")
     if tally.frames and not tally.with_spacing:
         where = "the same --out may be used" if spacings.source == "none" else "give another --out too"
-        raise UserError(f"no spacing in {amount(tally.frames, 'frame')}: {ASK}; {where}")
+        raise UserError(f"no spacing in {amount(tally.frames, 'frame')}: {remedy(spacings)}; {where}")
     return tally.statuses
+
+
+def remedy(spacings: Spacings) -> str:
+    """What to do where no frame that was read has a spacing."""
+    if spacings.source in ("flag", "csv"):  # it was given, and something in the files speaks against it
+        return "the one that was given does not go with them: the reason of each row says why"
+    return ASK
 
 
 def _without_spacing(spacings: Spacings, sources: list[Source]) -> str:

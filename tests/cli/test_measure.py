@@ -14,7 +14,7 @@ import pytest
 from fetal_jax.growth import gestational_age
 from fetal_jax.outputs.rows import COLUMNS, GEOMETRY
 from tests.support.command import called, fetal_jax, refused
-from tests.support.dicom_files import save, ultrasound
+from tests.support.dicom_files import region, save, ultrasound
 from tfds_builders.fetal_phantom.phantom import draw
 
 
@@ -135,8 +135,17 @@ def test_a_file_that_the_table_lacks_is_refused_for_that_reason(frames, tmp_path
     assert "h1.png" in row["reason"] or "nothing found" in row["reason"]
 
 
+@pytest.mark.parametrize("command", ["measure", "archive"])
+def test_a_flag_that_the_headers_contradict_is_not_asked_for_again(frames, tmp_path, command):
+    pixels = cv2.imread(str(frames / "h0.png"), 0)
+    save(ultrasound(pixels, [region(0.3, 0.3)]), tmp_path / "a.dcm")
+    done = called(command, tmp_path / "a.dcm", "--plane=head", "--spacing-mm=0.2", f"--out={tmp_path / 'out'}")
+    refused(done, "no spacing in 1 frame: the one that was given does not go with them", "give another --out too")
+
+
 def test_wrong_calls(frames, tmp_path):
     out = f"--out={tmp_path / 'out'}"
+    refused(called("measure", frames, "--spacing-mm=0,12", out), "0,12 is not a number: write it with a point, as 0.12")
     refused(called("measure", tmp_path / "none.png", "--plane=head", out), "none.png", "does not exist")
     refused(called("measure", tmp_path / "out2", "--plane=head", "--spacing-mm=0", out), "--spacing-mm")
     refused(called("measure", frames, "--plane=head", "--spacing-mm=0.3", "--spacing-csv=x", out), "not allowed with")
