@@ -172,7 +172,9 @@ def read(folder: Path) -> BundleInfo:
     try:
         saved = json.loads(path.read_text())
     except FileNotFoundError:
-        raise UserError(f"{folder} is not a bundle: it has no {INFO}; make one with fetal-jax export") from None
+        shipped = ", ".join(sorted(p.name for p in SHIPPED.iterdir() if p.is_dir()))
+        what = f"give a shipped one ({shipped}), or make one with fetal-jax export"
+        raise UserError(f"{folder} is not a bundle: it has no {INFO}; {what}") from None
     except (OSError, ValueError):
         raise UserError(f"{path} is damaged: export the bundle again") from None
     if not isinstance(saved, dict) or "schema" not in saved:

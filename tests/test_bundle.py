@@ -279,7 +279,7 @@ def test_metrics_are_read_or_refused(tmp_path):
 
 
 def test_a_folder_without_a_bundle_is_refused(tmp_path):
-    with pytest.raises(UserError, match="is not a bundle"):
+    with pytest.raises(UserError, match=r"is not a bundle: .* give a shipped one \(default, heads\), or make one"):
         bundle.read(tmp_path)
 
 
