@@ -52,8 +52,7 @@ AHEAD = 4
 
 def read(source: Source, with_ruler: bool = False) -> Iterator[Frame | Failure]:
     """The frames of one file; a failure ends it. `with_ruler` looks for one where the header has no spacing."""
-    if not isinstance(source, Source):  # below, it would be called a damaged file
-        raise TypeError(f"give Source(Path(...)), not {source!r}")
+    _check(source)
     index = 0  # of the next frame: a failure must not share the row of the last one that was read
     try:
         for index, page in enumerate(_pages(source), start=1):
@@ -71,6 +70,11 @@ def read(source: Source, with_ruler: bool = False) -> Iterator[Frame | Failure]:
         yield Failure(source, index, f"{source} cannot be read ({e.strerror}): copy it again")
     except Exception as e:  # a mutated file; whatever it is, the next file is read
         yield Failure(source, index, f"{source} is damaged ({type(e).__name__}: {str(e)[:80]}): copy it again")
+
+
+def _check(source: object) -> None:
+    if not isinstance(source, Source):  # it would be called a damaged file
+        raise TypeError(f"give Source(Path(...)), not {source!r}")
 
 
 def _pages(source: Source) -> Iterator[Page]:
@@ -206,6 +210,7 @@ def read_ahead(sources: Iterable[Source], with_ruler: bool = False) -> Generator
         try:
             for source in sources:
                 index = -1
+                _check(source)
                 child = child or _Child(with_ruler)
                 try:
                     for item in child.frames(source):

@@ -219,6 +219,8 @@ def test_a_text_in_place_of_a_source_is_not_called_a_damaged_file(tmp_path):
     for wrong in ("frame.png", tmp_path / "frame.png"):
         with pytest.raises(TypeError, match=r"give Source\(Path"):
             next(read(wrong))
+        with pytest.raises(TypeError, match=r"give Source\(Path"):
+            next(read_ahead([wrong]))
 
 
 def test_an_archive_is_read_in_place(tmp_path):
