@@ -19,8 +19,8 @@ from fetal_jax.reading.sources import is_wanted
 
 DRAFT = re.compile(r"\.fetal-jax-[0-9a-f]{16}\.draft")
 FIRST_SECONDS = 60
-"""How long a Google bucket may take to answer for the first time. Arrow tries for 15 minutes, deaf to Ctrl-C and
-SIGTERM: right in the middle of a sweep, wrong where a name, the network or a credential is."""
+"""How long Arrow repeats its first request to a Google bucket, which ends some 30 s later. By default it repeats for 15
+minutes, deaf to Ctrl-C and SIGTERM: right in the middle of a sweep, too long where a name or a credential is wrong."""
 
 
 def _opened(place: str, gs_option: str = "") -> tuple[Any, str, str]:
@@ -49,7 +49,7 @@ def reach(place: str) -> None:
     """Wait until a bucket answers.
 
     Raises:
-      UserError: it does not within `FIRST_SECONDS`, or it cannot be opened.
+      UserError: it does not (see `FIRST_SECONDS`), or it cannot be opened.
     """
     option = f"?retry_limit_seconds={FIRST_SECONDS}" if place.startswith("gs://") else ""
     system, path, _ = _opened(place, option)
