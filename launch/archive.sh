@@ -12,9 +12,10 @@ Fills launch/archive.yaml in and applies it: `fetal-jax archive` with the argume
 is started again where it stopped when it is evicted. Files that cannot be read are among the dead letters and do not make
 the Job fail.
 
-  --image=IMAGE            with this package and its extras archive and dicom
+  --image=IMAGE            target worker of launch/Dockerfile.cpu
   --cores=N                and as many processes, 1 GB each; default 32
   --volume=CLAIM           persistent volume claim, mounted at /data; without one, patterns and --out are gs://...
+                           The pod runs as user 1000, who must be able to read the frames and to write into --out
   --service-account=NAME   that may read and write the buckets; default `default`
   --dry-run                print the filled file and the command
 

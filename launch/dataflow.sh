@@ -9,7 +9,7 @@ launch/dataflow.sh --project=PROJECT --region=REGION --image=IMAGE --temp=gs://B
 Runs `fetal-jax archive --runner=dataflow` with the arguments after `--`, and waits for the pipeline's end. Called again
 after a failure it measures what is missing. Its exit code is this script's: 3 means that some files could not be read.
 
-  --image=IMAGE        Beam's image for Python with this package, built from launch/Dockerfile.beam
+  --image=IMAGE        built from launch/Dockerfile.beam
   --workers=N          at most; default 100
   --machine=TYPE       default n2-standard-2; one process a core, about 1 GB each
   --spot               take what is left over in the region, cheaper and slower to come

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 
 import jsonschema
 import kubernetes_validate
@@ -21,6 +22,7 @@ from tests.support import ROOT
 from tests.support.orthanc import free_port
 
 LAUNCH = ROOT / "launch"
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 RUN = ["--config=configs/unified.py", "--workdir=gs://bucket/run", "--config.data.name=a=1, b=1"]
 ARCHIVE = ["gs://b/in/**/*.dcm", "--out=gs://b/results", "--spacing-csv=a=1, b=1"]
 QUOTED = r"--config.data.name=a=1\,\ b=1"
@@ -344,6 +346,12 @@ def test_the_archives_job_is_valid_and_uses_its_cores(volume, launch):
     (container,) = pod["containers"]
     assert container["args"] == ["archive", *ARCHIVE, "--workers=8"]
     assert container["resources"]["requests"]["cpu"] == 8
+    security = container["securityContext"]
+    assert (security["runAsNonRoot"], security["runAsUser"], security["readOnlyRootFilesystem"]) == (True, 1000, True)
+    assert security["capabilities"] == {"drop": ["ALL"]}
+    assert not security["allowPrivilegeEscalation"]
+    empty = [v["name"] for v in pod["volumes"] if "emptyDir" in v]
+    assert "/tmp" in [m["mountPath"] for m in container["volumeMounts"] if m["name"] in empty]
     claims = [v["persistentVolumeClaim"]["claimName"] for v in pod["volumes"] if "persistentVolumeClaim" in v]
     assert claims == ["frames"] * len(volume)
 
@@ -370,12 +378,84 @@ def test_dataflow_has_one_thread_a_process_and_passes_the_call_on(launch, progra
     assert "--sdk_container_image=i" in beams.split()
 
 
+# -------------------------------------------------------------------------------------------------------- containers
+
+
+def stages(name):
+    """Stages of a container file, by name: each a list of (instruction, rest), after those of the stage it is from."""
+    found = {}
+    text = re.sub(r"\\\n\s*", "", (LAUNCH / name).read_text())
+    for instruction, rest in re.findall(r"^([A-Z]+) (.*)$", text, re.M):
+        if instruction == "FROM":
+            base, _, stage = rest.partition(" AS ")
+            lines = found[stage] = list(found.get(base, []))
+        lines.append((instruction, rest))
+    return found
+
+
+def needs(extra):
+    """Names of the packages that an extra brings, those of its extras too."""
+    names = set()
+    for requirement in PROJECT["optional-dependencies"][extra]:
+        own = re.match(r"fetal_jax\[(.*)\]", requirement)
+        names |= {n for e in own[1].split(",") for n in needs(e)} if own else {re.match(r"[\w.-]+", requirement)[0]}
+    return names
+
+
+CONTAINERS = [("Dockerfile.cpu", "worker"), ("Dockerfile.cpu", "page"), ("Dockerfile.beam", "")]
+
+
+@pytest.mark.parametrize(("name", "stage"), CONTAINERS)
+def test_no_container_of_a_worker_has_jax(name, stage):
+    lines = stages(name)[stage]
+    (extras,) = re.findall(r"/src\[(.*?)\]", str(lines))
+    brought = {n for e in extras.split(",") for n in needs(e)}
+    assert "python-gdcm" in brought  # compressed DICOM, in every one
+    assert not {n for n in brought if "jax" in n}
+    assert "jax" in needs("train")
+
+
+@pytest.mark.parametrize("stage", ["worker", "page"])
+def test_containers_are_of_a_user_by_number_with_a_home_in_tmp(stage):
+    lines = stages("Dockerfile.cpu")[stage]
+    last = dict(lines)
+    assert last["USER"] == "1000"  # Kubernetes cannot tell that a name is not root
+    assert last["ENV"] == "HOME=/tmp"
+    assert lines.index(("USER", "1000")) > max(i for i, line in enumerate(lines) if line[0] == "RUN")
+    assert json.loads(last["ENTRYPOINT"])[0] == "fetal-jax"
+
+
+def test_the_beam_container_is_of_the_beam_that_is_tested_and_makes_no_environment_when_it_starts():
+    lines = dict(stages("Dockerfile.beam")[""])
+    beam = re.search(r"^apache-beam==(.*)$", (ROOT / "constraints-beam.txt").read_text(), re.M)[1]
+    assert lines["COPY"].startswith(f"--from=apache/beam_python3.11_sdk:{beam} /opt/apache/beam ")
+    assert "RUN_PYTHON_SDK_IN_DEFAULT_ENVIRONMENT=1" in lines["ENV"]
+    assert json.loads(lines["ENTRYPOINT"]) == ["/opt/apache/beam/boot"]
+
+
+def test_the_build_context_is_what_an_installation_needs():
+    """`.dockerignore` holds for every file of `launch`: one beside a container file would hold for that file alone."""
+    patterns = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if not line.startswith("#")]
+    assert patterns[0] == "*"
+    assert patterns[-1] == "**/__pycache__"
+    wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    needed = {"pyproject.toml", "constraints*.txt", PROJECT["readme"], *PROJECT["license-files"]}
+    needed |= {*wheel["packages"], *wheel["force-include"]}
+    assert {p.removeprefix("!") for p in patterns[1:-1]} == needed
+    assert not list(LAUNCH.glob("*.dockerignore"))
+
+
+@pytest.mark.parametrize("name", ["Dockerfile", "Dockerfile.cpu", "Dockerfile.beam"])
+def test_containers_install_from_the_checkout_and_do_not_keep_it(name):
+    for lines in stages(name).values():
+        assert all("--mount=type=bind,target=/src" in rest for _, rest in lines if "pip install" in rest)
+        assert all(rest.startswith("--from=") for instruction, rest in lines if instruction in ("COPY", "ADD"))
+
+
 @pytest.mark.slow
 def test_the_page_s_container_starts_and_is_healthy(tmp_path):
     """The entry point and the health check of the file itself, on another port, with a folder of one frame."""
-    lines = dict(re.findall(r"^([A-Z]+) (.*)$", (LAUNCH / "Dockerfile.view").read_text(), re.M))
-    assert lines["USER"] == "1000"  # a number: Kubernetes cannot tell that a name is not root
-    assert '".[view,dicom]"' in (LAUNCH / "Dockerfile.view").read_text()  # neither training nor JAX
+    lines = dict(stages("Dockerfile.cpu")["page"])
     port = str(free_port())
     entry = [word.replace("8000", port) for word in json.loads(lines["ENTRYPOINT"])]
     health = [word.replace("8000", port) for word in json.loads(lines["HEALTHCHECK"].removeprefix("CMD "))]
