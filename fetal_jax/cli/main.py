@@ -30,8 +30,10 @@ COMMANDS = {
     "growth": "age, weight and centiles from a patient's sizes, and the chart",
     "demo": "every step on synthetic frames, in minutes",
 }
-RESUME = ("train", "measure", "archive", "pacs", "demo")
-"""Commands that continue an interrupted call when it is given again."""
+RESUME = dict.fromkeys(("measure", "archive", "pacs"), "; the same call resumes") | dict.fromkeys(
+    ("train", "demo"), "; the same call resumes at the newest checkpoint, or at the first step if there is none"
+)
+"""Commands that continue an interrupted call when it is given again, and the end of their message about it."""
 WITH_OVERRIDES = ("train", "demo")
 """Commands that take `--config.KEY=VALUE`."""
 WITH_FLAGS = ("archive",)
@@ -54,7 +56,7 @@ def main(argv: list[str] | None = None) -> int:
     _open_closed_streams()
     name = next((a for a in argv if not a.startswith("-")), "")
     said = f"fetal-jax {name}".strip()
-    again = "; the same call resumes" if name in RESUME else ""
+    again = RESUME.get(name, "")
     try:
         with _sigterm_raises():
             code = _run([_with_home(a) for a in argv], name)
@@ -110,7 +112,9 @@ def _run(argv: list[str], name: str) -> int:
         args, rest = parser.parse_known_args(argv)
         unknown = [a for a in rest if not (a.startswith("--config.") and "=" in a and name in WITH_OVERRIDES)]
         if unknown:
-            parser.error(f"{args.command} does not know {' '.join(unknown)}")
+            without = next((a for a in unknown if a.startswith("--config.") and "=" not in a), "")
+            write = f": write {without}=VALUE" if without and name in WITH_OVERRIDES else ""
+            parser.error(f"{args.command} does not know {' '.join(unknown)}{write}")
     except SystemExit as e:  # argparse has said why, or has printed the help
         return int(e.code or 0)
     run: Callable[[argparse.Namespace, list[str]], int | None] = module.run

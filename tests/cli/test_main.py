@@ -123,12 +123,19 @@ def raising(error):
             "a/b.csv: No space left on device: make room",
         ),
         ("train", MemoryError(), 1, "out of memory; the same call resumes"),
+        ("train", KeyboardInterrupt(), 130, "interrupted; the same call resumes at the newest checkpoint"),
         ("evaluate", ValueError("a\nb"), 1, "ValueError: a b (test_main.py:"),
     ],
 )
 def test_an_exception_is_one_line_and_a_code(monkeypatch, capsys, command, error, code, words):
     assert ended(monkeypatch, command, raising(error)) == code
     assert words in one_line(capsys.readouterr().err)
+
+
+def test_a_key_without_its_equals_sign_is_refused_with_the_way_to_write_it(capsys):
+    assert main(["train", "--config=demo", "--workdir=none", "--config.batch_size", "4"]) == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.endswith("does not know --config.batch_size 4: write --config.batch_size=VALUE")
 
 
 @pytest.mark.parametrize(("command", "code"), [("measure", 75), ("train", 75), ("growth", 143), ("evaluate", 143)])
