@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import io
 import shutil
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from pathlib import Path
 
 from fetal_jax import files
@@ -50,7 +51,8 @@ def run(args: argparse.Namespace, overrides: list[str]) -> None:
     found = Path(made.data_dir).is_dir()
     tfds.display_progress_bar(True)
     if not found:
-        with alone(Path(made.data_dir).parent):
+        print(f"preparing {args.name} in {made.data_dir}", flush=True)
+        with alone(Path(made.data_dir).parent), redirect_stdout(io.StringIO()):  # TFDS says "Downloading"; nothing is
             made.download_and_prepare(download_config=tfds.download.DownloadConfig(manual_dir=args.manual_dir))
     counts = ", ".join(f"{name} {split.num_examples}" for name, split in made.info.splits.items())
     print(f"{made.info.full_name} in {args.data_dir}: {counts}")

@@ -52,7 +52,7 @@ def builder(name: str, data_dir: str | Path, **options: Any) -> Any:
     """
     base, _, config = name.partition("/")
     if base not in BUILDERS:
-        raise UserError(f"{name}: no such data set; there are {', '.join(BUILDERS)}")
+        raise UserError(f"{name}: no such data set; there are {', '.join(BUILDERS)}; your own frames are folder/NAME")
     cls = importlib.import_module(f"tfds_builders.{base}.{base}_dataset_builder").Builder
     configs = [c.name for c in cls.BUILDER_CONFIGS]
     if config and configs and config not in configs:

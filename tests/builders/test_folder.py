@@ -17,6 +17,7 @@ from fetal_jax.errors import UserError
 from fetal_jax.evaluation.splits import changed_training, refuse_other_split
 from fetal_jax.planes import GEOMETRIES
 from tests.builders.own_folder import SIZE, TABLE, planned, prepare, write_home
+from tests.support.command import called, refused
 from tests.support.folders import draw_fetal_planes, draw_folder, spoil
 from tfds_builders.folder import table
 
@@ -203,3 +204,16 @@ def test_folder_one_level_off_names_the_right_one(home):
     for wrong in (home.parent, home / "images"):
         with pytest.raises(UserError, match=f"holds no frames.csv: give {home} with --manual-dir"):
             table.find(wrong)
+
+
+def test_preparation_speaks_of_no_download(home, tmp_path):
+    """TFDS announces one for every data set; somebody's own frames go nowhere."""
+    done = called("prepare", "folder/mine", "--manual-dir", home, "--data-dir", tmp_path / "data")
+    assert done.returncode == 0
+    assert "ownload" not in done.stdout
+    assert done.stdout.splitlines()[0] == f"preparing folder/mine in {tmp_path}/data/folder/mine/1.0.0"
+
+
+def test_a_name_without_its_folder_is_refused_with_the_way_to_write_it(home, tmp_path):
+    done = called("prepare", "mine", "--manual-dir", home, "--data-dir", tmp_path)
+    refused(done, "mine: no such data set", "your own frames are folder/NAME")
