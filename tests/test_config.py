@@ -109,6 +109,8 @@ def test_a_batch_is_a_multiple_of_its_accumulated_parts():
         ("lambda", "config.loss.cls_weight"),
         ("lr", "config.optim.lr"),
         ("learning_rate", "config.optim.lr"),
+        ("steps", "config.total_steps"),
+        ("lambda", "the nearest is config"),
         ("modell.width", "config.model.width"),
         ("model.widht", "config.model.width"),
         ("optim.zoom", "config.augment.zoom"),
@@ -152,7 +154,7 @@ def write(path, body: str) -> str:
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        ("config.model.widht = 8", "no such key; the nearest are config.model.width"),
+        ("config.model.widht = 8", "no such key; the nearest is config.model.width"),
         ("config.model.width = 8.5", "width"),
         ("config.augment.zoom = (1, 1, 1)", "config.augment.zoom is (1, 1, 1); it must be two finite numbers"),
         ("config.modle.width = 8", "not a configuration file: AttributeError"),

@@ -61,9 +61,12 @@ def _nearest(name: str) -> str:
     like = difflib.get_close_matches(last, leaves.values(), 3, 0.7)
     found = [key for leaf in like for key in leaves if leaves[key] == leaf]
     found += difflib.get_close_matches(name, KEYS, 3, 0.75)
+    found += [key for key in leaves if last and last in leaves[key].split("_")]
     found += [key for key in KEYS if last and last.replace("_", " ") in KEYS[key].meaning.lower()]
     names = [f"config.{key}" for key in dict.fromkeys(found)]
-    return f"; the nearest are {', '.join(names[:3])}" if names else "; fetal-jax train --help-config lists all"
+    if not names:
+        return "; fetal-jax train --help-config lists all"
+    return f"; the nearest {'is' if len(names) == 1 else 'are'} {', '.join(names[:3])}"
 
 
 def check(config: Config) -> None:
