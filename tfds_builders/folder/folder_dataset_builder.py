@@ -127,7 +127,7 @@ def shape_of_mask(path: Path, plane: str, size: tuple[int, ...]) -> Ellipse | Sh
     found = measure(inside.astype(np.float32), plane, None)
     doubts = [flag for flag in found.flags if flag not in TOLERATED]
     if doubts and binary_fill_holes(inside).sum() > 2 * inside.sum():
-        raise UserError(f"{path} is an outline: fill it, to the structure's outer border")
+        raise UserError(f"{path} is an outline: fill it, to the middle of the line, or fit an ellipse to it")
     if doubts:
         raise UserError(f"{path} is no filled {SHAPE_OF_PLANE[plane]} ({', '.join(doubts)}): draw it again")
     return found.ellipse or found.shaft
