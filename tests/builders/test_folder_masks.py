@@ -74,7 +74,10 @@ def test_masks_that_hold_no_filled_shape_are_refused(tmp_path):
         (good * 0, "holds 0 pixels"),
         (two, r"no filled ellipse \(several structures"),
         (square, r"no filled ellipse \(poor fit"),
-        *((cv2.morphologyEx(good, cv2.MORPH_GRADIENT, np.ones((n, n))), "is an outline: fill it, to the middle") for n in (2, 3, 9)),
+        *(
+            (cv2.morphologyEx(good, cv2.MORPH_GRADIENT, np.ones((n, n))), "is an outline: fill it, to the middle")
+            for n in (2, 3, 9)
+        ),
     ]:
         with pytest.raises(UserError, match=message):
             shape_of_mask(write_mask(tmp_path / "m.png", array), "head", SIZE)
