@@ -32,11 +32,12 @@ from fetal_jax.evaluation.report.report import Origin
 from fetal_jax.evaluation.robustness import measure_robustness
 from fetal_jax.evaluation.scanner import outputs as scanner_outputs
 from fetal_jax.evaluation.splits import HELD_OUT, changed_training, held_out, refuse_other_split, unseen
+from fetal_jax.evaluation.statistics import conformal
 from fetal_jax.evaluation.statistics.calibration import interval_tables, plane_temperature
 from fetal_jax.evaluation.statistics.fitted_rules import COUNTS, counts, describe, fit_rules
 from fetal_jax.evaluation.summary import MEASURES, NAMES, summarise
 from fetal_jax.inference import Predictor
-from fetal_jax.planes import SHAPE_OF_PLANE
+from fetal_jax.planes import PRIMARY, SHAPE_OF_PLANE
 from fetal_jax.training.live import live_predictor
 
 DATA_DIR = "runs/data"
@@ -233,10 +234,11 @@ def calibrate(args: argparse.Namespace, claim: Claim) -> Path:
     with table.open("w") as f:
         csv.writer(f, lineterminator="\n").writerows([COUNTS, *counts(judged)])
     print(f"temperature, intervals and acceptance are in {path}; see {picture} and {table}")
-    for measure, name in NAMES.items():
+    for measure in [PRIMARY[plane] for plane in SHAPE_OF_PLANE if plane in info.planes]:
         found = info.intervals.get(measure)
-        text = f"± {found['factor']:.2f} sd, 90 %, {found['data']}" if found else "no interval: too few frames"
-        print(f"{name}  {text}")
+        few = f"no interval: fewer than {conformal.FEWEST} frames"
+        text = f"± {found['factor']:.2f} sd, 90 %, {found['data']}" if found else few
+        print(f"{NAMES[measure]}  {text}")
     print(f"temperature of the planes {temperature:.2f}")
     without = [p for p in SHAPE_OF_PLANE if p in info.planes and p not in info.acceptance]
     print("\n".join(describe(judged, without)))

@@ -89,7 +89,9 @@ def _not_measured(frames: list[EvaluatedFrame], summary: dict[str, Any]) -> dict
         reasons["agreement"] = reasons.get("millimetres", "fewer than three frames have both lengths in mm")
     if not any(s.get("interval") for s in present):
         reasons["intervals"] = reasons.get(
-            "millimetres", "there is no interval table: fetal-jax evaluate --bundle=BUNDLE --calibrate makes one"
+            "millimetres",
+            "there is no interval table: fetal-jax evaluate --bundle=BUNDLE --calibrate makes one of "
+            f"{conformal.FEWEST} calibration frames or more of a measure",
         )
     return reasons
 

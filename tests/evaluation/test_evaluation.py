@@ -140,7 +140,7 @@ def test_empty_tables_say_why():
     assert summary["not_measured"]["agreement"] == summary["not_measured"]["millimetres"]
     two = summarise([row(), row()])["not_measured"]
     assert "fewer than three" in two["agreement"]
-    assert "--calibrate" in two["intervals"]
+    assert "--calibrate makes one of 20 calibration frames or more" in two["intervals"]
 
 
 def test_diameters_have_names_where_their_order_is_known():
@@ -218,10 +218,13 @@ def test_calibrating_on_one_data_set_keeps_what_others_gave(monkeypatch, tmp_pat
     assert "no rule" not in capsys.readouterr().out
 
 
-def test_calibrating_on_too_few_subjects_says_which_plane_has_no_rule(monkeypatch, tmp_path, capsys):
+def test_calibrating_on_too_few_subjects_says_which_plane_has_no_rule_and_no_interval(monkeypatch, tmp_path, capsys):
+    """Of the planes that the bundle knows: here heads alone."""
     info = replace(PREDICTOR.info, training={"dataset": "heads/1.0.0"})
     assert calibrated(monkeypatch, tmp_path, info, heads(8)).acceptance == {}
-    assert [line.split()[0] for line in capsys.readouterr().out.splitlines() if "no rule" in line] == ["head"]
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines if "no rule" in line] == ["head"]
+    assert [line for line in lines if "no interval" in line] == ["HC  no interval: fewer than 20 frames"]
 
 
 def test_temperature_is_applied_to_what_it_was_fitted_to():
