@@ -153,7 +153,7 @@ def test_faulty_table_is_refused_before_anything_is_written(home, tmp_path, old,
     [
         ("80,60,50,40", "40,60,50,40", None),  # a little outside: kept
         ("80,60,50,40", "20,60,50,40", "h0.png: its ellipse: over 25 % of its length outside the frame"),
-        ("1.0,s0", "4.0,s0", "h0.png: its ellipse: not within 10 to 145 mm"),
+        ("1.0,s0", "4.0,s0", r"its ellipse: not within 10 to 145 mm \(400.0 x 320.0 mm at 4 mm per pixel\)"),
         ("40,60,120,60", "-30,60,50,60", "f0.png: its shaft: over 25 % of its length outside the frame"),
     ],
 )

@@ -105,9 +105,13 @@ def shape_of(row: table.Row) -> Ellipse | Shaft | None:
     image = to_grey(read_image(row.frame))
     shape = shape_of_mask(row.mask, row.plane, image.shape) if row.mask else row.shape
     if shape is not None:
-        fault = calipers.fault(row.plane.capitalize(), shape.ends.reshape(-1, 2, 2), image.shape[::-1], row.spacing_mm)
+        ends = shape.ends.reshape(-1, 2, 2)
+        fault = calipers.fault(row.plane.capitalize(), ends, image.shape[::-1], row.spacing_mm)
         if fault:
-            raise UserError(f"its {SHAPE_OF_PLANE[row.plane]}: {fault}; correct {row.mask or table.CSV_NAME}")
+            lengths = " x ".join(f"{mm:.1f}" for mm in np.hypot(*(ends[:, 1] - ends[:, 0]).T) * row.spacing_mm)
+            size = f" ({lengths} mm at {row.spacing_mm:g} mm per pixel)" if row.spacing_mm > 0 else ""
+            place = f"{row.mask} or {table.CSV_NAME}" if row.mask else table.CSV_NAME
+            raise UserError(f"its {SHAPE_OF_PLANE[row.plane]}: {fault}{size}; correct {place}")
     return shape
 
 
