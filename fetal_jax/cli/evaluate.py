@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="with --calibrate: a bundle that left a fold out (config.data.leave_out): learn on that fold too, but for "
         "data sets with a large calibration split. Given once for each fold",
     )
-    parser.add_argument("--out", type=str, required=True)
+    parser.add_argument("--out", type=str, required=True, metavar="DIR", help="report.html, metrics.json, frames.csv")
 
 
 def _margin(text: str) -> tuple[str, float]:

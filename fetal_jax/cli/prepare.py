@@ -22,8 +22,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="fetal_phantom[/small|/large], fetal_planes[/official|/biometry|/outlines], "
         "hc18[/examinations|/benchmark], folder/NAME: your own frames under a name of yours",
     )
-    parser.add_argument("--manual-dir", type=Path, help="folder of the downloaded data set; not for fetal_phantom")
-    parser.add_argument("--data-dir", default="runs/data")
+    parser.add_argument(
+        "--manual-dir",
+        type=Path,
+        metavar="DIR",
+        help="folder of the downloaded data set, or of your own frames; not for fetal_phantom",
+    )
+    parser.add_argument(
+        "--data-dir", default="runs/data", metavar="DIR", help="prepared data sets; default: %(default)s"
+    )
     parser.add_argument("--contact-sheet", type=Path, metavar="FILE.png", help="draw examples with their geometry")
     parser.add_argument("--allow-partial", action="store_true", help="build a data set although files are missing")
 
