@@ -17,7 +17,7 @@ async function ask(path, options = {}) {
 }
 
 const post = (path, data, conflict = false) =>
-  ask(path, { method: "POST", body: JSON.stringify(data), headers: { "content-type": "application/json" }, conflict });
+  ask(path, { method: "POST", body: JSON.stringify(data), headers: { "content-type": "application/json" }, keepalive: true, conflict });
 
 export const about = async () => (await ask("/api/about")).json();
 export const changes = async (rows, event, exams) => (await ask(`/api/changes?rows=${rows}&event=${event}&exams=${exams}`)).json();

@@ -5,7 +5,7 @@ import { Examination } from "./examination.js";
 import { listen } from "./keys.js";
 import { kept } from "./cache.js";
 import { ExaminationList, FrameList } from "./list.js";
-import { connected, note, toast } from "./messages.js";
+import { away, connected, note, toast } from "./messages.js";
 import { Panel } from "./panel.js";
 import { agreement, exported, readingOf } from "./review.js";
 import { Stage } from "./stage.js";
@@ -14,9 +14,18 @@ const POLL = 1500, RETRY = 1000, AHEAD = [1, 2, 3, -1];
 const get = (id) => document.getElementById(id);
 const GEOMETRIC = new Set(["move", "pull", "turn", "draw", "plane"]);
 
-let info, list, exams, examination, panel, stage, current = null, asked = null, rowsSeen = 0, eventSeen = 0, examsSeen = 0, complete = false, waiting = 0;
+let info, list, exams, examination, panel, stage, current = null, asked = null, rowsSeen = 0, eventSeen = 0, examsSeen = 0, complete = false, pressed = 0;
 let queue = Promise.resolve();
-const pictures = new Map(), details = new Map(), versions = new Map();
+const pictures = new Map(), details = new Map();
+/** Of a frame: the newest state that the server sent; changes that it has not answered; the last change that a conflict drops. */
+const states = new Map(), unanswered = new Map(), dropped = new Map();
+const waits = (n) => unanswered.get(n) ?? 0;
+
+/** Take a frame's state in, and give the newest one. */
+function learn(n, state) {
+  if (state.version >= (states.get(n)?.version ?? 0)) states.set(n, state);
+  return states.get(n);
+}
 
 // ------------------------------------------------------------------------------------------------------ frames
 
@@ -25,34 +34,39 @@ async function show(n) {
   asked = n;
   stage.cancel();
   list.choose(n);
-  history.replaceState(null, "", `#n=${n}`);
   const started = performance.now();
   let frame, picture;
   try {
-    [frame, picture] = await Promise.all([queue.then(() => detailsOf(n)), pictureOf(n)]);
+    [frame, picture] = await Promise.all([(waits(n) ? queue : Promise.resolve()).then(() => detailsOf(n)), pictureOf(n)]);
   } catch (error) {
     details.delete(n);
+    if (asked === n && current) list.choose((asked = current.number)); // what is shown is what is chosen
     return connected(false, error);
   }
   if (asked !== n) return; // a later one was asked for
-  current = frame;
-  versions.set(n, frame.version);
+  history.replaceState(null, "", `#n=${n}`);
+  frame = current = { ...frame, ...learn(n, frame) };
   stage.show(picture, frame, info.planes[frame.answer.plane]);
   panel.show(frame);
   if (frame.examination !== null) exams.choose(frame.examination);
-  examination.show(frame.examination, frame.answer.plane).catch((error) => connected(false, error));
+  examination.show(frame.examination, frame.answer.plane, queue).catch((error) => connected(false, error));
   note(picture ? (picture.isFrame ? "" : "The frame is not where it was measured: this is the overlay that measure drew.") : "This frame cannot be read.");
   announce();
   performance.measure("show", { start: started, end: performance.now() });
   for (const step of AHEAD) {
     const beside = list.beside(n, step);
     if (beside === null) continue;
-    pictureOf(beside);
+    pictureOf(beside).catch(() => {}); // it is asked for again when it is shown
     detailsOf(beside).catch(() => details.delete(beside));
   }
 }
 
-const pictureOf = (n) => kept(pictures, n, () => api.picture(n).catch(() => { pictures.delete(n); return null; }));
+/** A frame's picture; null where it cannot be read. */
+const pictureOf = (n) => kept(pictures, n, () => api.picture(n).catch((error) => {
+  pictures.delete(n);
+  if (error instanceof TypeError) throw error; // no answer says nothing about the picture
+  return null;
+}));
 
 /** A frame's details, read again where the answer has changed since. */
 async function detailsOf(n) {
@@ -75,7 +89,8 @@ async function poll() {
     get("tabs").hidden = !examsSeen;
     progress();
     const mine = current && found.answers[current.number];
-    if (mine && mine.version !== versions.get(current.number) && !waiting && !stage.busy) await refresh();
+    if (away()) examination.refresh(current?.answer.plane).catch(() => {});
+    if (mine && mine.version !== states.get(current.number).version && !waits(current.number) && !stage.busy) await refresh();
     connected(true);
   } catch (error) {
     connected(false, error);
@@ -84,12 +99,11 @@ async function poll() {
 
 async function refresh() {
   const frame = await api.frame(current.number);
-  if (frame.number === current.number && !waiting && !stage.busy) update(frame);
+  if (frame.number === current.number && !waits(current.number) && !stage.busy) update(frame);
 }
 
 function update(state) {
-  current = { ...current, ...state };
-  versions.set(current.number, current.version);
+  current = { ...current, ...learn(current.number, state) };
   if (stage.busy) return; // a handle moves: its end is recorded after this
   stage.set(current, info.planes[current.answer.plane]);
   panel.show(current);
@@ -98,31 +112,43 @@ function update(state) {
 
 // ------------------------------------------------------------------------------------------------------ changes
 
-/** Record an event of a frame: shown at once, sent in order, sent again while the server does not answer. */
-function record(action, answer, n = current?.number, reader = undefined) {
+/**
+ * Record an event of a frame: shown at once, sent in order, sent again while the server does not answer.
+ *
+ * `make` gives {action, answer} from an answer, and is asked twice: of the answer on the page, to show it, and of the
+ * answer that the server has when the event's turn comes. They differ after an undo that is not answered yet.
+ */
+function record(make, n = current?.number) {
   if (!info.writable || n === undefined) return;
-  if (answer && GEOMETRIC.has(action)) answer = { ...answer, decision: "" };
-  if (answer && n === current.number) {
-    current = { ...current, answer };
-    stage.set(current, info.planes[answer.plane]);
+  stage.finishNudge(); // a key that is still held has moved the outline already
+  if (n === current.number) {
+    const { action, answer } = make(current.answer);
+    const by = { undo: [-1, 1], redo: [1, -1] }[action] ?? [1, -current.redo];
+    current = { ...current, answer: answer ?? current.answer, undo: current.undo + by[0], redo: current.redo + by[1] };
+    stage.set(current, info.planes[current.answer.plane]);
     panel.show(current);
   }
-  waiting++;
-  queue = queue.then(() => send(n, action, answer, reader)).finally(() => waiting--);
+  unanswered.set(n, waits(n) + 1);
+  const order = ++pressed;
+  queue = queue.then(() => send(n, make, order)).finally(() => unanswered.set(n, waits(n) - 1));
 }
 
-async function send(n, action, answer, reader) {
+async function send(n, make, order) {
+  if (order <= (dropped.get(n) ?? 0)) return; // made of an answer that another tab has changed
   for (;;) {
     try {
-      const event = { action, after: versions.get(n) ?? 0, ...(reader !== undefined ? { reader } : answer ? { answer } : {}) };
-      const state = await api.change(n, event);
-      versions.set(n, state.version);
+      const { version, answer } = states.get(n);
+      const state = await api.change(n, { after: version, ...make(answer) });
+      learn(n, state);
       list.add([], { [n]: state.brief });
       exams.follow([], [], { [n]: state.brief }, list.answers);
       progress();
       connected(true);
-      if (state.conflict) toast("Changed in another tab: its answer is shown.");
-      if (current?.number === n && (waiting === 1 || state.conflict)) {
+      if (state.conflict) {
+        dropped.set(n, pressed);
+        toast("Changed in another tab: its answer is shown.");
+      }
+      if (current?.number === n && (waits(n) === 1 || state.conflict)) {
         update(state);
         announce();
       }
@@ -130,7 +156,7 @@ async function send(n, action, answer, reader) {
     } catch (error) {
       if (!(error instanceof TypeError)) { // the server answered: it refuses
         toast(error.message);
-        if (current?.number === n) update(await api.frame(n));
+        if (current?.number === n) update(states.get(n));
         return;
       }
       connected(false);
@@ -139,28 +165,52 @@ async function send(n, action, answer, reader) {
   }
 }
 
-function decide(decision) {
+/** Record an event of the frame in sight; while another one is on its way, a key may be meant for either. */
+function change(make) {
   if (!current) return;
-  const taken = current.answer.decision === decision ? "" : decision;
-  record(taken === "" ? "undecide" : taken === "accepted" ? "accept" : "reject", { ...current.answer, decision: taken });
+  if (asked === current.number) return record(make);
+  stage.set(current, info.planes[current.answer.plane]);
+  panel.show(current);
+  return toast("The next frame is not shown yet: nothing was changed.");
+}
+
+/** The outline or the plane is another one: what was decided about the old one is open again. */
+const redraw = (action, part) => change((answer) => ({ action, answer: { ...answer, ...part, decision: "" } }));
+
+function decide(decision) {
+  change((answer) => {
+    const taken = answer.decision === decision ? "" : decision;
+    return { action: taken === "" ? "undecide" : taken === "accepted" ? "accept" : "reject", answer: { ...answer, decision: taken } };
+  });
 }
 
 function changePlane(plane) {
-  if (current && plane !== current.answer.plane) record("plane", { ...current.answer, plane });
+  if (current && plane !== current.answer.plane) redraw("plane", { plane });
 }
 
 function tick(item, met) {
-  const ticks = { ...current.answer.ticks };
-  if (met === null) delete ticks[item];
-  else ticks[item] = met;
-  record("tick", { ...current.answer, ticks });
+  change((answer) => {
+    const ticks = { ...answer.ticks };
+    if (met === null) delete ticks[item];
+    else ticks[item] = met;
+    return { action: "tick", answer: { ...answer, ticks } };
+  });
+}
+
+const comment = (n, text) => record((answer) => ({ action: "comment", answer: { ...answer, comment: text } }), n);
+const undo = () => current?.undo && change(() => ({ action: "undo" }));
+const redo = () => current?.redo && change(() => ({ action: "redo" }));
+
+function reset() {
+  const { machine } = current ?? {};
+  change(() => ({ action: "reset", answer: { ...machine } }));
 }
 
 /** An adjudicator takes a reading of the frame. */
 function choose(reading) {
   if (!reading) return;
-  const decision = reading.answer.decision || "accepted";
-  record("choose", { ...reading.answer, decision, comment: current.answer.comment }, current.number, reading.reader);
+  const { reader, answer: chosen } = reading;
+  change(({ comment: own }) => ({ action: "choose", reader, answer: { ...chosen, decision: chosen.decision || "accepted", comment: own } }));
 }
 
 async function exportAll() {
@@ -206,8 +256,7 @@ async function openExamination(open = !examination.open, k = current?.examinatio
   if (!open) return stage.resized();
   stage.cancel();
   exams.choose(k);
-  await examination.show(k, current?.answer.plane);
-  announce();
+  examination.show(k, current?.answer.plane, queue).then(announce, (error) => connected(false, error));
   get("exam-close").focus({ preventScroll: true });
   return undefined;
 }
@@ -244,19 +293,24 @@ function openChecklist() {
   if (get("checklist").open) get("checklist").querySelector("button")?.focus();
 }
 
-const step = (by) => (examination.open ? besideExamination(by) : current && show(list.beside(current.number, by)));
+function openHelp() {
+  get("help").showModal();
+  get("help").scrollTop = 0; // the button that has the focus is at its end
+}
+
+const step = (by) => (examination.open ? besideExamination(by) : current && show(list.beside(asked, by)));
 const KEYS = {
   ArrowLeft: () => step(-1), ArrowRight: () => step(1), ArrowUp: () => step(-1), ArrowDown: () => step(1),
-  n: () => current && show(list.undecided(current.number)),
+  n: () => current && show(list.undecided(asked)),
   v: () => decide("accepted"), x: () => decide("rejected"),
   h: () => changePlane("head"), a: () => changePlane("abdomen"), f: () => changePlane("femur"), t: () => changePlane("other"),
-  u: () => (current?.undo || waiting) && record("undo"), y: () => (current?.redo || waiting) && record("redo"), r: () => current && record("reset", { ...current.machine }),
+  u: undo, y: redo, r: reset,
   "+": () => stage.zoom(1.25), "=": () => stage.zoom(1.25), "-": () => stage.zoom(0.8), 0: () => stage.picture && stage.fit(),
   w: () => option("window"), m: () => option("magnifier"), o: () => option("outline"), d: () => info.writable && option("draw"),
   "[": () => stage.changeGrey(-16, 0), "]": () => stage.changeGrey(16, 0), ",": () => stage.changeGrey(0, 8), ".": () => stage.changeGrey(0, -8),
   s: () => openExamination(), k: openChecklist, b: showAgreement,
   7: () => choose(readingOf(current, 7)), 8: () => choose(readingOf(current, 8)), 9: () => choose(readingOf(current, 9)),
-  c: () => get("comment").focus(), "/": () => get("filter").focus(), l: toggleList, e: exportAll, "?": () => get("help").showModal(),
+  c: () => get("comment").focus(), "/": () => get("filter").focus(), l: toggleList, e: exportAll, "?": openHelp,
 };
 
 // ------------------------------------------------------------------------------------------------------ start
@@ -267,9 +321,9 @@ async function start() {
   const role = { blinded: " · blinded", adjudicator: " · adjudicates" }[info.role] ?? "";
   get("who").textContent = info.writable ? (info.reader || "no reader’s name") + role : "read-only";
   document.body.dataset.role = info.role;
-  panel = new Panel(info, { plane: changePlane, comment: (n, comment) => n === current.number && record("comment", { ...current.answer, comment }), tick, choose: (reader) => choose(current.readings.find((r) => r.reader === reader)) });
+  panel = new Panel(info, { plane: changePlane, comment, tick, choose: (reader) => choose(current.readings.find((r) => r.reader === reader)) });
   stage = new Stage(get("stage"), {
-    edit: (action, answer) => { record(action, answer); if (stage.options.draw) option("draw"); },
+    edit: (action, part) => { redraw(action, part); if (stage.options.draw) option("draw"); },
     live: (answer) => { panel.values(answer); if (current) examination.live(current.number, answer); },
     view: () => { get("zoom").textContent = `${Math.round(stage.view.scale * 100)} %`; },
   });
@@ -284,7 +338,11 @@ async function start() {
   get("export").disabled = !info.writable || info.role === "blinded";
   get("agreement-open").hidden = info.role === "blinded";
   for (const button of document.querySelectorAll("[data-key]")) button.addEventListener("click", () => KEYS[button.dataset.key]());
-  listen(KEYS, stage, { writable: info.writable, framed: () => !examination.open, leave: () => openExamination(false), drawn: () => option("draw") });
+  listen(KEYS, stage, { writable: info.writable, framed: () => !examination.open, shown: () => asked === current?.number, leave: () => openExamination(false), drawn: () => option("draw") });
+  addEventListener("beforeunload", (e) => {
+    panel.flush();
+    if (away() && waits(current?.number)) e.preventDefault(); // what was not sent is only here
+  });
   await poll();
   const wanted = Number(new URLSearchParams(location.hash.slice(1)).get("n") ?? NaN);
   await show(list.places?.has(wanted) ? wanted : list.shown[0]?.n);

@@ -22,8 +22,8 @@ export class Examination {
 
   get open() { return !get("examination").hidden; }
 
-  /** Show an examination, or none; `plane` is that of the frame beside it. */
-  async show(k, plane = this.plane) {
+  /** Show an examination, or none; `plane` is that of the frame beside it, `recorded` what it waits for. */
+  async show(k, plane = this.plane, recorded = undefined) {
     this.plane = plane;
     const other = k !== this.k;
     this.k = k;
@@ -31,7 +31,11 @@ export class Examination {
       get("brief").hidden = true;
       return;
     }
-    if (other) this.found = null;
+    if (other) {
+      this.found = null;
+      for (const id of ["brief", "examination"]) get(id).classList.add("away"); // the numbers of another one
+    }
+    await recorded;
     const found = await api.examination(k);
     if (this.k === k) this.fill(found);
   }
@@ -64,6 +68,7 @@ export class Examination {
 
   fill(found) {
     this.found = found;
+    for (const id of ["brief", "examination"]) get(id).classList.remove("away");
     this.fillBrief(found);
     if (this.open) this.fillWhole(found);
   }

@@ -12,6 +12,8 @@ export function toast(text, stays = false) {
 }
 
 let lost = false;
+/** Whether the server did not answer last time. */
+export const away = () => lost;
 export function connected(is, error) {
   if (!is && !lost) toast(error && !(error instanceof TypeError) ? error.message : "The server does not answer. Changes are kept here and sent when it does.", true);
   if (is && lost) toast("The server answers again.");

@@ -31,20 +31,22 @@ export class Panel {
     this.comment.maxLength = about.max_comment;
     this.comment.addEventListener("input", () => {
       clearTimeout(this.timer);
-      this.timer = setTimeout(() => this.flush(on), 700);
+      this.timer = setTimeout(() => this.flush(), 700);
     });
-    this.comment.addEventListener("blur", () => this.flush(on));
+    this.comment.addEventListener("blur", () => this.flush());
     for (const control of document.querySelectorAll("#accept, #reject, #reset, #comment, #tool-draw")) control.disabled = !about.writable;
     get("reset").disabled ||= about.role === "blinded";
   }
 
-  flush(on) {
+  /** Record what was typed. */
+  flush() {
     clearTimeout(this.timer);
-    if (this.frame && this.comment.value !== this.frame.answer.comment) on.comment(this.frame.number, this.comment.value);
+    if (this.frame && this.comment.value !== this.frame.answer.comment) this.on.comment(this.frame.number, this.comment.value);
   }
 
   show(frame) {
     const other = this.frame?.number !== frame.number;
+    if (other) this.flush();
     this.frame = frame;
     get("name").textContent = frame.name;
     const { answer } = frame, status = get("status");

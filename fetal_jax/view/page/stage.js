@@ -8,7 +8,7 @@ const FULL = { window: 256, level: 128 };
 const NEW_ROUNDNESS = { head: 0.78, abdomen: 0.95 };
 
 export class Stage {
-  /** on: {edit(action, answer), live(answer), view()} */
+  /** on: {edit(action, part of the answer), live(answer), view()} */
   constructor(box, on) {
     this.box = box;
     this.on = on;
@@ -300,7 +300,7 @@ export class Stage {
   commit(action) {
     if (!this.shape) return;
     const shape = this.kind === "ellipse" ? canonical(this.shape) : this.shape;
-    this.on.edit(action, { ...this.answer, [this.kind]: shape });
+    this.on.edit(action, { [this.kind]: shape });
   }
 
   // ------------------------------------------------------------------------------------------------ keyboard

@@ -1,0 +1,172 @@
+"""Keys that are pressed before the server has answered, and a page whose server is away."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.view.browser import Page, chromium
+from tests.view.folder import serving, write_examinations, write_results
+from tests.view.test_browser import eventually, stored, version
+
+PRESS = "keys => keys.forEach(key => document.body.dispatchEvent(new KeyboardEvent('keydown', { key, bubbles: true })))"
+WHOLE = "e => e.scrollWidth <= e.clientWidth && e.scrollHeight <= e.clientHeight + 1"
+CHOSEN = "document.querySelector('#list [aria-selected=true] .title').textContent"
+SHOWN = "document.querySelector('#name').textContent"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def home(tmp_path):
+    write_results(tmp_path, 20, column_mm=1.1)
+    return tmp_path
+
+
+@pytest.fixture
+def server(home):
+    with serving(home / "results", "--reader=Ann") as server:
+        yield server
+
+
+def at_once(page: Page, *keys: str) -> None:
+    """Press keys in one turn of the page: no answer of the server comes between them."""
+    page.page.evaluate(PRESS, list(keys))
+
+
+def actions(server, n: int) -> list[str]:
+    return [event["action"] for event in stored(server, n)["events"]]
+
+
+def test_accept_after_undo_accepts_what_undo_brought_back(browser, server):
+    page = Page(browser, server.address)
+    page.choose(0)
+    before = stored(server, 0)["answer"]["ellipse"]
+    page.drag("centre", 30, 10)
+    version(server, 0, 1)
+    page.until("!document.querySelector('#undo').disabled")
+    at_once(page, "u", "v")
+    eventually(lambda: actions(server, 0), ["move", "undo", "accept"])
+    state = stored(server, 0)
+    assert (state["answer"]["ellipse"], state["answer"]["decision"]) == (before, "accepted")
+    page.until("document.querySelector('#redo').disabled")
+    at_once(page, "u", "u", "u", "y", "y")  # there is one to undo: the accept
+    eventually(lambda: actions(server, 0)[3:], ["undo", "redo"])
+    assert page.errors == []
+
+
+def test_key_for_a_frame_that_is_not_shown_yet_changes_none(browser, server):
+    page = Page(browser, server.address)
+    page.choose(0)
+    nearby = page.page.evaluate("document.querySelector('#row-0').nextElementSibling?.dataset.n ?? null")
+    at_once(page, "v", "ArrowRight", "v")
+    assert "nothing was changed" in page.page.locator("#toast").text_content()
+    eventually(lambda: actions(server, 0), ["accept"])
+    assert nearby is None or actions(server, int(nearby)) == []
+    assert page.errors == []
+
+
+def test_next_pressed_twice_goes_two_frames_on(browser, server):
+    page = Page(browser, server.address)
+    titles = page.page.evaluate(
+        "[...document.querySelectorAll('#rows .row')].sort((p, q) => p.ariaPosInSet - q.ariaPosInSet)"
+        ".map(r => r.querySelector('.title').textContent)"
+    )
+    at_once(page, "ArrowRight", "ArrowRight")
+    page.until(f"{SHOWN} === {titles[2]!r}")
+    at_once(page, "v", "n")  # the frame itself is none without a decision
+    page.until(f"{SHOWN} === {titles[3]!r}")
+
+
+def test_accept_while_an_arrow_is_held_keeps_what_the_arrow_moved(browser, server):
+    page = Page(browser, server.address)
+    page.choose(0)
+    before = stored(server, 0)["answer"]["ellipse"]
+    page.press("1")
+    for key in ("ArrowRight", "ArrowRight", "v"):
+        page.page.keyboard.down(key)
+    page.page.keyboard.up("ArrowRight")
+    eventually(lambda: actions(server, 0), ["move", "accept"])
+    state = stored(server, 0)["answer"]
+    assert state["decision"] == "accepted"
+    assert state["ellipse"] == pytest.approx([before[0] + 2, *before[1:]])
+
+
+def test_second_press_does_not_overwrite_another_tab(browser, server):
+    one, two = Page(browser, server.address), Page(browser, server.address)
+    for page in (one, two):
+        page.choose(0)
+    two.page.route("**/api/changes*", lambda route: route.abort())  # it does not hear of the first tab's change
+    one.drag("centre", 20, 20)
+    moved = version(server, 0, 1)["answer"]
+    at_once(two, "v", "x")
+    two.until("document.querySelector('#toast').textContent.includes('another tab')")
+    two.page.wait_for_timeout(500)
+    assert stored(server, 0)["answer"] == moved
+
+
+def test_what_is_chosen_is_what_is_shown_while_the_server_is_away(browser, home):
+    with serving(home / "results", "--reader=Ann") as server:
+        port = urlsplit(server.address).port
+        page = Page(browser, server.address)
+        first = page.page.evaluate(SHOWN)
+        server.kill()
+        for _ in range(12):  # some frames ahead are here already
+            page.press("ArrowRight")
+            page.page.wait_for_timeout(50)
+        page.until(f"{SHOWN} === {CHOSEN}")
+        last = page.page.evaluate(SHOWN)
+        assert last != first
+        at_once(page, "v")
+        page.until("document.querySelector('#status').textContent === 'Accepted'")
+        with page.page.expect_event("dialog") as asked:
+            page.page.close(run_before_unload=True)
+        assert asked.value.type == "beforeunload"
+    with serving(home / "results", "--reader=Ann", f"--port={port}") as server:
+        n = int(page.page.evaluate("document.querySelector('#list [aria-selected=true]').dataset.n"))
+        eventually(lambda: actions(server, n), ["accept"])
+        page.press("ArrowRight")
+        page.until(f"{SHOWN} !== {last!r} && {SHOWN} === {CHOSEN}")
+
+
+def test_comment_is_kept_where_the_page_is_left_at_once(browser, server):
+    page = Page(browser, server.address)
+    page.choose(0)
+    page.press("c")
+    page.page.keyboard.type("at once")
+    page.reload()
+    eventually(lambda: stored(server, 0)["answer"]["comment"], "at once")
+
+
+def test_numbers_of_another_examination_are_not_shown(browser, tmp_path):
+    write_examinations(tmp_path, 3)
+    with serving(tmp_path / "results", "--reader=Ann") as server:
+        page = Page(browser, server.address)
+        page.choose(0)
+        numbers = page.page.locator("#brief .sizes")
+        numbers.wait_for(state="visible")
+        page.page.route("**/api/examinations/*", lambda route: route.abort())
+        page.choose(5)
+        assert not numbers.is_visible()
+        page.press("s")
+        assert not page.page.locator("#exam-values").is_visible()
+        assert not page.page.locator("#exam-name").is_visible()
+        page.page.unroute("**/api/examinations/*")
+        page.page.locator("#exam-values").wait_for(state="visible")
+        assert page.page.locator("#exam-name").text_content() == "visit-1"
+
+
+@pytest.mark.parametrize("width", [390, 820, 1000, 1440])
+def test_notice_and_reader_are_seen_whole_at_any_width(browser, server, width):
+    page = Page(browser, server.address, width, 900)
+    for name in ("#notice", "#who"):
+        assert page.page.locator(name).is_visible()
+        assert page.page.locator(name).evaluate(WHOLE)
+    page.press("?")
+    assert page.page.locator("#help kbd").first.is_visible()
+    assert page.page.evaluate("document.querySelector('#help').scrollTop") == 0
