@@ -164,7 +164,7 @@ def test_numbers_of_another_examination_are_not_shown(browser, tmp_path):
 @pytest.mark.parametrize("width", [390, 820, 1000, 1440])
 def test_notice_and_reader_are_seen_whole_at_any_width(browser, server, width):
     page = Page(browser, server.address, width, 900)
-    for name in ("#notice", "#who"):
+    for name in ("#notice", "#who", "#progress"):
         assert page.page.locator(name).is_visible()
         assert page.page.locator(name).evaluate(WHOLE)
     page.press("?")
