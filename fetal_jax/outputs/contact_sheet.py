@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from fetal_jax.errors import NOT_CLINICAL
 from fetal_jax.outputs import fonts
 from fetal_jax.outputs.overlay import STYLES
 from fetal_jax.outputs.rows import Row
@@ -41,12 +42,14 @@ class ContactSheet:
             self.close()
 
     def close(self) -> None:
-        """Write the page that is not full yet."""
+        """Write the page that is not full yet, with the disclaimer below its tiles."""
         if self._tiles:
             self._pages += 1
             used = -(-self._tiles // COLUMNS) * TILE[1]
-            page = np.asarray(self._page.crop((0, 0, self._page.width, used)))
-            write_png(self._claim(NAME.format(self._pages)), page)
+            page = self._page.crop((0, 0, self._page.width, used + LINE))  # below the tiles it is black
+            pen = ImageDraw.Draw(page)
+            pen.text((EDGE + 4, used + LINE - 4), NOT_CLINICAL, "white", fonts.font(TYPE), anchor="ls")
+            write_png(self._claim(NAME.format(self._pages)), np.asarray(page))
             self._tiles = 0
 
 

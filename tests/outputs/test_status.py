@@ -174,6 +174,8 @@ def test_contact_sheet_holds_each_tile_once_in_reading_order(tmp_path):
         sheet.add(row, None)
     sheet.close()
     pages = [read_image(tmp_path / f"contact_sheet_0{n}.png") for n in (1, 2)]
+    assert all(page[-contact_sheet.LINE :].max() == 255 for page in pages)  # the disclaimer, below the tiles
+    pages = [page[: -contact_sheet.LINE] for page in pages]
     width, height = contact_sheet.TILE
     tiles = [
         page[y : y + height, x : x + width]
