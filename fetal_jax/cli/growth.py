@@ -70,8 +70,10 @@ def run(args: argparse.Namespace, overrides: list[str]) -> None:
     """Print age, weight and centiles, each with its formula, and the sources; then draw the chart."""
     if args.chart and args.chart.suffix.lower() not in SUFFIXES:
         raise UserError(f"--chart={args.chart}: give a file that ends in .png, .svg or .pdf")
-    known = None if args.ga is None else parse_age(args.ga)
     convention = args.bpd_convention
+    if args.bpd is not None and convention is None:
+        raise UserError(f"--bpd needs --bpd-convention: {' or '.join(CONVENTIONS)}")
+    known = None if args.ga is None else parse_age(args.ga)
     sizes = given(convention, **{measure: getattr(args, measure) for measure in SIZES})
 
     ages = _print_ages(sizes, convention, known, args.ga)

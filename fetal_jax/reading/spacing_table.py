@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import difflib
 import math
+import re
 import unicodedata
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -97,7 +98,8 @@ class Spacings:
         if self.source != "csv":
             return ASK
         name = source.filename
-        bare = {row.rsplit("/", 1)[-1].casefold(): row for row in self.table or {}}
+        rows = (row for row in self.table or {} if _numbers(row.rsplit("/", 1)[-1]) == _numbers(name))
+        bare = {row.rsplit("/", 1)[-1].casefold(): row for row in rows}
         near = difflib.get_close_matches(_plain(name).casefold(), bare, 1, 0.6)
         nearest = f"; the nearest name in it is {bare[near[0]]!r}" if near else ""
         return f"the table has no row for {name!r}{nearest}"
@@ -118,6 +120,8 @@ class Spacings:
         """
         try:
             text = _decoded(path.read_bytes())
+        except FileNotFoundError:
+            raise UserError(f"{path} does not exist: it {NEEDS}") from None
         except (OSError, UnicodeDecodeError) as e:
             raise UserError(f"{path} cannot be read ({type(e).__name__}): it {NEEDS}") from None
         header, rows = _rows(path, text)
@@ -202,6 +206,11 @@ def _length(cell: str) -> float | None:
     except ValueError:
         return None
     return value if math.isfinite(value) and value > 0 else None
+
+
+def _numbers(name: str) -> list[int]:
+    """The numbers in a name: where they differ, it is another picture's name, however alike the rest is."""
+    return [int(digits) for digits in re.findall(r"\d+", name)]
 
 
 def _plain(name: str) -> str:

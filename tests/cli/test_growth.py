@@ -137,7 +137,7 @@ def test_sources_are_printed_also_where_the_chart_fails(tmp_path):
     ("argv", "words"),
     [
         ((), ("HC", "give one")),
-        (("--hc=290", "--bpd=80"), ("outer-inner or outer-outer",)),
+        (("--hc=290", "--bpd=80"), ("--bpd needs --bpd-convention: outer-inner or outer-outer",)),
         (("--hc=290", "--ga=30w9d"), ("30w9d", "30w2d")),
         (("--hc=290", "--ga="), ("30w2d",)),
         (("--hc=290", "--chart=chart.gif"), ("chart.gif", ".png, .svg or .pdf")),

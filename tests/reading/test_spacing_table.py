@@ -104,7 +104,7 @@ def test_tables_that_could_be_misread_are_refused(tmp_path, text, words):
 
 
 def test_missing_table_is_named(tmp_path):
-    with pytest.raises(UserError, match=r"none\.csv cannot be read"):
+    with pytest.raises(UserError, match=r"none\.csv does not exist: it needs the columns"):
         Spacings.read(tmp_path / "none.csv")
 
 
@@ -154,3 +154,8 @@ def test_header_without_a_spacing_does_not_hide_that_the_table_has_no_row(tmp_pa
     size = PixelSize(reason="the DICOM header has no ultrasound region")
     reason = given.of(replace(frame("b.dcm"), size=size)).reason
     assert reason == "no spacing: the DICOM header has no ultrasound region; the table has no row for 'b.dcm'"
+
+
+def test_picture_of_another_number_is_not_offered_as_the_nearest_name(tmp_path):
+    given = table(tmp_path / "t.csv", "filename,spacing_mm\n488_HC.png,0.2\n605_HC.png,0.2\n")
+    assert given.of(frame("604_HC.png")).reason == "no spacing: the table has no row for '604_HC.png'"
