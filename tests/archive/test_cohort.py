@@ -277,6 +277,7 @@ def test_a_folder_of_measure_is_read_too(tmp_path):
     lines = write(tmp_path, tmp_path / "r.html", "again")
     assert lines[0] == "36 frames: 36 measured (100.0 %)."
     assert lines[1].startswith("12 examinations of 12 patients, 0 machines")
+    assert "Mean z-score by week" not in (tmp_path / "r.html").read_text()  # one value a week: nothing to draw
     found = dict(Tables(tmp_path).z_scores("week", dated=True))
     assert found["25"]["hc"][:2] == (1, pytest.approx(0, abs=1e-6))
 

@@ -57,7 +57,7 @@ def sizes(tables: Tables, size: dict[str, int], names: Names) -> list[Block]:
     blocks: list[Block] = [Text(f"z-scores {DATED if dated else OWN}.")]
     for by, title in TITLES.items():
         rows = tables.z_scores(by, dated)
-        if by == "week" and rows:
+        if by == "week" and any(of[m][0] > 1 for _, of in rows for m in MEASURES):  # one value has no interval
             from fetal_jax.archive.cohort import plots
 
             blocks.append(Plots([plots.z_by_week(rows, "Mean z-score by week; bars: 95 % intervals.")]))
