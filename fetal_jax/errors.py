@@ -1,6 +1,13 @@
 """An error the user can fix, the disclaimer shown wherever results are, and counts in words."""
 
+from collections.abc import Iterable
+
 NOT_CLINICAL = "Research software. Not for clinical use."
+
+
+def with_notice(notes: Iterable[str]) -> str:
+    """The disclaimer, then notes that are joined by semicolons, as one text."""
+    return " ".join(filter(None, [NOT_CLINICAL, "; ".join(notes)]))
 
 
 class UserError(Exception):

@@ -137,8 +137,8 @@ def spacing_note(row: Row) -> str:
 
 
 def notes(row: Row) -> list[str]:
-    """Notes that a person must read in every report of a row."""
-    return [NOT_CLINICAL, *filter(None, [doubt(row)]), spacing_note(row)]
+    """Notes that a person must read in every report of a row, beside the disclaimer."""
+    return [*filter(None, [doubt(row)]), spacing_note(row)]
 
 
 def frame_numbers(header: Any, row: Row) -> list[int] | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from fetal_jax.errors import NOT_CLINICAL
 from fetal_jax.outputs.dicom_source import (
     MANUFACTURER,
     STRUCTURES,
@@ -70,7 +71,7 @@ def _group(header: Any, row: Row, key: str) -> Any:
     # the notes are parameters of the algorithm: the template has no place for a comment
     return sr.MeasurementsAndQualitativeEvaluations(
         tracking_identifier=sr.TrackingIdentifier(UID(), quantity.label),
-        algorithm_id=sr.AlgorithmIdentification(MANUFACTURER, software(), [quantity.method, *notes(row)]),
+        algorithm_id=sr.AlgorithmIdentification(MANUFACTURER, software(), [quantity.method, NOT_CLINICAL, *notes(row)]),
         finding_sites=[sr.FindingSite(sr.CodedConcept(code, "SCT", meaning))],
         measurements=[sr.Measurement(name, round(row[key], 2), codes.UCUM.Millimeter, **where)],
         source_images=[sr.SourceImageForMeasurementGroup(*image)],

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from fetal_jax.errors import with_notice
 from fetal_jax.outputs.dicom_source import (
     frame_numbers,
     graphic_type,
@@ -82,7 +83,7 @@ def content(header: Any, row: Row) -> Any:
         mark(age, doubt(row))
         values.append(age)
     groups = [container(dcm("125005", "Biometry Group"), values, "5008")]
-    return tree([(header, row)], ["; ".join(notes(row))], groups)
+    return tree([(header, row)], [with_notice(notes(row))], groups)
 
 
 def tree(parts: Sequence[tuple[Any, Row]], notes: Sequence[str], groups: list[Any], fetus: Sequence[Any] = ()) -> Any:

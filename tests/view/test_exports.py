@@ -12,6 +12,7 @@ import numpy as np
 import pydicom
 import pytest
 
+from fetal_jax.errors import NOT_CLINICAL
 from fetal_jax.geometry import Ellipse
 from fetal_jax.view import exports
 from fetal_jax.view.session import REVIEW
@@ -74,6 +75,13 @@ def test_signed_report_names_its_reader_and_predecessor(tmp_path, held):
     changed(session, 0, "accept", decision="accepted")
     done = exports.write(session)
     assert (done["reports"], done["left_out"]) == (1, [])
+    assert done["files"][-2:] == [f"results/{REVIEW}/fhir/", f"results/{REVIEW}/sr/"]
+    observation = json.loads((tmp_path / "results" / REVIEW / "fhir" / "00001.json").read_text())["entry"][0][
+        "resource"
+    ]
+    notes = [note["text"] for note in observation["note"]]
+    assert notes[0].startswith(f"{NOT_CLINICAL} spacing from ")
+    assert "comment of Smith^Ann: skull seen" in notes
     folder = tmp_path / "results" / REVIEW / "sr"
     machine = pydicom.dcmread(folder / "00001_machine.dcm")
     signed = hd.sr.srread(folder / "00001.dcm")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from fetal_jax.errors import NOT_CLINICAL, UserError
+from fetal_jax.errors import UserError, with_notice
 from fetal_jax.inference.examination import Structure, Summary
 from fetal_jax.outputs.dicom_source import spacing_note
 from fetal_jax.outputs.examinations.fhir import WEIGHT
@@ -57,9 +57,9 @@ def content(summary: Summary, header_of: Callable[[Row], Any], notes: Sequence[s
     if summary.age:
         fetus.append(number(AGE, summary.age.weeks, codes.UCUM.Week))
         mark(fetus[-1], f"{summary.age.formula}; 95 % range {summary.age.low:.2f} to {summary.age.high:.2f} weeks")
-    spacing = "; ".join(dict.fromkeys(spacing_note(row) for row in counted))
+    spacing = dict.fromkeys(spacing_note(row) for row in counted)
     said = [*([f"To be reviewed by a person: {doubt}"] if doubt else []), *notes]
-    return headers, tree(parts, [f"{NOT_CLINICAL}; {spacing}", *said], groups, fetus)
+    return headers, tree(parts, [with_notice(spacing), *said], groups, fetus)
 
 
 def _group(structure: Structure, headers: dict[int, Any]) -> Any:

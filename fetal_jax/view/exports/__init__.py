@@ -19,6 +19,7 @@ from fetal_jax.view.session import Session
 TABLE, JSON = "corrections.csv", "corrections.json"
 AGREEMENT = ("agreement.csv", "agreement.json")
 EXAMINATIONS = ("examinations.csv", "examinations.json")
+FOLDERS = ("fhir", "sr")
 _ONE_AT_A_TIME = threading.Lock()
 
 
@@ -62,6 +63,7 @@ def _write(session: Session) -> dict[str, Any]:
         write_whole(own.claim(EXAMINATIONS[0]), examination_tables.as_csv(records))
         write_whole(own.claim(EXAMINATIONS[1]), examination_tables.as_json(records))
         names += EXAMINATIONS
+    names += [f"{folder}/" for folder in FOLDERS if any((session.store.path.parent / folder).glob("*"))]
     review = session.store.path.parent
     return {
         "files": [f"{review.parent.name}/{review.name}/{name}" for name in names],

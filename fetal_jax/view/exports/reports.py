@@ -42,7 +42,9 @@ class Written:
         name, what = f"{c.number + 1:05d}", f"frame {c.number + 1}"
         bundle = fhir.bundle(row, {})
         items = self.session.checklist(c.row, c.event.answer)
-        self._fhir(name, bundle, f"checklist {checklist.score(items)} ({checklist.SOURCE})" if items else "")
+        score = f"checklist {checklist.score(items)} ({checklist.SOURCE})" if items else ""
+        comment = c.event.answer.comment and f"comment of {c.event.reader or 'the reader'}: {c.event.answer.comment}"
+        self._fhir(name, bundle, score, comment)
         source = self.session.results.source(c.row)
         if source is None or not is_dicom_file(source):
             return
@@ -71,12 +73,12 @@ class Written:
             )
         return examination_tables.record(found, index) | {"signed": bool(self.session.reader)}
 
-    def _fhir(self, name: str, bundle: dict[str, Any], note: str) -> None:
+    def _fhir(self, name: str, bundle: dict[str, Any], *notes: str) -> None:
         """Write a Bundle as final, with its performer."""
         reader = self.session.reader
         for item in bundle["entry"]:
             item["resource"] |= {"status": "final", "performer": [{"display": reader}]} if reader else {}
-            item["resource"]["note"] += [{"text": note}] if note else []
+            item["resource"]["note"] += [{"text": note} for note in notes if note]
         write_whole(self.claim(f"fhir/{name}.json"), json.dumps(bundle, indent=1) + "\n")
 
     def _sign(self, what: str, write: Callable[[], None]) -> None:
