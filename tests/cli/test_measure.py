@@ -64,12 +64,6 @@ def test_a_folder_with_one_bad_file(frames, tmp_path):
         assert picture.shape[0] > 360
 
 
-def test_spacing_with_a_comma_is_refused_in_words(frames, tmp_path):
-    done = fetal_jax("measure", frames, "--spacing-mm=0,12", f"--out={tmp_path / 'out'}")
-    assert done.returncode == 2
-    assert "--spacing-mm: '0,12' is no number: write it with a point, as in 0.12" in done.stderr
-
-
 def test_a_table_that_names_no_file_is_said_before_the_work(frames, tmp_path):
     table, out = tmp_path / "typed.csv", tmp_path / "out"
     table.write_text("filename,spacing_mm\nh_0.png,0.3\n")
