@@ -173,8 +173,9 @@ class Session:
         if action == "choose":
             kept["chosen"] = data.get("reader")
             answer = self._chosen(row, data.get("reader"))
-        elif action == "reset":
-            answer = machine
+        elif action == "reset":  # the outline: what the reader wrote and ticked is about the frame
+            own = self.answer(row) or machine
+            answer = replace(machine, comment=own.comment, ticks=checklist.reopened(own.ticks))
         elif action not in ("undo", "redo"):
             answer = Answer.parse(data.get("answer"))
         if answer and action in OF_OUTLINE:

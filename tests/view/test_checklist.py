@@ -77,6 +77,17 @@ def test_reader_goes_before_ours_and_a_new_outline_opens_its_items(tmp_path, hel
     assert stepped(session, 0, "undo")["answer"]["ticks"] == ticks
 
 
+def test_the_machines_outline_again_keeps_comment_and_ticks(tmp_path, held):
+    rows = write_examinations(tmp_path, 1)
+    session = opened(tmp_path, held)
+    cx, cy, a, b, theta = rows[0]["ellipse_px"]
+    said = {"comment": "moved", "ticks": {"head.thalami": True, "head.calipers": False}}
+    changed(session, 0, "tick", ellipse=[cx + 3, cy, a, b, theta], **said)
+    answer = changed(session, 0, "reset")["answer"]
+    assert answer["ellipse"] == pytest.approx(rows[0]["ellipse_px"])
+    assert (answer["comment"], answer["ticks"]) == ("moved", {"head.thalami": True})
+
+
 @pytest.mark.parametrize("ticks", [{"head.tail": True}, {"head.thalami": 1}, ["head.thalami"], None])
 def test_ticks_that_cannot_be_are_refused(tmp_path, held, ticks):
     write_examinations(tmp_path, 1)

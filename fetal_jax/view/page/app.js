@@ -203,7 +203,7 @@ const redo = () => current?.redo && change(() => ({ action: "redo" }));
 
 function reset() {
   const { machine } = current ?? {};
-  change(() => ({ action: "reset", answer: { ...machine } }));
+  change(({ comment: own, ticks }) => ({ action: "reset", answer: { ...machine, comment: own, ticks } }));
 }
 
 /** An adjudicator takes a reading of the frame. */
