@@ -12,26 +12,14 @@ import pytest
 from fetal_jax.view import exports
 from fetal_jax.view.answer import Answer
 from fetal_jax.view.session import REVIEW
-from tests.view.browser import PATIENCE, Page, chromium
+from tests.view.browser import PATIENCE, Page
 from tests.view.folder import Server, row, save_rows, serving, write_results
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture
 def home(tmp_path):
     write_results(tmp_path, 20, column_mm=1.1)
     return tmp_path
-
-
-@pytest.fixture
-def server(home):
-    with serving(home / "results", "--reader=Ann") as server:
-        yield server
 
 
 def stored(server: Server, n: int) -> dict:

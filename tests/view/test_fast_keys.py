@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.view.browser import Page, chromium
+from tests.view.browser import Page
 from tests.view.folder import serving, write_examinations, write_results
 from tests.view.test_browser import eventually, stored, version
 
@@ -16,22 +16,10 @@ CHOSEN = "document.querySelector('#list [aria-selected=true] .title').textConten
 SHOWN = "document.querySelector('#name').textContent"
 
 
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as browser:
-        yield browser
-
-
 @pytest.fixture
 def home(tmp_path):
     write_results(tmp_path, 20, column_mm=1.1)
     return tmp_path
-
-
-@pytest.fixture
-def server(home):
-    with serving(home / "results", "--reader=Ann") as server:
-        yield server
 
 
 def at_once(page: Page, *keys: str) -> None:
@@ -115,6 +103,10 @@ def test_what_is_chosen_is_what_is_shown_while_the_server_is_away(browser, home)
         port = urlsplit(server.address).port
         page = Page(browser, server.address)
         first = page.page.evaluate(SHOWN)
+        page.until(
+            "['/api/frames/1', '/api/frames/1/image'].every(path => performance.getEntriesByType('resource').some("
+            "e => e.name.endsWith(path) && e.responseEnd))"
+        )
         server.kill()
         for _ in range(12):  # some frames ahead are here already
             page.press("ArrowRight")

@@ -6,7 +6,7 @@ import pytest
 
 from fetal_jax.view import examinations
 from fetal_jax.view.session import Session
-from tests.view.browser import Page, chromium
+from tests.view.browser import Page
 from tests.view.folder import serving, write_examinations
 from tests.view.test_browser import eventually, stored, version
 from tests.view.test_readers import read
@@ -16,22 +16,10 @@ BRIEF = "[...document.querySelectorAll('#brief tbody tr')].map(r => [...r.cells]
 DOT = "document.querySelector('#brief circle').getAttribute('cy')"
 
 
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as browser:
-        yield browser
-
-
 @pytest.fixture
 def home(tmp_path):
     write_examinations(tmp_path, 3)
     return tmp_path
-
-
-@pytest.fixture
-def server(home):
-    with serving(home / "results", "--reader=Ann") as server:
-        yield server
 
 
 def brief(page: Page) -> dict[str, list[str]]:
