@@ -21,6 +21,7 @@ from fetal_jax.archive.cohort.report import write
 from fetal_jax.archive.cohort.tables import Tables
 from fetal_jax.cli.main import main
 from fetal_jax.errors import UserError
+from fetal_jax.growth.ages import format_age
 from fetal_jax.inference.identity import KEY_FILE, KEY_VARIABLE, Identities, Key, Naming
 from fetal_jax.outputs.overlay import svg
 from fetal_jax.reading.sources import CALL
@@ -180,6 +181,7 @@ def test_the_most_surprising_come_first_and_are_fifty(folder, page):
     ranks = re.findall(r"<tr><td>(\d+)</td><td>([0-9a-f]{16})</td>", table)
     assert [int(rank) for rank, _ in ranks] == list(range(1, 51))
     assert ranks[0][1] == worst["examination"]
+    assert f"<td>{format_age(worst['known_ga_weeks'])}</td>" in table
 
 
 def overlay(path, kind):

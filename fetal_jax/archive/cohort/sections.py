@@ -20,6 +20,7 @@ from fetal_jax.errors import amount
 from fetal_jax.evaluation.report.page import Block, Pictures, Plots, Table, Text
 from fetal_jax.evaluation.scanner.matching import Matched
 from fetal_jax.evaluation.statistics.agreement import FEWEST, OBSERVER_LIMIT_PERCENT, SARRIS, bland_altman
+from fetal_jax.growth.ages import format_age
 from fetal_jax.outputs.rows import STATUSES
 from fetal_jax.planes import QUANTITIES
 
@@ -158,17 +159,17 @@ def surprising(tables: Tables, folder: Path, names: Names, with_differences: boo
         fetus = visit["fetus"] or ""
         name = names.hashed(visit["examination"])
         name += f", fetus {fetus if len(fetus) < 3 else names.hashed(fetus)}" if fetus else ""
-        weeks = "–" if visit["weeks"] is None else f"{visit['weeks']:.1f}"
-        weeks += "" if visit["dated"] else " by its sizes"
+        age = "–" if visit["weeks"] is None else format_age(visit["weeks"])
+        age += "" if visit["dated"] else " by its sizes"
         mm = visit[f"{visit['measure']}_mm"]
         size = "" if mm is None else f"{mm:.1f}"
         device = names.device(visit["device"]) if visit["device"] else "not recorded"
         rows.append(
-            [str(rank), name, f"{label} {why}", size, weeks, visit[f"{plane}_status"], device, visit["month"] or "–"]
+            [str(rank), name, f"{label} {why}", size, age, visit[f"{plane}_status"], device, visit["month"] or "–"]
         )
-        drawn = picture(folder, tables.best_frame(visit), f"{rank}. {label} {size} mm, {why}; weeks {weeks}; {name}")
+        drawn = picture(folder, tables.best_frame(visit), f"{rank}. {label} {size} mm, {why}; age {age}; {name}")
         shown += [drawn] if drawn else []
-    head = ["rank", "examination", "why", "mm", "weeks", "status", "machine", "month"]
+    head = ["rank", "examination", "why", "mm", "age", "status", "machine", "month"]
     text = (
         "By the largest of the absolute z-scores of HC, AC and FL and, where the scanner's values are given, of the "
         "difference to them over its spread. A surprise may be a wrong outline, a wrong age, another fetus or a true "

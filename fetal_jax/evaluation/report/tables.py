@@ -288,7 +288,7 @@ def planes(summary: Summary) -> list[Block]:
     lines = {
         "accuracy": "accuracy",
         "balanced_accuracy": "balanced accuracy",
-        "macro_f1": "macro F1",
+        "macro_f1": "macro F1 (classes that occur or are predicted)",
         "rejection_auroc": "AUROC of rejecting other planes",
         "calibration_error_before": "calibration error (ECE) before temperature",
         "calibration_error": "calibration error (ECE) after",
