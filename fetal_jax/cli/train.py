@@ -96,12 +96,13 @@ def train_config(path: str, workdir: Path, overrides: list[str], profile: bool =
     Raises:
       UserError: the configuration, the data or the work directory is wrong, or the loss stays not finite.
       Preempted: SIGTERM stopped the run; a checkpoint is saved.
+      KeyboardInterrupt: Ctrl-C did; after the first one a checkpoint is saved, a second one ends at once.
     """
     import cv2
     import jax
 
     from fetal_jax.model import cpu
-    from fetal_jax.training.run import train
+    from fetal_jax.training.run import Preempted, train
 
     config = load(path, overrides)
     if profile and in_bucket(workdir):
@@ -112,8 +113,14 @@ def train_config(path: str, workdir: Path, overrides: list[str], profile: bool =
     cv2.setNumThreads(1)  # grain's threads and processes share the cores
     keep_compiled_programs()
     try:
-        with stop_on_sigterm() as stop:
-            train(config, workdir, profile, stop.is_set)
+        with stop_on_signals() as received:
+            try:
+                train(config, workdir, profile, lambda: bool(received))
+            except Preempted as e:
+                if signal.SIGINT not in received:
+                    raise
+                print(e, flush=True)
+                raise KeyboardInterrupt from None  # a person has stopped it: no code that asks to start again
     except FloatingPointError as e:
         raise UserError(f"{e}; lower optim.lr, or look at the frames") from None
     except OSError as e:
@@ -121,20 +128,32 @@ def train_config(path: str, workdir: Path, overrides: list[str], profile: bool =
 
 
 @contextmanager
-def stop_on_sigterm() -> Iterator[threading.Event]:
-    """An event that SIGTERM sets inside the block, so that a run ends between two steps; then the old handler is back.
+def stop_on_signals() -> Iterator[list[int]]:
+    """A list that SIGTERM and the first Ctrl-C enter inside the block, so that a run ends between two steps.
 
-    Only the main thread can have a handler; in another one the event is never set.
+    Only the main thread can have handlers; in another one the list stays empty. A Ctrl-C that is ignored stays so.
     """
-    stop = threading.Event()
+    received: list[int] = []
     if threading.current_thread() is not threading.main_thread():
-        yield stop
+        yield received
         return
-    before = signal.signal(signal.SIGTERM, lambda *_: stop.set())
+
+    def stop(number: int, _: object) -> None:
+        received.append(number)
+        if number == signal.SIGINT:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            print(
+                "\nstopping with a checkpoint after this step; Ctrl-C again stops at once", file=sys.stderr, flush=True
+            )
+
+    interruptible = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    numbers = [signal.SIGTERM, *([signal.SIGINT] if interruptible else [])]
+    before = {number: signal.signal(number, stop) for number in numbers}
     try:
-        yield stop
+        yield received
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def keep_compiled_programs() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import threading
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -155,6 +156,7 @@ class Batches(grain.DatasetIterator):
 
 def _start_worker(index: int, count: int) -> None:
     del index, count
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is the parent's to act on
     cv2.setNumThreads(1)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

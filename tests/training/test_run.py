@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,12 +15,14 @@ import jax
 import pytest
 
 from fetal_jax import files
-from fetal_jax.cli.train import stop_on_sigterm
+from fetal_jax.cli.train import stop_on_signals
 from fetal_jax.config import InitConfig, from_json, from_values, load
 from fetal_jax.config.files import SHIPPED
 from fetal_jax.data import pipeline
 from fetal_jax.errors import UserError
 from fetal_jax.training import checkpoints, run, workdir
+from tests.cli.chaos import TINY
+from tests.support.command import heeding_interrupts
 from tfds_builders.fetal_phantom.fetal_phantom_dataset_builder import Builder as Phantoms
 
 
@@ -136,9 +142,60 @@ def test_both_starts_are_refused(data, tmp_path):
         workdir.check_workdir(tmp_path, both)
 
 
-def test_sigterm_handler_is_restored():
-    before = signal.getsignal(signal.SIGTERM)
-    with stop_on_sigterm() as stop:
-        os.kill(os.getpid(), signal.SIGTERM)
-        assert stop.wait(5)
-    assert signal.getsignal(signal.SIGTERM) is before
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signal_is_noted_and_its_handler_is_restored(number):
+    with heeding_interrupts():
+        before = signal.getsignal(number)
+        with stop_on_signals() as received:
+            os.kill(os.getpid(), number)
+            time.sleep(0.01)
+            assert received == [number]
+            if number == signal.SIGINT:
+                with pytest.raises(KeyboardInterrupt):
+                    signal.raise_signal(number)
+        assert signal.getsignal(number) is before
+
+
+def test_ignored_interrupt_stays_ignored():
+    """As `nohup` and a shell's background leave it."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with stop_on_signals() as received:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.01)
+            assert received == []
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.slow
+def test_first_interrupt_saves_a_checkpoint_and_the_same_call_resumes_there(data, tmp_path):
+    """Sent to the whole group, as a terminal does: the processes that make batches get it too."""
+    keys = {
+        **TINY,
+        "total_steps": 5000,
+        "checkpoint_every": 4000,
+        "eval_every": 4000,
+        "data.workers": 1,
+        "data.dir": data,
+    }
+    command = [sys.executable, "-m", "fetal_jax.cli.main", "train", "--config=configs/demo.py", f"--workdir={tmp_path}"]
+    command += [f"--config.{key}={value}" for key, value in keys.items()]
+
+    def stopped_after(rows: int) -> str:
+        with heeding_interrupts():
+            started = subprocess.Popen(
+                command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, process_group=0
+            )
+        metrics = tmp_path / "metrics.jsonl"
+        while started.poll() is None and not (metrics.exists() and metrics.read_bytes().count(b"\n") >= rows):
+            time.sleep(0.02)
+        os.killpg(started.pid, signal.SIGINT)
+        said = started.communicate(timeout=300)[0]
+        assert started.returncode == 130, said
+        return said
+
+    said = stopped_after(3)
+    (step,) = re.findall(r"stopped at step (\d+) of 5000: a checkpoint is saved", said)
+    assert [p.name for p in (tmp_path / "checkpoints").iterdir() if p.name.isdigit()] == [step]
+    assert f"resumed at step {step} of 5000" in stopped_after(int(step) + 3)
