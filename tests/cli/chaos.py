@@ -46,6 +46,7 @@ class Run(NamedTuple):
         env = os.environ | {
             "JAX_COMPILATION_CACHE_DIR": str(self.data_dir / "cache"),
             "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+            "XLA_FLAGS": "--xla_force_host_platform_device_count=1",  # conftest.py's eight are more than the batch has
         }
         with socket.socket() as free:
             free.bind(("localhost", 0))
