@@ -308,11 +308,14 @@ def test_the_hc18_submission(tmp_path, rows):
     assert "none for bad.png" in told
 
 
-def test_the_documented_example_runs(capsys):
+def test_the_documented_examples_run(capsys):
     text = (ROOT / "docs" / "inference.md").read_text()
-    example, _ = re.findall(r"```python\n(.*?)```", text, re.DOTALL)  # the second one reads a file
-    exec(example, {})
+    frames, own_map, _ = re.findall(r"```python\n(.*?)```", text, re.DOTALL)  # the last one reads a file
+    exec(frames, {})
     assert capsys.readouterr().out.splitlines()[1] == "['refused', 'refused']"
+    exec(own_map, {})
+    measured, true = capsys.readouterr().out.splitlines()[0].split()
+    assert f"# {float(measured):.1f} and {float(true):.1f}" in own_map
 
 
 # ------------------------------------------------------------------------------------------------------ spacing
