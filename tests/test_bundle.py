@@ -430,3 +430,10 @@ def test_folder_of_somebody_else_is_no_place_for_a_bundle(tmp_path):
     with pytest.raises(UserError, match="not empty and not a bundle"), bundle.replacing(tmp_path):
         raise AssertionError
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == {bundle.ONNX: b"mine"}
+
+
+def test_shipped_networks_name_no_folder_of_the_machine_that_exported_them():
+    networks = [*bundle.SHIPPED.glob("*/model.*")]
+    assert networks
+    for path in networks:
+        assert not re.search(rb"/(home|root|work|Users|tmp)/", path.read_bytes()), path
