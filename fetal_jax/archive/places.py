@@ -19,8 +19,8 @@ from fetal_jax.reading.sources import is_wanted
 
 DRAFT = re.compile(r"\.fetal-jax-[0-9a-f]{16}\.draft")
 FIRST_SECONDS = 60
-"""How long Arrow repeats its first request to a Google bucket, which ends some 30 s later. By default it repeats for 15
-minutes, deaf to Ctrl-C and SIGTERM: right in the middle of a sweep, too long where a name or a credential is wrong."""
+"""Seconds for which Arrow repeats its first request to a Google bucket; it ends some 30 s later. By default it repeats
+for 15 minutes, deaf to Ctrl-C and SIGTERM: right in a sweep, too long where a name or a credential is wrong."""
 
 
 def _opened(place: str, gs_option: str = "") -> tuple[Any, str, str]:

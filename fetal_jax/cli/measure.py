@@ -164,7 +164,7 @@ def measure_paths(
 
 
 def remedy(spacings: Spacings) -> str:
-    """What to do where no frame that was read has a spacing."""
+    """The remedy where no frame that was read has a spacing."""
     if spacings.source in ("flag", "csv"):  # it was given, and something in the files speaks against it
         return "the one that was given does not go with them: the reason of each row says why"
     return ASK

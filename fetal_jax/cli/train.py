@@ -114,13 +114,12 @@ def train_config(path: str, workdir: Path, overrides: list[str], profile: bool =
     keep_compiled_programs()
     try:
         with stop_on_signals() as received:
-            try:
-                train(config, workdir, profile, lambda: bool(received))
-            except Preempted as e:
-                if signal.SIGINT not in received:
-                    raise
-                print(e, flush=True)
-                raise KeyboardInterrupt from None  # a person has stopped it: no code that asks to start again
+            train(config, workdir, profile, lambda: bool(received))
+    except Preempted as e:
+        if signal.SIGINT not in received:
+            raise
+        print(e, flush=True)
+        raise KeyboardInterrupt from None  # a person has stopped it: no code that asks to start again
     except FloatingPointError as e:
         raise UserError(f"{e}; lower optim.lr, or look at the frames") from None
     except OSError as e:
