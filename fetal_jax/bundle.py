@@ -1,8 +1,8 @@
 """A bundle, the folder that holds an exported network: read, write, check. Plain Python.
 
-It has `bundle.json`, the network (`model.onnx`, `model.stablehlo`; optional `model.half.onnx`, of half the size) and
-`MODEL_CARD.md`. The network takes grey frames (B, H, W, 1) uint8, normalises them itself, and returns the logits of the
-map (B, H, W) and of the planes (B, P), float32.
+It has `bundle.json`, the network (`model.onnx`, `model.stablehlo`) and `MODEL_CARD.md`. The network takes grey frames
+(B, H, W, 1) uint8, normalises them itself, and returns the logits of the map (B, H, W) and of the planes (B, P),
+float32. Its weights are stored in half precision.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ from fetal_jax.planes import PLANES
 
 SCHEMA = 1
 INFO = "bundle.json"
-ONNX, HALF, STABLEHLO, CARD = "model.onnx", "model.half.onnx", "model.stablehlo", "MODEL_CARD.md"
+ONNX, STABLEHLO, CARD = "model.onnx", "model.stablehlo", "MODEL_CARD.md"
+HALF = "model.half.onnx"
+"""Some older bundles have it beside `model.onnx`: the same with half-precision weights, which all have now."""
 SHIPPED = Path(__file__).parent / "bundles"
 DEFAULT = SHIPPED / "default"
 """Classifies planes and measures all three structures; `heads` beside it measures only heads like those of HC18."""

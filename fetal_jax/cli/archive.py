@@ -11,7 +11,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from fetal_jax import bundle
+from fetal_jax import bundle, cores
 from fetal_jax.cli.measure import ALSO, ASK, add_options, kinds, may_state_spacing, remedy, spacings_of
 from fetal_jax.errors import NOT_CLINICAL, UserError, amount
 from fetal_jax.files import in_bucket
@@ -28,9 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("patterns", nargs="+", metavar="PATTERN", help=patterns)
     runners = "local (default): processes on this machine; the others: Apache Beam, whose own flags follow --"
     parser.add_argument("--runner", choices=RUNNERS, default="local", help=runners)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    workers = f"processes of --runner=local, each with a core and at most about 1 GB; default: {cores}, the cores"
-    parser.add_argument("--workers", type=int, default=cores, metavar="N", help=workers)
+    each = cores.count()
+    workers = f"processes of --runner=local, each with a core and at most about 1 GB; default: {each}, the cores"
+    parser.add_argument("--workers", type=int, default=each, metavar="N", help=workers)
     add_options(parser)
     parser.add_argument("--also", type=kinds, default=(), metavar="KIND,...", help=f"also write {', '.join(ALSO)}")
     parser.add_argument("--out", required=True, metavar="DIR", help="folder of the results, or gs://BUCKET/FOLDER")

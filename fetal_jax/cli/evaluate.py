@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--scanner-reports", type=Path, metavar="DIR", help="DICOM SR (TID 5000, 1500) that --results are compared with"
     )
-    parser.add_argument("--runtime", choices=["onnx", "onnx-half", "jax"], help="what runs a bundle; default: onnx")
+    parser.add_argument("--runtime", choices=["onnx", "jax"], help="what runs a bundle; default: onnx")
     parser.add_argument("--dataset", action="append", help="default: the data sets it was trained on")
     parser.add_argument("--data-dir", help="default: the run's own, or runs/data")
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""`fetal-jax export --workdir=DIR... --out=BUNDLE [--best] [--half] [--metrics=METRICS.json]`"""
+"""`fetal-jax export --workdir=DIR... --out=BUNDLE [--best] [--metrics=METRICS.json]`"""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", required=True, help="directory of the bundle")
     parser.add_argument("--best", action="store_true", help="take the checkpoint with the lowest validation score")
-    parser.add_argument("--onnx", action="store_true", help="accepted for older scripts: ONNX is always written")
-    parser.add_argument("--half", action="store_true", help="also write model.half.onnx, of half the size")
+    always = "accepted for older scripts: ONNX is always written, with half-precision weights"
+    parser.add_argument("--onnx", "--half", action="store_true", help=always)
     parser.add_argument("--metrics", type=Path, help="metrics.json of fetal-jax evaluate, to be included in the bundle")
 
 
@@ -24,6 +24,6 @@ def run(args: argparse.Namespace, overrides: list[str]) -> None:
     from fetal_jax import bundle, export
 
     out = epath.Path(args.out)
-    export.write_bundle([epath.Path(w) for w in args.workdir], out, args.half, args.metrics, args.best)
+    export.write_bundle([epath.Path(w) for w in args.workdir], out, args.metrics, args.best)
     sizes = [f"{name} {len((out / name).read_bytes()) / 1e6:.1f} MB" for name in bundle.read(out).files]
     print(f"{out}: {', '.join(sizes)}")

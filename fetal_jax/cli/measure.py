@@ -46,8 +46,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """The options that decide the values, of `measure` and of `archive`."""
     shipped = "a folder (./NAME), or a shipped bundle: default (default) or heads"
     parser.add_argument("--bundle", type=bundle.find, default=bundle.DEFAULT, metavar="BUNDLE", help=shipped)
-    runtimes = "onnx; onnx-half: weights in half precision, where the bundle has them; jax: StableHLO"
-    parser.add_argument("--runtime", choices=tuple(RUNTIMES), default="onnx", help=runtimes)
+    parser.add_argument("--runtime", choices=tuple(RUNTIMES), default="onnx", help="jax: StableHLO; default: onnx")
     spacing = parser.add_mutually_exclusive_group()
     spacing.add_argument("--spacing-mm", type=_millimetres, help="millimetres per pixel of every frame")
     spacing.add_argument("--spacing-csv", type=Path, help="filename,spacing_mm, or HC18's own table")
@@ -132,7 +131,7 @@ def measure_paths(
     Raises:
       UserError: as `measure_files`, or no frame has a spacing: before the work where no file can state one.
     """
-    predictor = Predictor.from_bundle(folder, runtime)
+    predictor = Predictor.from_bundle(folder, runtime, threads=1)
     predictor.check_plane(plane, "--plane")
     found = find(paths, leave_out=out)
     if not any(spacings.may_give(source) or may_state_spacing(source) for source in found.sources):

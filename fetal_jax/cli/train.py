@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from fetal_jax import cores
 from fetal_jax.config import Config, load
 from fetal_jax.config.help import help_text
 from fetal_jax.errors import UserError
@@ -179,6 +180,5 @@ def _use_all_cores(config: Config) -> None:
     asked = (config.mesh.data, config.mesh.fsdp) != (-1, 1) or "device_count" in os.environ.get("XLA_FLAGS", "")
     if not asked:
         part = config.batch_size // config.accumulate
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        devices = max(n for n in range(1, cores + 1) if part % n == 0)
+        devices = max(n for n in range(1, cores.count() + 1) if part % n == 0)
         jax.config.update("jax_num_cpu_devices", devices)

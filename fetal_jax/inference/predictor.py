@@ -115,8 +115,7 @@ class Predictor:
 
         Args:
           path: its directory, or the name of a shipped one: "default" or "heads".
-          runtime: "onnx" (ONNX Runtime, the base install), "onnx-half" (its weights in half precision) or "jax"
-            (StableHLO).
+          runtime: "onnx" (ONNX Runtime, the base install) or "jax" (StableHLO).
           threads: that ONNX Runtime may use; 0: one a core.
 
         Raises:

@@ -15,7 +15,7 @@ from fetal_jax.errors import UserError
 
 Array = NDArray[Any]
 
-RUNTIMES = {"onnx": bundle.ONNX, "onnx-half": bundle.HALF, "jax": bundle.STABLEHLO}
+RUNTIMES = {"onnx": bundle.ONNX, "jax": bundle.STABLEHLO}
 """The runtimes, and the file of a bundle that each of them runs."""
 
 
@@ -35,8 +35,7 @@ def load(folder: Path, info: BundleInfo, runtime: str, threads: int = 0) -> Any:
         raise UserError(f"runtime {runtime!r} is unknown: give one of {', '.join(RUNTIMES)}")
     name = RUNTIMES[runtime]
     if name not in info.files:
-        export = "fetal-jax export --half" if name == bundle.HALF else "fetal-jax export"
-        raise UserError(f"{folder} has no {name}: export it again with {export}")
+        raise UserError(f"{folder} has no {name}: export it again with fetal-jax export")
     return Network(_stablehlo if runtime == "jax" else _onnx, folder / name, threads)
 
 

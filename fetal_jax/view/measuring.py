@@ -91,5 +91,5 @@ class Measuring:
 
         found = find(self._paths, leave_out=self._out)
         none = Spacings("none")
-        predictor = Predictor.from_bundle()
+        predictor = Predictor.from_bundle(threads=1)
         return measure_files(predictor, found.sources, none, "auto", self._out, asked=self._paths, again=True)

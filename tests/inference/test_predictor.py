@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import pickle
 import shutil
 from dataclasses import replace
 from decimal import Decimal
 
 import numpy as np
-import onnx
 import pytest
-from PIL import Image
 from pydicom.multival import MultiValue
 from pydicom.valuerep import DSdecimal, DSfloat
 
 from fetal_jax import bundle
 from fetal_jax.biometry import Measurement
-from fetal_jax.cli.main import main
 from fetal_jax.errors import UserError
 from fetal_jax.inference import Predictor, runtimes
 from fetal_jax.inference.acceptance import NOT_CALIBRATED
 from fetal_jax.inference.predictor import FrameResult
-from fetal_jax.model import onnx_graph
 from tests.support.drawn_heads import PREDICTOR, SPACING_MM, head
 from tfds_builders.fetal_phantom.phantom import draw
 
@@ -234,32 +229,14 @@ def test_wrong_plane_is_never_measured(shipped, plane):
         assert f"the network sees {'an' if plane == 'abdomen' else 'a'} {plane}" in result.reason
 
 
-def test_measure_runs_half_precision_weights_where_the_bundle_has_them(tmp_path):
-    half = tmp_path / "half"
-    half.mkdir()
-    for path in bundle.DEFAULT.iterdir():
-        shutil.copy(path, half)
-    graph = onnx_graph.half(onnx.load(half / bundle.ONNX))
-    (half / bundle.HALF).write_bytes(graph.SerializeToString())
-    (half / bundle.ONNX).unlink()  # only the half is left to run
-    bundle.write(half, bundle.read(bundle.DEFAULT))
-    head = draw("head", 0)
-    Image.fromarray(head.image).save(tmp_path / "a.png")
-    call = ["measure", str(tmp_path / "a.png"), f"--spacing-mm={head.spacing_mm}", f"--bundle={half}"]
-    assert main([*call, "--runtime=onnx-half", f"--out={tmp_path / 'out'}"]) == 0
-    (row,) = json.loads((tmp_path / "out" / "measurements.json").read_text())
-    whole = Predictor.from_bundle().measure(head.image, head.spacing_mm)
-    assert row["status"] == whole.status
-    assert row["hc_mm"] == pytest.approx(whole.hc_mm, rel=1e-3)
-    assert row["hc_mm"] != whole.hc_mm
-
-
-def test_runtime_that_the_bundle_has_no_file_for_names_the_command():
-    with pytest.raises(UserError, match=r"no model\.half\.onnx.*fetal-jax export --half"):
-        Predictor.from_bundle("default", "onnx-half")
+def test_runtime_that_the_bundle_has_no_file_for_names_the_command(tmp_path):
+    shutil.copy(bundle.DEFAULT / bundle.ONNX, tmp_path)
+    bundle.write(tmp_path, bundle.read(bundle.DEFAULT))
+    with pytest.raises(UserError, match=r"no model\.stablehlo: export it again with fetal-jax export"):
+        Predictor.from_bundle(tmp_path, "jax")
     with pytest.raises(UserError, match="runtime 'tpu' is unknown"):
         Predictor.from_bundle("default", "tpu")
-    assert set(runtimes.RUNTIMES) == {"onnx", "onnx-half", "jax"}
+    assert set(runtimes.RUNTIMES) == {"onnx", "jax"}
 
 
 def test_a_text_in_place_of_warnings_is_refused():
