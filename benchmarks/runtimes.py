@@ -16,6 +16,7 @@ import numpy as np
 import onnx
 import onnxruntime
 from onnxruntime import quantization
+from onnxruntime.quantization.shape_inference import quant_pre_process
 from rounds import parser
 
 from fetal_jax import bundle
@@ -41,8 +42,9 @@ def main() -> None:
     some = [training[i] for i in range(0, min(64, len(training)), 2)]
     shown = [letterbox(to_grey(f.image), f.spacing_mm)[None, ..., None] for f in some]
     with tempfile.TemporaryDirectory() as made:
-        files = {"ONNX Runtime": whole, "int8": Path(made, "int8.onnx")}
-        quantise(onnx.load(whole), files["int8"], shown)
+        files, single = {"ONNX Runtime": whole, "int8": Path(made, "int8.onnx")}, Path(made, "single.onnx")
+        quant_pre_process(whole, single, skip_symbolic_shape=True)  # weights in float32, which `quantise` looks for
+        quantise(onnx.load(single), files["int8"], shown)
         ways = {way: session(path) for way, path in files.items()}
         kilobytes = {way: path.stat().st_size / 1000 for way, path in files.items()}
     if bundle.STABLEHLO in info.files:

@@ -205,7 +205,7 @@ def stablehlo(config: Config, params: Any) -> bytes:
 
 
 def looks(info: bundle.BundleInfo) -> str:
-    """What a prediction is made of, in words."""
+    """The parts of a prediction, in words."""
     once = "averaged with those of the mirrored frame" if info.flip_average else "of the frame alone"
     if not info.close_up:
         return f"predictions are\n  {once}."

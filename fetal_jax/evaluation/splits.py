@@ -1,4 +1,4 @@
-"""Which frames a network has not seen: checks of a split against what a network says it was trained on."""
+"""Checks of a split against what a network says it was trained on: are its frames new to the network?"""
 
 from __future__ import annotations
 

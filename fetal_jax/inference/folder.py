@@ -38,12 +38,14 @@ from fetal_jax.reading.spacing_table import Spacings
 
 CINES = "cines.csv"
 AT_ONCE = 4
-"""Frames that are measured at once, if there are as many cores: what is not the network shares one core's time."""
+"""Frames that are measured at once, if there are as many cores. Two at once take two thirds of the CPU time that two
+threads of the network take for one after the other; Python's own part takes turns."""
 BEHIND = 4
 """Frames that the writing thread may be behind."""
-Item = Frame | Failure
 NAME_BYTES = 100
 """Bytes of a picture's name that come from the frame's. Some file systems allow 143 in all; a letter takes up to 4."""
+Item = Frame | Failure
+Measured = tuple[PixelSize, FrameResult]
 
 
 def measure_files(
@@ -63,8 +65,7 @@ def measure_files(
     """Measure each file; yield its rows as they are written. A file that cannot be read is a row too.
 
     Args:
-      predictor: the network of a bundle, opened with `threads=1`: a core measures a frame of its own, which costs a
-        third less of the network's time than several that share one.
+      predictor: the network of a bundle, opened with `threads=1`, since each core measures a frame of its own.
       sources: the files that `reading.sources.find` found.
       spacings: the caller's millimetres per pixel.
       plane: "head", "abdomen", "femur" or "auto".
@@ -97,9 +98,7 @@ def measure_files(
         if again:
             log.take_up(sources, out / JSON)
         saved = {source for source in sources if log.has(source)}
-        taken = {row["overlay"] for source in saved for row in log.rows(source) if row["overlay"]}
-        stems = {Path(name).stem for name in taken}
-        log.clear(keep=lambda name: "/" in name and Path(name).stem in stems)
+        taken = _kept_pictures(log, saved)
         frames = read_ahead([s for s in sources if s not in saved], with_ruler=spacings.read_ruler)
         with (
             closing(frames),
@@ -129,6 +128,14 @@ def measure_files(
         if of_examinations:
             examinations.write(of_examinations, standard, log.own, fhir="fhir" in also)
         log.finish()
+
+
+def _kept_pictures(log: ResumeLog, saved: set[Source]) -> set[str]:
+    """Delete what an earlier run wrote, but for the pictures and reports of these files; return the pictures' names."""
+    taken = {row["overlay"] for source in saved for row in log.rows(source) if row["overlay"]}
+    stems = {Path(name).stem for name in taken}
+    log.clear(keep=lambda name: "/" in name and Path(name).stem in stems)
+    return taken
 
 
 @contextmanager
@@ -176,9 +183,6 @@ def _fingerprint(labels: Mapping[str, Any] | None) -> str | None:
 
 def _with_examination(rows: list[Row]) -> list[Row]:
     return [row for row in rows if row["examination"] is not None]
-
-
-Measured = tuple[PixelSize, FrameResult]
 
 
 def measured_row(

@@ -40,7 +40,7 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Found:
-    """What was measured on a map, with its geometry in network pixels."""
+    """A measurement of a map, with its geometry in network pixels."""
 
     seen: Prediction
     measurement: Measurement

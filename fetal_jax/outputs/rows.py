@@ -38,7 +38,7 @@ GEOMETRY = ("ellipse_px", "shaft_px", "frame_px", "regions_px")
 """Keys that only the JSON has. `frame_px` is width and height; `regions_px` are the boxes that the spacing holds for,
 none for the whole frame, with null for a side that is open."""
 JSON, PARQUET = "measurements.json", "frames"
-"""What holds the rows in the folder of `measure`, and in that of `archive`."""
+"""The file that holds the rows in the folder of `measure`, and in that of `archive`."""
 GESTATIONAL_AGE = ("18185-9", "Gestational Age")  # LOINC
 SCHEMA = Path(__file__).parent / "measurements.schema.json"
 """JSON schema (draft 2020-12) of `measurements.json`, version 3; files of versions 1 and 2 satisfy it too."""

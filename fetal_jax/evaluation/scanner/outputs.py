@@ -57,7 +57,7 @@ def evaluate(
 
 
 def _remedy(rows: Sequence[Row], hashed: bool) -> str:
-    """What to do where no value belongs to a result."""
+    """The remedy where no value belongs to a result."""
     if not any(row.get("examination") for row in rows):
         return (
             "the results name no examination: measure the DICOM files, or a --spacing-csv with examination, patient "

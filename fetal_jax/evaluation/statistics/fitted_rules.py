@@ -100,7 +100,7 @@ COUNTS = ("frames", "plane", "right", "right and measured", "measured", "wrong a
 
 
 def counts(judged: Sequence[Judged]) -> list[tuple[str, str, int, int, int, int, float]]:
-    """What the rules do to each kind of frame, out of fold: a row of `COUNTS` for each kind and plane.
+    """Count what the rules do to each kind of frame, out of fold: a row of `COUNTS` for each kind and plane.
 
     Frames as they are have a row for each data set.
     """
