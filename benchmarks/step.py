@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from functools import cache
 from shutil import which
 
 import numpy as np
@@ -40,7 +41,7 @@ def main() -> None:
     compare("forward", FOUR, network, args.quick, args.device)
     if not args.quick:
         stem(where)
-    first_step(where, 1 if args.quick else 5)
+    first_step(where, 1 if args.quick else 3)
     growth(where, args.quick)
 
 
@@ -111,14 +112,16 @@ def growth(where: list[str], quick: bool) -> None:
     """Print seconds and memory of a step over the batch, the side and the width."""
     print(f"\nTrain steps at {', '.join(f'{k} {v}' for k, v in BASE.items())}, four levels, but for what is changed:\n")
     print("| cost over | values | seconds | slope | MB | slope |\n|---|---|---|---|---|---|")
+
+    @cache  # the base is in each list
+    def cost(batch: int, side: int, width: int) -> tuple[float, float]:
+        shape = [f"--batch={batch}", "--size", str(side), str(side), f"--width={width}"]
+        it = alternate({"it": ours("jax_unet.py", "step", *where[:2], *shape)}, 3)["it"]
+        return it.least, it.facts["peak_mb"]
+
     for name, values in GROWTH.items():
         values = values[:2] if quick else values
-        costs = []
-        for value in values:
-            batch, side, width = map(str, (BASE | {name: value}).values())
-            shape = [f"--batch={batch}", "--size", side, side, f"--width={width}"]
-            it = alternate({"it": ours("jax_unet.py", "step", *where[:2], *shape)}, 3)["it"]
-            costs.append((it.least, it.facts["peak_mb"]))
+        costs = [cost(**(BASE | {name: value})) for value in values]
         upper = slice((len(values) - 1) // 2, None)
         slopes = np.polyfit(np.log(values[upper]), np.log(costs[upper]), 1)[0]
         seconds, memory = " ".join(f"{s:.2f}" for s, _ in costs), " ".join(f"{m:.0f}" for _, m in costs)
