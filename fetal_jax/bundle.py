@@ -2,7 +2,7 @@
 
 It has `bundle.json`, the network (`model.onnx`, `model.stablehlo`) and `MODEL_CARD.md`. The network takes grey frames
 (B, H, W, 1) uint8, normalises them itself, and returns the logits of the map (B, H, W) and of the planes (B, P),
-float32. Its weights are stored in half precision.
+float32. Its weights are stored in half precision; those of older bundles in single precision.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ SCHEMA = 1
 INFO = "bundle.json"
 ONNX, STABLEHLO, CARD = "model.onnx", "model.stablehlo", "MODEL_CARD.md"
 HALF = "model.half.onnx"
-"""Some older bundles have it beside `model.onnx`: the same with half-precision weights, which all have now."""
+"""Older bundles may have it: the network with half-precision weights, which `model.onnx` itself has now. Nothing runs
+it."""
 SHIPPED = Path(__file__).parent / "bundles"
 DEFAULT = SHIPPED / "default"
 """Classifies planes and measures all three structures; `heads` beside it measures only heads like those of HC18."""

@@ -115,6 +115,9 @@ def test_half_precision_is_of_the_kernels_alone():
     assert half["kernel"].dtype == np.float16
     assert half["scale"].dtype == np.float32
     np.testing.assert_allclose(half["kernel"], 1 / 3, rtol=2**-11)
+    for wrong in (7e4, np.nan):
+        with pytest.raises(UserError, match="too large for half precision, or not a number"):
+            export.half_precision({"kernel": np.full((1, 3), wrong, np.float32)})
 
 
 def test_the_mirrored_frame_gives_the_mirrored_map(folder):

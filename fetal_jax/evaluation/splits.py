@@ -1,4 +1,4 @@
-"""Checks of a split against what a network says it was trained on: are its frames new to the network?"""
+"""Checks that the frames of a split are new to a network, by what it says it was trained on."""
 
 from __future__ import annotations
 

@@ -38,8 +38,8 @@ from fetal_jax.reading.spacing_table import Spacings
 
 CINES = "cines.csv"
 AT_ONCE = 4
-"""Frames that are measured at once, if there are as many cores. Two at once take two thirds of the CPU time that two
-threads of the network take for one after the other; Python's own part takes turns."""
+"""Frames that are measured at once, if there are as many cores. Two frames at once, with a thread each for the network,
+take two thirds of the CPU time of one after the other with two threads. Python's own part, a third, takes turns."""
 BEHIND = 4
 """Frames that the writing thread may be behind."""
 NAME_BYTES = 100
@@ -65,7 +65,7 @@ def measure_files(
     """Measure each file; yield its rows as they are written. A file that cannot be read is a row too.
 
     Args:
-      predictor: the network of a bundle, opened with `threads=1`, since each core measures a frame of its own.
+      predictor: the network of a bundle, opened with `threads=network_threads()`.
       sources: the files that `reading.sources.find` found.
       spacings: the caller's millimetres per pixel.
       plane: "head", "abdomen", "femur" or "auto".
@@ -128,6 +128,11 @@ def measure_files(
         if of_examinations:
             examinations.write(of_examinations, standard, log.own, fhir="fhir" in also)
         log.finish()
+
+
+def network_threads() -> int:
+    """Threads of the network for each frame that `measure_files` has in work: one, on up to seven cores."""
+    return max(1, cores.count() // AT_ONCE)
 
 
 def _kept_pictures(log: ResumeLog, saved: set[Source]) -> set[str]:
@@ -226,7 +231,8 @@ def _ahead(
     try:
         for item in items:
             begun.append((item, pool.submit(work, item) if isinstance(item, Frame) else None))
-            if len(begun) > 2 * threads:  # every second item may be the end of a file
+            # every second item may be the end of a file
+            while begun and (len(begun) > 2 * threads or begun[0][1] is None or begun[0][1].done()):
                 yield first()
         while begun:
             yield first()

@@ -61,9 +61,9 @@ def keep_freed_memory() -> None:
     touch: half the time of the kernel gradient above (82 ms against 33, 256x256x32 to 32). It changes the whole
     process, so that only commands call it, before other threads have memory of their own.
 
-    Two arenas, so that what other threads allocate does not come to lie between the temporaries: the next step's did
-    not fit into the holes, and five levels at 256x256, batch 8, took 3.0 to 5.8 GB in place of 2.3 to 2.8, for 3 to 6 %
-    of the time.
+    With one arena, what other threads allocate comes to lie between the temporaries, and those of the next step do not
+    fit into the holes: five levels at 256x256, batch 8, take 3.0 to 5.8 GB. With two they take 2.3 to 2.8 GB, and about
+    5 % more time.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:

@@ -1,4 +1,4 @@
-"""The network as an ONNX graph, built from its parameters with ten kinds of node.
+"""The network as an ONNX graph, built from its parameters.
 
 Arrays are channels-first. Initializers of parameters are named by their path in the tree, so that a run can start from
 a bundle (`init.bundle`).
@@ -40,9 +40,9 @@ class Graph:
 
     def convolution(self, x: str, path: str, kernel: Array, bias: str = "") -> str:
         """'SAME' convolution with a kernel (k, k, in, out), or 1x1 with a dense layer's (in, out)."""
-        kernel = kernel if kernel.ndim == 4 else kernel[None, None]
-        weights = self.constant(f"{path}/kernel", kernel.transpose(3, 2, 0, 1), kernel.dtype)
-        if kernel.dtype == np.float16:  # a runtime casts them once, when it loads the file
+        kernel, half = kernel if kernel.ndim == 4 else kernel[None, None], kernel.dtype == np.float16
+        weights = self.constant(f"{path}/kernel", kernel.transpose(3, 2, 0, 1), np.float16 if half else np.float32)
+        if half:  # a runtime casts them once, when it loads the file
             weights = self.add("Cast", [weights], to=TensorProto.FLOAT)
         inputs = [x, weights]
         # not an empty name: ONNX Runtime then keeps its fast blocked form from the convolution, half of its speed

@@ -181,9 +181,14 @@ def write_png(path: Path, image: NDArray[Any]) -> None:
     """Write (H, W) or (H, W, 3) uint8, RGB.
 
     Each byte is stored less the one of the pixel on its left. Pillow tries five such filters for each row: 20 ms for
-    800x540 pixels in colour in place of 8, and a larger file.
+    800x540 pixels in colour in place of 8, and a file of about the same size.
+
+    Raises:
+      ValueError: another shape or type.
     """
     height, width, colours = (*image.shape, 1)[:3]
+    if image.dtype != np.uint8 or colours not in (1, 3):
+        raise ValueError(f"a picture to write is uint8 (H, W) or (H, W, 3), not {image.dtype} {image.shape}")
     row = image.reshape(height, -1)
     stored = np.empty((height, 1 + row.shape[1]), np.uint8)
     stored[:, 0] = 1  # the filter Sub

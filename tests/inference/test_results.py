@@ -7,6 +7,7 @@ import json
 import shutil
 import threading
 import time
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -16,10 +17,11 @@ from PIL import Image
 
 from fetal_jax import cores
 from fetal_jax.errors import UserError
-from fetal_jax.inference.folder import AT_ONCE, BEHIND, measure_files
+from fetal_jax.inference.folder import AT_ONCE, BEHIND, measure_files, network_threads
 from fetal_jax.inference.predictor import Predictor
 from fetal_jax.outputs import overlay
 from fetal_jax.outputs.rows import caption
+from fetal_jax.reading.isolated import read_ahead
 from fetal_jax.reading.sources import Source
 from fetal_jax.reading.spacing_table import Spacings
 from fetal_jax.reading.study import Labels
@@ -97,5 +99,27 @@ def test_two_cores_measure_two_frames_at_once_and_the_rows_keep_their_order(tmp_
     real = Predictor.from_bundle()
     rows = list(measure_files(Together(real.info, real.forward), sources, KNOWN, "head", tmp_path / "out"))
     assert [row["file"] for row in rows] == [str(source) for source in sources]
+    assert network_threads() == 1
     alone = [real.measure(phantom.image, 0.3, "head").hc_mm for phantom in (*HEADS, HEADS[0])]
     assert [row["hc_mm"] for row in rows] == pytest.approx(alone)
+
+
+def test_a_row_does_not_wait_for_the_files_after_it(tmp_path, monkeypatch):
+    """The reader stops before the second file until the row of the first one is there."""
+    waited = threading.Event()
+
+    def slow(sources, with_ruler):
+        with closing(read_ahead(sources, with_ruler)) as frames:
+            yield next(frames)
+            assert next(frames) is None
+            time.sleep(1)  # the first frame is measured
+            yield None
+            assert waited.wait(60)
+            yield from frames
+
+    monkeypatch.setattr("fetal_jax.inference.folder.read_ahead", slow)
+    sources = three_heads(tmp_path)
+    rows = measure_files(counting(), sources, KNOWN, "head", tmp_path / "out")
+    first = next(rows)
+    waited.set()
+    assert [first["file"], *(row["file"] for row in rows)] == [str(source) for source in sources]
