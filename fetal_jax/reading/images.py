@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import struct
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
@@ -178,24 +176,6 @@ def _jpeg_streams(image: Image.Image, data: Any) -> Iterator[bytes]:
 
 
 def write_png(path: Path, image: NDArray[Any]) -> None:
-    """Write (H, W) or (H, W, 3) uint8, RGB.
-
-    Each byte is stored less the one of the pixel on its left. Pillow tries five such filters for each row: 20 ms for
-    800x540 pixels in colour in place of 8, and a file of about the same size.
-
-    Raises:
-      ValueError: another shape or type.
-    """
-    height, width, colours = (*image.shape, 1)[:3]
-    if image.dtype != np.uint8 or colours not in (1, 3):
-        raise ValueError(f"a picture to write is uint8 (H, W) or (H, W, 3), not {image.dtype} {image.shape}")
-    row = image.reshape(height, -1)
-    stored = np.empty((height, 1 + row.shape[1]), np.uint8)
-    stored[:, 0] = 1  # the filter Sub
-    stored[:, 1 : 1 + colours] = row[:, :colours]
-    np.subtract(row[:, colours:], row[:, :-colours], out=stored[:, 1 + colours :])
-    head = struct.pack(">IIBBBBB", width, height, 8, 2 if colours == 3 else 0, 0, 0, 0)
+    """Write (H, W) or (H, W, 3) uint8, RGB."""
     with open_whole(path) as file:
-        file.write(b"\x89PNG\r\n\x1a\n")
-        for kind, data in ((b"IHDR", head), (b"IDAT", zlib.compress(stored.data, 1)), (b"IEND", b"")):
-            file.write(struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)))
+        Image.fromarray(image).save(file, "PNG", compress_level=2)  # an eighth of the time of 6, a sixth larger
