@@ -15,7 +15,7 @@ from fetal_jax.errors import NOT_CLINICAL, UserError, amount
 from fetal_jax.growth import parse_age
 from fetal_jax.inference import Predictor
 from fetal_jax.inference.examination import CHOICES
-from fetal_jax.inference.folder import measure_files, network_threads
+from fetal_jax.inference.folder import measure_files
 from fetal_jax.inference.identity import ONE, Naming
 from fetal_jax.inference.runtimes import RUNTIMES
 from fetal_jax.outputs import formats
@@ -131,7 +131,7 @@ def measure_paths(
     Raises:
       UserError: as `measure_files`, or no frame has a spacing: before the work where no file can state one.
     """
-    predictor = Predictor.from_bundle(folder, runtime, threads=network_threads())
+    predictor = Predictor.from_bundle(folder, runtime)
     predictor.check_plane(plane, "--plane")
     found = find(paths, leave_out=out)
     if not any(spacings.may_give(source) or may_state_spacing(source) for source in found.sources):

@@ -1,7 +1,6 @@
 """Measure files into a folder: rows, overlays and reports are written as frames arrive; an interrupted run resumes.
 
-A process of its own reads ahead (`reading.isolated`), threads of this one measure several frames at once, a thread
-writes.
+A process of its own reads ahead (`reading.isolated`), this one runs the network, a thread writes.
 """
 
 from __future__ import annotations
@@ -10,15 +9,14 @@ import hashlib
 import json
 import re
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import IO, Any, Self
 
-from fetal_jax import __version__, cores
+from fetal_jax import __version__
 from fetal_jax.errors import UserError, amount
 from fetal_jax.files import open_whole, write_whole
 from fetal_jax.inference import cines
@@ -33,19 +31,14 @@ from fetal_jax.reading.frame import Failure, Frame
 from fetal_jax.reading.images import read_image, write_png
 from fetal_jax.reading.isolated import read_ahead
 from fetal_jax.reading.sources import OVERLAYS, RESULTS, Source
-from fetal_jax.reading.spacing import NOT_COVERED, PixelSize
+from fetal_jax.reading.spacing import NOT_COVERED
 from fetal_jax.reading.spacing_table import Spacings
 
 CINES = "cines.csv"
-AT_ONCE = 4
-"""Frames that are measured at once, if there are as many cores. Two frames at once, with a thread each for the network,
-take two thirds of the CPU time of one after the other with two threads. Python's own part, a third, takes turns."""
 BEHIND = 4
 """Frames that the writing thread may be behind."""
 NAME_BYTES = 100
 """Bytes of a picture's name that come from the frame's. Some file systems allow 143 in all; a letter takes up to 4."""
-Item = Frame | Failure
-Measured = tuple[PixelSize, FrameResult]
 
 
 def measure_files(
@@ -65,7 +58,7 @@ def measure_files(
     """Measure each file; yield its rows as they are written. A file that cannot be read is a row too.
 
     Args:
-      predictor: the network of a bundle, opened with `threads=network_threads()`.
+      predictor: the network of a bundle.
       sources: the files that `reading.sources.find` found.
       spacings: the caller's millimetres per pixel.
       plane: "head", "abdomen", "femur" or "auto".
@@ -98,11 +91,12 @@ def measure_files(
         if again:
             log.take_up(sources, out / JSON)
         saved = {source for source in sources if log.has(source)}
-        taken = _kept_pictures(log, saved)
-        frames = read_ahead([s for s in sources if s not in saved], with_ruler=spacings.read_ruler)
+        taken = {row["overlay"] for source in saved for row in log.rows(source) if row["overlay"]}
+        stems = {Path(name).stem for name in taken}
+        log.clear(keep=lambda name: "/" in name and Path(name).stem in stems)
+        ahead = read_ahead([s for s in sources if s not in saved], with_ruler=spacings.read_ruler)
         with (
-            closing(frames),
-            closing(_ahead(frames, partial(measured, predictor, spacings, plane))) as ahead,
+            closing(ahead) as frames,
             open_whole(log.own.claim(JSON)) as file,
             Results(log, file, taken, also, note) as results,
         ):
@@ -114,11 +108,9 @@ def measure_files(
                     yield from rows
                     continue
                 rows = []
-                for item, found in ahead:
-                    if item is None:
-                        break
-                    row = _row(item, found, spacings, identities)
-                    frame, result = (item, found[1]) if isinstance(item, Frame) and found else (None, None)
+                while (item := next(frames)) is not None:
+                    row, result = measured_row(predictor, item, spacings, plane, identities)
+                    frame = item if isinstance(item, Frame) else None
                     row["overlay"] = frame and results.picture_name(frame)
                     results.add(row, frame, result)
                     rows.append(row)
@@ -128,19 +120,6 @@ def measure_files(
         if of_examinations:
             examinations.write(of_examinations, standard, log.own, fhir="fhir" in also)
         log.finish()
-
-
-def network_threads() -> int:
-    """Threads of the network for each frame that `measure_files` has in work: one, on up to seven cores."""
-    return max(1, cores.count() // AT_ONCE)
-
-
-def _kept_pictures(log: ResumeLog, saved: set[Source]) -> set[str]:
-    """Delete what an earlier run wrote, but for the pictures and reports of these files; return the pictures' names."""
-    taken = {row["overlay"] for source in saved for row in log.rows(source) if row["overlay"]}
-    stems = {Path(name).stem for name in taken}
-    log.clear(keep=lambda name: "/" in name and Path(name).stem in stems)
-    return taken
 
 
 @contextmanager
@@ -191,53 +170,18 @@ def _with_examination(rows: list[Row]) -> list[Row]:
 
 
 def measured_row(
-    predictor: Predictor, item: Item, spacings: Spacings, plane: str, identities: Identities
+    predictor: Predictor, item: Frame | Failure, spacings: Spacings, plane: str, identities: Identities
 ) -> tuple[Row, FrameResult | None]:
     """The row of a frame that was read, or of a file that was not, and the result that it was made from."""
-    found = measured(predictor, spacings, plane, item) if isinstance(item, Frame) else None
-    return _row(item, found, spacings, identities), found and found[1]
-
-
-def measured(predictor: Predictor, spacings: Spacings, plane: str, frame: Frame) -> Measured:
-    """The size of a frame's pixels, and its result: refused where that size does not hold for the shape."""
-    size = spacings.of(frame)
-    result = predictor.measure(frame.pixels, size.mm, plane, frame.warnings)
+    labels = spacings.labels_of(item.source)
+    if isinstance(item, Failure):
+        return failure_row(item) | identities.columns(labels, None), None
+    size = spacings.of(item)
+    result = predictor.measure(item.pixels, size.mm, plane, item.warnings)
     shape = result.measurement and (result.measurement.ellipse or result.measurement.shaft)
     if shape and not size.covers(shape):
         result = replace(result, status="refused", interval_mm=None, reasons=(NOT_COVERED,))
-    return size, result
-
-
-def _row(item: Item, found: Measured | None, spacings: Spacings, identities: Identities) -> Row:
-    labels = spacings.labels_of(item.source)
-    if isinstance(item, Failure):
-        return failure_row(item) | identities.columns(labels, None)
-    assert found
-    return result_row(item, *found) | identities.columns(labels, item.study)
-
-
-def _ahead(
-    items: Iterator[Item | None], work: Callable[[Frame], Measured]
-) -> Generator[tuple[Item | None, Measured | None], None, None]:
-    """Each item in order, with the work on it if it is a frame; the next ones are worked on meanwhile."""
-    threads = min(AT_ONCE, cores.count())
-    begun: deque[tuple[Item | None, Future[Measured] | None]] = deque()
-
-    def first() -> tuple[Item | None, Measured | None]:
-        item, future = begun.popleft()
-        return item, future.result() if future else None
-
-    pool = ThreadPoolExecutor(threads, "measuring")
-    try:
-        for item in items:
-            begun.append((item, pool.submit(work, item) if isinstance(item, Frame) else None))
-            # every second item may be the end of a file
-            while begun and (len(begun) > 2 * threads or begun[0][1] is None or begun[0][1].done()):
-                yield first()
-        while begun:
-            yield first()
-    finally:
-        pool.shutdown(cancel_futures=True)
+    return result_row(item, size, result) | identities.columns(labels, item.study), result
 
 
 class Results:

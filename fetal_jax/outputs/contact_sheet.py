@@ -60,7 +60,7 @@ def _tile(row: Row, picture: NDArray[Any] | None) -> Image.Image:
     room = TILE[0] - 2 * EDGE - 2, TILE[1] - 2 * EDGE - 2 - 2 * LINE
     if picture is not None:
         small = Image.fromarray(picture)
-        small.thumbnail(room, reducing_gap=1.5)
+        small.thumbnail(room, reducing_gap=2.0)
         tile.paste(small, ((TILE[0] - small.width) // 2, EDGE + 1))
     name = Path(row["file"]).name + (f" {row['frame']}" if row["frame"] else "")
     for i, text in enumerate((_cut(name), _cut(_summary(row)))):

@@ -86,10 +86,10 @@ class Measuring:
 
     def _measure(self) -> Iterator[Row]:
         from fetal_jax.inference import Predictor
-        from fetal_jax.inference.folder import measure_files, network_threads
+        from fetal_jax.inference.folder import measure_files
         from fetal_jax.reading.spacing_table import Spacings
 
         found = find(self._paths, leave_out=self._out)
         none = Spacings("none")
-        predictor = Predictor.from_bundle(threads=network_threads())
+        predictor = Predictor.from_bundle()
         return measure_files(predictor, found.sources, none, "auto", self._out, asked=self._paths, again=True)

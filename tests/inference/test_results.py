@@ -4,24 +4,15 @@ from __future__ import annotations
 
 import csv
 import json
-import shutil
-import threading
-import time
-from contextlib import closing
-from dataclasses import dataclass, field
-from functools import partial
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from fetal_jax import cores
 from fetal_jax.errors import UserError
-from fetal_jax.inference.folder import AT_ONCE, BEHIND, measure_files, network_threads
-from fetal_jax.inference.predictor import Predictor
+from fetal_jax.inference.folder import BEHIND, measure_files
 from fetal_jax.outputs import overlay
 from fetal_jax.outputs.rows import caption
-from fetal_jax.reading.isolated import read_ahead
 from fetal_jax.reading.sources import Source
 from fetal_jax.reading.spacing_table import Spacings
 from fetal_jax.reading.study import Labels
@@ -74,52 +65,9 @@ def test_a_picture_that_cannot_be_written_stops_the_run_soon(tmp_path, monkeypat
         raise OSError(28, "full")
 
     page = Image.fromarray(HEADS[0].image[::4, ::4])
-    page.save(tmp_path / "a.tif", save_all=True, append_images=[page] * 29)
+    page.save(tmp_path / "a.tif", save_all=True, append_images=[page] * 11)
     monkeypatch.setattr("fetal_jax.inference.folder.write_png", full)
     predictor = counting()
     with pytest.raises(UserError, match=r"cannot be written \(full\)"):
         list(measure_files(predictor, [Source(tmp_path / "a.tif")], KNOWN, "head", tmp_path / "out"))
-    assert len(predictor.seen[0]) <= 2 * AT_ONCE + BEHIND + 2
-
-
-def test_two_cores_measure_two_frames_at_once_and_the_rows_keep_their_order(tmp_path, monkeypatch):
-    @dataclass(frozen=True)
-    class Together(Predictor):
-        both: threading.Barrier = field(default_factory=partial(threading.Barrier, 2))
-
-        def measure(self, frame, *args):
-            self.both.wait(60)  # BrokenBarrierError if no other frame is measured meanwhile
-            if (frame == HEADS[0].image).all():
-                time.sleep(0.2)  # the first frame ends last
-            return super().measure(frame, *args)
-
-    monkeypatch.setattr(cores, "count", lambda: 2)
-    sources = [*three_heads(tmp_path), Source(tmp_path / "d0" / "again.png")]
-    shutil.copy(tmp_path / "d0" / "head.png", tmp_path / "d0" / "again.png")
-    real = Predictor.from_bundle()
-    rows = list(measure_files(Together(real.info, real.forward), sources, KNOWN, "head", tmp_path / "out"))
-    assert [row["file"] for row in rows] == [str(source) for source in sources]
-    assert network_threads() == 1
-    alone = [real.measure(phantom.image, 0.3, "head").hc_mm for phantom in (*HEADS, HEADS[0])]
-    assert [row["hc_mm"] for row in rows] == pytest.approx(alone)
-
-
-def test_a_row_does_not_wait_for_the_files_after_it(tmp_path, monkeypatch):
-    """The reader stops before the second file until the row of the first one is there."""
-    waited = threading.Event()
-
-    def slow(sources, with_ruler):
-        with closing(read_ahead(sources, with_ruler)) as frames:
-            yield next(frames)
-            assert next(frames) is None
-            time.sleep(1)  # the first frame is measured
-            yield None
-            assert waited.wait(60)
-            yield from frames
-
-    monkeypatch.setattr("fetal_jax.inference.folder.read_ahead", slow)
-    sources = three_heads(tmp_path)
-    rows = measure_files(counting(), sources, KNOWN, "head", tmp_path / "out")
-    first = next(rows)
-    waited.set()
-    assert [first["file"], *(row["file"] for row in rows)] == [str(source) for source in sources]
+    assert len(predictor.seen[0]) <= BEHIND + 1

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 
 from fetal_jax.inference.predictor import Predictor
@@ -17,14 +16,14 @@ HEADS = [draw("head", seed) for seed in (1, 0, 2)]
 
 @dataclass(frozen=True)
 class Counting(Predictor):
-    """Counts frames; is interrupted at one of `HEADS`, counted from 1, as by Ctrl-C."""
+    """Counts frames; is interrupted at one, as by Ctrl-C."""
 
     fail_at: int = -1
     seen: tuple = ()
 
     def measure(self, frame, spacing_mm, plane="auto", warnings=()):
         self.seen[0].append(1)
-        if self.fail_at > 0 and np.array_equal(frame, HEADS[self.fail_at - 1].image):
+        if len(self.seen[0]) == self.fail_at:
             raise KeyboardInterrupt
         return super().measure(frame, spacing_mm, plane, warnings)
 
