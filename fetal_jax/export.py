@@ -7,7 +7,6 @@ import re
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -166,6 +165,11 @@ def half_precision(params: Any) -> Any:
     return half
 
 
+def single_precision(params: Any) -> Any:
+    """Parameters of `half_precision` as float32, for the network; in a traced function the conversion is part of it."""
+    return jax.tree.map(lambda p: jnp.asarray(p).astype(jnp.float32), params)
+
+
 def licence(config: Config, origin: str) -> str:
     """Licence of the weights of a run: that of its data sets, and of the weights that it started from."""
     names = {name if name in LICENCES else name.split("/")[0] for name in configuration.mixture(config)}
@@ -200,8 +204,7 @@ def stablehlo(config: Config, params: Any) -> bytes:
     network = unet.from_config(config.model, len(config.planes))
     (batch,) = jax.export.symbolic_shape("b")
     frames = jax.ShapeDtypeStruct((batch, *config.input_shape, 1), jnp.uint8)
-    single = partial(jax.tree.map, lambda p: jnp.asarray(p).astype(jnp.float32))
-    function = jax.jit(lambda x: network.apply({"params": single(params)}, x))
+    function = jax.jit(lambda x: network.apply({"params": single_precision(params)}, x))
     removed = "jax_hlo_source_file_canonicalization_regex"  # the part of source paths that is left out
     before = getattr(jax.config, removed)
     jax.config.update(removed, ".*")

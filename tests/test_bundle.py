@@ -51,7 +51,7 @@ def small(request):
     config = recipe.from_values({"input_shape": (64, 96), "planes": PLANES, "model": model})
     net = unet.from_config(config.model, len(PLANES))
     params = net.init(jax.random.key(3), np.zeros((1, 64, 96, 1), np.uint8))["params"]
-    return config, jax.tree.map(np.float32, export.half_precision(params))  # as a bundle keeps them
+    return config, export.single_precision(export.half_precision(params))  # as a bundle keeps them
 
 
 @pytest.fixture(scope="module")

@@ -113,6 +113,7 @@ def _cell(network: Network, dataset: str, many: bool, args: argparse.Namespace, 
 def _open(path: Path, args: argparse.Namespace) -> Network:
     if args.workdir:
         config, params, step, meta = export.load_run(path, args.best)
+        params = export.single_precision(export.half_precision(params))  # as its bundle will have them
         training = {**meta, "steps": step, "recipe": portable(config)}
         data_dir = args.data_dir or config.data.dir
         flags = [f"--workdir={path}", *["--best"] * args.best]

@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 from dataclasses import dataclass
 from io import BytesIO
-from itertools import groupby
 from typing import Any
 from xml.sax.saxutils import escape
 
@@ -76,14 +75,10 @@ def draw(
       true: the annotated shape, drawn in blue.
       status: of the measurement: "measured", "review" or "refused".
     """
-    grey = Image.fromarray(to_grey(frame))
-    canvas = Image.new("RGB", (grey.width, grey.height + band_height(lines)))
-    canvas.paste(grey)
-    _write(canvas, lines, grey.height)
-    picture = np.array(canvas)
-    for colour, alike in groupby(strokes(found, true, status, _scale(grey.width)), lambda s: s.style.colour):
-        _paint(picture[: grey.height], list(alike), colour)
-    return picture
+    picture = np.repeat(to_grey(frame)[..., None], 3, axis=2)
+    for stroke in strokes(found, true, status, _scale(picture.shape[1])):
+        _paint(picture, stroke)
+    return np.vstack([picture, _band(lines, picture.shape[1])])
 
 
 def svg(frame: Array, found: Measurement | None, lines: list[str], status: str = "measured") -> str:
@@ -147,10 +142,19 @@ def _dasharray(stroke: Stroke) -> str:
     return f' stroke-dasharray="{dash[0] * stroke.scale:g} {dash[1] * stroke.scale:g}"' if dash else ""
 
 
-def _paint(picture: Array, alike: list[Stroke], colour: Colour) -> None:
-    """Draw lines of a colour and scale, anti-aliased: a pixel takes the share of the line that covers its centre."""
-    dots = np.vstack([_dots(stroke) for stroke in alike])
-    reach = LINE_WIDTH * alike[0].scale / 2 + 0.5  # from the line to where a pixel is no longer covered
+def _paint(picture: Array, stroke: Stroke) -> None:
+    """Draw a line, anti-aliased and sub-pixel: a pixel takes the share of the line's width that covers its centre."""
+    starts, steps = stroke.points[:-1], np.diff(stroke.points, axis=0)
+    lengths = np.hypot(*steps.T)
+    counts = np.clip(np.ceil(lengths / 0.25), 1, 1e5).astype(int)
+    each = np.repeat(np.arange(len(counts)), counts)
+    along = (np.arange(len(each)) - (np.cumsum(counts) - counts)[each]) / counts[each]
+    dots = np.vstack([starts[each] + along[:, None] * steps[each], stroke.points[-1:]])
+    if stroke.style.dash:
+        drawn, gap = (stroke.scale * length for length in stroke.style.dash)
+        travelled = np.append((np.cumsum(lengths) - lengths)[each] + along * lengths[each], 0.0)
+        dots = dots[travelled % (drawn + gap) < drawn]
+    reach = LINE_WIDTH * stroke.scale / 2 + 0.5  # from the line to where a pixel is no longer covered
     around = np.arange(-int(reach + 0.5), int(reach + 0.5) + 1)
     height, width = picture.shape[:2]
     x, y = (np.floor(d)[:, None] + near.ravel() for d, near in zip(dots.T, np.meshgrid(around, around), strict=True))
@@ -160,22 +164,7 @@ def _paint(picture: Array, alike: list[Stroke], colour: Colour) -> None:
     cover = np.zeros(len(pixels))
     np.maximum.at(cover, of_dot, np.minimum(share[inside], 1))
     y, x = np.divmod(pixels, width)
-    picture[y, x] = np.round(picture[y, x] * (1 - cover[:, None]) + np.array(colour) * cover[:, None])
-
-
-def _dots(stroke: Stroke) -> Array:
-    """Points of a stroke (N, 2), at most a quarter of a pixel apart, without the gaps between its dashes."""
-    starts, steps = stroke.points[:-1], np.diff(stroke.points, axis=0)
-    lengths = np.hypot(*steps.T)
-    counts = np.clip(np.ceil(lengths / 0.25), 1, 1e5).astype(int)
-    each = np.repeat(np.arange(len(counts)), counts)
-    along = (np.arange(len(each)) - (np.cumsum(counts) - counts)[each]) / counts[each]
-    dots = np.vstack([starts[each] + along[:, None] * steps[each], stroke.points[-1:]])
-    if not stroke.style.dash:
-        return dots
-    drawn, gap = (stroke.scale * length for length in stroke.style.dash)
-    travelled = np.append((np.cumsum(lengths) - lengths)[each] + along * lengths[each], 0.0)
-    return dots[travelled % (drawn + gap) < drawn]
+    picture[y, x] = np.round(picture[y, x] * (1 - cover[:, None]) + np.array(stroke.style.colour) * cover[:, None])
 
 
 def _size(line: str, width: int) -> float:
@@ -203,9 +192,10 @@ def band_height(lines: list[str]) -> int:
     return LINE_HEIGHT * len(lines) + 8 if lines else 0
 
 
-def _write(canvas: Image.Image, lines: list[str], top: int) -> None:
-    """Write lines of text below row `top`."""
-    pen = ImageDraw.Draw(canvas)
+def _band(lines: list[str], width: int) -> Array:
+    band = Image.new("RGB", (width, band_height(lines)))
+    pen = ImageDraw.Draw(band)
     for i, line in enumerate(lines):
-        size = max(1, int(_size(line, canvas.width)))
-        pen.text((MARGIN, top + LINE_HEIGHT * (i + 1) - 2), line, WRITING, fonts.font(size), anchor="ls")
+        size = max(1, int(_size(line, width)))
+        pen.text((MARGIN, LINE_HEIGHT * (i + 1) - 2), line, WRITING, fonts.font(size), anchor="ls")
+    return np.asarray(band)
