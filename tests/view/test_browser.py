@@ -92,6 +92,20 @@ def test_ellipse_and_femur_are_corrected(browser, server, home):
     assert page.errors == []
 
 
+def test_handle_under_the_pointer_is_the_same_after_an_answer(browser, server):
+    page = Page(browser, server.address)
+    page.choose(0)
+    page.page.locator("[data-handle=long1]").evaluate("handle => { handle.dataset.held = 'true'; }")
+    page.drag("centre", 30, -12)
+    version(server, 0, 1)
+    page.until("!document.querySelector('#undo').disabled")
+    assert page.page.locator("[data-handle=long1][data-held=true]").count() == 1
+    page.press("u")
+    eventually(lambda: stored(server, 0)["redo"], 1)
+    page.until("!document.querySelector('#redo').disabled")
+    assert page.page.locator("[data-handle=long1][data-held=true]").count() == 1
+
+
 def page_value(state: dict) -> float:
     return Answer.parse(state["answer"]).millimetres(tuple(state["spacing_mm"]))["hc_mm"]
 

@@ -62,7 +62,7 @@ export class Stage {
     this.answer = frame.answer;
     this.kind = kind;
     this.build();
-    this.later();
+    this.now(); // new handles lie at the corner until they are placed
   }
 
   // ------------------------------------------------------------------------------------------------ picture
@@ -119,7 +119,11 @@ export class Stage {
 
   // ------------------------------------------------------------------------------------------------ outline
 
+  /** Make the outline's parts; those that are there stay, so that a handle under the pointer is the same one. */
   build() {
+    const readings = this.frame.readings ?? [], made = JSON.stringify([this.kind, Boolean(this.shape), readings]);
+    if (made === this.made) return;
+    this.made = made;
     const held = document.activeElement?.dataset?.handle;
     this.svg.replaceChildren();
     this.svg.dataset.kind = this.kind ?? "";
@@ -129,7 +133,7 @@ export class Stage {
     const tag = this.kind === "ellipse" ? "ellipse" : "line";
     const parts = { machine: element(tag, "machine"), shade: element(tag, "shade"), line: element(tag, "line"), axes: [], handles: [] };
     for (let i = 0; i < 2; i++) parts.axes.push(element("line", "axis"));
-    parts.others = (this.frame.readings ?? []).flatMap((reading, i) => (reading.answer[this.kind] && i ? [{ shape: reading.answer[this.kind], node: element(tag, `other other-${i}`) }] : []));
+    parts.others = readings.flatMap((reading, i) => (reading.answer[this.kind] && i ? [{ shape: reading.answer[this.kind], node: element(tag, `other other-${i}`) }] : []));
     this.svg.append(parts.machine, ...parts.others.map((o) => o.node), ...parts.axes, parts.shade, parts.line);
     for (const h of handles(this.kind, shape)) {
       const group = handle(h.id, this.reach);
