@@ -92,6 +92,7 @@ def _summary(row: Row) -> str:
 
 def _cut(text: str) -> str:
     """Shorten a text to the width of a tile."""
-    while fonts.width(text, TYPE) > TILE[0] - 2 * EDGE - 8:
-        text = text[:-4].rstrip(".") + "..."
-    return text
+    room = TILE[0] - 2 * EDGE - 8
+    if fonts.width(text, TYPE) <= room:
+        return text
+    return text[: fonts.fitting(text, TYPE, room - fonts.width("...", TYPE))].rstrip(". ") + "..."

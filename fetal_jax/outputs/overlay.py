@@ -176,13 +176,13 @@ def wrapped(lines: list[str], width: int) -> list[str]:
     """Break lines between words where they are longer than a picture is wide."""
     room, written = width - 2 * MARGIN, []
     for line in lines:
-        current = ""
+        current, end = "", 0.0  # the width is summed up as words come: a hundred letters are looked up once
         for word in line.split(" "):
-            longer = f"{current} {word}" if current else word
-            if current and fonts.width(longer, TEXT_SIZE) > room:
+            more = f" {word}" if current else word
+            if current and end + fonts.width(more, TEXT_SIZE) > room:
                 written.append(current)
-                longer = word
-            current = longer
+                current, end, more = "", 0.0, word
+            current, end = current + more, end + fonts.width(more, TEXT_SIZE)
         written.append(current)
     return written
 

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -372,3 +373,28 @@ def test_a_structure_outside_the_calibrated_region_is_refused(tmp_path):
 @given(st.text(st.characters(codec="latin-1", categories=["L", "N", "P", "Z"]), max_size=60))
 def test_a_text_is_as_wide_as_pillow_says(text):
     assert fonts.width(text, 15) == pytest.approx(ImageFont.load_default(15).getlength(text), abs=0.5)
+
+
+@given(st.text("mwi. ", max_size=80), st.integers(0, 300))
+def test_as_many_letters_fit_as_there_is_room_for(text, room):
+    fit = fonts.fitting(text, 12, room)
+    assert fonts.width(text[:fit], 12) <= room
+    assert fit == len(text) or fonts.width(text[: fit + 1], 12) > room
+
+
+@given(st.lists(st.text("mwi.", min_size=1, max_size=9), max_size=20), st.integers(40, 300))
+def test_a_line_is_broken_where_the_next_word_does_not_fit(words, width):
+    lines, room = overlay.wrapped([" ".join(words)], width), width - 2 * overlay.MARGIN
+    assert " ".join(lines).split() == words
+    for line in lines:
+        assert fonts.width(line, overlay.TEXT_SIZE) <= room or " " not in line
+    for line, after in pairwise(lines):
+        assert fonts.width(f"{line} {after.split(' ')[0]}", overlay.TEXT_SIZE) > room - 0.01
+
+
+def test_a_long_name_is_shortened_on_the_contact_sheet():
+    name = contact_sheet._cut("a" * 300)
+    assert name == name.rstrip(".") + "..."
+    room = contact_sheet.TILE[0] - 2 * contact_sheet.EDGE - 8
+    assert room - fonts.width("a", 12) < fonts.width(name, contact_sheet.TYPE) <= room
+    assert contact_sheet._cut("frame_01.png") == "frame_01.png"
