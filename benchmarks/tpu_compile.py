@@ -1,6 +1,6 @@
 """The unchanged training step, compiled for TPU slices by XLA's own compiler, on a machine without a TPU.
 
-pip install 'jax[tpu]' -c constraints.txt
+pip install -c constraints.txt '.[tpu]'
 python benchmarks/tpu_compile.py                         every recipe on a v5e 2x4, 32 frames a chip
 python benchmarks/tpu_compile.py --slices --frames 64    one recipe on v5e 2x4, 4x4, 16x16 and v6e 4x4
 

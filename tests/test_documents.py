@@ -82,7 +82,7 @@ def test_links_lead_to_files(page):
 
 
 def test_rooms_of_the_readme_are_there():
-    rows = (ROOT / "README.md").read_text().partition("## The rooms")[2].partition("## Licence")[0]
+    rows = (ROOT / "README.md").read_text().partition("## Where things are")[2].partition("## Licence")[0]
     named = {name for cell in re.findall(r"(?m)^\| (`.*?) \|", rows) for name in re.findall(r"`([\w/.]+)`", cell)}
     package = ROOT / "fetal_jax"
     for name in named:

@@ -59,7 +59,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> None:
     tfds.display_progress_bar(True)
     if not found:
         print(f"preparing {args.name} in {made.data_dir}", flush=True)
-        with alone(Path(made.data_dir).parent), redirect_stdout(io.StringIO()):  # TFDS says "Downloading"; nothing is
+        with alone(Path(made.data_dir).parent), redirect_stdout(io.StringIO()):  # TFDS says "Downloading" of all
             made.download_and_prepare(download_config=tfds.download.DownloadConfig(manual_dir=args.manual_dir))
     counts = ", ".join(f"{name} {split.num_examples}" for name, split in made.info.splits.items())
     print(f"{made.info.full_name} in {args.data_dir}: {counts}")
