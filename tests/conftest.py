@@ -11,6 +11,7 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 import jax
 import pytest
 from absl import flags
+from hypothesis import HealthCheck, settings
 
 from fetal_jax.reading import isolated
 from tests.support.folders import draw_hc18
@@ -19,6 +20,9 @@ from tfds_builders.fetal_phantom.acoustics import Machine
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 flags.FLAGS.mark_as_parsed()
+# hypothesis fails an example over 200 ms, or slow drawing: on a busy machine that says nothing of the program
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 ROOT = Path(__file__).parents[1]
 SMALL = Machine(240, 320, clear=True)

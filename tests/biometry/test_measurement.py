@@ -179,7 +179,7 @@ def test_a_frame_that_is_no_box_is_refused_and_any_sequence_is_taken():
             measure(head, "head", 0.5, frame=wrong)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     hnp.arrays(np.float32, hnp.array_shapes(min_dims=2, max_dims=2, max_side=24), elements=st.floats(0, 1, width=32)),
     st.sampled_from(["head", "abdomen", "femur"]),
@@ -250,7 +250,7 @@ def check(seed: int) -> None:
 
 
 @given(st.integers(0, 2**32))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_random_maps_raise_nothing(seed):
     check(seed)
 

@@ -51,7 +51,7 @@ def split(errors, **more):
     return [frame(float(e), subject=f"s{i}", **more) for i, e in enumerate(errors)]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(n=st.integers(1, 40), true=st.floats(60, 350))
 def test_perfect_predictions_have_no_error(n, true):
     head = summarise(split(np.zeros(n), true=true))["hc_mm"]
@@ -62,7 +62,7 @@ def test_perfect_predictions_have_no_error(n, true):
     json.dumps(outputs._without_nan(head), allow_nan=False)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(bias=st.floats(-9, 9), n=st.integers(3, 40))
 def test_planted_bias_is_found(bias, n):
     head = summarise(split(np.full(n, bias)))["hc_mm"]
@@ -72,7 +72,7 @@ def test_planted_bias_is_found(bias, n):
     assert head["mae"] == pytest.approx(abs(bias))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(good=st.integers(1, 20), low=st.integers(0, 5), empty=st.integers(0, 5))
 def test_planted_failures_are_counted_and_outside_every_share(good, low, empty):
     """`low`: failures by Dice whose circumference is right all the same."""

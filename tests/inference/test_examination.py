@@ -60,7 +60,7 @@ def test_the_range_of_the_age_covers_90_to_98_percent_of_500_fetuses(standard, c
     assert 0.90 <= np.mean(inside) <= 0.98
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.floats(15, 39), min_size=2, max_size=4),
     st.lists(st.tuples(st.integers(0, 3), st.sampled_from(["hc", "ac", "fl"])), max_size=12),

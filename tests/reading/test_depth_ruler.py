@@ -37,7 +37,7 @@ def draw(
     return frame
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.floats(25, 90), st.sampled_from([(1, 3, 9), (2, 4, 10), (3, 5, 11)]), st.floats(3, 60))
 def test_a_drawn_ruler(period, sizes, start):
     size = depth_ruler.pixel_size(draw(period, sizes, start=start))
