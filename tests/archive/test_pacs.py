@@ -333,6 +333,26 @@ def test_one_bad_object_does_not_stop_the_others(tmp_path, server, few):
     check(server, out, few, {"5000"})
 
 
+@pytest.mark.slow
+def test_what_the_account_may_not_do_is_named_and_the_rest_goes_on(tmp_path, server, few):
+    """It may not see one image, and store nothing: each is named, and tried again."""
+    hidden = str(few[0].SOPInstanceUID)
+
+    def fault(handler, n) -> bool:
+        return (handler.command == "POST" or handler.path.endswith(hidden)) and answer(handler, 403)
+
+    out = tmp_path / "out"
+    with proxy(server, fault) as strict:
+        done = pacs(strict.url, out)
+        assert done.returncode == 3, done.stderr
+        assert f"{hidden}: the server answers a retrieve with HTTP 403: this account may not" in done.stdout
+        assert "the server answers a store with HTTP 403: this account may not" in done.stdout
+        assert len({r["file"] for r in rows_of(out)}) == len(few) - 1
+        strict.fault = sound
+        assert pacs(strict.url, out).returncode == 0
+    check(server, out, few, {"5000"})
+
+
 def _body(multipart: bytes) -> BytesIO:
     return BytesIO(multipart.partition(b"\r\n\r\n")[2])
 

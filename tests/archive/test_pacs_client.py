@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -115,6 +116,55 @@ def test_transient_answers_are_repeated_and_others_are_not():
         assert len(server.seen) == 1
 
 
+def test_what_an_account_may_not_do_is_its_objects_failure_and_a_wrong_one_is_fatal(tmp_path):
+    calls = {
+        "search": lambda asking: list(asking.instances("1.2", "1.2.3")),
+        "retrieve": lambda asking: asking.retrieve(INSTANCE, tmp_path / "a.dcm"),
+    }
+    for what, call in calls.items():
+        with proxy(None, replies(403)) as server:
+            with pytest.raises(Rejected, match=f"HTTP 403: this account may not {what} this: .*{origin.TOKEN}"):
+                call(client(server.url))
+            assert len(server.seen) == 1
+        with proxy(None, replies(401)) as server, pytest.raises(UserError, match=origin.PASSWORD):
+            call(client(server.url))
+
+
+def swept(fault: Callable, said: list[str]) -> tuple[list[Instance], Sweep]:
+    """What a sweep of a server would retrieve."""
+    with proxy(None, fault) as server:
+        sweep = Sweep(client(server.url), State(Path(":memory:"), {}), said.append)
+        return list(sweep.wanted({})), sweep
+
+
+def listing(held: dict[str, list[dict]], refused: str = "none", status: int = 403) -> Callable:
+    """A server that holds these entries by the end of a path, and answers with a status where one has `refused`."""
+
+    def fault(handler, _):
+        path, _, keys = handler.path.partition("?")
+        if refused in path:
+            return answer(handler, status)
+        found = next(entries for end, entries in held.items() if path.endswith(end)) if "offset=0" in keys else []
+        return answer(handler, 200, json.dumps(found).encode(), Content_Type="application/dicom+json")
+
+    return fault
+
+
+def test_a_study_that_the_account_may_not_see_does_not_stop_what_is_listed_after_it():
+    said: list[str] = []
+    held = {"1.3/instances": instances("1.2.3"), "1.4/instances": instances("1.2.4"), "/series": page("1.3", "1.4")}
+    found, sweep = swept(listing(held, "series/1.3/instances"), said)
+    assert [i.uid for i in found] == ["1.2.4"]
+    assert sweep.tally.failed == 1
+    (line,) = said
+    assert line.startswith("failed: series 1.3: ")
+    assert "HTTP 403" in line
+    with pytest.raises(UserError, match="HTTP 403: this account may not search"):
+        swept(listing(held, "/series"), said)
+    with pytest.raises(UserError, match="HTTP 401"):
+        swept(listing(held, "series/1.3/instances", 401), said)
+
+
 def test_dry_run_says_that_the_server_is_away(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(origin, "ATTEMPTS", 1)
     with proxy(None, replies(*[503] * 50)) as server:
@@ -172,6 +222,10 @@ def test_the_rate_is_kept():
 
 def page(*uids: str) -> list[dict]:
     return [{"0020000D": {"vr": "UI", "Value": ["1.2"]}, "0020000E": {"vr": "UI", "Value": [uid]}} for uid in uids]
+
+
+def instances(*uids: str) -> list[dict]:
+    return [{"00080018": {"vr": "UI", "Value": [uid]}} for uid in uids]
 
 
 def searching(monkeypatch, search: Callable[[int, int], list[dict]]) -> Client:

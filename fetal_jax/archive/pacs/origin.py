@@ -26,6 +26,7 @@ from fetal_jax.errors import UserError
 
 T = TypeVar("T")
 USER, PASSWORD, TOKEN = "FETAL_JAX_PACS_USER", "FETAL_JAX_PACS_PASSWORD", "FETAL_JAX_PACS_TOKEN"
+_NAMES = f"{USER} and {PASSWORD}, or {TOKEN}"
 ATTEMPTS = 10
 """Of each request: the waits between them add up to about a minute and a half."""
 FIRST_WAIT, LONGEST_WAIT = 0.2, 30.0
@@ -44,6 +45,10 @@ class Unavailable(Exception):
 
 class Rejected(Exception):
     """The server refuses a request, or its answer cannot be read: asking again does not help."""
+
+
+class Forbidden(Rejected):
+    """The server does not let this account make a request (HTTP 403): it may let it make others."""
 
 
 class _Cut(requests.ConnectionError):
@@ -178,7 +183,7 @@ class Http:
           call: makes it by `session`, and raises for a status that is an error.
 
         Raises:
-          Rejected: the server refuses it.
+          Rejected: the server refuses it; `Forbidden` where that is for the account.
           Unavailable: no attempt was answered.
           UserError: wrong credentials, a certificate that is not trusted, a redirect to another origin.
         """
@@ -192,8 +197,10 @@ class Http:
                 response: Any = e.response
                 status = response.status_code
                 why = f"the server answers a {what} with HTTP {status}"
-                if status in (401, 403):
-                    raise UserError(_refused_credentials(status, self.session.auth is not None)) from None
+                if status == 401:
+                    raise UserError(_refused_credentials(self.session.auth is not None)) from None
+                if status == 403:
+                    raise Forbidden(f"{why}: {_not_allowed(what)}") from None
                 if status not in TRANSIENT:
                     raise Rejected(why) from None
                 asked = _retry_after(response)
@@ -260,11 +267,14 @@ def _retry_after(answer: Any) -> float | None:
     return min(max(seconds, 0.0), LONGEST_ASKED)
 
 
-def _refused_credentials(status: int, given: bool) -> str:
-    names = f"{USER} and {PASSWORD}, or {TOKEN}"
+def _not_allowed(what: str) -> str:
+    return f"this account may not {what} this: give it the right to, or set another by {_NAMES}"
+
+
+def _refused_credentials(given: bool) -> str:
     if given:
-        return f"the server refuses the credentials (HTTP {status}): check {names}"
-    return f"the server wants credentials (HTTP {status}): set {names}"
+        return f"the server refuses the credentials (HTTP 401): check {_NAMES}"
+    return f"the server wants credentials (HTTP 401): set {_NAMES}"
 
 
 def _short(e: Exception) -> str:

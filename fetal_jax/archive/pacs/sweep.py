@@ -24,7 +24,7 @@ from pydicom.filereader import read_file_meta_info
 from pydicom.uid import UID, generate_uid
 
 from fetal_jax.archive.pacs.dicomweb import Client, Instance
-from fetal_jax.archive.pacs.origin import Rejected, Unavailable
+from fetal_jax.archive.pacs.origin import Forbidden, Rejected, Unavailable
 from fetal_jax.archive.pacs.state import State
 from fetal_jax.errors import UserError, amount
 from fetal_jax.files import OwnFiles, draft_of, open_whole
@@ -104,11 +104,13 @@ class Sweep:
         """The instances that match and are not measured yet.
 
         Raises:
-          UserError: the server refuses the query.
+          UserError: the server refuses the query, or the account.
           Unavailable: the server is away.
         """
         try:
             series = list(self.client.series(query))
+        except Forbidden as e:  # nothing at all could be measured
+            raise UserError(str(e)) from None
         except Rejected as e:
             raise UserError(f"{e}: check --url and --query") from None
         for study, uid in series:
