@@ -256,9 +256,36 @@ def test_a_server_that_would_hide_the_rest_is_refused(monkeypatch, flaw):
 
 
 @pytest.mark.parametrize("uid", ["../../etc", "1.2@evil", "", "1.2/../3", "1." + "2" * 80])
-def test_a_name_that_is_no_uid_is_refused(monkeypatch, uid):
-    with pytest.raises(Rejected, match="no UID"):
-        list(searching(monkeypatch, lambda _, offset: page(uid) if not offset else []).series({}))
+def test_a_name_that_is_no_uid_is_not_given_out(monkeypatch, uid):
+    asking = searching(monkeypatch, lambda _, offset: page("1.2.3", uid, "1.2.4") if not offset else [])
+    first, why, last = asking.series({})
+    assert (first, last) == (("1.2", "1.2.3"), ("1.2", "1.2.4"))
+    assert isinstance(why, Rejected)
+    assert f"series {uid[:70]!r}, which is no UID" in str(why)
+
+
+def test_names_that_are_no_uids_are_told_and_the_rest_goes_on():
+    said: list[str] = []
+    bad_study = [series | {"0020000D": {"vr": "UI", "Value": ["1.2.X"]}} for series in page("1.5")]
+    held = {
+        "1.3/instances": instances("1.2.3", "1.2.840.X", "", "1.2.5"),
+        "1.4/instances": instances("1.2.4"),
+        "/series": [*page("1.3", "1.2/../7"), *bad_study, *page("1.4")],
+    }
+    found, sweep = swept(listing(held), said)
+    assert [i.uid for i in found] == ["1.2.3", "1.2.5", "1.2.4"]
+    assert sweep.tally.failed == len(said) == 4
+    told = "\n".join(said)
+    assert "an entry of the search for series: the server lists study '1.2', series '1.2/../7', which" in told
+    assert "an entry of the search for series: the server lists study '1.2.X', series '1.5', which" in told
+    assert "an entry of series 1.3: the server lists instance '1.2.840.X', which is no UID" in told
+    assert "an entry of series 1.3: the server lists instance '', which" in told
+
+
+def test_a_series_number_in_two_studies_is_two_series(monkeypatch):
+    other = [series | {"0020000D": {"vr": "UI", "Value": ["1.9"]}} for series in page("1.2.3")]
+    asking = searching(monkeypatch, lambda _, offset: page("1.2.3", "1.2.3") + other if not offset else [])
+    assert list(asking.series({})) == [("1.2", "1.2.3"), ("1.9", "1.2.3")]
 
 
 def test_a_page_of_a_web_site_is_named():

@@ -23,6 +23,8 @@ PAGE = 200
 """Entries asked for at once."""
 DUPLICATE = 0x0111
 """FailureReason of a server that holds the object already."""
+STUDY, SERIES, INSTANCE, SOP_CLASS = "0020000D", "0020000E", "00080018", "00080016"
+_LEVELS = {STUDY: "study", SERIES: "series", INSTANCE: "instance"}
 _UID = re.compile(r"[0-9]+(\.[0-9]+)+")
 
 
@@ -52,21 +54,21 @@ class Client:
         self._web = DICOMwebClient(http.url, session=http.session, timeout=TIMEOUT, chunk_size=2**31)
         self._web.set_http_retry_params(retry=False)  # `Http.attempt` knows Retry-After, and lost connections too
 
-    def series(self, query: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-        """Study and Series Instance UID of each series that matches, without repetition."""
+    def series(self, query: Mapping[str, str]) -> Iterator[tuple[str, str] | Rejected]:
+        """Study and Series Instance UID of each series that matches, without repetition; or why they are none."""
         for entry in self._pages(self._web.search_for_series, search_filters=dict(query)):
-            yield _uid(entry, "0020000D"), _uid(entry, "0020000E")
+            yield _fault(entry, STUDY, SERIES) or (_value(entry, STUDY), _value(entry, SERIES))
 
-    def instances(self, study: str, series: str) -> Iterator[Instance]:
-        """The instances of a series."""
+    def instances(self, study: str, series: str) -> Iterator[Instance | Rejected]:
+        """The instances of a series; or why an entry names none."""
         for entry in self._pages(self._web.search_for_instances, study, series):
-            yield Instance(study, series, _uid(entry, "00080018"), _value(entry, "00080016"))
+            yield _fault(entry, INSTANCE) or Instance(study, series, _value(entry, INSTANCE), _value(entry, SOP_CLASS))
 
     def has(self, study: str, uid: str) -> bool:
         """Whether the server holds an instance."""
         filters = {"SOPInstanceUID": uid}
         found = self.http.attempt("search", lambda: self._web.search_for_instances(study, search_filters=filters))
-        return any(_value(entry, "00080018") == uid for entry in found)
+        return any(_value(entry, INSTANCE) == uid for entry in found)
 
     def retrieve(self, instance: Instance, path: Path) -> None:
         """Write an instance to a file, as the server stores it."""
@@ -119,12 +121,12 @@ class Client:
         Raises:
           UserError: the server gives a full page, but no next one although there is more.
         """
-        seen: set[str] = set()
+        seen: set[tuple[str, ...]] = set()
         offset = 0
         while True:
             page = self._page(search, *where, limit=PAGE, offset=offset, **filters)
-            new = {_value(entry, "00080018") or _value(entry, "0020000E"): entry for entry in page}
-            new = {uid: entry for uid, entry in new.items() if uid not in seen}
+            new = {tuple(_value(entry, level) for level in _LEVELS): entry for entry in page}
+            new = {names: entry for names, entry in new.items() if names not in seen}
             yield from new.values()
             seen |= set(new)
             offset += len(page)
@@ -151,13 +153,10 @@ def _value(entry: Mapping[str, Any], tag: str) -> str:
     return str(values[0])
 
 
-def _uid(entry: Mapping[str, Any], tag: str) -> str:
-    """A UID of an answer. It becomes part of an address and of a file name.
-
-    Raises:
-      Rejected: it is none.
-    """
-    uid = _value(entry, tag)
-    if not _UID.fullmatch(uid) or len(uid) > 64:
-        raise Rejected(f"the server names an object by {uid[:70]!r}, which is no UID")
-    return uid
+def _fault(entry: Mapping[str, Any], *levels: str) -> Rejected | None:
+    """Why an entry of an answer cannot be asked for: UIDs become parts of addresses and of file names."""
+    uids = {_LEVELS[level]: _value(entry, level) for level in levels}
+    if all(_UID.fullmatch(uid) and len(uid) <= 64 for uid in uids.values()):
+        return None
+    names = ", ".join(f"{level} {uid[:70]!r}" for level, uid in uids.items())
+    return Rejected(f"the server lists {names}, which is no UID: correct it there")

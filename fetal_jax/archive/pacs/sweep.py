@@ -10,7 +10,7 @@ import json
 import os
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -113,9 +113,9 @@ class Sweep:
             raise UserError(str(e)) from None
         except Rejected as e:
             raise UserError(f"{e}: check --url and --query") from None
-        for study, uid in series:
+        for study, uid in self._named("the search for series", series):
             instances = self.tolerate(f"series {uid}", partial(self._instances, study, uid))
-            for instance in instances or ():
+            for instance in self._named(f"series {uid}", instances or ()):
                 if instance.sop_class and instance.sop_class not in IMAGES:
                     self.tally.left_out[UID(instance.sop_class).name] += 1
                 elif instance.uid in self.under_way:  # some servers list an object in two series
@@ -126,8 +126,16 @@ class Sweep:
                     self.under_way.add(instance.uid)
                     yield instance
 
-    def _instances(self, study: str, series: str) -> list[Instance]:
+    def _instances(self, study: str, series: str) -> list[Instance | Rejected]:
         return list(self.client.instances(study, series))
+
+    def _named(self, name: str, entries: Iterable[T | Rejected]) -> Iterator[T]:
+        """The entries of an answer that can be asked for; each other one is a failure."""
+        for entry in entries:
+            if isinstance(entry, Rejected):
+                self._fail(f"an entry of {name}", str(entry))
+            else:
+                yield entry
 
     def store(self, study: str, instance: str, again: bool = False) -> None:
         """Store the unconfirmed objects of a source instance; `again` asks first which of them the server has."""
