@@ -345,8 +345,9 @@ def test_what_the_account_may_not_do_is_named_and_the_rest_goes_on(tmp_path, ser
     with proxy(server, fault) as strict:
         done = pacs(strict.url, out)
         assert done.returncode == 3, done.stderr
-        assert f"{hidden}: the server answers a retrieve with HTTP 403: this account may not" in done.stdout
-        assert "the server answers a store with HTTP 403: this account may not" in done.stdout
+        said = done.stdout + done.stderr
+        assert f"{hidden}: the server answers a retrieve with HTTP 403: this account may not" in said
+        assert "the server answers a store with HTTP 403: this account may not" in said
         assert len({r["file"] for r in rows_of(out)}) == len(few) - 1
         strict.fault = sound
         assert pacs(strict.url, out).returncode == 0

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from fetal_jax.archive.pacs import origin
-from fetal_jax.archive.pacs.dicomweb import Client, Instance
+from fetal_jax.archive.pacs.dicomweb import Client, Instance, Unpaged
 from fetal_jax.archive.pacs.origin import Http, Rejected, Unavailable, authorization, checked_url
 from fetal_jax.archive.pacs.state import NAME, State
 from fetal_jax.archive.pacs.sweep import Sweep, seed_of
@@ -251,8 +251,56 @@ def test_a_server_without_pages_is_read_at_once(monkeypatch):
 def test_a_server_that_would_hide_the_rest_is_refused(monkeypatch, flaw):
     held = page(*(f"1.{n}" for n in range(500)))
     start = {"limit before offset": lambda offset: offset, "no offset": lambda _: 0}[flaw]
-    with pytest.raises(UserError, match="does not page"):
+    with pytest.raises(Unpaged, match="does not page"):
         list(searching(monkeypatch, lambda limit, offset: held[:limit][start(offset) :]).series({}))
+
+
+@pytest.mark.parametrize("limited", [True, False])
+@pytest.mark.parametrize("most", [100, 200])
+def test_a_server_that_ignores_offset_and_gives_few_at_once_is_refused_until_the_query_is_narrowed(
+    monkeypatch, most, limited
+):
+    held = page(*(f"1.{n}" for n in range(500)))
+
+    def search(limit, search_filters=None, **_):
+        entries = held[:7] if "StudyDate" in (search_filters or {}) else held
+        return entries[: min(limit, most) if limited else most]
+
+    asking = client("http://127.0.0.1:1/x")
+    monkeypatch.setattr(asking._web, "search_for_series", search)
+    sweep = Sweep(asking, State(Path(":memory:"), {}), print)
+    with pytest.raises(UserError, match=f"ignores offset.* more than the {most} entries.* narrow --query"):
+        list(sweep.wanted({"Modality": "US"}))
+    assert len(list(asking.series({"Modality": "US", "StudyDate": "20240115"}))) == 7
+
+
+def test_a_last_page_that_is_given_again_ends_the_search(monkeypatch):
+    held = page(*(f"1.{n}" for n in range(250)))
+    asking = searching(monkeypatch, lambda limit, offset: held[min(offset, 200) :][: min(limit, 100)])
+    assert len(list(asking.series({}))) == 250
+
+
+@pytest.mark.parametrize("without_keys", [True, False])
+def test_a_series_of_which_there_may_be_more_images_fails_alone(without_keys):
+    said: list[str] = []
+    many, few = instances(*(f"1.8.{n}" for n in range(150))), instances("1.9.1", "1.9.2")
+    held = {"1.3/instances": many, "1.4/instances": few, "dicom-web/instances": few + many}
+
+    def fault(handler, _):
+        path, _, keys = handler.path.partition("?")
+        if path.endswith("dicom-web/instances") and not without_keys:
+            return answer(handler, 400)
+        if path.endswith("/series"):
+            found = page("1.3", "1.4") if "offset=0" in keys else []
+        else:
+            limit = int(keys.partition("limit=")[2].partition("&")[0])
+            found = next(entries for end, entries in held.items() if path.endswith(end))[: min(limit, 100)]
+        return answer(handler, 200, json.dumps(found).encode(), Content_Type="application/dicom+json")
+
+    found, sweep = swept(fault, said)
+    assert [i.uid for i in found] == (["1.9.1", "1.9.2"] if without_keys else [])
+    assert sweep.tally.failed == len(said) == (1 if without_keys else 2)
+    assert said[0].startswith("failed: series 1.3: this server does not page")
 
 
 @pytest.mark.parametrize("uid", ["../../etc", "1.2@evil", "", "1.2/../3", "1." + "2" * 80])

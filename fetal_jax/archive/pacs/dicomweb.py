@@ -17,7 +17,6 @@ import requests
 from dicomweb_client.api import DICOMwebClient
 
 from fetal_jax.archive.pacs.origin import TIMEOUT, Http, Rejected, part
-from fetal_jax.errors import UserError
 
 PAGE = 200
 """Entries asked for at once."""
@@ -26,6 +25,10 @@ DUPLICATE = 0x0111
 STUDY, SERIES, INSTANCE, SOP_CLASS = "0020000D", "0020000E", "00080018", "00080016"
 _LEVELS = {STUDY: "study", SERIES: "series", INSTANCE: "instance"}
 _UID = re.compile(r"[0-9]+(\.[0-9]+)+")
+
+
+class Unpaged(Rejected):
+    """A server that ignores `offset` may have more entries than it gives."""
 
 
 @dataclass(frozen=True)
@@ -119,10 +122,10 @@ class Client:
         """All entries of a search.
 
         Raises:
-          UserError: the server gives a full page, but no next one although there is more.
+          Unpaged: the server gives no next page, and there may be more.
         """
         seen: set[tuple[str, ...]] = set()
-        offset = 0
+        offset = longest = last = 0
         while True:
             page = self._page(search, *where, limit=PAGE, offset=offset, **filters)
             new = {tuple(_value(entry, level) for level in _LEVELS): entry for entry in page}
@@ -132,9 +135,22 @@ class Client:
             offset += len(page)
             if not new:
                 break
+            longest, last = max(longest, len(page)), len(page)
+        # a page once more: after a shorter one it was the last, and over PAGE the server gives everything at once
+        cut = bool(page) and last == longest <= PAGE and self._may_cut(search, longest)
         # some servers count the limit before the offset
-        if len(seen) == PAGE and len(self._page(search, *where, limit=PAGE + 1, offset=0, **filters)) > PAGE:
-            raise UserError("this server does not page its answers: narrow --query, such as by StudyDate")
+        if cut or (len(seen) == PAGE and len(self._page(search, *where, limit=PAGE + 1, offset=0, **filters)) > PAGE):
+            raise Unpaged(
+                "this server does not page its answers (it ignores offset, or counts limit before it) and may have "
+                f"more than the {len(seen)} entries it gives: narrow --query, such as by StudyDate, or let it give more"
+            )
+
+    def _may_cut(self, search: Callable[..., Any], count: int) -> bool:
+        """Whether the server may end its answers after so many entries: a search for anything gives no more either."""
+        try:
+            return len(self._page(search, limit=count + 1, offset=0)) <= count
+        except Rejected:  # a server need not answer a search without keys
+            return True
 
     def _page(self, search: Callable[..., Any], *where: str, **filters: Any) -> list[dict[str, Any]]:
         def get() -> list[dict[str, Any]]:

@@ -23,7 +23,7 @@ import pydicom
 from pydicom.filereader import read_file_meta_info
 from pydicom.uid import UID, generate_uid
 
-from fetal_jax.archive.pacs.dicomweb import Client, Instance
+from fetal_jax.archive.pacs.dicomweb import Client, Instance, Unpaged
 from fetal_jax.archive.pacs.origin import Forbidden, Rejected, Unavailable
 from fetal_jax.archive.pacs.state import State
 from fetal_jax.errors import UserError, amount
@@ -104,12 +104,12 @@ class Sweep:
         """The instances that match and are not measured yet.
 
         Raises:
-          UserError: the server refuses the query, or the account.
+          UserError: the server refuses the query or the account, or may have more series than it gives.
           Unavailable: the server is away.
         """
         try:
             series = list(self.client.series(query))
-        except Forbidden as e:  # nothing at all could be measured
+        except (Forbidden, Unpaged) as e:
             raise UserError(str(e)) from None
         except Rejected as e:
             raise UserError(f"{e}: check --url and --query") from None
