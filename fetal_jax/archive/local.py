@@ -39,7 +39,7 @@ def run(
     `serve` is the main loop of a worker, for tests.
 
     Raises:
-      UserError: something cannot be written, or a worker has not the call's bundle.
+      UserError: something cannot be written, a bucket does not answer, or a worker has not the call's bundle.
       RuntimeError: a fault of this program, with the worker's traceback.
     """
     todo, deaths = deque(shards), Counter[str]()
@@ -117,8 +117,8 @@ def serve_shards(job: Job, line: Connection) -> None:
     except UserError as e:
         failure = e
     except OSError as e:
-        why = f"{e.filename or job.out} cannot be written ({e.strerror or e})"
-        failure = UserError(f"{why}: make room there and call again, or give another --out")
+        why = f"{e.filename or job.out} cannot be written or read ({e.strerror or e})"
+        failure = UserError(f"{why}: make room there, or check the rights, and call again; or give another --out")
     except Exception as e:
         failure = RuntimeError(f"{type(e).__name__} in a worker: {e}\n{traceback.format_exc()}")
     finally:

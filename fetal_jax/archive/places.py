@@ -23,6 +23,10 @@ FIRST_SECONDS = 60
 for 15 minutes, deaf to Ctrl-C and SIGTERM: right in a sweep, too long where a name or a credential is wrong."""
 
 
+class Unreadable(Exception):
+    """An object cannot be read, though its store answers: the message says why."""
+
+
 def _opened(place: str, gs_option: str = "") -> tuple[Any, str, str]:
     """The file system of a place, its path there, and what stands before the path in the address."""
     if not in_bucket(place):
@@ -41,8 +45,11 @@ def _opened(place: str, gs_option: str = "") -> tuple[Any, str, str]:
 
 
 def _unreachable(place: str, error: OSError) -> UserError:
-    why = " ".join(str(error).split())[:200]
-    return UserError(f"{place} cannot be reached ({why}): check the address, the network and the credentials")
+    return UserError(f"{place} cannot be reached ({_short(error)}): check the address, the network and the credentials")
+
+
+def _short(error: OSError) -> str:
+    return " ".join(str(error).split())[:200]
 
 
 def reach(place: str) -> None:
@@ -80,9 +87,10 @@ def objects(pattern: str) -> Iterator[str]:
         match = wanted.fullmatch(info.path)
         if info.type != fs.FileType.File or not match:
             continue
-        if not match.group(1) or is_wanted(info.base_name, lambda at=info.path: _head(system, at)):  # type: ignore[misc]
+        place = prefix + info.path
+        if not match.group(1) or _is_frame(system, info, place):
             any_found = True
-            yield prefix + info.path
+            yield place
     if not any_found:
         raise UserError(f"{pattern} does not exist, or holds no PNG, JPEG, TIFF, BMP or DICOM")
 
@@ -92,24 +100,47 @@ def _expression(pattern: str) -> str:
     return "".join(parts.get(p, re.escape(p)) for p in re.split(r"(\*\*/|\*\*|\*|\?)", pattern))
 
 
-def _head(system: Any, path: str) -> bytes:
-    with system.open_input_stream(path) as file:
-        return bytes(file.read(HEAD))
+def _is_frame(system: Any, info: Any, place: str) -> bool:
+    """As `is_wanted`; an object that cannot be read is listed, so that its dead letter says why."""
+    try:
+        return is_wanted(info.base_name, lambda: next(_pieces(system, info.path, place, HEAD), b""))
+    except Unreadable:
+        return True
+
+
+def _pieces(system: Any, path: str, place: str, size: int = 2**20) -> Iterator[bytes]:
+    """The content of an object, after Arrow's own attempts.
+
+    Raises:
+      Unreadable: the store does not give it out.
+      UserError: the store does not answer for its folder either: all other objects would fail, too.
+    """
+    try:
+        with system.open_input_stream(path) as file:
+            while piece := file.read(size):
+                yield bytes(piece)
+    except FileNotFoundError:
+        raise Unreadable(f"{place} does not exist") from None
+    except OSError as e:
+        reach(place.rpartition("/")[0])
+        raise Unreadable(f"{place} cannot be read ({_short(e)}): restore it, or get the right to read it") from None
 
 
 def fetch(place: str, into: Path) -> Path:
     """Copy an object below a folder, under its own name and folders, since a spacing table may go by them.
 
     Raises:
-      OSError: it cannot be read.
+      Unreadable, UserError: as `_pieces`.
+      OSError: the copy cannot be written.
     """
     scheme, _, key = place.partition("://")
     name = Path(scheme, *(part for part in key.split("/") if part not in ("", ".", "..")))
     system, path, _ = _opened(place)
     copy = into / name
     copy.parent.mkdir(parents=True, exist_ok=True)
-    with system.open_input_stream(path) as source, copy.open("wb") as target:
-        shutil.copyfileobj(source, target, 2**20)
+    with copy.open("wb") as target:
+        for piece in _pieces(system, path, place):
+            target.write(piece)
     return copy
 
 

@@ -23,7 +23,7 @@ from fetal_jax.inference.folder import call_of, measured_row
 from fetal_jax.inference.identity import KEY_FILE, Identities, Key, Naming
 from fetal_jax.inference.predictor import FrameResult, Predictor
 from fetal_jax.outputs import formats, overlay
-from fetal_jax.outputs.rows import Row, caption
+from fetal_jax.outputs.rows import Row, caption, failure_row
 from fetal_jax.outputs.tally import Tally
 from fetal_jax.reading.frame import Failure, Frame
 from fetal_jax.reading.isolated import read_ahead
@@ -111,15 +111,17 @@ class Worker:
 
         Raises:
           OSError: something cannot be written; what was written is replaced by the next attempt.
+          UserError: a bucket does not answer.
         """
         with tempfile.TemporaryDirectory(prefix="fetal-jax-", dir=self._job.scratch) as folder:
             scratch, left_out = Path(folder), Counter[str]()
-            files = {fetched(file, scratch): file for file in shard.files}
+            unread: dict[Path, str] = {}
+            files = {fetched(file, scratch, unread): file for file in shard.files}
             sources = [source for path in files for source in expand(path, left_out)]
             contents = {source: shards.sha256(source) for source in sources}
             name = shards.name(shard, [(shown(source, files), digest) for source, digest in contents.items()])
             if not self._out.exists(f"{FRAMES}/{name}"):
-                self._write(name, files, contents, left_out, scratch)
+                self._write(name, files, contents, unread, left_out, scratch)
         for old in set(shard.known) - {name}:
             self._out.remove(f"{FRAMES}/{old}")
         return name
@@ -129,14 +131,15 @@ class Worker:
         name: str,
         files: dict[Path, str],
         contents: dict[Source, str | None],
+        unread: dict[Path, str],
         left_out: Counter[str],
         scratch: Path,
     ) -> None:
         tally, drawn = Tally(), scratch / "reports"
         key = Key(lambda _: key_file(self._out, scratch))
         with Writer(scratch / "frames", FRAMES) as frames, Writer(scratch / "dead", DEAD_LETTERS) as dead:
-            rows_of = self._rows(list(contents), Identities(key, self._job.naming), drawn)
-            for source, rows in rows_of:
+            identities = Identities(key, self._job.naming)
+            for source, rows in self._rows(list(contents), unread, identities, drawn):
                 place = files[source.path]
                 made = {
                     "source": place,
@@ -162,16 +165,22 @@ class Worker:
             self._out.put(path, f"{path.parent.name}/{name.removesuffix('.parquet')}/{path.name}")
         self._out.put(frames.path, f"{FRAMES}/{name}")
 
-    def _rows(self, sources: list[Source], identities: Identities, drawn: Path) -> Iterator[tuple[Source, list[Row]]]:
+    def _rows(
+        self, sources: list[Source], unread: dict[Path, str], identities: Identities, drawn: Path
+    ) -> Iterator[tuple[Source, list[Row]]]:
         """The rows of each file, as `fetal-jax measure` has them."""
         if self._frames is None:  # one reading process for all shards: it takes half a second to start
             self._inbox = queue.SimpleQueue()
             self._frames = read_ahead(iter(self._inbox.get, None), self._job.spacings.read_ruler)
         for source in sources:
-            self._inbox.put(source)
+            if source.path not in unread:
+                self._inbox.put(source)
         try:
             for number, source in enumerate(sources):
-                rows = []
+                rows: list[Row] = []
+                if why := unread.get(source.path):
+                    yield source, [failure_row(Failure(source, 0, why))]
+                    continue
                 while (item := next(self._frames)) is not None:
                     row, result = measured_row(self._predictor, item, self._job.spacings, self._job.plane, identities)
                     if self._job.also and isinstance(item, Frame) and result:
@@ -213,14 +222,16 @@ def _made(path: Path) -> Path:
     return path
 
 
-def fetched(file: str, scratch: Path) -> Path:
-    """The file, or a copy of an object of a bucket; one that is gone is a path to nothing."""
+def fetched(file: str, scratch: Path, unread: dict[Path, str]) -> Path:
+    """The file, or a copy of an object of a bucket; one that cannot be read is a path to nothing, `unread` says why."""
     if not in_bucket(file):
         return Path(file)
     try:
         return places.fetch(file, scratch)
-    except FileNotFoundError:
-        return scratch / "gone" / shards.digest([file])
+    except places.Unreadable as e:
+        nothing = scratch / "unread" / shards.digest([file])
+        unread[nothing] = str(e)
+        return nothing
 
 
 def shown(source: Source, files: dict[Path, str]) -> str:

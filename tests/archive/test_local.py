@@ -122,6 +122,24 @@ def test_a_worker_that_failed_says_why_once_and_without_a_traceback(tmp_path, ca
     assert not capfd.readouterr().err
 
 
+class Unable(Worker):
+    """Cannot read its results folder."""
+
+    def __init__(self, _):
+        raise OSError("AWS Error ACCESS_DENIED")
+
+
+def serve_unable(job, line):
+    local.Worker = Unable
+    local.serve_shards(job, line)
+
+
+def test_a_folder_that_cannot_be_read_is_not_called_full_alone(tmp_path):
+    words = rf"{tmp_path} cannot be written or read \(AWS Error ACCESS_DENIED\): make room there, or check the rights"
+    with pytest.raises(UserError, match=words):
+        list(local.run(job_of(tmp_path), [shards.Shard(("x.png",))], workers=1, serve=serve_unable))
+
+
 def test_a_worker_of_another_call_refuses_to_measure(tmp_path):
     with pytest.raises(UserError, match="another version, bundle or FETAL_JAX_KEY"):
         Worker(replace(job_of(tmp_path), call=shards.digest(["another"])))

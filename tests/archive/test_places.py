@@ -9,8 +9,10 @@ from types import SimpleNamespace
 import pytest
 
 from fetal_jax.archive import places
+from fetal_jax.archive.worker import Worker
 from fetal_jax.cli.main import main
 from fetal_jax.errors import UserError
+from tests.archive.test_local import run
 from tests.support.archives import MM, check, frame, rows, write_tars
 from tests.support.command import called
 
@@ -72,6 +74,104 @@ def test_a_copy_keeps_its_folders_and_stays_below_the_folder(bucket, tmp_path):
     climbing = places.fetch(f"{bucket}/a/../x.tar", tmp_path / "copies")
     assert climbing.is_relative_to(tmp_path / "copies")
     assert ".." not in climbing.parts
+
+
+class Store:
+    """Arrow's file system of the disk, which does not give out what is called frozen; it may be away."""
+
+    REASON = "AWS Error INVALID_OBJECT_STATE during GetObject operation: not valid for the storage class"
+    away = False
+
+    def __init__(self, disk):
+        self._disk = disk
+
+    def __getattr__(self, name):
+        return getattr(self._disk, name)
+
+    def get_file_info(self, what):
+        if self.away:
+            raise OSError("AWS Error NETWORK_CONNECTION")
+        return self._disk.get_file_info(what)
+
+    def open_input_stream(self, path):
+        if "frozen" in path:
+            raise OSError(self.REASON)
+        return Cut() if "cut" in path else self._disk.open_input_stream(path)
+
+
+class Cut:
+    """A stream that ends in an error."""
+
+    def __init__(self):
+        self._pieces = iter([b"begin"])
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def read(self, _):
+        if piece := next(self._pieces, None):
+            return piece
+        raise OSError(Store.REASON)
+
+
+@pytest.fixture
+def store(monkeypatch):
+    def opened(*place, real=places._opened):
+        disk, path, prefix = real(*place)
+        return Store(disk), path, prefix
+
+    monkeypatch.setattr(places, "_opened", opened)
+    monkeypatch.setattr(Store, "away", False)
+    return Store
+
+
+def test_an_object_that_is_not_given_out_is_listed_and_says_why(bucket, store, tmp_path, monkeypatch):
+    for name in ("IM_frozen", "frozen.png", "cut.png"):
+        (tmp_path / "a" / name).write_bytes(b"x")
+    assert found(bucket, "/a") == ["/a/1.png", "/a/IM_2", "/a/IM_frozen", "/a/b/2.png", "/a/cut.png", "/a/frozen.png"]
+    for name in ("frozen.png", "cut.png"):
+        with pytest.raises(places.Unreadable, match=rf"/a/{name} cannot be read \(AWS Error INVALID_OBJECT_STATE"):
+            places.fetch(f"{bucket}/a/{name}", tmp_path / "copies")
+    with pytest.raises(places.Unreadable, match=r"/a/none.png does not exist"):
+        places.fetch(f"{bucket}/a/none.png", tmp_path / "copies")
+    (tmp_path / "full").write_text("a file where the folder must be")
+    with pytest.raises(OSError, match="full"):
+        places.fetch(f"{bucket}/a/1.png", tmp_path / "full")
+    monkeypatch.setattr(store, "away", True)
+    with pytest.raises(UserError, match=r"/a cannot be reached \(AWS Error NETWORK_CONNECTION"):
+        places.fetch(f"{bucket}/a/frozen.png", tmp_path / "copies")
+
+
+def in_this_process(job, plan, scratch):
+    worker = Worker(job)
+    try:
+        yield from [(shard, worker.run(shard)) for shard in plan]
+    finally:
+        worker.close()
+
+
+def test_an_object_that_is_not_given_out_is_a_dead_letter_with_the_stores_reason(tmp_path, store, monkeypatch):
+    folder, out = tmp_path / "in", tmp_path / "out"
+    write_tars(folder, 1, 1, poisoned=False)
+    (folder / "00000.tar").rename(folder / "frozen.tar")
+    for number, name in enumerate(("good.png", "frozen.png"), start=5):
+        (folder / name).write_bytes(frame(number))
+    (folder / "IM_frozen").write_bytes(bytes(128) + b"DICM")
+    summary = run(f"file://{folder}", out, in_this_process)
+    assert [Path(row["file"]).name for row in rows(out, "frames")] == ["good.png"]
+    dead = {row["file"]: row["reason"] for row in rows(out, "dead_letters")}
+    assert set(dead) == {f"file://{folder}/{name}" for name in ("IM_frozen", "frozen.png", "frozen.tar")}
+    for file, reason in dead.items():
+        assert reason.startswith(f"{file} cannot be read ({store.REASON})")
+    assert summary.tally.statuses["error"] == 3
+    monkeypatch.undo()
+    run(f"file://{folder}", out, in_this_process)
+    assert len(rows(out, "frames")) == 3
+    (damaged,) = rows(out, "dead_letters")
+    assert damaged["file"] == f"file://{folder}/IM_frozen"
 
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
