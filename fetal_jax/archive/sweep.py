@@ -102,6 +102,8 @@ def run(
         died: set[str] = set()
         for shard, result in measure(job, plan, scratch):
             if result is None:
+                for old in shard.known:  # of what the files held before
+                    out.remove(f"{FRAMES}/{old}")
                 _write_died(job, out, shard, scratch)
                 died.add(shard.key)
             progress(len(shard.files))

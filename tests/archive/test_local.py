@@ -82,6 +82,26 @@ def test_files_that_kill_every_worker_are_dead_letters_and_the_next_call_tries_t
     assert not rows(tmp_path / "out", "dead_letters")
 
 
+@pytest.mark.slow
+def test_a_measured_file_that_is_replaced_by_one_that_kills_every_worker_leaves_no_old_rows(tmp_path):
+    write_tars(tmp_path / "in", 4, 2, poisoned=False)
+    write_tars(tmp_path / "in" / "deadly", 2, 2, poisoned=False)
+    job = replace(job_of(tmp_path / "out"), also=("svg",))
+    run(tmp_path / "in", tmp_path / "out", lambda job, plan, _: local.run(job, plan, workers=1), job)
+    assert len(rows(tmp_path / "out", "frames")) == 6
+    (tmp_path / "in" / "deadly" / "00000.tar").write_bytes((tmp_path / "in" / "00001.tar").read_bytes())
+
+    def deadly(job, plan, scratch):
+        return local.run(job, plan, workers=1, serve=serve_deadly)
+
+    summary = run(tmp_path / "in", tmp_path / "out", deadly, job)
+    frames, (dead,) = rows(tmp_path / "out", "frames"), rows(tmp_path / "out", "dead_letters")
+    assert {Path(row["source"]).parent.name for row in frames} == {"in"}
+    assert Path(dead["file"]).parent.name == "deadly"
+    assert (summary.tally.frames, summary.tally.statuses["error"]) == (4, 1)
+    assert len(list((tmp_path / "out" / "svg").iterdir())) == 2
+
+
 def test_a_full_disk_ends_the_call_and_says_so(tmp_path, monkeypatch):
     write_tars(tmp_path / "in", 1, 1, poisoned=False)
 
