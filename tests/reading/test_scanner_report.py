@@ -80,6 +80,12 @@ def fetuses(count):
     )
 
 
+def fetus_number(*value):
+    """Its number; without one where none is given."""
+    name = ("121037", "DCM", "Fetus Number")
+    return number("hc", *value, unit=None, code=name) if value else item("NUM", name)
+
+
 def scoord(uid):
     points = item("SCOORD", ("121055", "DCM", "Path"), image(uid, relation="SELECTED FROM"), relation="INFERRED FROM")
     points.GraphicType, points.GraphicData = "POLYLINE", [1.0, 1.0, 9.0, 9.0]
@@ -125,6 +131,17 @@ READ = {
     "two fetuses, each named": (
         lambda: document(of_fetus("A", "290"), of_fetus("B", "280")),
         [hc(fetus="A"), hc(280, fetus="B")],
+    ),
+    "a fetus without a name is none": (
+        lambda: document(
+            biometry(fetus("A"), fetus(" "), fetus_number(), fetus_number(None), group(number("hc", "290")))
+        ),
+        [hc(fetus="A")],
+    ),
+    "no fetus is named": (lambda: document(biometry(fetus(""), group(number("hc", "290")))), [hc()]),
+    "a fetus by its number": (
+        lambda: document(biometry(fetus_number("0"), group(number("hc", "290")))),
+        [hc(fetus="0")],
     ),
     "copy in the summary": (
         lambda: document(item("CONTAINER", SUMMARY, number("hc", "290.0004")), biometry(group(number("hc", "290")))),

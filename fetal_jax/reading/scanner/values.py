@@ -135,9 +135,9 @@ class Reader:
         for child in children:
             name = concept(child)[0]
             if name in (FETUS_ID, FETUS_NUMBER) or (name == SUBJECT_ID and subject_is_fetus):
-                fetus = str(child.get("TextValue") or f"{_numeric(child) or '':g}").strip()
-                context = replace(context, fetus=fetus)
-                self.fetuses.add(fetus)
+                if fetus := _name_of_fetus(child):
+                    context = replace(context, fetus=fetus)
+                    self.fetuses.add(fetus)
             elif name == STUDY:
                 context = replace(context, study=str(child.get("UID", "")))
         name = concept(item)[0]
@@ -225,6 +225,12 @@ def referenced(document: Any, key: str) -> dict[str, str]:
         for series in of_study.get("ReferencedSeriesSequence") or ()
         for instance in series.get("ReferencedSOPSequence") or ()
     }
+
+
+def _name_of_fetus(item: Any) -> str:
+    """A text as it is, or a number; empty where there is neither: that is no fetus."""
+    number = _numeric(item)
+    return str(item.get("TextValue") or "").strip() or ("" if number is None else f"{number:g}")
 
 
 def _numeric(item: Any) -> float | None:
