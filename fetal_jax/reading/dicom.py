@@ -66,6 +66,8 @@ def read_frames(file: Path | BytesIO, name: str) -> Iterator[Page]:
         raise UserError(f"{name} says that it holds {rows} x {columns} pixels: export it again")
     size, of_study = spacing.of_dicom(header), study.of_dicom(header)
     count = _integer(header, "NumberOfFrames", name) if header.get("NumberOfFrames") else 1
+    if count < 1:
+        raise UserError(f"{name} says {count} in NumberOfFrames: export it again")
     if isinstance(file, BytesIO):
         file.seek(0)
     frames = _decoded(file, name, header, count)

@@ -78,6 +78,13 @@ def test_a_number_that_is_several_is_named(tmp_path, key):
         grey(ds, tmp_path)
 
 
+def test_a_negative_number_of_frames_is_named(tmp_path):
+    ds = ultrasound(np.zeros((16, 16), np.uint8))
+    ds.NumberOfFrames = -3
+    with pytest.raises(UserError, match=r"a\.dcm says -3 in NumberOfFrames: export it again"):
+        grey(ds, tmp_path)
+
+
 def test_image_without_pixel_data_is_refused_as_that(tmp_path):
     ds = ultrasound(np.zeros((16, 16), np.uint8))
     del ds.PixelData
