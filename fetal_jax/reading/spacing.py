@@ -28,8 +28,9 @@ AGREE = 0.01
 """Relative: two statements of a spacing that differ by more contradict each other."""
 SLACK = 1.0
 """Pixels by which an outline may leave its region: boxes are whole pixels, and some headers count one too many."""
-RULER_ROWS_ONLY = "column spacing assumed"
-"""Flag of a spacing whose ruler runs down the rows alone, in a file that says nothing of its pixels' aspect."""
+RULER_ROWS_ONLY, RULER_COLUMNS_ONLY = "column spacing assumed", "row spacing assumed"
+"""Flags of a spacing whose ruler runs down the rows alone, or along the columns alone, in a file that says nothing of
+its pixels' aspect."""
 GIVE = "give --spacing-mm or --spacing-csv"
 ASK = "measure with --spacing-mm, --spacing-csv or --spacing=ruler for millimetres"
 OWN_PAIR = "give --spacing-csv with the columns filename, spacing_mm (rows) and column_spacing_mm"
@@ -104,8 +105,8 @@ def with_aspect(size: PixelSize, aspect: float | None, source: str) -> PixelSize
 def with_ruler(size: PixelSize, down: PixelSize, along: PixelSize) -> PixelSize:
     """A size completed by the rulers down the left or right and along the top or bottom of the frame.
 
-    A spacing in the header stays. A ruler down the rows gives the columns' spacing too where the file states the
-    aspect; where it does not, pixels are taken as square and the flag says so.
+    A spacing in the header stays. A ruler on one axis gives the other's spacing too where the file states the aspect;
+    where it does not, pixels are taken as square and the flag says which spacing is assumed.
     """
     if size.mm is not None or size.final:
         return size
@@ -124,7 +125,7 @@ def with_ruler(size: PixelSize, down: PixelSize, along: PixelSize) -> PixelSize:
         return replace(size, reason=f"{size.reason}; the depth ruler agrees with none of them")
     found = replace(found, source="ruler", reason="", regions=regions)
     if size.aspect is None and not (rows and columns):
-        return replace(found, flags=(RULER_ROWS_ONLY,))
+        return replace(found, flags=(RULER_ROWS_ONLY if rows else RULER_COLUMNS_ONLY,))
     return with_aspect(found, size.aspect, size.aspect_source)
 
 
@@ -142,7 +143,8 @@ def with_given(size: PixelSize, given: float | Spacing, source: str) -> PixelSiz
             return size
         return _none(f"the DICOM header says {_both(size.mm)}, the {source} {_both(pair)}: leave out the wrong one")
     if size.mm is not None and not agree(_as_read(size, pair), pair):
-        return _none(f"the depth ruler says {_both(size.mm)}, the {source} {_both(pair)}: leave out the wrong one")
+        says, other = _read_alone(size, size.mm), _read_alone(size, pair)
+        return _none(f"the depth ruler says {says}, the {source} {other}: leave out the wrong one")
     if size.aspect is not None and abs(pair[0] / pair[1] / size.aspect - 1) > AGREE:
         says = f"its pixels are {size.aspect:.3g} times as high as wide ({size.aspect_source})"
         if isinstance(given, tuple):
@@ -156,9 +158,17 @@ def with_given(size: PixelSize, given: float | Spacing, source: str) -> PixelSiz
 
 
 def _as_read(size: PixelSize, pair: Spacing) -> Spacing:
-    """A ruler's spacing; the columns are those of `pair` where the ruler says nothing of them."""
+    """A ruler's spacing; of an axis that the ruler says nothing of, that of `pair`."""
     assert size.mm is not None
-    return (size.mm[0], pair[1]) if RULER_ROWS_ONLY in size.flags else size.mm
+    rows, columns = size.mm
+    return pair[0] if RULER_COLUMNS_ONLY in size.flags else rows, pair[1] if RULER_ROWS_ONLY in size.flags else columns
+
+
+def _read_alone(size: PixelSize, mm: Spacing) -> str:
+    """A spacing in words: of both axes, or of the one that the ruler was read on."""
+    if RULER_ROWS_ONLY in size.flags:
+        return f"{mm[0]:.4f} mm down the rows"
+    return f"{mm[1]:.4f} mm along the columns" if RULER_COLUMNS_ONLY in size.flags else _both(mm)
 
 
 def _none(reason: str) -> PixelSize:

@@ -17,7 +17,7 @@ from fetal_jax.reading import depth_ruler
 from fetal_jax.reading.frame import Frame
 from fetal_jax.reading.isolated import read
 from fetal_jax.reading.sources import Source
-from fetal_jax.reading.spacing import RULER_ROWS_ONLY, PixelSize
+from fetal_jax.reading.spacing import RULER_COLUMNS_ONLY, RULER_ROWS_ONLY, PixelSize
 from fetal_jax.reading.spacing_table import Spacings
 from tests.support.dicom_files import region, save, ultrasound
 from tests.support.ruler_readings import BY_HAND, OTHER_VOLUSON, by_hand_mm
@@ -165,9 +165,14 @@ def test_hidden_ticks_are_passed_over_and_one_edge_alone_is_flagged():
     frame = draw_edges(30.0, 30.0, 5, slice(100, 200))
     size = depth_ruler.read(frame)
     assert size.mm == pytest.approx((10 / 30, 10 / 30), rel=0.005)
+    bottom = frame[-8:].copy()
     frame[-8:] = 0
     alone = depth_ruler.read(frame)
     assert alone.flags == (RULER_ROWS_ONLY,)
+    assert alone.mm == pytest.approx((10 / 30, 10 / 30), rel=0.005)
+    frame[-8:], frame[:-8, :8] = bottom, 0
+    alone = depth_ruler.read(frame)
+    assert alone.flags == (RULER_COLUMNS_ONLY,)
     assert alone.mm == pytest.approx((10 / 30, 10 / 30), rel=0.005)
 
 

@@ -12,7 +12,7 @@ import pytest
 from fetal_jax.errors import UserError
 from fetal_jax.reading.frame import Frame
 from fetal_jax.reading.sources import Source
-from fetal_jax.reading.spacing import RULER_ROWS_ONLY, PixelSize
+from fetal_jax.reading.spacing import RULER_ROWS_ONLY, PixelSize, with_ruler
 from fetal_jax.reading.spacing_table import Spacings
 
 
@@ -141,6 +141,26 @@ def test_ruler_down_the_rows_says_nothing_of_the_columns_in_the_table(tmp_path):
     rows_alone = PixelSize((0.2, 0.2), "ruler", confidence=0.9, flags=(RULER_ROWS_ONLY,))
     assert given.of(replace(frame("a.png"), size=rows_alone)).mm == (0.2, 0.1)
     assert given.of(replace(frame("a.png"), size=replace(rows_alone, flags=()))).mm is None
+
+
+@pytest.mark.parametrize(
+    ("axis", "right", "wrong", "words"),
+    [
+        ("down", (0.1, 0.3), (0.2, 0.1), "0.1000 mm down the rows, the csv 0.2000 mm down the rows"),
+        ("along", (0.2, 0.1), (0.1, 0.3), "0.1000 mm along the columns, the csv 0.3000 mm along the columns"),
+    ],
+)
+def test_each_axis_of_the_table_is_compared_with_what_was_read_of_it(tmp_path, axis, right, wrong, words):
+    """Aloka's bottom edge is a ruler along the columns alone where the left one cannot be read."""
+    rulers = {"down": PixelSize(), "along": PixelSize()} | {axis: PixelSize((0.1, 0.1), "ruler", confidence=0.9)}
+    size = with_ruler(PixelSize(), **rulers)
+    assert size.mm == (0.1, 0.1)
+    lines = [f"{name},{pair[0]},{pair[1]}" for name, pair in (("a.png", right), ("b.png", wrong))]
+    text = "\n".join(["filename,spacing_mm,column_spacing_mm", *lines])
+    given = replace(table(tmp_path / "t.csv", text), with_ruler=True)
+    assert given.of(replace(frame("a.png"), size=size)).mm == right
+    refused = given.of(replace(frame("b.png"), size=size))
+    assert refused.reason == f"no spacing: the depth ruler says {words}: leave out the wrong one"
 
 
 @pytest.mark.parametrize("row", ["MÜLLER_20W.PNG", "exam1/Müller_20w.png"])
