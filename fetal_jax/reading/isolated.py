@@ -13,14 +13,16 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 from fetal_jax.errors import UserError
 from fetal_jax.preprocess import to_grey
-from fetal_jax.reading import dicom
+from fetal_jax.reading import archives, dicom
+from fetal_jax.reading.archives import is_archive
 from fetal_jax.reading.frame import Failure, Frame
 from fetal_jax.reading.images import Page, read_pages
 from fetal_jax.reading.sources import DICOM_SUFFIXES, Source, head_of, is_dicom, is_image
@@ -31,6 +33,10 @@ __all__ = ["Failure", "Frame", "read", "read_ahead"]
 SECONDS = 7.0
 """For one frame, without the time in which the process waits for a core: on a busy machine that is most of it. A frame
 takes milliseconds; a mutated file can take for ever."""
+BYTES_PER_SECOND = 10e6
+"""What a slow disk or share gives: the time for bytes that may have to come from there is added."""
+_OPENED = "opened"
+"""What the reading process says between opening a source, which may be the list of a large archive, and decoding it."""
 START_SECONDS = 60.0
 """For the reading process to start, which is no file's fault: half a second, and ten on a machine that is busy."""
 MEMORY = 1200 * 2**20
@@ -50,12 +56,22 @@ AHEAD = 4
 """Frames that are read while the network works."""
 
 
-def read(source: Source, with_ruler: bool = False) -> Iterator[Frame | Failure]:
-    """The frames of one file; a failure ends it. `with_ruler` looks for one where the header has no spacing."""
+def read(
+    source: Source, with_ruler: bool = False, opened: Callable[[], None] = lambda: None
+) -> Iterator[Frame | Failure]:
+    """The frames of one file; a failure ends it.
+
+    Args:
+      source: the file.
+      with_ruler: look for one where the header has no spacing.
+      opened: called when the file is open, and the bytes of an archive's member are in memory.
+    """
     _check(source)
     index = 0  # of the next frame: a failure must not share the row of the last one that was read
     try:
-        for index, page in enumerate(_pages(source), start=1):
+        file = source.open()
+        opened()
+        for index, page in enumerate(_pages(source, file), start=1):
             pixels, size = to_grey(page.pixels), page.size
             if with_ruler:
                 size = _with_ruler(pixels, size)
@@ -77,9 +93,8 @@ def _check(source: object) -> None:
         raise TypeError(f"give Source(Path(...)), not {source!r}")
 
 
-def _pages(source: Source) -> Iterator[Page]:
-    """The pictures of a file; its first bytes say what it is, not its name."""
-    file = source.open()
+def _pages(source: Source, file: Path | BytesIO) -> Iterator[Page]:
+    """The pictures of an opened file; its first bytes say what it is, not its name."""
     head = head_of(file)
     if is_dicom(head) or (source.filename.lower().endswith(DICOM_SUFFIXES) and not is_image(head)):
         return dicom.read_frames(file, str(source))
@@ -98,23 +113,24 @@ def _with_ruler(pixels: Any, size: PixelSize) -> PixelSize:
 
 
 def serve(with_ruler: bool) -> None:
-    """Main loop of the reading process: a source comes in, its frames go out, then None; until the input ends."""
+    """Main loop of the reading process, until its input ends: a source comes in, `_OPENED`, its frames, None go out."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is the parent's to act on
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # where a decoder might print
     if with_ruler:
         from fetal_jax.reading import depth_ruler  # noqa: F401  # SciPy, before a file's time runs
 
+    def answer(item: object) -> None:
+        pickle.dump(item, answers, pickle.HIGHEST_PROTOCOL)
+        answers.flush()
+
     _limit_memory()
-    pickle.dump(None, answers)  # ready
-    answers.flush()
+    answer(None)  # ready
     with suppress(EOFError):
         while True:
-            for item in read(pickle.load(sys.stdin.buffer), with_ruler):
-                pickle.dump(item, answers, pickle.HIGHEST_PROTOCOL)
-                answers.flush()
-            pickle.dump(None, answers)
-            answers.flush()
+            for item in read(pickle.load(sys.stdin.buffer), with_ruler, lambda: answer(_OPENED)):
+                answer(item)
+            answer(None)
 
 
 def _limit_memory() -> None:
@@ -143,7 +159,7 @@ class _Child:
         """Frames of a source as they are read.
 
         Raises:
-          TimeoutError: nothing came within `SECONDS`.
+          TimeoutError: nothing came in the time that there is for it, which the error says.
           EOFError, OSError: the process died.
         """
         if not self._ready:
@@ -152,8 +168,11 @@ class _Child:
         assert self._process.stdin
         pickle.dump(source, self._process.stdin)
         self._process.stdin.flush()
-        while (item := self._answer(SECONDS)) is not None:
-            yield item
+        within, decoding = _seconds(source, opened=False), _seconds(source, opened=True)
+        while (item := self._answer(within)) is not None:
+            within = decoding
+            if item != _OPENED:
+                yield item
 
     def _answer(self, within: float) -> Any:
         assert self._process.stdout
@@ -162,7 +181,7 @@ class _Child:
         try:
             return pickle.load(self._process.stdout)
         except (EOFError, OSError, pickle.UnpicklingError):
-            raise TimeoutError if self._late else EOFError from None
+            raise TimeoutError(f"takes over {within:.0f} s to read") if self._late else EOFError from None
         finally:
             answered.set()
 
@@ -184,6 +203,18 @@ class _Child:
                 with suppress(OSError):  # what was not yet sent to a process that is gone
                     line.close()
         self._process.wait()
+
+
+def _seconds(source: Source, opened: bool) -> float:
+    """Time for an answer: of an archive nothing is read any more when a member is open, a file is as it is decoded."""
+    try:
+        if is_archive(source.path.name):
+            count = 0 if opened else archives.work(source.path)
+        else:
+            count = source.path.stat().st_size
+    except OSError:  # it is gone, which its row will say
+        count = 0
+    return SECONDS + count / BYTES_PER_SECOND
 
 
 def _waited(pid: int) -> float:
@@ -222,8 +253,8 @@ def read_ahead(sources: Iterable[Source], with_ruler: bool = False) -> Generator
                     child.kill()
                     child = None
                     late = isinstance(e, TimeoutError)
-                    why = f"takes over {SECONDS:.0f} s to read" if late else "crashes its decoder"
-                    give(Failure(source, index + 1, f"{source} {why}: export it again"))
+                    why = f"{e}: copy it to a faster disk, or export it" if late else "crashes its decoder: export it"
+                    give(Failure(source, index + 1, f"{source} {why} again"))
                 give(None)
                 if stop.is_set():
                     return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from io import BytesIO
 
 from fetal_jax.reading.sources import Source
 
@@ -22,3 +23,15 @@ class Slow(Source):
     def open(self):
         time.sleep(2)
         return super().open()
+
+
+class Endless(Source):
+    """Opens at once, and is never decoded."""
+
+    def open(self):
+        return _Endless(b"")
+
+
+class _Endless(BytesIO):
+    def getbuffer(self):
+        time.sleep(60)

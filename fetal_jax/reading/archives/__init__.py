@@ -14,6 +14,9 @@ from fetal_jax.errors import UserError
 from fetal_jax.reading.archives import tars
 
 SUFFIXES = (".zip", *tars.SUFFIXES)
+UNPACKED = 20
+"""Bytes of work for each byte of a tar before a member is there: the list goes through all of it, the way to the member
+through it again, and a compressed one unpacks to some ten times its size."""
 MAX_MEMBER_BYTES = 512 * 2**20
 MAX_MEMBERS = 100_000
 HEAD = 132
@@ -35,6 +38,16 @@ class _Readable(Protocol):
 def is_archive(name: str) -> bool:
     """Whether a file is an archive by its name."""
     return name.lower().endswith(SUFFIXES)
+
+
+def work(path: Path) -> int:
+    """Bytes that may have to be read or unpacked before a member is there: of a zip no more than the largest member.
+
+    Raises:
+      OSError: the archive is gone.
+    """
+    size = path.stat().st_size
+    return UNPACKED * size if tars.is_tar(path.name) else min(size, MAX_MEMBER_BYTES)
 
 
 def entries(path: Path) -> tuple[list[Entry], bool]:
