@@ -140,13 +140,14 @@ def find_files(paths: list[Path], leave_out: Path | None = None) -> Found:
         elif path.exists() or path.is_symlink():
             found.sources.append(Source(path))
         elif matches := sorted(glob.glob(_pattern(path), recursive=True)):
+            in_results = functools.cache(functools.partial(_in_results, out=leave_out))  # once a folder
             for match in map(Path, matches):
                 folder = match if match.is_dir() else match.parent
-                if _in_results(folder, leave_out):
+                if in_results(folder):
                     found.left_out[EARLIER] += 1
                 elif match.is_dir():
                     _walk(match, leave_out, found)
-                elif _is_annotation(match.name, {p.name for p in match.parent.glob("*.png")}.__contains__):
+                elif _is_annotation(match.name, functools.partial(_is_there, match.parent)):
                     found.left_out[ANNOTATION] += 1
                 else:
                     found.sources.append(Source(match))
@@ -165,6 +166,10 @@ def _check_any(paths: list[Path], found: Found) -> None:
         if found.left_out[ANNOTATION]:
             raise UserError(f"{where} holds nothing but HC18's outlines: give the folder of the frames")
         raise UserError(f"{where} holds no PNG, JPEG, TIFF, BMP or DICOM: give the folder of the frames")
+
+
+def _is_there(folder: Path, name: str) -> bool:
+    return (folder / name).exists()
 
 
 def _pattern(path: Path) -> str:
@@ -186,9 +191,10 @@ def _walk(folder: Path, leave_out: Path | None, found: Found) -> None:
             folders.clear()
             continue
         folders[:] = sorted(d for d in folders if not d.startswith("."))
+        names = frozenset(files)
         for name in sorted(files):
             path = Path(here) / name
-            if _is_annotation(name, set(files).__contains__):
+            if _is_annotation(name, names.__contains__):
                 found.left_out[ANNOTATION] += 1
             elif is_wanted(name, functools.partial(_head, path)):
                 found.sources.append(Source(path))

@@ -1,0 +1,71 @@
+"""What is looked for in folders, patterns and archives: what cannot be read is a row that says why, never left out."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fetal_jax.reading.sources import ANNOTATION, EARLIER, find
+
+GREY = np.arange(40 * 60, dtype=np.uint8).reshape(40, 60)
+
+
+def picture(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(GREY).save(path)
+    return path
+
+
+@pytest.fixture
+def listings(monkeypatch) -> Counter[str]:
+    """Folders that are listed, by name; one that is called `locked` is not: tests may run as root."""
+    counts, scandir = Counter(), os.scandir
+
+    def counted(path="."):
+        name = Path(path).name
+        counts[name] += 1
+        if name == "locked":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), os.fspath(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", counted)
+    return counts
+
+
+# ------------------------------------------------------------------------------------------------- many matches
+
+
+def test_folders_are_listed_as_often_for_many_matches_as_for_one(tmp_path, listings):
+    """A listing for each match made a folder of 100,000 frames take hours."""
+    counts = []
+    for count in (1, 30):
+        for i in range(count):
+            for name in ("HC", "HC_Annotation", "Annotation"):
+                picture(tmp_path / f"{i:03d}_{name}.png")
+        listings.clear()
+        found = find([tmp_path / "*.png"])
+        assert len(found.sources) == 2 * count
+        assert found.left_out == {ANNOTATION: count}
+        counts.append(listings.total())
+    assert counts[0] == counts[1] <= 2
+
+
+def test_results_are_looked_for_once_a_folder(tmp_path, listings):
+    (tmp_path / "results" / "frames").mkdir(parents=True)
+    for name in ("call.json", "frames/0.parquet"):
+        (tmp_path / "results" / name).touch()
+    counts = []
+    for count in (1, 30):
+        for i in range(count):
+            picture(tmp_path / "results" / f"{i}.png")
+        listings.clear()
+        found = find([tmp_path / "results" / "*.png", picture(tmp_path / "a.png")])
+        assert found.left_out == {EARLIER: count}
+        counts.append(listings["frames"])
+    assert counts[0] == counts[1]
