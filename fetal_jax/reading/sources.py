@@ -69,12 +69,15 @@ class Source:
         """The path, or the member's bytes, for a reader to open.
 
         Raises:
-          UserError: not a regular file, a damaged or encrypted member, or one that is too large.
+          UserError: not a regular file, a folder that cannot be listed, a damaged or encrypted member, or one that is
+            too large.
         """
         if self.path.is_symlink() and not self.path.exists():
             raise UserError(f"{self} is a link to nothing: copy the file itself")
         if not self.path.exists():
             raise UserError(f"{self} does not exist")
+        if self.path.is_dir():
+            raise UserError(_why_not_listed(self.path))
         if not stat.S_ISREG(self.path.stat().st_mode):
             raise UserError(f"{self} is no regular file: give a file")
         if is_archive(self.path.name):
@@ -115,11 +118,12 @@ def find(paths: list[Path], leave_out: Path | None = None) -> Found:
     """The files given, those in the folders and archives given, and those that match patterns such as `*.png`, by name.
 
     A file that is named is read whatever it is called; in a folder the suffix decides, or DICOM's preamble. Links are
-    followed, each folder is read once. HC18's annotations beside their frames are left out.
+    followed, each folder is read once. HC18's annotations beside their frames are left out. A folder that cannot be
+    listed is a source too, whose reading tells why.
     `leave_out`, the folder for the results, is not walked, nor is a folder that holds an earlier call's results.
 
     Raises:
-      UserError: a path that does not exist, or nothing to read.
+      UserError: a path that does not exist, nothing to read, or nothing but folders that cannot be listed.
     """
     found = find_files(paths, leave_out)
     found.sources = [source for file in found.sources for source in expand(file.path, found.left_out)]
@@ -139,26 +143,16 @@ def find_files(paths: list[Path], leave_out: Path | None = None) -> Found:
             _walk(path, leave_out, found)
         elif path.exists() or path.is_symlink():
             found.sources.append(Source(path))
-        elif matches := sorted(glob.glob(_pattern(path), recursive=True)):
-            in_results = functools.cache(functools.partial(_in_results, out=leave_out))  # once a folder
-            for match in map(Path, matches):
-                folder = match if match.is_dir() else match.parent
-                if in_results(folder):
-                    found.left_out[EARLIER] += 1
-                elif match.is_dir():
-                    _walk(match, leave_out, found)
-                elif _is_annotation(match.name, functools.partial(_is_there, match.parent)):
-                    found.left_out[ANNOTATION] += 1
-                else:
-                    found.sources.append(Source(match))
         else:
-            raise UserError(f"{path} {'matches no file' if glob.has_magic(str(path)) else 'does not exist'}")
+            _match(path, leave_out, found)
     found.sources = list(dict.fromkeys(found.sources))
     _check_any(paths, found)
     return found
 
 
 def _check_any(paths: list[Path], found: Found) -> None:
+    if found.sources and all(source.path.is_dir() for source in found.sources):
+        raise UserError(_why_not_listed(found.sources[0].path))
     if not found.sources:
         where = ", ".join(map(str, paths))
         if found.left_out[EARLIER]:
@@ -168,19 +162,68 @@ def _check_any(paths: list[Path], found: Found) -> None:
         raise UserError(f"{where} holds no PNG, JPEG, TIFF, BMP or DICOM: give the folder of the frames")
 
 
+def _why_not_listed(folder: Path) -> str:
+    """Look again at a folder that could not be listed: whoever reads may be another process, on another machine."""
+    if error := _listing_error(folder):
+        return f"{folder} cannot be listed ({error.strerror}): allow reading it, or give the other folders"
+    return f"{folder} is a folder that could not be listed, and now can: call again, or give its files"
+
+
+def _listing_error(folder: Path) -> OSError | None:
+    try:
+        with os.scandir(folder) as entries:
+            next(entries, None)
+    except OSError as e:
+        return e
+    return None
+
+
+def _match(path: Path, leave_out: Path | None, found: Found) -> None:
+    """Add the files that match a pattern, and the folders that it leads through and that cannot be listed."""
+    if not glob.has_magic(str(path)):
+        raise UserError(f"{path} does not exist")
+    parts = _pattern(path)
+    unlisted, matches = _unlisted(parts[:-1]), sorted(glob.glob(os.path.join(*parts), recursive=True))
+    if not matches and not unlisted:
+        raise UserError(f"{path} matches no file")
+    found.sources += map(Source, unlisted)
+    in_results = functools.cache(functools.partial(_in_results, out=leave_out))  # once a folder, not once a file
+    for match in map(Path, matches):
+        folder = match if match.is_dir() else match.parent
+        if in_results(folder):
+            found.left_out[EARLIER] += 1
+        elif match.is_dir():
+            _walk(match, leave_out, found)
+        elif _is_annotation(match.name, functools.partial(_is_there, match.parent)):
+            found.left_out[ANNOTATION] += 1
+        else:
+            found.sources.append(Source(match))
+
+
 def _is_there(folder: Path, name: str) -> bool:
     return (folder / name).exists()
 
 
-def _pattern(path: Path) -> str:
-    """A pattern whose leading folders are taken literally if they exist: `dir[1]/*.png`."""
+def _unlisted(parts: list[str]) -> list[Path]:
+    """The folders that match the leading parts of a pattern and cannot be listed: `glob` passes over them silently."""
+    ways = (os.path.join(*parts[: n + 1], "") for n in range(len(parts)))
+    folders = {Path(folder) for way in ways for folder in glob.glob(way, recursive=True)}
+    return sorted(folder for folder in folders if _listing_error(folder))
+
+
+def _pattern(path: Path) -> list[str]:
+    """The parts of a pattern, of which the first is the leading folders that exist, literally: `dir[1]`, `*.png`."""
     folder = next(p for p in path.parents if p.is_dir() or p == p.parent)
-    return os.path.join(glob.escape(str(folder)), path.relative_to(folder))
+    return [glob.escape(str(folder)), *path.relative_to(folder).parts]
 
 
 def _walk(folder: Path, leave_out: Path | None, found: Found) -> None:
     seen: set[str] = set()  # a link may lead back
-    for here, folders, files in os.walk(folder, followlinks=True):
+
+    def add_unlisted(error: OSError) -> None:
+        found.sources.append(Source(Path(error.filename)))
+
+    for here, folders, files in os.walk(folder, onerror=add_unlisted, followlinks=True):
         real = os.path.realpath(here)
         if real in seen:
             folders.clear()

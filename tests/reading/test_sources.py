@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fetal_jax.reading.sources import ANNOTATION, EARLIER, find
+from fetal_jax.errors import UserError
+from fetal_jax.reading.isolated import read
+from fetal_jax.reading.sources import ANNOTATION, EARLIER, Source, expand, find
 
 GREY = np.arange(40 * 60, dtype=np.uint8).reshape(40, 60)
 
@@ -20,6 +22,14 @@ def picture(path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(GREY).save(path)
     return path
+
+
+def reason(source: Source) -> str:
+    (item,) = read(source)
+    return item.reason
+
+
+# ------------------------------------------------------------------------------------ folders that are not listed
 
 
 @pytest.fixture
@@ -36,6 +46,34 @@ def listings(monkeypatch) -> Counter[str]:
 
     monkeypatch.setattr(os, "scandir", counted)
     return counts
+
+
+@pytest.mark.parametrize("pattern", ["", "**/*.png", "**", "*", "*/*.png", "[b-l]*/*.png"])
+@pytest.mark.usefixtures("listings")
+def test_a_folder_that_cannot_be_listed_is_a_row(tmp_path, pattern):
+    picture(tmp_path / "b" / "a.png")
+    picture(tmp_path / "locked" / "c.png")
+    found = find([tmp_path / pattern])
+    assert sorted(str(s.path.relative_to(tmp_path)) for s in found.sources) == ["b/a.png", "locked"]
+    (locked,) = (s for s in found.sources if s.path.name == "locked")
+    expected = (
+        f"{tmp_path / 'locked'} cannot be listed (Permission denied): allow reading it, or give the other folders"
+    )
+    assert reason(locked) == expected
+
+
+@pytest.mark.parametrize("pattern", ["locked", "locked/*.png", "locked/**/*.png"])
+@pytest.mark.usefixtures("listings")
+def test_nothing_but_a_folder_that_cannot_be_listed_is_said_before_the_work(tmp_path, pattern):
+    picture(tmp_path / "locked" / "a.png")
+    with pytest.raises(UserError, match=r"locked cannot be listed \(Permission denied\): allow"):
+        find([tmp_path / pattern])
+
+
+def test_a_folder_that_could_not_be_listed_for_a_moment_asks_to_call_again(tmp_path):
+    """As `archive` has it, whose workers are given names."""
+    (source,) = expand(tmp_path, Counter())
+    assert "could not be listed, and now can: call again" in reason(source)
 
 
 # ------------------------------------------------------------------------------------------------- many matches
