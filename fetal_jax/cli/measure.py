@@ -182,5 +182,5 @@ def may_state_spacing(source: Source) -> bool:
         return not name.endswith(SUFFIXES)
     try:
         return is_dicom(head_of(source.path))
-    except OSError:
-        return False
+    except OSError:  # of a file without a suffix, only the work shows what it is
+        return source.path.is_file() and not name.endswith(SUFFIXES)

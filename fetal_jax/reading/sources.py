@@ -239,7 +239,7 @@ def _walk(folder: Path, leave_out: Path | None, found: Found) -> None:
             path = Path(here) / name
             if _is_annotation(name, names.__contains__):
                 found.left_out[ANNOTATION] += 1
-            elif is_wanted(name, functools.partial(_head, path)):
+            elif _is_wanted_or_unreadable(name, functools.partial(_head, path)):
                 found.sources.append(Source(path))
             else:
                 found.left_out[path.suffix.lower() or name] += 1
@@ -282,10 +282,18 @@ def is_wanted(name: str, head: Callable[[], bytes]) -> bool:
     return (not suffix or suffix[1:].isdigit()) and is_dicom(head())
 
 
+def _is_wanted_or_unreadable(name: str, head: Callable[[], bytes]) -> bool:
+    """As `is_wanted`; a file whose first bytes cannot be read is a source too, whose reading tells why."""
+    try:
+        return is_wanted(name, head)
+    except Exception:  # OSError of a file; a member with a password, damage or another compression raises anything
+        return True
+
+
 def _head(path: Path) -> bytes:
     try:
         return head_of(path) if stat.S_ISREG(path.stat().st_mode) else b""
-    except OSError:
+    except FileNotFoundError:  # a link to nothing
         return b""
 
 
@@ -307,7 +315,7 @@ def expand(path: Path, left_out: Counter[str]) -> list[Source]:
                 continue
             if _is_annotation(entry.name, names.__contains__):
                 left_out[ANNOTATION] += 1
-            elif is_wanted(name.name, entry.head):
+            elif _is_wanted_or_unreadable(name.name, entry.head):
                 sources.append(Source(path, entry.name))
             else:
                 left_out[name.suffix.lower() or name.name] += 1

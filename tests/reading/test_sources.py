@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import zipfile
 from collections import Counter
 from pathlib import Path
 
@@ -11,9 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fetal_jax.cli.measure import may_state_spacing
 from fetal_jax.errors import UserError
+from fetal_jax.reading import sources
 from fetal_jax.reading.isolated import read
 from fetal_jax.reading.sources import ANNOTATION, EARLIER, Source, expand, find
+from tests.support.dicom_files import region, save, ultrasound
 
 GREY = np.arange(40 * 60, dtype=np.uint8).reshape(40, 60)
 
@@ -22,6 +26,11 @@ def picture(path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(GREY).save(path)
     return path
+
+
+def dicom(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return save(ultrasound(GREY, [region()]), path)
 
 
 def reason(source: Source) -> str:
@@ -74,6 +83,75 @@ def test_a_folder_that_could_not_be_listed_for_a_moment_asks_to_call_again(tmp_p
     """As `archive` has it, whose workers are given names."""
     (source,) = expand(tmp_path, Counter())
     assert "could not be listed, and now can: call again" in reason(source)
+
+
+# ------------------------------------------------------------------------- files whose first bytes cannot be read
+
+
+def test_a_file_without_a_suffix_that_cannot_be_read_is_a_row(tmp_path, monkeypatch):
+    picture(tmp_path / "a.png")
+    dicom(tmp_path / "IM_0001")
+
+    def head_of(file):
+        raise OSError(errno.EIO, os.strerror(errno.EIO), str(file))
+
+    monkeypatch.setattr(sources, "head_of", head_of)
+    monkeypatch.setattr("fetal_jax.reading.isolated.head_of", head_of)
+    monkeypatch.setattr("fetal_jax.cli.measure.head_of", head_of)
+    found = find([tmp_path])
+    assert [s.filename for s in found.sources] == ["IM_0001", "a.png"]
+    assert "IM_0001 cannot be read (Input/output error): copy it again" in reason(found.sources[0])
+    assert [may_state_spacing(s) for s in (*found.sources, Source(tmp_path))] == [True, False, False]
+
+
+def test_a_link_to_nothing_without_a_suffix_is_left_out_and_counted(tmp_path):
+    picture(tmp_path / "a.png")
+    (tmp_path / "current").symlink_to(tmp_path / "nowhere")
+    found = find([tmp_path])
+    assert [s.filename for s in found.sources] == ["a.png"]
+    assert found.left_out == {"current": 1}
+
+
+def with_bad_crc(data: bytearray, local: int, _: int) -> None:
+    data[local + 30 + len("IM_0002")] ^= 0xFF  # the member's first byte: it is stored as it is
+
+
+def with_password(data: bytearray, local: int, central: int) -> None:
+    data[local + 6] |= 1
+    data[central + 8] |= 1
+
+
+def with_deflate64(data: bytearray, local: int, central: int) -> None:
+    data[local + 8] = data[central + 10] = 9
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (with_bad_crc, ("is damaged (Bad CRC-32", "copy the archive again")),
+        (with_password, ("cannot be opened", "encrypted, password required", "unpack the archive")),
+        (with_deflate64, ("cannot be opened", "compression method is not supported", "unpack the archive")),
+    ],
+)
+def test_a_member_that_cannot_be_read_is_a_row_and_the_others_are_read(tmp_path, spoil, words):
+    path = tmp_path / "x.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.write(dicom(tmp_path / "whole"), "IM_0001")
+        archive.writestr("IM_0002", b"\0" * 20)
+        archive.write(picture(tmp_path / "a.png"), "a.png")
+        archive.writestr("README", "x")
+    data = bytearray(path.read_bytes())
+    spoil(data, data.index(b"IM_0002") - 30, data.rindex(b"IM_0002") - 46)
+    path.write_bytes(data)
+    found = find([path])
+    assert [s.member for s in found.sources] == ["IM_0001", "IM_0002", "a.png"]
+    assert found.left_out == {"README": 1}
+    first, spoilt, last = (next(read(source)) for source in found.sources)
+    np.testing.assert_array_equal(first.pixels, GREY)
+    np.testing.assert_array_equal(last.pixels, GREY)
+    assert "x.zip/IM_0002" in spoilt.reason
+    for word in words:
+        assert word in spoilt.reason
 
 
 # ------------------------------------------------------------------------------------------------- many matches
