@@ -57,10 +57,11 @@ def main() -> None:
     options.add_argument("--data-dir", type=Path, default=Path("runs/data"))
     args = options.parse_args()
     networks = [Predictor.from_bundle(path) for path in args.fold]
-    parts = [(network, held_out(network.info.training)) for network in networks]
-    parts += [(Predictor.from_bundle(args.bundle), args.split)] if args.bundle else []
+    whole = [Predictor.from_bundle(args.bundle)] if args.bundle else []
     marked = calipers_of(args.manual_dir) if args.manual_dir else {}
     for dataset, lines in ((HEADS, heads), (ROUTINE, routine)):
+        parts = [(network, held_out(network.info.training, dataset)) for network in networks]
+        parts += [(network, args.split) for network in whole]
         judged = [
             one for network, split in parts for one in judge(network, Split(dataset, split, args.data_dir), marked)
         ]

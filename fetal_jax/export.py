@@ -18,6 +18,7 @@ import numpy as np
 from fetal_jax import __version__, bundle
 from fetal_jax import config as configuration
 from fetal_jax.config import Config
+from fetal_jax.data.record import before, before_mean_of, recorded, trained_on
 from fetal_jax.errors import UserError
 from fetal_jax.model import unet
 from fetal_jax.training import checkpoints
@@ -94,6 +95,7 @@ def load_runs(workdirs: Sequence[Path], best: bool = False) -> tuple[Config, Any
         if any(meta.get(key) != its_meta.get(key) for key in ("datasets", "origin")):
             raise UserError(f"{workdir} was trained on other data, or started from other weights, than {workdirs[0]}")
         params, step = jax.tree.map(jnp.add, params, more), max(step, its_step)
+    meta = meta | {"before": before_mean_of(map(before, [meta, *(its_meta for *_, its_meta in others)]))}
     if any(another.data.leave_out != config.data.leave_out for another, *_ in others):
         config = replace(config, data=replace(config.data, leave_out=-1))
     return config, jax.tree.map(lambda p: p / len(workdirs), params), step, meta
@@ -132,7 +134,7 @@ def write_bundle(workdirs: Sequence[Path], out: Path, metrics: Path | None = Non
     info = replace(
         bundle_info(config),
         training={
-            **{key: meta[key] for key in ("datasets", "dataset", "fingerprint") if key in meta},
+            **{key: meta[key] for key in ("datasets", "dataset", "fingerprint", "before") if key in meta},
             "steps": step,
             **({"averaged_runs": len(workdirs)} if len(workdirs) > 1 else {}),
             "recipe": configuration.portable(config),
@@ -225,6 +227,12 @@ def looks(info: bundle.BundleInfo) -> str:
     )
 
 
+def came_from(info: bundle.BundleInfo) -> str:
+    """The data sets that the weights had seen before the run, in words; empty if there are none or if none is known."""
+    names = {name: "" for earlier in recorded(info.training) for name in trained_on(earlier)}
+    return f", from weights that were trained on {', '.join(names)}" if names else ""
+
+
 def model_card(info: bundle.BundleInfo) -> str:
     """Text of `MODEL_CARD.md`: planes, input, training and licence."""
     training = info.training
@@ -234,7 +242,7 @@ Research software. **Not for clinical use.**
 
 - Planes: {", ".join(info.planes)}; segments the structure of the plane.
 - Input: one grey frame, letterboxed to {info.input_shape[0]}x{info.input_shape[1]} pixels; {looks(info)}
-- Trained for {training["steps"]} steps on {training["fingerprint"]}.
+- Trained for {training["steps"]} steps on {training["fingerprint"]}{came_from(info)}.
 - {info.licence}
 - Width of a femur: {info.shaft_width}.
 - Frames of other hospitals and machines than those of the training data may fail.

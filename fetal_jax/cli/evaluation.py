@@ -17,7 +17,8 @@ from tqdm import tqdm
 
 from fetal_jax import bundle, export
 from fetal_jax.config import portable
-from fetal_jax.data.source import Split, splits, trained_on
+from fetal_jax.data.record import all_recorded, seen, trained_on
+from fetal_jax.data.source import Split, splits
 from fetal_jax.errors import UserError
 from fetal_jax.evaluation import outputs
 from fetal_jax.evaluation.cases import Case, draw, measure_cases
@@ -31,7 +32,14 @@ from fetal_jax.evaluation.report.cross_dataset import JSON, PAGE, Result, write_
 from fetal_jax.evaluation.report.report import Origin
 from fetal_jax.evaluation.robustness import measure_robustness
 from fetal_jax.evaluation.scanner import outputs as scanner_outputs
-from fetal_jax.evaluation.splits import HELD_OUT, changed_training, held_out, refuse_other_split, unseen
+from fetal_jax.evaluation.splits import (
+    HELD_OUT,
+    START_NOT_RECORDED,
+    changed_training,
+    held_out,
+    refuse_other_split,
+    unseen,
+)
 from fetal_jax.evaluation.statistics import conformal
 from fetal_jax.evaluation.statistics.calibration import interval_tables, plane_temperature
 from fetal_jax.evaluation.statistics.fitted_rules import COUNTS, counts, describe, fit_rules
@@ -55,8 +63,13 @@ class Network:
 
     @property
     def datasets(self) -> list[str]:
-        """The data sets it was trained on, without versions."""
+        """The data sets that its own run was trained on, without versions."""
         return list(trained_on(self.training))
+
+    @property
+    def seen(self) -> list[str]:
+        """Those, and the ones that the weights it started from were trained on."""
+        return list(seen(self.training))
 
 
 def run(args: argparse.Namespace) -> None:
@@ -95,14 +108,14 @@ def _run_networks(args: argparse.Namespace, claim: Claim) -> None:
         cells[n.name] = {d: _cell(n, d, many, args, outputs.within(own, d if several_sets else "")) for d in datasets}
     if many:
         flags = [*(f for n in networks for f in n.flags), *(f"--dataset={d}" for d in datasets)]
-        write_cross_dataset(claim, cells, {n.name: ", ".join(n.datasets) for n in networks}, _command(flags, args))
+        write_cross_dataset(claim, cells, {n.name: ", ".join(n.seen) for n in networks}, _command(flags, args))
         print(f"See {args.out / PAGE}")
 
 
 def _cell(network: Network, dataset: str, many: bool, args: argparse.Namespace, claim: Claim) -> Result:
     """The summary of a network on a data set; with many networks, the reason if it may not be tested on it."""
     try:
-        refuse_other_split(network.datasets, dataset, args.split)
+        refuse_other_split(network.seen, dataset, args.split)
     except UserError as e:
         if not many:
             raise
@@ -125,7 +138,7 @@ def _open(path: Path, args: argparse.Namespace) -> Network:
 
 
 def _evaluate(network: Network, dataset: str, args: argparse.Namespace, claim: Claim) -> dict[str, Any]:
-    split = held_out(network.training) if args.split == HELD_OUT else args.split
+    split = held_out(network.training, dataset) if args.split == HELD_OUT else args.split
     frames, info = Split(dataset, split, network.data_dir), network.predictor.info
     paths = [claim(name) for name in outputs.FILES]  # a stranger's file is refused before the work
     origin = _origin(network, frames, dataset, paths[0].parent, args)
@@ -153,6 +166,7 @@ def _origin(network: Network, frames: Split, dataset: str, out: Path, args: argp
     lines = {
         "network": network.name,
         "trained on": ", ".join(fingerprint or name for name, fingerprint in trained_on(training).items()),
+        "its start was trained on": _start_trained_on(network),
         "steps": str(training.get("steps", "not known")),
         "configuration": json.dumps(training["recipe"], sort_keys=True) if training.get("recipe") else "not known",
         "preprocessing": info.preprocessing,
@@ -162,7 +176,7 @@ def _origin(network: Network, frames: Split, dataset: str, out: Path, args: argp
     }
     if args.bundle:
         lines["runtime"] = args.runtime
-    internal = dataset in network.datasets
+    internal = dataset in network.seen
     left_out = args.split == HELD_OUT
     known = (
         internal and (left_out or not args.split.startswith("train")) and "train" in splits(dataset, network.data_dir)
@@ -172,13 +186,21 @@ def _origin(network: Network, frames: Split, dataset: str, out: Path, args: argp
         both = 0 if left_out else len(train.subjects & frames.subjects)
         by = f"this is {frames.name}, which the run left out" if left_out else "the builder divides frames by subject"
         lines["subjects in the training split and in this one"] = f"{both}: {by}"
-        if changed := changed_training(training, dataset, network.data_dir):
-            lines["but"] = changed
+    doubts = [changed_training(training, dataset, network.data_dir)] if known else []
+    if not all_recorded(training) and (left_out or not internal):
+        doubts.append(START_NOT_RECORDED)
+    if any(doubts):
+        lines["but"] = "; ".join(filter(None, doubts))
     flags = [*network.flags, f"--dataset={dataset}", *["--robustness"] * args.robustness]
-    kind = INTERNAL if internal else EXTERNAL
+    kind = INTERNAL if internal else EXTERNAL if all_recorded(training) else ""
     title = f"{network.name} on {frames.dataset}, {args.split}"
     command = _command(flags, args, out, network.data_dir)
     return Origin(title, command, network.data_dir, lines, kind, known)
+
+
+def _start_trained_on(network: Network) -> str:
+    known = [name for name in network.seen if name not in network.datasets]
+    return ", ".join(known if all_recorded(network.training) else [*known, "not recorded"]) or "no other data set"
 
 
 def _command(flags: list[str], args: argparse.Namespace, out: Path | None = None, data_dir: str | None = None) -> str:
@@ -207,6 +229,9 @@ def calibrate(args: argparse.Namespace, claim: Claim) -> Path:
     for name in (*before.files, bundle.INFO) if bundle.is_shipped(path) else ():
         claim(f"bundle/{name}")
     folds = [Predictor.from_bundle(fold, args.runtime) for fold in args.fold or ()]
+    for name, fold in zip(args.fold or (), folds, strict=True):
+        if not all_recorded(fold.info.training):
+            print(f"{name}: {START_NOT_RECORDED}")
     sources = [
         part
         for dataset in args.dataset or trained_on(before.training)

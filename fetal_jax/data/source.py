@@ -7,7 +7,7 @@ import importlib
 import shutil
 import uuid
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -194,30 +194,6 @@ class Split:
     def fingerprint(self) -> str:
         """Name and version of the data set, number of frames, digest."""
         return f"{self.dataset} {len(self)} frames {self.digest}"
-
-
-def training_record(train_splits: list[Split]) -> dict[str, Any]:
-    """Record that a checkpoint and a bundle keep about the training data.
-
-    Returns:
-      `datasets`, the fingerprint of each data set by its name and version; and both as text, for people and for
-      programs that know only the text: `dataset` and `fingerprint`.
-    """
-    datasets = {split.dataset: split.fingerprint for split in train_splits}
-    return {"datasets": datasets, "dataset": ", ".join(datasets), "fingerprint": ", ".join(datasets.values())}
-
-
-def trained_on(training: Mapping[str, Any]) -> dict[str, str]:
-    """Read a `training_record`: the fingerprint of each data set by its name without version, empty if not stated.
-
-    Older records hold the text alone.
-    """
-    datasets = training.get("datasets")
-    if datasets is None and training.get("fingerprint"):
-        datasets = {text.partition(" ")[0]: text for text in training["fingerprint"].split(", ")}
-    elif datasets is None:
-        datasets = dict.fromkeys(training["dataset"].split(", "), "")
-    return {name.rpartition("/")[0]: fingerprint for name, fingerprint in datasets.items()}
 
 
 def _label(record: dict[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from fetal_jax.config import data_set
-from fetal_jax.data.source import Split, splits, trained_on
+from fetal_jax.data.record import left_out, recorded, seen, trained_on
+from fetal_jax.data.source import Split, splits
 from fetal_jax.errors import UserError
 from fetal_jax.inference import Predictor
 
@@ -15,20 +16,32 @@ HELD_OUT = "held-out"
 """As a split: the fold of the training split that the run left out."""
 ENOUGH = 100
 """Subjects of a calibration split from which it serves alone; HC18's has 18 and 36 heads, while its folds have 639."""
+START_NOT_RECORDED = (
+    "what it started from, if not from random weights, is not recorded (its run or its start is of an older version): "
+    "these frames may have been trained on before"
+)
 
 
 def refuse_other_split(trained: Iterable[str], dataset: str, split: str) -> None:
     """Refuse another configuration of a data set that was trained on: it divides the same frames differently.
 
+    Args:
+      trained: all data sets that the weights were ever trained on (`record.seen`).
+      dataset: the one to test on.
+      split: its split.
+
     Raises:
-      UserError: the network was trained on another configuration of the same data set.
+      UserError: the network, or what it started from, was trained on another configuration of the same data set.
     """
-    for name in trained:
-        if data_set(name) == data_set(dataset) and name != dataset:
-            raise UserError(
-                f"trained on {name}: the {split} split of {dataset} holds frames that it was trained on; "
-                f"give --dataset={name}"
-            )
+    same = [name for name in trained if data_set(name) == data_set(dataset)]
+    others = [name for name in same if name != dataset]
+    if others:
+        only = f"give --dataset={others[0]}"
+        remedy = only if len(same) == 1 else "its splits overlap those of others: give another data set"
+        raise UserError(
+            f"trained on {' and '.join(others)}: the {split} split of {dataset} holds frames that it was trained on; "
+            f"{remedy}"
+        )
 
 
 def changed_training(training: dict[str, Any], dataset: str, data_dir: str) -> str:
@@ -36,22 +49,31 @@ def changed_training(training: dict[str, Any], dataset: str, data_dir: str) -> s
 
     Test frames may then have been trained on: one subject more or less moves others to another split.
     """
-    was = trained_on(training).get(dataset)
-    if not was or "train" not in splits(dataset, data_dir):
+    known = seen(training).get(dataset)
+    if not known or "train" not in splits(dataset, data_dir):
         return ""
     now = Split(dataset, "train", data_dir).fingerprint
-    return "" if now == was else f"trained on {was}, but in {data_dir} is {now}: frames may have changed splits"
+    was = [fingerprint for fingerprint in known if fingerprint != now]
+    if not was:
+        return ""
+    return f"trained on {' and '.join(was)}, but in {data_dir} is {now}: frames may have changed splits"
 
 
-def held_out(training: dict[str, Any]) -> str:
+def held_out(training: dict[str, Any], dataset: str) -> str:
     """The split that a network has not seen because `data.leave_out` left it out of the training split.
 
     Raises:
-      UserError: it left nothing out.
+      UserError: it left nothing out, or what it started from has seen those frames.
     """
-    fold = (training.get("recipe") or {}).get("data.leave_out", -1)
+    fold = left_out(training)
     if fold < 0:
         raise UserError("this network left no fold out: train with --config.data.leave_out=0 (to 4)")
+    for earlier in recorded(training):
+        if earlier["leave_out"] != fold and data_set(dataset) in map(data_set, trained_on(earlier)):
+            raise UserError(
+                f"this network left fold {fold} out, but the weights that it started from were trained on {dataset} "
+                f"with that fold: start from a bundle that left it out too, or that has not seen {data_set(dataset)}"
+            )
     return f"train/fold{fold}"
 
 
@@ -74,7 +96,8 @@ def unseen(opened: Predictor, folds: Sequence[Predictor], dataset: str, data_dir
     Raises:
       UserError: neither is there, or a fold was trained on other frames.
     """
-    refuse_other_split(trained_on(opened.info.training), dataset, "calibration")
+    for network in (opened, *folds):
+        refuse_other_split(seen(network.info.training), dataset, "calibration")
     if not folds or "calibration" in splits(dataset, data_dir):
         frames = Split(dataset, "calibration", data_dir)
         if not folds or len(frames.subjects) >= ENOUGH:
@@ -83,5 +106,6 @@ def unseen(opened: Predictor, folds: Sequence[Predictor], dataset: str, data_dir
     for fold in folds:
         if changed := changed_training(fold.info.training, dataset, data_dir):
             raise UserError(f"a fold was {changed}")
-        found.append(Unseen(dataset, fold, Split(dataset, held_out(fold.info.training), data_dir), data))
+        left = held_out(fold.info.training, dataset)
+        found.append(Unseen(dataset, fold, Split(dataset, left, data_dir), data))
     return found

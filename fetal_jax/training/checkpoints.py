@@ -3,8 +3,9 @@
 A checkpoint, `checkpoints/STEP/`, holds two items:
 - `state`: `step.State`, that is step, parameters, their running mean (EMA) and the optimiser's moments and counters.
 - `meta`: JSON with the training data and their `fingerprint`, `origin` (licence of the weights that the run
-  started from), `progress` (`log.Progress`: skipped steps, validation scores), `position` (the next batch of the data
-  iterator) and `digests` (32 bits for each leaf of the state, 32 for the rest of `meta`).
+  started from), `before` (`data.record`: what those were trained on), `progress` (`log.Progress`: skipped steps,
+  validation scores), `position` (the next batch of the data iterator) and `digests` (32 bits for each leaf of the
+  state, 32 for the rest of `meta`).
 The configuration is not in it but beside it, in `config.json`. Random numbers depend on seed and step alone.
 
 A run starts from

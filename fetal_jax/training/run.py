@@ -15,9 +15,10 @@ from tqdm import tqdm
 
 from fetal_jax import config as configuration
 from fetal_jax.config import Config
+from fetal_jax.data import record
 from fetal_jax.data.decoded import decoded, without_fold
 from fetal_jax.data.pipeline import training_batches
-from fetal_jax.data.source import Split, splits, trained_on, training_record
+from fetal_jax.data.source import Split, splits
 from fetal_jax.errors import UserError
 from fetal_jax.model import unet
 from fetal_jax.training import checkpoints, cost, distributed
@@ -83,7 +84,7 @@ def train(
         abstract = abstract_state(network, tx, config, sharding)
         _say("compiling the step: about a minute, or seconds if it was compiled before")
         step_on_mesh = compiled_step(network, tx, config, sharding, abstract)
-        meta = training_record(train_splits)
+        meta = record.training_record(train_splits)
         _say(cost.describe(step_on_mesh, abstract, sharding, config))
         fold = config.data.leave_out
         _say(f"train       {meta['fingerprint']}{f', without fold {fold}' if fold >= 0 else ''}")
@@ -98,15 +99,16 @@ def train(
             start, state, saved = found
             progress.restore(saved)
             origin = saved.pop("origin", "")  # licence of the weights that the run started from
-            if trained_on(saved) != trained_on(meta):
+            before = record.before(saved)  # what those were trained on
+            if record.trained_on(saved) != record.trained_on(meta):
                 raise UserError(f"{workdir} was trained on {saved['fingerprint']}, here is {meta['fingerprint']}")
             _say_where_resumed(start, config, progress)
         else:
-            start, origin = 0, ""
+            start, origin, before = 0, "", []
             placement = jax.tree.map(lambda a: a.sharding, abstract)
             state = jax.jit(lambda: initial_state(network, tx, config), out_shardings=placement)()
             if config.init.bundle or config.init.sononet:
-                params, origin = start_parameters(config, sharding.local(state.params), sources)
+                params, origin, before = start_parameters(config, sharding.local(state.params), sources)
                 state = with_parameters(state, abstract, params)
         write_config(workdir, config)  # last, so that a run that was refused can be corrected
 
@@ -133,7 +135,7 @@ def train(
             if step % config.checkpoint_every == 0 or validated or last or stop:
                 log.flush()  # a run that resumes from here has this step's row
                 log.save()
-                extra = {"origin": origin, "progress": progress.to_meta()}
+                extra = {"origin": origin, "before": before, "progress": progress.to_meta()}
                 checkpoints.save(manager, step, state, iterator, meta | extra)
             trace.after(step, state)
             bar.set_postfix_str(log.summary, refresh=False)

@@ -10,6 +10,7 @@ from typing import Any
 from fetal_jax import bundle
 from fetal_jax import config as configuration
 from fetal_jax.config import Config
+from fetal_jax.data.record import before_run_from
 from fetal_jax.data.source import Frame
 from fetal_jax.errors import UserError
 from fetal_jax.training import sononet
@@ -29,8 +30,12 @@ def check_start(config: Config) -> None:
         sononet.check(Path(config.init.sononet), config)
 
 
-def start_parameters(config: Config, params: Any, sources: Sequence[Sequence[Frame]]) -> tuple[Any, str]:
-    """Parameters to start from, by name, and the licence of their weights.
+def start_parameters(
+    config: Config, params: Any, sources: Sequence[Sequence[Frame]]
+) -> tuple[Any, str, list[dict[str, Any]]]:
+    """Parameters to start from, by name, the licence of their weights, and what these were trained on.
+
+    The last is `record.before` of the run. Of SonoNet's weights it is empty: they were trained on no data set of ours.
 
     Args:
       config: the configuration of the run, which names a bundle or SonoNet's file.
@@ -41,8 +46,9 @@ def start_parameters(config: Config, params: Any, sources: Sequence[Sequence[Fra
       UserError: as `check_start`.
     """
     if config.init.bundle:
-        return bundle_parameters(bundle.find(config.init.bundle), config, params)
-    return sononet.start(Path(config.init.sononet), params, config, sources), sononet.LICENCE
+        folder = bundle.find(config.init.bundle)
+        return *bundle_parameters(folder, config, params), before_run_from(bundle.read(folder).training)
+    return sononet.start(Path(config.init.sononet), params, config, sources), sononet.LICENCE, []
 
 
 def check_bundle(folder: Path, config: Config) -> None:

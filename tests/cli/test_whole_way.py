@@ -254,9 +254,12 @@ def test_fine_tuning_starts_from_the_bundle(place, trained, exported):
     again = f"--out={place / 'refused'}"
     refused(called("export", f"--workdir={trained}", f"--workdir={trained}", again), "random weights")
     refused(called("export", f"--workdir={place / 'tuned'}", f"--workdir={trained}", again), "only seed and")
-    # the fold that a bundle left out is a split to test it on; a bundle that left none out has no such split
+    # the fold that a run left out is a split to test it on, if its start had not seen that fold
     held_out = [f"--data-dir={place / 'data'}", "--split=held-out", f"--out={place / 'held-out'}"]
-    done = fetal_jax("evaluate", f"--bundle={place / 'tuned_1-bundle'}", *held_out)
+    refused(called("evaluate", f"--bundle={place / 'tuned_1-bundle'}", *held_out), "left fold 1 out", "started from")
+    done = fetal_jax(*train_command(place, place / "from_random", *more[1:], left_out))
+    assert done.returncode == 0, done.stderr
+    done = fetal_jax("evaluate", f"--workdir={place / 'from_random'}", *held_out)
     assert done.returncode == 0, done.stderr
     metrics_of = json.loads((place / "held-out/metrics.json").read_text())
     assert metrics_of["source"]["split"] == "train/fold1"

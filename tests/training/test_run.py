@@ -14,11 +14,11 @@ from pathlib import Path
 import jax
 import pytest
 
-from fetal_jax import files
+from fetal_jax import bundle, export, files
 from fetal_jax.cli.train import stop_on_signals
 from fetal_jax.config import InitConfig, from_json, from_values, load
 from fetal_jax.config.files import SHIPPED
-from fetal_jax.data import pipeline
+from fetal_jax.data import pipeline, record
 from fetal_jax.errors import UserError
 from fetal_jax.training import checkpoints, run, workdir
 from tests.cli.chaos import TINY
@@ -134,6 +134,58 @@ def test_refused_start_leaves_a_directory_for_the_corrected_call(data, tmp_path)
     with pytest.raises(UserError, match=r"config\.model\.width=32"):
         run.train(wrong, tmp_path / "run")
     workdir.check_workdir(tmp_path / "run", config(data, **{"model.width": 8}))  # another network is not refused
+
+
+def test_a_run_and_its_bundle_say_what_the_start_was_trained_on(data, tmp_path):
+    run.train(config(data, total_steps=1), tmp_path / "first")
+    _, _, _, meta = export.load_run(tmp_path / "first")
+    assert meta["before"] == []
+    export.write_bundle([tmp_path / "first"], tmp_path / "bundle")
+    start = bundle.read(tmp_path / "bundle").training
+    assert start["before"] == []
+    seen = [{"datasets": start["datasets"], "leave_out": -1}]
+    for fold in range(2):
+        keys = {"data.leave_out": fold, "init.bundle": str(tmp_path / "bundle")}
+        tuned = config(data, total_steps=1, **keys)
+        run.train(tuned, tmp_path / f"fold{fold}")
+        run.train(tuned, tmp_path / f"fold{fold}")  # which resumes, and saves nothing new
+        _, _, _, meta = export.load_run(tmp_path / f"fold{fold}")
+        assert meta["before"] == seen
+    export.write_bundle([tmp_path / "fold0", tmp_path / "fold1"], tmp_path / "mean")
+    assert bundle.read(tmp_path / "mean").training["before"] == seen
+    card = (tmp_path / "mean" / bundle.CARD).read_text()
+    assert "from weights that were trained on fetal_phantom/small." in card
+
+
+def test_a_resumed_run_keeps_what_its_start_was_trained_on(data, tmp_path, monkeypatch):
+    known = [{"datasets": {"hc18/benchmark/1.1.0": ""}, "leave_out": 2}]
+    monkeypatch.setattr(run, "start_parameters", lambda _, params, __: (params, "a licence", known))
+    monkeypatch.setattr(run, "check_workdir", lambda *_: None)
+    started = config(data, total_steps=6, **{"init.sononet": "SonoNet16.npz"})
+    with pytest.raises(run.Preempted):
+        run.train(started, tmp_path, stop_requested=lambda: True)
+    run.train(started, tmp_path)
+    _, _, step, meta = export.load_run(tmp_path)
+    assert (step, meta["before"]) == (6, known)
+
+
+def test_a_checkpoint_of_an_earlier_version_resumes_and_its_start_is_not_known(data, tmp_path, monkeypatch):
+    save = checkpoints.save
+
+    def without_record(*args):
+        save(*args[:-1], {key: value for key, value in args[-1].items() if key != "before"})
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints, "save", without_record)
+        with pytest.raises(run.Preempted):
+            run.train(config(data, total_steps=6), tmp_path, stop_requested=lambda: True)
+    assert not record.all_recorded(export.load_run(tmp_path)[3])
+    run.train(config(data, total_steps=6), tmp_path)
+    _, _, step, meta = export.load_run(tmp_path)
+    assert step == 6
+    assert meta["before"] == [record.NOT_RECORDED]
+    export.write_bundle([tmp_path], tmp_path / "bundle")
+    assert not record.all_recorded(bundle.read(tmp_path / "bundle").training)
 
 
 def test_both_starts_are_refused(data, tmp_path):

@@ -75,7 +75,7 @@ def _elsewhere(kind: str) -> str:
         INTERNAL: "Internal test: the network was trained on other frames of this data set, so it says nothing of "
         "another hospital.",
         EXTERNAL: "External test: the network was not trained on this data set.",
-    }.get(kind, "The training data are not known: whether this test is external cannot be said.")
+    }.get(kind, "The training data are not known, or not all: whether this test is external cannot be said.")
 
 
 def _verdict(measure: str, s: Summary) -> str:

@@ -1,0 +1,101 @@
+"""A network that started from another one is tested as one that has seen what that one was trained on."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from fetal_jax.cli import evaluation
+from fetal_jax.data.record import before_run_from
+from fetal_jax.data.source import Split
+from fetal_jax.evaluation.splits import START_NOT_RECORDED
+from fetal_jax.evaluation.statistics import bootstrap
+from tests.builders.own_folder import prepare
+from tests.support.command import called, refused
+from tests.support.drawn_heads import PREDICTOR
+from tests.support.folders import draw_folder
+
+EXTERNAL, INTERNAL = "External test: the network was not trained", "Internal test: the network was trained"
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+    """Two data sets with a test split, and one whose every frame is for training."""
+    place = tmp_path_factory.mktemp("own")
+    for name in ("mine", "theirs"):
+        draw_folder(place / name, frames=12)
+        prepare(place / name, place / "data", f"folder/{name}")
+    return place / "data"
+
+
+@pytest.fixture
+def evaluate(data_dir, tmp_path, monkeypatch):
+    """Evaluate a network with a record; the run and what its page says."""
+    monkeypatch.setattr(bootstrap, "RESAMPLES", 20)
+
+    def run(training, *arguments):
+        network = replace(PREDICTOR, info=replace(PREDICTOR.info, training=training))
+        monkeypatch.setattr(evaluation.Predictor, "from_bundle", lambda *_: network)
+        done = called("evaluate", "--bundle=b", f"--data-dir={data_dir}", f"--out={tmp_path / 'out'}", *arguments)
+        page = tmp_path / "out" / "report.html"
+        return done, page.read_text() if page.exists() else ""
+
+    return run
+
+
+def record(data_dir, name, leave_out=-1, **more):
+    datasets = {f"folder/{name}/1.0.0": Split(f"folder/{name}", "train", data_dir).fingerprint}
+    return {"datasets": datasets, "recipe": {"data.leave_out": leave_out}, **more}
+
+
+def test_a_data_set_that_only_the_start_was_trained_on_is_internal(evaluate, data_dir):
+    start = record(data_dir, "theirs", before=[])
+    tuned = record(data_dir, "mine", before=before_run_from(start))
+    done, page = evaluate(tuned, "--dataset=folder/theirs")
+    assert done.returncode == 0, done.stderr
+    assert INTERNAL in page
+    assert EXTERNAL not in page
+    assert "its start was trained on" in page
+    assert "0: the builder divides frames by subject" in page  # of the start's training split
+    _, page = evaluate(record(data_dir, "mine", before=[]), "--dataset=folder/theirs")
+    assert EXTERNAL in page
+
+
+def test_another_configuration_than_the_starts_is_refused(evaluate, data_dir):
+    start = {"datasets": {"hc18/benchmark/1.1.0": ""}, "before": []}
+    tuned = record(data_dir, "mine", before=before_run_from(start))
+    done, _ = evaluate(tuned, "--dataset=hc18/examinations")
+    refused(done, "trained on hc18/benchmark", "give --dataset=hc18/benchmark")
+
+
+def test_a_fold_that_the_start_was_trained_on_is_no_held_out_split(evaluate, data_dir):
+    whole = before_run_from(record(data_dir, "mine", before=[]))
+    done, _ = evaluate(record(data_dir, "mine", 0, before=whole), "--split=held-out")
+    refused(done, "left fold 0 out", "trained on folder/mine with that fold")
+    same_fold = before_run_from(record(data_dir, "mine", 0, before=[]))
+    done, page = evaluate(record(data_dir, "mine", 0, before=same_fold), "--split=held-out")
+    assert done.returncode == 0, done.stderr
+    assert "train/fold0, which the run left out" in page
+
+
+def test_a_start_that_is_not_recorded_is_said_where_it_matters(evaluate, data_dir):
+    old = record(data_dir, "mine", 0)  # no `before`: of an older version
+    done, page = evaluate(old, "--dataset=folder/theirs")
+    assert START_NOT_RECORDED in done.stdout
+    assert "whether this test is external cannot be said" in page
+    done, page = evaluate(old, "--split=held-out")
+    assert START_NOT_RECORDED in done.stdout
+    done, page = evaluate(old)
+    assert done.returncode == 0, done.stderr
+    assert START_NOT_RECORDED not in done.stdout + page
+    assert INTERNAL in page
+
+
+def test_the_table_of_several_networks_names_what_the_start_was_trained_on(evaluate, data_dir, tmp_path):
+    tuned = record(data_dir, "mine", before=before_run_from(record(data_dir, "theirs", before=[])))
+    done, _ = evaluate(tuned, "--bundle=b", "--bundle=c")
+    assert done.returncode == 0, done.stderr
+    trained = json.loads((tmp_path / "out" / "matrix.json").read_text())["trained"]
+    assert set(trained.values()) == {"folder/mine, folder/theirs"}
