@@ -35,7 +35,7 @@ from fetal_jax.training.step import (
     with_parameters,
 )
 from fetal_jax.training.validation import validate
-from fetal_jax.training.workdir import LONGER, check_workdir, exclusive, write_config
+from fetal_jax.training.workdir import LONGER, check_workdir, exclusive, keep_start, write_config
 
 Array = NDArray[Any]
 PROFILED_FROM, PROFILED = 3, 5  # steps of a trace: the first ones after a start are slower
@@ -102,6 +102,7 @@ def train(
             before = record.before(saved)  # what those were trained on
             if record.trained_on(saved) != record.trained_on(meta):
                 raise UserError(f"{workdir} was trained on {saved['fingerprint']}, here is {meta['fingerprint']}")
+            config = keep_start(workdir, config)
             _say_where_resumed(start, config, progress)
         else:
             start, origin, before = 0, "", []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from fetal_jax import config as configuration
@@ -63,6 +64,19 @@ def check_workdir(workdir: Path, config: Config, remedy: str = "give another --w
         raise UserError(f"{workdir} holds checkpoints without a config.json: give another --workdir")
     else:
         check_start(config)
+
+
+def keep_start(workdir: Path, config: Config) -> Config:
+    """The configuration of a run that resumes, with the start that it really had; prints where another one was given.
+
+    A run that goes on from a checkpoint uses no start, so `config.json` must go on naming the one that was used.
+    """
+    used = configuration.from_json(workdir / "config.json").init
+    given = config.init.bundle or config.init.sononet
+    if given and config.init != used and distributed.is_first():
+        was = used.bundle or used.sononet or "random weights"
+        print(f"{given} is not used: the run started from {was}, and goes on from its checkpoint", flush=True)
+    return replace(config, init=used)
 
 
 def write_config(workdir: Path, config: Config) -> None:

@@ -169,6 +169,26 @@ def test_a_resumed_run_keeps_what_its_start_was_trained_on(data, tmp_path, monke
     assert (step, meta["before"]) == (6, known)
 
 
+def test_a_resumed_run_goes_on_naming_the_start_that_it_had(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "start_parameters", lambda _, params, __: (params, "a licence", []))
+    monkeypatch.setattr(workdir, "check_start", lambda _: None)
+    run.train(config(data, **{"init.bundle": "b"}), tmp_path)
+    run.train(config(data, log_every=2), tmp_path)
+    found = from_json(tmp_path / "config.json")
+    assert (found.init, found.log_every) == (InitConfig(bundle="b"), 2)
+
+
+@pytest.mark.parametrize(
+    ("init", "said"), [({}, ""), ({"init.bundle": "b"}, ""), ({"init.bundle": "c"}, "c"), ({"init.sononet": "s"}, "s")]
+)
+def test_a_start_that_a_resumed_run_does_not_use_is_said(data, tmp_path, capsys, init, said):
+    used = config(data, **{"init.bundle": "b"})
+    workdir.write_config(tmp_path, used)
+    assert workdir.keep_start(tmp_path, config(data, **init)) == used
+    line = f"{said} is not used: the run started from b, and goes on from its checkpoint\n"
+    assert capsys.readouterr().out == (line if said else "")
+
+
 def test_a_checkpoint_of_an_earlier_version_resumes_and_its_start_is_not_known(data, tmp_path, monkeypatch):
     save = checkpoints.save
 
