@@ -85,6 +85,9 @@ WRONG = {  # an override, and what the message says that the value must be
     "mesh.fsdp=-1": "where mesh.fsdp is -1",
     "data.workers=-1": "at least 0",
     "data.name=": "with weights",
+    "data.no_class_loss=hc19": "some of data.name: hc18/benchmark",
+    "data.no_class_loss=hc18,fetal_planes": "some of data.name: hc18/benchmark",
+    "data.no_class_loss=": "some of data.name",
 }
 
 
@@ -96,6 +99,18 @@ def test_a_wrong_value_is_refused_and_the_valid_ones_named(argument):
     key = "mesh.data" if key == "mesh.fsdp" else key
     assert f"config.{key} is " in str(e.value)
     assert WRONG[argument] in str(e.value).partition("; it must be ")[2]
+
+
+@pytest.mark.parametrize("names", ["hc18", "hc18/benchmark", "('hc18/benchmark',)"])
+def test_a_data_set_without_class_loss_is_named_as_in_data_name_or_without_its_configuration(names):
+    assert override(f"data.no_class_loss={names}").data.no_class_loss[0].startswith("hc18")
+
+
+def test_names_are_written_with_commas_as_numbers_are():
+    several = override("data.name=hc18=1,folder/a=1,fetal_phantom=1", "data.no_class_loss=hc18, folder/a")
+    assert several.data.no_class_loss == ("hc18", "folder/a")
+    assert override("planes=head,femur").planes == ("head", "femur")
+    assert override("planes=head").planes == ("head",)
 
 
 def test_a_batch_is_a_multiple_of_its_accumulated_parts():
@@ -252,9 +267,9 @@ def test_recipes_of_shipped_bundles_are_read(name):
 
 @pytest.mark.parametrize(("old", "new"), RENAMED.items())
 def test_former_names_are_accepted_everywhere(tmp_path, old, new):
-    value = ("hc18",) if new.startswith("data") else 4
+    value = ("fetal_phantom",) if new.startswith("data") else 4
     path = write(tmp_path / "mine.py", f"config.{old} = {value!r}")
-    for found in (load(path, []), override(f"{old}={value}"), from_values({old: value})):
+    for found in (load(path, []), override(f"{old}={value}", file="phantom"), from_values({old: value})):
         assert portable(found)[new] == value
     assert portable(load(path, [f"--config.{new}={value}"]))[new] == value
 

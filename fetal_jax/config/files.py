@@ -65,11 +65,12 @@ def _override(argument: str) -> tuple[str, Any]:
         return name, text
     if text in ("true", "false"):
         return name, text == "true"
+    variadic = isinstance(KEYS[name].default, tuple)
     try:
         value = ast.literal_eval(text)
     except (ValueError, SyntaxError):
-        value = text
-    variadic = isinstance(KEYS[name].default, tuple)
+        words = tuple(part.strip() for part in text.split(","))
+        value = words if variadic and len(words) > 1 else text
     return name, (value,) if variadic and not isinstance(value, tuple | list) else value
 
 

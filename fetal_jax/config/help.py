@@ -16,8 +16,8 @@ _USE = """Set a key on the command line with `--config.KEY=VALUE`, or in a confi
         config.optim.lr = 1e-3
         return config
 
-A tuple is written as `"(192,288)"`. An unknown key or a value out of range is refused before anything starts. A resumed
-run may change only the keys marked with *: they do not change what is learnt.
+A tuple is written as `192,288` or `"(192,288)"`, names as `head,femur`. An unknown key or a value out of range is
+refused before anything starts. A resumed run may change only the keys marked with *: they do not change what is learnt.
 """
 
 

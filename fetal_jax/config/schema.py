@@ -40,7 +40,8 @@ class DataConfig:
         -1, "fold to leave out of training, for cross-validation: every fifth subject; -1: none", between(-1, 4)
     )
     no_class_loss: tuple[str, ...] = key(
-        (), "data sets left out of the classification loss: if all real frames are heads, real texture means head"
+        (),
+        "those of data.name without a classification loss: if all real frames are heads, real texture means head",
     )
 
 

@@ -84,6 +84,8 @@ def check(config: Config) -> None:
     divisor = model.stem * 2 ** (levels - 1)
     widths = [int(model.width * m) for m in (*model.multipliers, *model.decoder)]
     axes = (config.mesh.data, config.mesh.fsdp)
+    trained = weights(config.data.name)
+    classless = set(map(data_set, config.data.no_class_loss))
     rules = [
         ("batch_size", config.batch_size % accumulate == 0, f"a multiple of accumulate, {accumulate}"),
         ("input_shape", all(n % divisor == 0 for n in config.input_shape), f"multiples of {divisor}"),
@@ -91,6 +93,7 @@ def check(config: Config) -> None:
         ("model.depths", len(model.depths) == levels, f"as many as model.multipliers, {levels}"),
         ("model.decoder", len(model.decoder) in (0, levels - 1), f"empty, or one less than the levels, {levels - 1}"),
         ("model.width", all(w > 0 and w % min(model.groups, w) == 0 for w in widths), "a multiple of the groups"),
+        ("data.no_class_loss", classless <= set(map(data_set, trained)), f"some of data.name: {', '.join(trained)}"),
         ("mesh.data", axes != (-1, -1), "at least 1 where mesh.fsdp is -1"),
     ]
     for name, holds, must in rules:

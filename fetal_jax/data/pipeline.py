@@ -92,7 +92,8 @@ def training_batches(sources: Sequence[Sequence[Frame]], config: Config) -> Batc
     """
     starts = [0, *accumulate(map(len, sources))]
     shares = mixture(config)
-    has_class_loss = [data_set(name) not in config.data.no_class_loss for name in shares]
+    without_class = set(map(data_set, config.data.no_class_loss))
+    has_class_loss = [data_set(name) not in without_class for name in shares]
 
     def example(i: int, rng: np.random.Generator) -> Batch:
         source = bisect_right(starts, i) - 1

@@ -184,8 +184,9 @@ def test_shares_of_a_mixture_sum_to_one(config):
     assert mixture(mixed(config, "hc18/benchmark")) == {"hc18/benchmark": 1.0}
 
 
-def test_data_set_without_class_loss_has_no_plane(config):
-    data = replace(config.data, name={"hc18": 1.0, "fetal_phantom": 1.0}, no_class_loss=("hc18",))
+@pytest.mark.parametrize("name", ["hc18", "hc18/benchmark"])
+def test_data_set_without_class_loss_has_no_plane(config, name):
+    data = replace(config.data, name={"hc18/benchmark": 1.0, "fetal_phantom": 1.0}, no_class_loss=(name,))
     config = replace(config, data=data)
     batches = take(pipeline.training_batches([MemorySplit(6), MemorySplit(6)], config), 6)
     index, plane = (np.concatenate([b[key] for b in batches]) for key in ("index", "plane"))
