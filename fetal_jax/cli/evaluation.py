@@ -262,7 +262,7 @@ def calibrate(args: argparse.Namespace, claim: Claim) -> Path:
     print(f"temperature, intervals and acceptance are in {path}; see {picture} and {table}")
     for measure in [PRIMARY[plane] for plane in SHAPE_OF_PLANE if plane in info.planes]:
         found = info.intervals.get(measure)
-        few = f"no interval: fewer than {conformal.FEWEST} frames"
+        few = f"no interval: fewer than {conformal.FEWEST} frames or {conformal.FEWEST_SUBJECTS} subjects"
         text = f"± {found['factor']:.2f} sd, 90 %, {found['data']}" if found else few
         print(f"{NAMES[measure]}  {text}")
     print(f"temperature of the planes {temperature:.2f}")

@@ -91,7 +91,8 @@ def _not_measured(frames: list[EvaluatedFrame], summary: dict[str, Any]) -> dict
         reasons["intervals"] = reasons.get(
             "millimetres",
             "there is no interval table: fetal-jax evaluate --bundle=BUNDLE --calibrate makes one of "
-            f"{conformal.FEWEST} calibration frames or more of a measure",
+            f"{conformal.FEWEST} calibration frames or more of a measure, of at least "
+            f"{conformal.FEWEST_SUBJECTS} subjects",
         )
     return reasons
 
@@ -241,9 +242,9 @@ def _coverage(columns: Columns, frames: list[EvaluatedFrame], table: Mapping[str
         subjects = len(np.unique(part["subject"]))
         found: dict[str, Any] = {"frames": len(part["inside"]), "subjects": subjects, "coverage": mean(part["inside"])}
         found |= {"width_mm": mean(part["width_mm"])}
-        if "subjects" in table:
-            found["range"] = list(conformal.coverage_range(table["subjects"], subjects, table["level"]))
-        return found
+        # tables of older bundles may state no subjects, or too few of them
+        expected = conformal.coverage_range(table.get("subjects", 0), subjects, table.get("level", conformal.LEVEL))
+        return found | ({"range": list(expected)} if expected else {})
 
     known = ~np.isnan(columns["inside"])
     whole = of({k: v[known] for k, v in columns.items()})

@@ -16,7 +16,7 @@ from fetal_jax.evaluation import metrics, splits
 from fetal_jax.evaluation.classes import expected_class
 from fetal_jax.evaluation.frames import EvaluatedFrame, diameters
 from fetal_jax.evaluation.splits import refuse_other_split
-from fetal_jax.evaluation.statistics import bootstrap
+from fetal_jax.evaluation.statistics import bootstrap, conformal
 from fetal_jax.evaluation.statistics.calibration import interval_tables, plane_temperature
 from fetal_jax.evaluation.summary import summarise
 from tests.support.drawn_heads import PREDICTOR, heads
@@ -140,7 +140,8 @@ def test_empty_tables_say_why():
     assert summary["not_measured"]["agreement"] == summary["not_measured"]["millimetres"]
     two = summarise([row(), row()])["not_measured"]
     assert "fewer than three" in two["agreement"]
-    assert "--calibrate makes one of 20 calibration frames or more" in two["intervals"]
+    assert "--calibrate makes one of 20 calibration frames or more of a measure" in two["intervals"]
+    assert two["intervals"].endswith("of at least 9 subjects")
 
 
 def test_diameters_have_names_where_their_order_is_known():
@@ -168,6 +169,30 @@ def test_interval_table_needs_enough_measured_frames():
     assert interval_tables(rows, "d") == {"hc_mm": table}
     assert interval_tables([*rows, replace(row(error=np.nan), found=found)], "d") == {"hc_mm": table}
     assert interval_tables(rows[:19], "d") == {}
+
+
+def test_interval_table_needs_enough_subjects():
+    """The range of the coverage counts them: with fewer it would be NaN to NaN."""
+    found = Measurement("head", hc_mm=200.0, sd_mm=2.0)
+
+    def tables(subjects):
+        return interval_tables(
+            [replace(row(error=1.0, subject=str(i % subjects)), found=found) for i in range(40)], "d"
+        )
+
+    assert tables(8) == {}
+    assert tables(9)["hc_mm"]["subjects"] == 9
+
+
+@pytest.mark.parametrize("subjects", [0, 1, 8])
+def test_a_table_of_too_few_subjects_gives_no_range(subjects):
+    """Of an older bundle."""
+    rows = [replace(row(subject=str(i)), interval_mm=(190.0, 210.0)) for i in range(30)]
+    table = {"level": 0.9, "factor": 2.0, "frames": 60, "subjects": subjects, "data": "d"}
+    found = summarise(rows, intervals={"hc_mm": table})["hc_mm"]["interval"]
+    assert (found["coverage"], "range" in found) == (1.0, False)
+    assert conformal.coverage_range(subjects, 30) is None
+    assert np.isfinite(conformal.coverage_range(9, 30)).all()
 
 
 def test_coverage_counts_the_frames_without_an_interval():
@@ -224,7 +249,7 @@ def test_calibrating_on_too_few_subjects_says_which_plane_has_no_rule_and_no_int
     assert calibrated(monkeypatch, tmp_path, info, heads(8)).acceptance == {}
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines if "no rule" in line] == ["head"]
-    assert [line for line in lines if "no interval" in line] == ["HC  no interval: fewer than 20 frames"]
+    assert [line for line in lines if "no interval" in line] == ["HC  no interval: fewer than 20 frames or 9 subjects"]
 
 
 def test_temperature_is_applied_to_what_it_was_fitted_to():

@@ -14,7 +14,7 @@ from fetal_jax.evaluation.summary import MEASURES
 
 
 def interval_tables(frames: list[EvaluatedFrame], data: str) -> dict[str, dict[str, Any]]:
-    """The bundle's interval table of each measure with enough calibration frames.
+    """The bundle's interval table of each measure with enough calibration frames, of enough subjects.
 
     A frame without a measurement or an error estimate takes no part, and gets no interval when measured.
 
@@ -30,13 +30,14 @@ def interval_tables(frames: list[EvaluatedFrame], data: str) -> dict[str, dict[s
             if f.measure == measure and f.error_mm is not None and f.found and f.found.sd_mm
             if not np.isnan(f.error_mm)
         ]
-        if len(known) >= conformal.FEWEST:
-            errors, sds, subjects = zip(*known, strict=True)
+        count = len({subject for *_, subject in known})
+        if len(known) >= conformal.FEWEST and count >= conformal.FEWEST_SUBJECTS:
+            errors, sds, _ = zip(*known, strict=True)
             tables[measure] = {
                 "level": conformal.LEVEL,
                 "factor": conformal.factor(errors, sds),
                 "frames": len(known),
-                "subjects": len(set(subjects)),
+                "subjects": count,
                 "data": data,
             }
     return tables

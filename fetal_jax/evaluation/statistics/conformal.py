@@ -13,6 +13,8 @@ from scipy import stats
 LEVEL = 0.9
 FEWEST = 20
 """Calibration frames below which no table is made; a 90 % factor is finite from nine on."""
+FEWEST_SUBJECTS = 9
+"""Subjects of those frames below which no table is made: with fewer `coverage_range`, which counts them, has no law."""
 
 
 def factor(errors_mm: ArrayLike, sd_mm: ArrayLike, level: float = LEVEL) -> float:
@@ -28,12 +30,14 @@ def factor(errors_mm: ArrayLike, sd_mm: ArrayLike, level: float = LEVEL) -> floa
     return float(scores[rank - 1])
 
 
-def coverage_range(calibrated: int, tested: int, level: float = LEVEL) -> tuple[float, float]:
+def coverage_range(calibrated: int, tested: int, level: float = LEVEL) -> tuple[float, float] | None:
     """Range of the coverage of `tested` frames in 99 % of all draws: beta-binomial, frames exchangeable.
 
     Angelopoulos & Bates 2021 (arXiv 2107.07511), §3.2: coverage given the calibration frames is Beta(n + 1 - l, l),
-    l = floor((n + 1)(1 - level)).
+    l = floor((n + 1)(1 - level)). None where l is 0, with fewer than `FEWEST_SUBJECTS` of them at 90 %.
     """
     outside = int(np.floor((calibrated + 1) * (1 - level) + 1e-9))
+    if outside == 0:
+        return None
     law = stats.betabinom(tested, calibrated + 1 - outside, outside)
     return float(law.ppf(0.005) / tested), float(law.ppf(0.995) / tested)
