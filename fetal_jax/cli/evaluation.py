@@ -7,7 +7,7 @@ import csv
 import json
 import shlex
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -89,38 +89,75 @@ def run(args: argparse.Namespace) -> None:
         if args.results:
             _run_results(args, claim)
             return
-        if args.calibrate:
-            args.bundle = [calibrate(args, claim)]
         _run_networks(args, claim)
 
 
 def _run_networks(args: argparse.Namespace, claim: Claim) -> None:
     networks = [_open(path, args) for path in args.workdir or args.bundle]
-    datasets = args.dataset or networks[0].datasets
-    if not args.dataset and any(n.datasets != datasets for n in networks):
-        raise UserError("these were trained on different data sets: give each --dataset that all are to be tested on")
+    datasets = _datasets(networks, args)
     many, several_sets = len(networks) > 1, len(datasets) > 1
+    opened = [{d: _frames(n, d, many, args.split) for d in datasets} for n in networks]  # all, before the work
+    if args.calibrate:
+        args.bundle = [calibrate(args, claim)]
+        networks = [_open(args.bundle[0], args)]
     for name in (JSON, PAGE) if many else ():
         claim(name)  # a stranger's file is refused before the work
     cells: dict[str, dict[str, Result]] = {}
-    for n in networks:
+    for n, frames in zip(networks, opened, strict=True):
         own = outputs.within(claim, n.name.strip("/").replace("/", "-") if many else "")
-        cells[n.name] = {d: _cell(n, d, many, args, outputs.within(own, d if several_sets else "")) for d in datasets}
+        places = {d: outputs.within(own, d if several_sets else "") for d in datasets}
+        cells[n.name] = {
+            d: split if isinstance(split, str) else _evaluate(n, d, split, args, places[d])
+            for d, split in frames.items()
+        }
     if many:
         flags = [*(f for n in networks for f in n.flags), *(f"--dataset={d}" for d in datasets)]
         write_cross_dataset(claim, cells, {n.name: ", ".join(n.seen) for n in networks}, _command(flags, args))
         print(f"See {args.out / PAGE}")
 
 
-def _cell(network: Network, dataset: str, many: bool, args: argparse.Namespace, claim: Claim) -> Result:
-    """The summary of a network on a data set; with many networks, the reason if it may not be tested on it."""
+def _datasets(networks: list[Network], args: argparse.Namespace) -> list[str]:
+    """The data sets to test on: those asked for, else those that the networks were trained on and that have the split.
+
+    Raises:
+      UserError: none is asked for, and the networks were trained on different ones.
+    """
+    if args.dataset:
+        return list(args.dataset)
+    if any(n.datasets != networks[0].datasets for n in networks):
+        raise UserError("these were trained on different data sets: give each --dataset that all are to be tested on")
+    split = "train" if args.split == HELD_OUT else args.split
+    return _having(split, networks[0].datasets, {n.data_dir for n in networks})
+
+
+def _having(split: str, datasets: list[str], data_dirs: Collection[str]) -> list[str]:
+    """The data sets without those that lack a split, which are named; all of them if none has it.
+
+    A set that is not prepared at all stays: that it is missing is an error, when it is opened.
+    """
+    whole = split.partition("/fold")[0]
+
+    def lacks(name: str) -> bool:
+        there = [splits(name, place) for place in data_dirs]
+        return any(found and whole not in found for found in there)
+
+    lacking = [name for name in datasets if lacks(name)]
+    if len(lacking) == len(datasets):
+        return list(datasets)  # opening the first one says which splits it has
+    for name in lacking:
+        print(f"{name} has no split {split}: it is left out")
+    return [name for name in datasets if name not in lacking]
+
+
+def _frames(network: Network, dataset: str, many: bool, split: str) -> Split | str:
+    """The frames of a data set to test a network on; with many networks, the reason if it may not be tested on it."""
     try:
-        refuse_other_split(network.seen, dataset, args.split)
+        refuse_other_split(network.seen, dataset, split)
     except UserError as e:
         if not many:
             raise
         return str(e)
-    return _evaluate(network, dataset, args, claim)
+    return Split(dataset, held_out(network.training, dataset) if split == HELD_OUT else split, network.data_dir)
 
 
 def _open(path: Path, args: argparse.Namespace) -> Network:
@@ -137,9 +174,8 @@ def _open(path: Path, args: argparse.Namespace) -> Network:
     return Network(name, predictor, predictor.info.training, args.data_dir or DATA_DIR, flags)
 
 
-def _evaluate(network: Network, dataset: str, args: argparse.Namespace, claim: Claim) -> dict[str, Any]:
-    split = held_out(network.training, dataset) if args.split == HELD_OUT else args.split
-    frames, info = Split(dataset, split, network.data_dir), network.predictor.info
+def _evaluate(network: Network, dataset: str, frames: Split, args: argparse.Namespace, claim: Claim) -> dict[str, Any]:
+    info = network.predictor.info
     paths = [claim(name) for name in outputs.FILES]  # a stranger's file is refused before the work
     origin = _origin(network, frames, dataset, paths[0].parent, args)
     if "but" in origin.network:
@@ -232,11 +268,10 @@ def calibrate(args: argparse.Namespace, claim: Claim) -> Path:
     for name, fold in zip(args.fold or (), folds, strict=True):
         if not all_recorded(fold.info.training):
             print(f"{name}: {START_NOT_RECORDED}")
-    sources = [
-        part
-        for dataset in args.dataset or trained_on(before.training)
-        for part in unseen(opened, folds, dataset, args.data_dir or DATA_DIR)
-    ]
+    data_dir, datasets = args.data_dir or DATA_DIR, args.dataset or list(trained_on(before.training))
+    if not args.dataset and not folds:
+        datasets = _having("calibration", datasets, [data_dir])
+    sources = [part for dataset in datasets for part in unseen(opened, folds, dataset, data_dir)]
     evaluated: dict[str, list[EvaluatedFrame]] = defaultdict(list)
     for part in sources:
         predictor = replace(part.predictor, info=replace(part.predictor.info, temperature=1.0))

@@ -10,7 +10,7 @@ import pytest
 from fetal_jax.cli import evaluation
 from fetal_jax.data.record import before_run_from
 from fetal_jax.data.source import Split
-from fetal_jax.evaluation.splits import START_NOT_RECORDED
+from fetal_jax.evaluation.splits import START_NOT_RECORDED, Unseen
 from fetal_jax.evaluation.statistics import bootstrap
 from tests.builders.own_folder import prepare
 from tests.support.command import called, refused
@@ -22,11 +22,15 @@ EXTERNAL, INTERNAL = "External test: the network was not trained", "Internal tes
 
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory):
-    """Two data sets with a test split, and one whose every frame is for training."""
+    """Two data sets with every split, and one whose every frame is for training."""
     place = tmp_path_factory.mktemp("own")
     for name in ("mine", "theirs"):
         draw_folder(place / name, frames=12)
         prepare(place / name, place / "data", f"folder/{name}")
+    table = place / "mine" / "frames.csv"
+    lines = table.read_text().splitlines()
+    table.write_text("\n".join([f"{lines[0]},split", *(f"{line},train" for line in lines[1:])]) + "\n")
+    prepare(place / "mine", place / "data", "folder/train_only", allow_partial=True)
     return place / "data"
 
 
@@ -99,3 +103,55 @@ def test_the_table_of_several_networks_names_what_the_start_was_trained_on(evalu
     assert done.returncode == 0, done.stderr
     trained = json.loads((tmp_path / "out" / "matrix.json").read_text())["trained"]
     assert set(trained.values()) == {"folder/mine, folder/theirs"}
+
+
+def both(data_dir, first, second, **more):
+    """The record of a network that was trained on two data sets."""
+    own, other = record(data_dir, first, **more), record(data_dir, second)
+    return own | {"datasets": own["datasets"] | other["datasets"]}
+
+
+def test_data_sets_of_the_network_without_the_split_are_left_out_and_named(evaluate, data_dir, tmp_path):
+    training = both(data_dir, "mine", "train_only", before=[])
+    done, page = evaluate(training)
+    assert done.returncode == 0, done.stderr
+    assert "folder/train_only has no split test: it is left out" in done.stdout
+    assert "on folder/mine/1.0.0, test" in page
+    done, _ = evaluate(training, "--bundle=c")
+    assert done.returncode == 0, done.stderr
+    cells = json.loads((tmp_path / "out" / "matrix.json").read_text())["cells"]
+    assert [list(row) for row in cells.values()] == [["folder/mine"]] * 2
+    refused(evaluate(training, "--split=tests")[0], "has no split tests; it has")
+
+
+def no_work(*_):
+    raise AssertionError("a frame was measured")
+
+
+@pytest.mark.parametrize("more", [(), ("--calibrate",)])
+def test_a_split_that_was_asked_for_is_opened_before_the_work(evaluate, data_dir, monkeypatch, more):
+    monkeypatch.setattr(evaluation, "evaluate_frames", no_work)
+    asked = ("--dataset=folder/mine", "--dataset=folder/train_only", *more)
+    refused(evaluate(record(data_dir, "mine", before=[]), *asked)[0], "folder/train_only has no split test")
+
+
+def test_a_data_set_of_the_network_that_is_not_prepared_is_refused_before_the_work(evaluate, data_dir, monkeypatch):
+    monkeypatch.setattr(evaluation, "evaluate_frames", no_work)
+    training = record(data_dir, "mine", before=[])
+    training["datasets"] |= {"folder/gone/1.0.0": ""}
+    refused(evaluate(training)[0], "run fetal-jax prepare folder/gone")
+
+
+def test_data_sets_without_a_calibration_split_do_not_calibrate(evaluate, data_dir, monkeypatch):
+    monkeypatch.setattr(evaluation, "evaluate_frames", no_work)
+    opened = []
+
+    def unseen(_, __, dataset, ___):
+        opened.append(dataset)
+        return [Unseen(dataset, PREDICTOR, [], "")]
+
+    monkeypatch.setattr(evaluation, "unseen", unseen)
+    done, _ = evaluate(both(data_dir, "mine", "train_only", before=[]), "--calibrate")
+    assert "folder/train_only has no split calibration: it is left out" in done.stdout
+    assert "a frame was measured" in done.stderr
+    assert opened == ["folder/mine"]
