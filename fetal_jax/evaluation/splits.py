@@ -72,7 +72,7 @@ def held_out(training: dict[str, Any], dataset: str) -> str:
         if earlier["leave_out"] != fold and data_set(dataset) in map(data_set, trained_on(earlier)):
             raise UserError(
                 f"this network left fold {fold} out, but the weights that it started from were trained on {dataset} "
-                f"with that fold: start from a bundle that left it out too, or that has not seen {data_set(dataset)}"
+                "with that fold: give a --dataset that is new to them, or start from a bundle that left it out too"
             )
     return f"train/fold{fold}"
 
