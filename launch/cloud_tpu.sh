@@ -75,6 +75,15 @@ create() {
         --runtime-version="$runtime" "${spot[@]}" --scopes=https://www.googleapis.com/auth/cloud-platform \
         --metadata-from-file="startup-script=$scratch/startup.sh,shutdown-script=$here/tpu_shutdown.sh"
 }
+# whether the slice is there; where that cannot be known, the end: code and exit code of its run may be in the bucket
+there() {
+    local said
+    said=$(state 2>&1) && return
+    [[ $said == *NOT_FOUND* ]] && return 1
+    printf '%s\n' "$said" >&2
+    echo "launch/cloud_tpu.sh: cannot tell whether $name is there: see above, and start this script again" >&2
+    exit 1
+}
 state() { shown "${tpus[@]}" describe "$name" "${where[@]}" --format='value(state.state)'; }
 delete() { shown "${tpus[@]}" delete "$name" "${where[@]}" --force --quiet; }
 ended() { shown gcloud storage cat "$run/exit_code"; }
@@ -101,7 +110,7 @@ if [[ $dry ]]; then
     exit
 fi
 
-if ! state 2>/dev/null; then
+if ! there; then
     send
     create
 fi

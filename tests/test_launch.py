@@ -232,7 +232,11 @@ def test_cloud_tpu_requests_a_new_slice_after_preemption_and_deletes_it_at_the_e
         r"""case "$*" in
   *describe*)
     echo look >>looks
-    case $(wc -l <looks) in 1) exit 1 ;; 3) echo SUSPENDED ;; *) echo ACTIVE ;; esac ;;
+    case $(wc -l <looks) in
+      1) echo "ERROR: (gcloud) NOT_FOUND: Resource 'n' was not found." >&2; exit 1 ;;
+      3) echo SUSPENDED ;;
+      *) echo ACTIVE ;;
+    esac ;;
   *"storage cat"*) [[ $(cat looks | wc -l) -ge 5 ]] && echo 0 ;;
   *"storage rm"*) exit 1 ;;
 esac""",
@@ -250,6 +254,17 @@ def test_cloud_tpu_ends_with_the_runs_exit_code_and_deletes_the_slice(launch, pr
     args = ["--name=n", "--zone=z", "--type=v5litepod-16", "--run=gs://bucket/run", "--poll=0", "--", *RUN[::2]]
     _, calls = launch("cloud_tpu.sh", *args, code=2)
     assert "queued-resources delete n --zone=z --force" in calls[-1]
+
+
+def test_cloud_tpu_changes_nothing_where_it_cannot_tell_whether_the_slice_is_there(launch, programs):
+    """A run may have ended there: its exit code and its code must stay in the bucket."""
+    programs("gcloud", 'echo "ERROR: (gcloud) UNAVAILABLE: try again later" >&2; exit 1')
+    programs("git", "")
+    args = ["--name=n", "--zone=z", "--type=v5litepod-16", "--run=gs://bucket/run", "--poll=0", "--", *RUN[::2]]
+    said, calls = launch("cloud_tpu.sh", *args, code=1)
+    assert "UNAVAILABLE: try again later" in said
+    assert "cannot tell whether n is there" in said
+    assert [line.split()[4:6] for line in calls] == [["describe", "n"]]
 
 
 @pytest.mark.parametrize(
