@@ -10,7 +10,8 @@ Sends the committed code to the bucket, asks for a slice as a queued resource an
 the code at boot and runs `fetal-jax train --workdir=RUN/train` with the arguments after `--` (launch/tpu_worker.sh).
 RUN/train holds checkpoints and metrics, RUN/logs what each worker printed. A slice that is preempted is deleted and asked
 for again, and the run goes on from its last checkpoint. When the run is over, well or not, the slice is given back, and
-its exit code is this script's. Interrupted, this script leaves the slice to itself: start it again to watch on.
+its exit code is this script's; 1 too where worker 0 cannot install the code. Interrupted, this script leaves the slice to
+itself: start it again to watch on.
 
   --type=TYPE        such as v5litepod-16 (v5e 4x4) or v6e-16
   --runtime=IMAGE    of the workers; default v2-alpha-tpuv5-lite, or v2-alpha-tpuv6e where --type says v6e

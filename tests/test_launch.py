@@ -267,20 +267,65 @@ def test_cloud_tpu_changes_nothing_where_it_cannot_tell_whether_the_slice_is_the
     assert [line.split()[4:6] for line in calls] == [["describe", "n"]]
 
 
+@pytest.fixture
+def worker(launch, programs, tmp_path):
+    """Run `tpu_worker.sh` with stand-ins; (the exit code in the bucket or None, the calls that it made)."""
+
+    def run(number=0, code=0):
+        programs("curl", f"echo {number}")
+        written = tmp_path / "written"
+        programs("gcloud", f'[[ $4 == gs://bucket/run/exit_code ]] && cp exit_code "{written}"; true')
+        programs("sleep", '[[ $1 == 60 ]] && exec "$(PATH=/usr/bin:/bin command -v sleep)" 60; true')  # no waiting
+        _, calls = launch("tpu_worker.sh", "gs://bucket/run", *RUN[::2], FETAL_HOME=str(tmp_path / "home"), code=code)
+        return written.read_text() if written.exists() else None, calls
+
+    return run
+
+
 @pytest.mark.parametrize(
     ("codes", "last"), [((75, 75, 0), "0"), ((75, 2), "2"), ((134, 75, 0), "0"), ((134, 137, 134, 134), "134")]
 )
-def test_tpu_worker_restarts_and_writes_the_exit_code_to_the_bucket(codes, last, launch, programs, tmp_path):
+def test_tpu_worker_restarts_and_writes_the_exit_code_to_the_bucket(codes, last, worker, programs):
     programs("fetal-jax", "cd ..\n" + ends_with(*codes))
-    programs("curl", "echo 0")
-    programs("gcloud", f'[[ $4 == gs://bucket/run/exit_code ]] && cp exit_code "{tmp_path}/written"; true')
     for program in ("tar", "uv", "python3"):
         programs(program, "")
-    _, calls = launch("tpu_worker.sh", "gs://bucket/run", *RUN[::2], FETAL_HOME=str(tmp_path / "home"))
+    written, calls = worker()
     trained = [line for line in calls if line.startswith("fetal-jax")]
     assert trained == [f"fetal-jax train --workdir=gs://bucket/run/train {RUN[0]} {RUN[2]}"] * len(codes)
-    assert (tmp_path / "written").read_text() == last + "\n"
+    assert written == last + "\n"
     assert any("gs://bucket/run/logs/worker-0-" in line for line in calls)
+
+
+@pytest.mark.parametrize(("number", "told"), [(0, "1\n"), (1, None)])
+def test_tpu_worker_tells_that_it_cannot_install(number, told, worker, programs):
+    """The launcher waits, and the slice costs, until the first worker has written an exit code."""
+    for program in ("tar", "uv", "fetal-jax"):
+        programs(program, "")
+    programs("python3", "exit 4")
+    written, calls = worker(number, code=1)
+    assert written == told
+    assert sum(line.startswith("python3 -m pip") for line in calls) == 3
+    assert not any(line.startswith("fetal-jax") for line in calls)
+    assert any(f"gs://bucket/run/logs/worker-{number}-" in line for line in calls)
+
+
+def test_tpu_worker_installs_again_after_a_failure(worker, programs):
+    for program in ("tar", "python3", "fetal-jax"):
+        programs(program, "")
+    programs("uv", "[[ $1 != pip ]] || { " + ends_with(2, 0) + "; }")
+    written, calls = worker()
+    assert written == "0\n"
+    assert sum(line.startswith("uv pip install") for line in calls) == 2
+    assert sum(line.startswith("fetal-jax") for line in calls) == 1
+
+
+@pytest.mark.parametrize("where", ["python3", "fetal-jax"])
+def test_tpu_worker_that_is_taken_away_writes_no_exit_code(where, worker, programs):
+    """The launcher would end, instead of asking for another slice."""
+    for program in ("tar", "uv", "python3", "fetal-jax"):
+        programs(program, "")
+    programs(where, "kill -TERM $PPID; exit 143")
+    assert worker(code=143)[0] is None
 
 
 # -------------------------------------------------------------------------------------------------------- Kubernetes
