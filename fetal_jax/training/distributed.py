@@ -73,6 +73,17 @@ def all_agree(own: bool) -> bool:
     return bool(gathered(np.array([own])).all())
 
 
+def from_first(tree: Any) -> Any:
+    """The arrays of the first process in every process, bit for bit. All give trees of the same shapes and types."""
+    return tree if jax.process_count() == 1 else jax.tree.map(_from_first, tree)
+
+
+def _from_first(own: Any) -> Array:
+    own = np.asarray(own)
+    words = multihost_utils.broadcast_one_to_all(own.reshape(-1).view(np.uint8))  # JAX would round a float64
+    return np.asarray(words).view(own.dtype).reshape(own.shape)
+
+
 def give_up(code: int) -> NoReturn:
     """End this process at once after an error: a normal exit waits for the others, and they wait for this one."""
     sys.stdout.flush()

@@ -110,7 +110,7 @@ def train(
             state = jax.jit(lambda: initial_state(network, tx, config), out_shardings=placement)()
             if config.init.bundle or config.init.sononet:
                 params, origin, before = start_parameters(config, sharding.local(state.params), sources)
-                state = with_parameters(state, abstract, params)
+                state = with_parameters(state, abstract, distributed.from_first(params))
         write_config(workdir, config)  # last, so that a run that was refused can be corrected
 
         # --- the loop

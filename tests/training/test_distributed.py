@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -48,11 +49,18 @@ def data(tmp_path_factory) -> Path:
     return place / "data"
 
 
-def start(workdir: Path, data: Path, processes: int) -> list[subprocess.Popen[str]]:
-    """Start a run of several processes with one device each; given by the environment if two, by flags if more."""
-    overrides = [f"--config.{key}={value}" for key, value in {**KEYS, "data.dir": data, "mesh.fsdp": processes}.items()]
+def start(
+    workdir: Path, data: Path, processes: int, first: str = "", keys: dict[str, Any] | None = None
+) -> list[subprocess.Popen[str]]:
+    """Start a run of several processes with one device each; given by the environment if two, by flags if more.
+
+    `first` is run in each process before the command; `keys` go over `KEYS`.
+    """
+    values = {**KEYS, **(keys or {}), "data.dir": data, "mesh.fsdp": processes}
+    overrides = [f"--config.{key}={value}" for key, value in values.items()]
     config = f"--config={ROOT / 'configs' / 'demo.py'}"
-    command = [sys.executable, "-m", "fetal_jax.cli.main", "train", config, f"--workdir={workdir}", *overrides]
+    program = f"import sys\nfrom fetal_jax.cli.main import main\n{first}\nsys.exit(main())"
+    command = [sys.executable, "-c", program, "train", config, f"--workdir={workdir}", *overrides]
     cache = {"JAX_COMPILATION_CACHE_DIR": str(data / "cache"), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
     quiet = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     with socket.socket() as free:
@@ -161,6 +169,34 @@ def test_lost_process_ends_the_others(data):
     assert running[1].wait(2 * distributed.DEAD_AFTER) not in (0, 75)
     for process in running:
         process.communicate()  # closes its pipes
+
+
+DIFFERENT_STARTS = """
+import jax
+import numpy as np
+from fetal_jax.training import run, workdir
+def start_parameters(config, params, sources):
+    return jax.tree.map(lambda x: np.full(x.shape, jax.process_index() + np.pi, x.dtype), params), "drawn"
+def with_parameters(state, abstract, params, place=run.with_parameters):
+    state = place(state, abstract, params)
+    held = {float(x) for leaf in jax.tree.leaves(state.params) for x in np.unique(leaf.addressable_data(0))}
+    print(f"process {jax.process_index()} holds {held}")
+    return state
+run.start_parameters, run.with_parameters, workdir.check_start = start_parameters, with_parameters, lambda _: None
+"""
+
+
+def test_every_process_starts_from_the_first_one_s_parameters(data):
+    """A start that is computed twice may differ in bits, and what every process holds would differ for ever."""
+    keys = {"init.bundle": "drawn", "total_steps": 1, "eval_every": 1}
+    output = finish(start(data.parent / "starts", data, 2, first=DIFFERENT_STARTS, keys=keys))
+    for k, text in enumerate(output):
+        assert f"process {k} holds {{{np.pi}}}" in text
+
+
+def test_one_process_keeps_its_own_start():
+    tree = {"a": np.arange(3.0)}
+    assert distributed.from_first(tree) is tree
 
 
 def test_gathered_is_exact_bit_for_bit():
