@@ -49,8 +49,8 @@ def main(argv: list[str] | None = None) -> int:
 
     Returns:
       The exit code: 0; 1 (a fault of this program); 2 (the call is wrong, or a file cannot be written); 3 (some file
-      was not read); 75 (stopped by SIGTERM: the same call resumes); 130 (Ctrl-C); 141 (the reader of a pipe is gone);
-      143 (stopped by SIGTERM).
+      was not read); 75 (stopped by SIGTERM: the same call resumes); 130 (Ctrl-C); 134 (another process of the run is
+      gone or late: the same call resumes); 141 (the reader of a pipe is gone); 143 (stopped by SIGTERM).
     """
     argv = sys.argv[1:] if argv is None else argv
     _open_closed_streams()

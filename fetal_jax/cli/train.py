@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from fetal_jax import cores
+from fetal_jax.cli.main import RESUME
 from fetal_jax.config import Config, load
 from fetal_jax.config.help import help_text
 from fetal_jax.errors import UserError
@@ -64,7 +65,8 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     """Train; resume if the work directory holds a checkpoint of the same configuration.
 
     Returns:
-      0, or 75 (`EX_TEMPFAIL`: start the command again) if SIGTERM stopped the run and a checkpoint is saved.
+      0, or 75 (`EX_TEMPFAIL`: start the command again) if SIGTERM stopped the run and a checkpoint is saved. One of
+      several processes that fails ends here: with 2 or 1 as `main`, or with 134 if another process is gone or late.
     """
     try:
         import jax
@@ -75,19 +77,25 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     except ImportError as e:
         raise UserError(f"{e}: pip install '.[train]'") from None
 
-    distributed.start(args.coordinator, args.processes, args.process_id)
     try:
+        distributed.start(args.coordinator, args.processes, args.process_id)
         train_config(args.config, epath.Path(args.workdir), overrides, args.profile)
     except Preempted as e:
         if distributed.is_first():
             print(f"fetal-jax train: {e}", flush=True)
         return os.EX_TEMPFAIL
     except Exception as e:
-        if not jax.distributed.is_initialized():
+        lost = distributed.lost_peer(e)
+        if not (lost or jax.distributed.is_initialized()):
             raise
-        known = isinstance(e, UserError)
-        print(f"fetal-jax train: {e}" if known else traceback.format_exc(), file=sys.stderr)
-        distributed.give_up(2 if known else 1)
+        if lost:
+            said, code = f"another process of the run is gone or late ({lost}){RESUME['train']}", distributed.LOST
+        elif isinstance(e, UserError):
+            said, code = str(e), 2
+        else:
+            said, code = traceback.format_exc(), 1
+        print(f"fetal-jax train: {said}", file=sys.stderr)
+        distributed.give_up(code)
     return 0
 
 

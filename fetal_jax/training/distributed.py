@@ -6,11 +6,13 @@ In a run of one process every function here returns at once.
 from __future__ import annotations
 
 import os
+import re
 import sys
 from typing import Any, NoReturn
 
 import jax
 import numpy as np
+from jax._src.distributed import global_state  # jax.process_count() would wait for a process that is late
 from jax.experimental import multihost_utils
 from numpy.typing import NDArray
 
@@ -18,6 +20,9 @@ from fetal_jax.errors import UserError
 
 Array = NDArray[Any]
 DEAD_AFTER = 60  # seconds without a heartbeat from a process until the others give up
+LOST = 134  # exit code of a process that lost another one; JAX ends with it too, where a missed heartbeat comes first
+OF_PEERS = re.compile("(ABORTED|CANCELLED|DEADLINE_EXCEEDED|FAILED_PRECONDITION|INTERNAL|UNAVAILABLE|UNKNOWN): ")
+"""How JAX's error begins where another process may be the cause. No memory or a wrong argument has another status."""
 
 
 def start(coordinator: str | None = None, processes: int | None = None, process_id: int | None = None) -> None:
@@ -29,6 +34,7 @@ def start(coordinator: str | None = None, processes: int | None = None, process_
 
     Raises:
       UserError: only some of the three are given, or a value is impossible.
+      RuntimeError: after 300 s another process is not there (`lost_peer`), where JAX does not abort by itself.
     """
     where = coordinator or os.environ.get("FETAL_COORDINATOR")
     count, own = _number(processes, "FETAL_PROCESSES"), _number(process_id, "FETAL_PROCESS_ID")
@@ -82,6 +88,30 @@ def _from_first(own: Any) -> Array:
     own = np.asarray(own)
     words = multihost_utils.broadcast_one_to_all(own.reshape(-1).view(np.uint8))  # JAX would round a float64
     return np.asarray(words).view(own.dtype).reshape(own.shape)
+
+
+def lost_peer(error: BaseException) -> str:
+    """What JAX said of another process that is gone or late, in one line; empty where something else ended the run.
+
+    A lost process is often noticed in a save or while files are closed, by an error that follows JAX's. So of all
+    errors that led to this one, the first that is JAX's or a UserError decides.
+    """
+    said = ""
+    cause: BaseException | None = error
+    while cause:
+        if isinstance(cause, UserError):
+            said = ""
+        elif _of_peer(cause):
+            said = " ".join(str(cause).split())[:300]
+        cause = cause.__cause__ or cause.__context__
+    return said
+
+
+def _of_peer(error: BaseException) -> bool:
+    said = str(error)
+    if isinstance(error, jax.errors.JaxRuntimeError | ValueError):  # JAX raises a ValueError where it computes at once
+        return global_state.num_processes > 1 and bool(OF_PEERS.match(said)) and "tensorstore" not in said
+    return isinstance(error, RuntimeError) and "coordinator address" in said  # Cloud TPU: the first has no name yet
 
 
 def give_up(code: int) -> NoReturn:

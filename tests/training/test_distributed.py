@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 
@@ -159,16 +160,115 @@ def test_several_processes_train_like_one(data, alone, processes):
 
 
 @pytest.mark.slow
-def test_lost_process_ends_the_others(data):
-    workdir = data.parent / "lost"
-    running = start(workdir, data, 2)
+@pytest.mark.parametrize("victim", [0, 1])  # the coordinator, and one that is not
+def test_lost_process_ends_the_others_with_a_code_that_starts_them_again(data, victim):
+    workdir = data.parent / f"lost_{victim}"
+    running = start(workdir, data, 2, keys={"total_steps": 1_000_000, "eval_every": 1_000_000})
     deadline = time.monotonic() + 280
     while time.monotonic() < deadline and not (workdir / "metrics.jsonl").exists():
         time.sleep(0.05)
-    os.kill(running[0].pid, signal.SIGKILL)
-    assert running[1].wait(2 * distributed.DEAD_AFTER) not in (0, 75)
-    for process in running:
-        process.communicate()  # closes its pipes
+    os.kill(running[victim].pid, signal.SIGKILL)
+    running[victim].communicate()
+    assert_starts_again(running[1 - victim])
+
+
+def assert_starts_again(process: subprocess.Popen[str]) -> None:
+    """The process has ended with our exit code and line about a lost process, or with JAX's own abort."""
+    output = process.communicate(timeout=10 * distributed.DEAD_AFTER)[0]
+    assert process.returncode in (134, -signal.SIGABRT), output
+    if process.returncode == 134:
+        (line,) = [line for line in output.splitlines() if line.startswith("fetal-jax train: ")]
+        assert "another process of the run is gone or late" in line
+        assert "the same call resumes at the newest checkpoint" in line
+
+
+LATE = """
+import jax
+from functools import partial
+jax.distributed.initialize = partial(jax.distributed.initialize, initialization_timeout=1)  # s, in place of 300
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("late", [0, 1])
+def test_process_that_waits_for_a_late_one_ends_with_a_code_that_starts_it_again(data, late):
+    running = start(data.parent / "late", data, 2, first=LATE)
+    running[late].kill()
+    running[late].communicate()
+    assert_starts_again(running[1 - late])
+
+
+WITHOUT_A_FIRST = """
+from fetal_jax.training import distributed
+def start(*_):
+    raise RuntimeError("Failed to recognize coordinator address t1v-0")  # as JAX on Cloud TPU, after 300 s
+distributed.start = start
+"""
+
+
+def test_process_that_does_not_find_the_first_ends_with_a_code_that_starts_it_again(data):
+    (alone,) = start(data.parent / "without", data, 1, first=WITHOUT_A_FIRST)
+    assert_starts_again(alone)
+
+
+FAULT = """
+import jax
+from fetal_jax.cli import train
+from fetal_jax.training import distributed
+def train_config(*_):
+    distributed.all_agree(True)
+    if jax.process_index() == 1:
+        raise KeyError("ours")
+    distributed.all_agree(True)
+train.train_config = train_config
+"""
+
+
+def test_fault_of_the_program_in_one_of_several_processes_ends_it_with_1(data):
+    other, faulty = start(data.parent / "fault", data, 2, first=FAULT)
+    output = faulty.communicate(timeout=10 * distributed.DEAD_AFTER)[0]
+    assert faulty.returncode == 1, output
+    assert "Traceback" in output
+    assert "gone or late" not in output
+    assert_starts_again(other)
+
+
+LOST = jax.errors.JaxRuntimeError("UNKNOWN: Gloo all-reduce failed:\nConnection closed by peer")
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "lost"),
+    [
+        (LOST, UserError("no checkpoint can be written"), True),  # a save that waits for the lost process
+        (LOST, TimeoutError("barrier"), True),
+        (ValueError(str(LOST)), UserError("then"), True),  # JAX's, where it does not compute ahead
+        (ValueError("UNKNOWN: no space [tensorstore_spec='{}']"), UserError("no checkpoint can be written"), False),
+        (jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory"), ValueError("then"), False),
+        (UserError("no such data set"), LOST, False),
+        (KeyError("ours"), ValueError("ours"), False),
+        (RuntimeError("Failed to recognize coordinator address t1v-0"), ValueError("then"), True),
+    ],
+)
+def test_first_known_error_tells_whether_a_process_is_lost(first, then, lost, monkeypatch):
+    monkeypatch.setattr(distributed.global_state, "num_processes", 2)
+    for chained in (from_cause, in_handler):
+        said = distributed.lost_peer(chained(first, then))
+        assert bool(said) == lost
+        assert "\n" not in said
+
+
+def test_one_process_has_none_to_lose():
+    assert not distributed.lost_peer(LOST)
+
+
+def from_cause(first: Exception, then: Exception) -> Exception:
+    then.__cause__, then.__context__ = first, None
+    return then
+
+
+def in_handler(first: Exception, then: Exception) -> Exception:
+    then.__cause__, then.__context__ = None, first
+    return then
 
 
 DIFFERENT_STARTS = """
