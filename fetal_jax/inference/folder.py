@@ -22,7 +22,7 @@ from fetal_jax.files import open_whole, write_whole
 from fetal_jax.inference import cines
 from fetal_jax.inference.identity import Identities, Key, Naming
 from fetal_jax.inference.predictor import FrameResult, Predictor
-from fetal_jax.inference.resume_log import ResumeLog
+from fetal_jax.inference.resume_log import FINGERPRINTS, ResumeLog
 from fetal_jax.outputs import formats, overlay
 from fetal_jax.outputs.contact_sheet import ContactSheet
 from fetal_jax.outputs.examinations import write as examinations
@@ -81,7 +81,7 @@ def measure_files(
     naming = naming or Naming()
     call = call_of(predictor, spacings, plane, also, asked, standard, naming)
     with _failed_writes_in_words(out), closing(ResumeLog.open(out, call)) as log:
-        for name in (RESULTS, JSON):
+        for name in (RESULTS, JSON, FINGERPRINTS):
             log.own.claim(name)  # a stranger's file is refused before anything is deleted
         if submission:
             log.claim_submission(submission)
@@ -94,7 +94,8 @@ def measure_files(
         taken = {row["overlay"] for source in saved for row in log.rows(source) if row["overlay"]}
         stems = {Path(name).stem for name in taken}
         log.clear(keep=lambda name: "/" in name and Path(name).stem in stems)
-        ahead = read_ahead([s for s in sources if s not in saved], with_ruler=spacings.read_ruler)
+        before = deque[list[int]]()
+        ahead = read_ahead(_noting([s for s in sources if s not in saved], before), with_ruler=spacings.read_ruler)
         with (
             closing(ahead) as frames,
             open_whole(log.own.claim(JSON)) as file,
@@ -116,10 +117,17 @@ def measure_files(
                     rows.append(row)
                     yield row
                 of_examinations += _with_examination(rows)
-                results.finish(source, rows)
+                results.finish(source, rows, before.popleft())
         if of_examinations:
             examinations.write(of_examinations, standard, log.own, fhir="fhir" in also)
-        log.finish()
+        log.finish(sources)
+
+
+def _noting(sources: list[Source], fingerprints: deque[list[int]]) -> Iterator[Source]:
+    """Pass sources on, each when its fingerprint is taken: a file that is written while it is read has changed."""
+    for source in sources:
+        fingerprints.append(source.fingerprint())
+        yield source
 
 
 @contextmanager
@@ -239,9 +247,9 @@ class Results:
         """Add the rows of a file that an earlier run wrote."""
         self._later(self._write_saved, rows)
 
-    def finish(self, source: Source, rows: list[Row]) -> None:
-        """Call after the last row of a file."""
-        self._later(self._finish, source, rows)
+    def finish(self, source: Source, rows: list[Row], fingerprint: list[int]) -> None:
+        """Call after the last row of a file, with its fingerprint from before it was read."""
+        self._later(self._finish, source, rows, fingerprint)
 
     def _later(self, work: Callable[..., None], *args: Any) -> None:
         if len(self._pending) >= BEHIND:
@@ -277,12 +285,12 @@ class Results:
         self._rows.add(row)
         self._table.add(cells(row))
 
-    def _finish(self, source: Source, rows: list[Row]) -> None:
+    def _finish(self, source: Source, rows: list[Row], fingerprint: list[int]) -> None:
         self._add_cine(rows)
         for kind in self._also:
             if kind in formats.KINDS:
                 self._report(kind, source, rows)
-        self._log.save(source, rows)
+        self._log.save(source, rows, fingerprint)
 
     def _add_cine(self, rows: list[Row]) -> None:
         if len(rows) < 2:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
@@ -19,8 +19,11 @@ from fetal_jax.reading.sources import CALL, PARTS, Source
 
 NAME = "measuring.jsonl"
 """A line for each measured file, while others are left; removed when the results are complete."""
+FINGERPRINTS = "fingerprints.jsonl"
+"""Of complete results: a line for each measured file, with its fingerprint from before it was read."""
 _FIXED = re.compile(
-    r"measurements\.(csv|json)|examinations\.(csv|json)|report\.html|identifiers\.key|cines\.csv|contact_sheet_\d+\.png"
+    r"measurements\.(csv|json)|examinations\.(csv|json)|report\.html|identifiers\.key|fingerprints\.jsonl|cines\.csv"
+    r"|contact_sheet_\d+\.png"
 )
 """Files of a results folder whose names do not depend on the frames."""
 
@@ -81,22 +84,25 @@ class ResumeLog:
             return log
 
     def take_up(self, sources: list[Source], finished: Path) -> None:
-        """Take the rows of finished results over, of files that have not been written since.
+        """Take the rows of finished results over, of files that are as they were when they were measured.
 
         Args:
           sources: the files of this call.
           finished: `measurements.json`; nothing happens where there is none, or an interrupted run left its log.
+
+        Raises:
+          UserError: the list of fingerprints is damaged.
         """
         if self._lines or not finished.is_file():
             return
+        known = fingerprints(self.own.folder)
         rows: dict[str, list[Row]] = {}
         for row in json.loads(finished.read_text(encoding="utf-8")):
             rows.setdefault(row["file"], []).append(row)
-        written = finished.stat().st_mtime_ns
         for source in sources:
             fingerprint = source.fingerprint()
-            if str(source) in rows and fingerprint and fingerprint[1] <= written:
-                self.save(source, rows[str(source)])
+            if fingerprint and str(source) in rows and known.get(str(source)) == fingerprint:
+                self.save(source, rows[str(source)], fingerprint)
         self._index()
 
     def claim_submission(self, path: Path) -> None:
@@ -122,9 +128,9 @@ class ResumeLog:
         rows: list[Row] = _parsed(self._reader.readline(), self._path)["rows"]
         return rows
 
-    def save(self, source: Source, rows: list[Row]) -> None:
-        """Add all rows of a file."""
-        line = json.dumps({"file": str(source), "fingerprint": source.fingerprint(), "rows": rows})
+    def save(self, source: Source, rows: list[Row], fingerprint: list[int]) -> None:
+        """Add all rows of a file, with its fingerprint from before it was read."""
+        line = json.dumps({"file": str(source), "fingerprint": fingerprint, "rows": rows})
         self._file.write(line.encode("ascii") + b"\n")
         self._file.flush()
 
@@ -132,13 +138,37 @@ class ResumeLog:
         """Delete what the earlier run wrote, but for the pictures and reports to keep."""
         self.own.clear(keep=lambda name: name in (CALL, NAME, KEY_FILE) or keep(name))
 
-    def finish(self) -> None:
-        """Remove the log: the results are complete."""
+    def finish(self, sources: Iterable[Source]) -> None:
+        """Keep the fingerprints of the files of these results, and remove the log: the results are complete."""
+        gone = self._lines.keys() - map(str, sources)  # since the run that was interrupted
+        with files.open_whole(self.own.claim(FINGERPRINTS)) as file:
+            self._reader.seek(0)
+            for line in self._reader:
+                entry = _parsed(line, self._path)
+                del entry["rows"]
+                if entry["file"] not in gone:
+                    file.write(json.dumps(entry).encode("ascii") + b"\n")
         self._path.unlink()
 
     def close(self) -> None:
         """Release the folder."""
         self._held.close()
+
+
+def fingerprints(folder: Path) -> dict[str, list[int]]:
+    """The fingerprints of the files of complete results, each from before the file was read.
+
+    None where there is no list of them, as in results of older versions: then nothing says that a file is as it was.
+
+    Raises:
+      UserError: the list is damaged.
+    """
+    path = folder / FINGERPRINTS
+    if not path.is_file():
+        return {}
+    with path.open("rb") as file:
+        entries = (_parsed(line, path, {"file", "fingerprint"}) for line in file)
+        return {entry["file"]: entry["fingerprint"] for entry in entries}
 
 
 def _check_foreign(folder: Path) -> None:
@@ -152,10 +182,10 @@ def _check_foreign(folder: Path) -> None:
         raise UserError(f"{folder} holds {', '.join(names[:3])}, not written by this program: give another --out")
 
 
-def _parsed(line: bytes, path: Path) -> dict[str, Any]:
+def _parsed(line: bytes, path: Path, keys: Iterable[str] = ("file", "fingerprint", "rows")) -> dict[str, Any]:
     try:
         entry = json.loads(line)
-        if {"file", "fingerprint", "rows"} <= set(entry):
+        if set(keys) <= set(entry):
             return dict(entry)
     except (TypeError, ValueError):
         pass

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from fetal_jax.errors import UserError
 from fetal_jax.inference.resume_log import NAME as LOG
+from fetal_jax.inference.resume_log import fingerprints
 from fetal_jax.outputs.rows import Row
 from fetal_jax.reading.sources import Source, find
 from fetal_jax.view.results import JSON
@@ -34,7 +35,7 @@ class Measuring:
         """Begin; `held` ends it. The folder holds results, or a log of them, when this returns.
 
         Raises:
-          UserError: there is nothing to measure, or the folder cannot be written.
+          UserError: there is nothing to measure, the folder cannot be written, or its fingerprints are damaged.
         """
         seen = self._look()
         rows: Iterator[Row] = iter(())
@@ -47,8 +48,8 @@ class Measuring:
                     return
                 raise
         else:
-            written = (self._out / JSON).stat().st_mtime_ns
-            seen = {name: found for name, found in seen.items() if found[1] and found[1][1] <= written}
+            known = fingerprints(self._out)
+            seen = {name: found for name, found in seen.items() if found[1] and found[1] == known.get(name)}
         thread = threading.Thread(target=self._work, args=(rows, seen), name="measuring")
         thread.start()
         held.callback(thread.join)

@@ -20,13 +20,15 @@ from PIL import Image
 from fetal_jax.errors import UserError
 from fetal_jax.files import LOCK, OwnFiles
 from fetal_jax.inference.folder import measure_files
-from fetal_jax.inference.resume_log import NAME, ResumeLog
+from fetal_jax.inference.resume_log import FINGERPRINTS, NAME, ResumeLog, fingerprints
+from fetal_jax.reading.images import write_png
 from fetal_jax.reading.sources import CALL, Source
 from fetal_jax.reading.spacing_table import Spacings
 from tests.support.counting import HEADS, counting, three_heads
 
 KNOWN, NONE = Spacings("flag", constant=0.3), Spacings("none")
-EVERY_RUN = {CALL, OwnFiles.LIST, LOCK, "measurements.csv", "measurements.json", "contact_sheet_01.png", "overlays"}
+EVERY_RUN = {CALL, OwnFiles.LIST, FINGERPRINTS, LOCK, "measurements.csv", "measurements.json", "overlays"}
+EVERY_RUN |= {"contact_sheet_01.png"}
 
 
 @pytest.fixture
@@ -110,6 +112,70 @@ def test_finished_results_taken_up_again_keep_the_rows_of_files_that_have_not_ch
     later = (out / "measurements.json").stat().st_mtime_ns + 10**9
     os.utime(frames[1].path, ns=(later, later))
     assert measured(frames, out, again=True) == (first, 1)
+
+
+def overwrite(source: Source, head: int, age_s: int = 0) -> None:
+    """Put another head into a file, which says that it was written some time ago."""
+    Image.fromarray(HEADS[head].image).save(source.path)
+    then = time.time_ns() - age_s * 10**9
+    os.utime(source.path, ns=(then, then))
+
+
+def test_a_file_that_is_overwritten_during_the_run_is_measured_again(frames, tmp_path):
+    out = tmp_path / "out"
+    predictor = counting()
+    for row in measure_files(predictor, frames, KNOWN, "head", out):
+        if row["file"] == str(frames[1]):  # the first one was read
+            overwrite(frames[0], 2)
+    rows, new = measured(frames, out, again=True)
+    assert new == 1
+    assert rows[0]["hc_mm"] == pytest.approx(rows[2]["hc_mm"])
+    assert measured(frames, out, again=True) == (rows, 0)
+
+
+def test_a_file_that_is_overwritten_before_it_is_saved_is_measured_again(frames, tmp_path, monkeypatch):
+    """Its overlay is drawn after it was measured, and before its rows are in the log."""
+    out = tmp_path / "out"
+
+    def drawn(path, picture):
+        write_png(path, picture)
+        if path.name == "head.png":
+            overwrite(frames[0], 2)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("fetal_jax.inference.folder.write_png", drawn)
+        interrupt(frames, out, fail_at=3)
+    rows, new = measured(frames, out)
+    assert new == 2
+    assert rows[0]["hc_mm"] == pytest.approx(rows[2]["hc_mm"])
+
+
+def test_a_file_that_is_replaced_by_an_older_one_is_measured_again(frames, tmp_path):
+    """As `cp -p`, rsync and unzip do."""
+    out = tmp_path / "out"
+    measured(frames, out)
+    overwrite(frames[0], 2, age_s=10**6)
+    rows, new = measured(frames, out, again=True)
+    assert new == 1
+    assert rows[0]["hc_mm"] == pytest.approx(rows[2]["hc_mm"])
+
+
+def test_results_that_do_not_say_which_files_they_are_of_are_measured_again(frames, tmp_path):
+    out = tmp_path / "out"
+    first, _ = measured(frames, out)
+    (out / FINGERPRINTS).unlink()
+    assert measured(frames, out, again=True) == (first, 3)
+    (out / FINGERPRINTS).write_text("{}\n")
+    with pytest.raises(UserError, match=r"fingerprints.jsonl is damaged: remove it"):
+        measured(frames, out, again=True)
+
+
+def test_a_file_that_was_gone_has_no_fingerprint(frames, tmp_path):
+    """It would count as measured when it comes back."""
+    out = tmp_path / "out"
+    interrupt(frames, out, fail_at=3)
+    measured(frames[1:], out)
+    assert set(fingerprints(out)) == {str(source) for source in frames[1:]}
 
 
 def test_an_error_at_the_end_keeps_what_was_measured(frames, tmp_path, monkeypatch):
@@ -210,7 +276,17 @@ def test_a_folder_that_cannot_be_written(frames, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["measurements.csv", "measurements.json", "cines.csv", "contact_sheet_01.png", CALL, NAME, OwnFiles.LIST]
+    "name",
+    [
+        "measurements.csv",
+        "measurements.json",
+        "cines.csv",
+        "contact_sheet_01.png",
+        CALL,
+        NAME,
+        FINGERPRINTS,
+        OwnFiles.LIST,
+    ],
 )
 def test_a_folder_with_a_file_that_would_be_overwritten_is_refused(frames, tmp_path, name):
     out = tmp_path / "out"
@@ -235,7 +311,17 @@ def test_a_submission_file_of_somebody_else_is_refused_before_the_work(frames, t
 
 
 @pytest.mark.parametrize(
-    "name", ["measurements.csv", "cines.csv", "contact_sheet_01.png", "overlays/head.png", CALL, NAME, OwnFiles.LIST]
+    "name",
+    [
+        "measurements.csv",
+        "cines.csv",
+        "contact_sheet_01.png",
+        "overlays/head.png",
+        CALL,
+        NAME,
+        FINGERPRINTS,
+        OwnFiles.LIST,
+    ],
 )
 def test_a_submission_that_names_one_of_the_results_is_refused(frames, tmp_path, name):
     out, link = tmp_path / "out", tmp_path / "link"

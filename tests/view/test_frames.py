@@ -69,6 +69,24 @@ def test_frames_added_later_are_measured_and_earlier_ones_are_not_measured_again
     assert overlay.stat().st_mtime_ns == drawn
 
 
+def test_frames_that_come_with_an_old_date_while_nobody_looks_are_measured(tmp_path):
+    """One is new, one takes the place of another: as `cp -p`, rsync and unzip leave them."""
+    write_results(tmp_path / "other", 2, dicom=True)
+    write_results(tmp_path, 2, dicom=True)
+    frames, other = tmp_path / "frames", tmp_path / "other" / "frames"
+    for path in (*frames.iterdir(), *other.iterdir()):
+        os.utime(path, (10**9, 10**9))
+    with serving(frames) as server:
+        first = rows_of(server.address, 2)
+    shutil.copy2(other / "frame_01.dcm", frames / "later.dcm")
+    shutil.copy2(other / "frame_01.dcm", frames / "frame_00.dcm")
+    os.utime(frames / "frame_00.dcm", (10**9 - 9, 10**9 - 9))
+    with serving(frames) as server:
+        found = rows_of(server.address, 3)
+    assert [r["name"] for r in found["rows"]] == ["frame_00", "frame_01", "later"]
+    assert found["rows"][0]["mm"] == found["rows"][2]["mm"] != first["rows"][0]["mm"]
+
+
 def test_name_that_is_no_text_is_shown_and_corrected(tmp_path):
     """A file name of a disk that was written under another encoding."""
     rows = write_results(tmp_path, 2)
