@@ -131,6 +131,14 @@ def observation_context() -> Any:
     return sr.ObservationContext(observer_device_context=observer)
 
 
+def fetus_context(fetus: str | None) -> list[Any]:
+    """The fetus that a container's values are of (TID 1008): an item, or none where there is but one fetus."""
+    from highdicom import sr
+
+    name, relation = sr.CodedConcept("11951-1", "LN", "Fetus ID"), sr.RelationshipTypeValues.HAS_OBS_CONTEXT
+    return [sr.TextContentItem(name, fetus, relation)] if fetus else []
+
+
 def spacing_note(row: Row) -> str:
     """State where the millimetres come from."""
     return f"spacing from {SPACING_SOURCES[row['spacing_source']]}"

@@ -80,7 +80,10 @@ def observation(
 
 
 def context(row: Row) -> dict[str, Any]:
-    """Study, patient and date of a row, hashed or as they are; what the row does not name is left out."""
+    """Study, patient, fetus and date of a row, hashed or as they are; what the row does not name is left out.
+
+    The mother is the subject. The fetus is the focus, which R4 has for what is not the subject of record.
+    """
     found: dict[str, Any] = {}
     if row["examination"]:
         uid = re.fullmatch(r"\d+(\.\d+)+", row["examination"])
@@ -88,6 +91,8 @@ def context(row: Row) -> dict[str, Any]:
         found["derivedFrom"] = [{"type": "ImagingStudy", "identifier": name}]
     if row["patient"]:
         found["subject"] = {"type": "Patient", "identifier": {"value": row["patient"]}}
+    if row["fetus"]:
+        found["focus"] = [{"display": f"Fetus {row['fetus']}"}]
     if row["date"]:
         found["effectiveDateTime"] = row["date"]
     return found

@@ -14,6 +14,7 @@ from fetal_jax.errors import NOT_CLINICAL
 from fetal_jax.outputs.dicom_source import (
     MANUFACTURER,
     STRUCTURES,
+    fetus_context,
     frame_numbers,
     graphic_type,
     header_of,
@@ -46,8 +47,13 @@ def content(header: Any, row: Row) -> Any:
     from pydicom.sr.codedict import codes
 
     keys = [key for key in MEASURED if row[key] is not None]
+    context = observation_context()
+    if row["fetus"]:  # of all groups: TID 1501 has no place for it
+        subject = sr.CodedConcept("121024", "DCM", "Subject Class")
+        context.append(sr.CodeContentItem(subject, codes.DCM.Fetus, sr.RelationshipTypeValues.HAS_OBS_CONTEXT))
+        context.extend(fetus_context(row["fetus"]))
     return sr.MeasurementReport(
-        observation_context=observation_context(),
+        observation_context=context,
         procedure_reported=codes.SCT.ImagingProcedure,  # CID 100 has none of ultrasound
         imaging_measurements=[_group(header, row, key) for key in keys],
         referenced_images=[header],

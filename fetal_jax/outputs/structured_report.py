@@ -12,6 +12,7 @@ from typing import Any
 
 from fetal_jax.errors import with_notice
 from fetal_jax.outputs.dicom_source import (
+    fetus_context,
     frame_numbers,
     graphic_type,
     header_of,
@@ -83,17 +84,24 @@ def content(header: Any, row: Row) -> Any:
         mark(age, doubt(row))
         values.append(age)
     groups = [container(dcm("125005", "Biometry Group"), values, "5008")]
-    return tree([(header, row)], [with_notice(notes(row))], groups)
+    return tree([(header, row)], [with_notice(notes(row))], groups, row["fetus"])
 
 
-def tree(parts: Sequence[tuple[Any, Row]], notes: Sequence[str], groups: list[Any], fetus: Sequence[Any] = ()) -> Any:
+def tree(
+    parts: Sequence[tuple[Any, Row]],
+    notes: Sequence[str],
+    groups: list[Any],
+    fetus: str | None,
+    of_fetus: Sequence[Any] = (),
+) -> Any:
     """The root container.
 
     Args:
       parts: header and row of each frame that is named.
       notes: of the summary, in plain words.
       groups: Biometry Groups.
-      fetus: items of the Fetus Summary (TID 5003); none: it is left out.
+      fetus: its name, where there are several: the headings of its values state it (PS3.17 I.3).
+      of_fetus: items of the Fetus Summary (TID 5003); none: it is left out.
     """
     from highdicom import sr
 
@@ -101,15 +109,15 @@ def tree(parts: Sequence[tuple[Any, Row]], notes: Sequence[str], groups: list[An
     best = dcm("121080", "Best illustration of finding")
     images = [_image(header, row, best, contains) for header, row in parts]
     summary: list[Any] = [sr.TextContentItem(dcm("121106", "Comment"), note, contains) for note in notes]
-    if fetus:
-        summary.append(container(dcm("125008", "Fetus Summary"), list(fetus), "5003"))
+    if of_fetus:
+        summary.append(container(dcm("125008", "Fetus Summary"), [*fetus_context(fetus), *of_fetus], "5003"))
     root = sr.ContainerContentItem(dcm("125000", "OB-GYN Ultrasound Procedure Report"), template_id="5000")
     root.ContentSequence = sr.ContentSequence(
         [
             *observation_context(),
             container(dcm("111028", "Image Library"), images, None),
             container(dcm("121111", "Summary"), summary, "5002"),
-            container(dcm("125002", "Fetal Biometry"), groups, "5005"),
+            container(dcm("125002", "Fetal Biometry"), [*fetus_context(fetus), *groups], "5005"),
         ]
     )
     return root

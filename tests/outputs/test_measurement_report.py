@@ -25,7 +25,7 @@ SITE = {"head": "69536005", "abdomen": "818983003", "femur": "71341001"}
 
 
 def row(plane: str, **values) -> dict:
-    empty = dict.fromkeys((*LOINC, "ellipse_px", "shaft_px", "ga_weeks", "reason"))
+    empty = dict.fromkeys((*LOINC, "ellipse_px", "shaft_px", "ga_weeks", "reason", "fetus"))
     base = {"plane": plane, "frame": 0, "status": "measured", "spacing_source": "dicom", "flags": []}
     return empty | base | values
 
@@ -83,8 +83,9 @@ def test_values_shapes_sites_and_images(tmp_path, plane, values, cine):
         row("femur", **FEMUR),
         row("abdomen", ac_mm=210.0, ellipse_px=[160.0, 120.0, 80.0, 70.0, 0.1], status="review", reason="poor fit"),
         row("head", **HEAD | {"ellipse_px": [20.0, 120.0, 80.0, 60.0, 1.5]}),  # leaves the frame, one axis does not
+        row("femur", **FEMUR, fetus="A"),
     ],
-    ids=["femur", "review", "outside"],
+    ids=["femur", "review", "outside", "twin"],
 )
 def test_the_template_is_kept(tmp_path, given):
     report_of(tmp_path, given)

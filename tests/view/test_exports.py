@@ -207,6 +207,28 @@ def test_examination_is_signed_in_one_report(tmp_path, held):
     assert all("measured by the machine: HC" in o["resource"]["note"][-1]["text"] for o in observations)
 
 
+def test_twins_are_told_apart_in_signed_reports_and_fhir(tmp_path, held):
+    rows = write_examinations(tmp_path, 2, dicom=True)
+    for fetus, frames in (("A", rows[:3]), ("B", rows[3:])):
+        for frame in frames:
+            frame |= {"examination": "visit", "patient": "woman", "fetus": fetus}
+    save_rows(tmp_path / "results", rows)
+    session = opened(tmp_path, held, "Smith^Ann")
+    for n in range(6):
+        changed(session, n, "accept", decision="accepted")
+    assert exports.write(session)["left_out"] == []
+    folder = tmp_path / "results" / REVIEW
+    of_fetus = {"examination_00001": "A", "examination_00002": "B", "00001": "A", "00004": "B"}
+    for name, fetus in of_fetus.items():
+        found = json.loads((folder / "fhir" / f"{name}.json").read_text())["entry"]
+        assert {o["resource"]["focus"][0]["display"] for o in found} == {f"Fetus {fetus}"}
+        assert {o["resource"]["subject"]["identifier"]["value"] for o in found} == {"woman"}
+        for path in (folder / "sr" / f"{name}.dcm", folder / "sr" / f"{name}_machine.dcm"):
+            (biometry,) = (i for i in hd.sr.srread(path).ContentSequence if code(i) == "125002")
+            assert (code(biometry.ContentSequence[0]), texts(biometry)) == ("11951-1", [fetus])
+            assert "Error" not in dciodvfy(path)
+
+
 def test_undecided_and_rejected_frames_are_not_signed(tmp_path, held):
     write_examinations(tmp_path, 1, dicom=True)
     session = opened(tmp_path, held, "Smith^Ann")

@@ -17,9 +17,10 @@ WEIGHT = ("11727-5", "Estimated Weight")  # LOINC
 
 
 def bundle(summary: Summary) -> dict[str, Any]:
-    """The Bundle of an examination's sizes, age and weight; it names the patient as the rows do, hashed or not."""
-    row: dict[str, Any] = {"examination": summary.examination.name}
-    row |= {"patient": summary.examination.patient, "date": summary.examination.date}
+    """The Bundle of an examination's sizes, age and weight; it names patient and fetus as the rows do."""
+    examination = summary.examination
+    row: dict[str, Any] = {"examination": examination.name, "patient": examination.patient}
+    row |= {"fetus": examination.fetus, "date": examination.date}
     entries = []
     for quantity in MEASURED.values():
         structure = summary.structures[quantity.plane or ""]

@@ -50,16 +50,16 @@ def content(summary: Summary, header_of: Callable[[Row], Any], notes: Sequence[s
     of_row = {id(row): header for header, row in parts}
     groups = [_group(s, of_row) for s in summary.structures.values() if s.counted]
     doubt = "; ".join(summary.notes) if summary.status == "review" else ""
-    fetus = []
+    of_fetus = []
     if summary.weight:
-        fetus.append(number(WEIGHT, summary.weight.grams, sr.CodedConcept("g", "UCUM", "gram")))
-        mark(fetus[-1], f"formula {summary.weight.formula}")
+        of_fetus.append(number(WEIGHT, summary.weight.grams, sr.CodedConcept("g", "UCUM", "gram")))
+        mark(of_fetus[-1], f"formula {summary.weight.formula}")
     if summary.age:
-        fetus.append(number(AGE, summary.age.weeks, codes.UCUM.Week))
-        mark(fetus[-1], f"{summary.age.formula}; 95 % range {summary.age.low:.2f} to {summary.age.high:.2f} weeks")
+        of_fetus.append(number(AGE, summary.age.weeks, codes.UCUM.Week))
+        mark(of_fetus[-1], f"{summary.age.formula}; 95 % range {summary.age.low:.2f} to {summary.age.high:.2f} weeks")
     spacing = dict.fromkeys(spacing_note(row) for row in counted)
     said = [*([f"To be reviewed by a person: {doubt}"] if doubt else []), *notes]
-    return headers, tree(parts, [with_notice(spacing), *said], groups, fetus)
+    return headers, tree(parts, [with_notice(spacing), *said], groups, summary.examination.fetus, of_fetus)
 
 
 def _group(structure: Structure, headers: dict[int, Any]) -> Any:

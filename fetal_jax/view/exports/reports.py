@@ -40,7 +40,7 @@ class Written:
         if not any(row[value] for value in VALUES):
             return
         name, what = f"{c.number + 1:05d}", f"frame {c.number + 1}"
-        bundle = fhir.bundle(row, {})
+        bundle = fhir.bundle(row, fhir.context(row))
         items = self.session.checklist(c.row, c.event.answer)
         score = f"checklist {checklist.score(items)} ({checklist.SOURCE})" if items else ""
         comment = c.event.answer.comment and f"comment of {c.event.reader or 'the reader'}: {c.event.answer.comment}"
