@@ -139,7 +139,8 @@ class Summary:
 def group(rows: Iterable[Row]) -> list[Examination]:
     """The examinations of rows, in the order of their first frames. Rows that name no examination are left out.
 
-    Frames of two patients, two days or two stated ages under one name are one examination that is refused.
+    Frames of two patients, two days or two stated ages under one name are one examination that is refused. Its day is
+    that of the frames that name the patient.
     """
     groups: dict[tuple[str, str | None], list[Row]] = {}
     for row in rows:
@@ -149,14 +150,37 @@ def group(rows: Iterable[Row]) -> list[Examination]:
 
 
 def _examination(name: str, fetus: str | None, rows: list[Row]) -> Examination:
-    words = {"patient": "patients", "day": "days", "stated_ga_weeks": "stated ages"}
-    stated = {key: {row[key] for row in rows} - {None} for key in (*words, "date")}
-    several = [f"{len(stated[key])} {word}" for key, word in words.items() if len(stated[key]) > 1]
+    stated = {key: {row[key] for row in rows} - {None} for key in ("patient", "stated_ga_weeks", "date")}
+    days = _days(rows)
+    counts = {
+        "patients": len(stated["patient"]),
+        "days": max(map(len, days.values()), default=0),
+        "stated ages": len(stated["stated_ga_weeks"]),
+    }
+    several = [f"{count} {word}" for word, count in counts.items() if count > 1]
     if several:
         why = f"its frames are of {' and '.join(several)}: give each its own examination in the spacing table"
         return Examination(name, tuple(rows), fetus=fetus, refused=why)
     one: dict[str, Any] = {key: next(iter(values), None) for key, values in stated.items()}
-    return Examination(name, tuple(rows), fetus=fetus, **one)
+    of_one = days.get(_PLAIN) or days.get(one["patient"]) or set()
+    return Examination(name, tuple(rows), fetus=fetus, day=next(iter(of_one), None), **one)
+
+
+_PLAIN = ""
+"""In place of a patient: days that are written as they are, each with its date."""
+
+
+def _days(rows: list[Row]) -> dict[str | None, set[int]]:
+    """The days of rows, by the patient that each is counted for.
+
+    A hashed day is shifted by its patient's name, or by none where the row names nobody: it says nothing about another
+    patient's. Days that are written as they are compare with each other.
+    """
+    days: dict[str | None, set[int]] = {}
+    for row in rows:
+        if row["day"] is not None:
+            days.setdefault(row["patient"] if row["date"] is None else _PLAIN, set()).add(row["day"])
+    return days
 
 
 def summarise(examination: Examination, standard: str = "hadlock", ga_weeks: float | None = None) -> Summary:

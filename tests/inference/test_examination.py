@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from fetal_jax.growth import GrowthError, centile, fetal_weight, gestational_age
 from fetal_jax.inference.examination import group, summarise
+from fetal_jax.inference.identity import Identities, Key, Naming
 from fetal_jax.inference.visits import follow
+from fetal_jax.reading.study import Labels, Study
 from tests.support.examination_rows import PLANE, correlated, row, sizes, woman
 
 
@@ -118,6 +120,47 @@ def test_an_examination_of_two_women_days_or_ages_is_refused(key, values, word):
     assert word in found.examination.refused
     assert "spacing table" in found.examination.refused
     assert found.structures["head"].sizes_mm == {}
+
+
+def named_by(folder, plain, *frames):
+    """Rows of one examination as a call names them: of (labels, study)."""
+    identities = Identities(Key(lambda name: folder / name), Naming(plain=plain))
+    return [row("head", 200.0) | identities.columns(*frame) for frame in frames]
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_a_frame_that_names_no_patient_is_of_the_same_day(tmp_path, plain):
+    """A DICOM frame, whose header names the patient, and an image, of which the table names examination and date."""
+    label = Labels("e", date="2024-01-31")
+    dicom, image = (label, Study("1.2", "MRN-1", "2024-01-31")), (label, None)
+    for frames in ((dicom, image), (image, dicom), (image,)):
+        rows = named_by(tmp_path, plain, *frames)
+        (examination,) = group(rows)
+        assert examination.refused == ""
+        assert (examination.patient is None) == (frames == (image,))
+        assert examination.day == next(r["day"] for r in rows if r["patient"] == examination.patient)
+
+
+def test_a_day_of_nobody_is_not_the_day_of_a_patient(tmp_path):
+    """The days of two visits would be compared, each shifted by another number."""
+    label = Labels("e", date="2024-01-31")
+    rows = named_by(tmp_path, False, (Labels("e"), Study("1.2", "MRN-1", "")), (label, None))
+    (examination,) = group(rows)
+    assert (examination.patient, examination.day) == (rows[0]["patient"], None)
+
+
+@pytest.mark.parametrize("plain", [False, True])
+@pytest.mark.parametrize("patient", ["", "MRN-1"])
+def test_two_days_of_one_patient_or_of_nobody_are_refused(tmp_path, plain, patient):
+    days = ((Labels("e", patient, date=day), None) for day in ("2024-01-31", "2024-02-01"))
+    (examination,) = group(named_by(tmp_path, plain, *days))
+    assert "2 days" in examination.refused
+
+
+def test_plain_days_are_compared_whoever_they_name(tmp_path):
+    header, table = Study("1.2", "MRN-1", "2024-01-31"), Labels("e", date="2024-02-01")
+    (examination,) = group(named_by(tmp_path, True, (table, header), (table, None)))
+    assert "2 days" in examination.refused
 
 
 def test_twins_are_told_apart_by_the_column_fetus():
