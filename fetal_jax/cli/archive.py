@@ -12,7 +12,7 @@ from typing import Any
 from tqdm import tqdm
 
 from fetal_jax import bundle, cores
-from fetal_jax.cli.measure import ALSO, ASK, add_options, kinds, may_state_spacing, remedy, spacings_of
+from fetal_jax.cli.measure import ALSO, ASK, add_options, kinds, may_state_spacing, remedy, spacings_of, tell
 from fetal_jax.errors import NOT_CLINICAL, UserError, amount
 from fetal_jax.files import in_bucket
 from fetal_jax.inference.identity import Naming
@@ -83,9 +83,11 @@ def run(args: argparse.Namespace, flags: list[str]) -> int:
     tally = summary.tally
     found = f", {amount(summary.examinations, 'examination')}" if summary.examinations else ""
     print(f"{tally}{found}. See {args.out}. {NOT_CLINICAL}")
+    if errors := tally.statuses["error"]:
+        tell(f"error: {errors} not read: {args.out}/dead_letters says why")
     if tally.frames and not tally.with_spacing:
         raise UserError(f"no spacing in {amount(tally.frames, 'frame')}: {remedy(spacings)}; give another --out too")
-    return 3 if tally.statuses["error"] else 0
+    return 3 if errors else 0
 
 
 def _show(bar: Any, done: int, shards: int) -> None:

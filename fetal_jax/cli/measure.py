@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -139,14 +140,14 @@ def measure_paths(
     tally = Tally()
     with tqdm(total=len(found.sources), unit="frame") as bar:
         for row in measure_files(
-            *(predictor, found.sources, spacings, plane, out, also, tqdm.write, paths),
+            *(predictor, found.sources, spacings, plane, out, also, tell, paths),
             submission=submission,
             naming=naming,
             standard=standard,
         ):
             tally.add(row)
             if row["status"] == "error":
-                tqdm.write(f"error: {row['reason']}")
+                tell(f"error: {row['reason']}")
             if keep:
                 keep(row)
             bar.total += row["frame"] > 0  # the length of a cine is known when it is read
@@ -160,6 +161,11 @@ def measure_paths(
         where = "the same --out may be used" if spacings.source == "none" else "give another --out too"
         raise UserError(f"no spacing in {amount(tally.frames, 'frame')}: {remedy(spacings)}; {where}")
     return tally.statuses
+
+
+def tell(text: str) -> None:
+    """Print what went wrong, above a progress bar: on stderr, since `--quiet` closes the other one."""
+    tqdm.write(text, file=sys.stderr)
 
 
 def remedy(spacings: Spacings) -> str:

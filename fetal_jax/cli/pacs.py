@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from fetal_jax import bundle
+from fetal_jax.cli.measure import tell
 from fetal_jax.errors import NOT_CLINICAL, UserError, amount
 from fetal_jax.files import OwnFiles, lock
 from fetal_jax.inference import Predictor
@@ -104,12 +105,12 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
         if own is not None and not path.exists():
             path.touch(mode=0o600)  # it names studies and images
         state = held.enter_context(closing(states.State(path, call)))
-        sweep = pacs.Sweep(dicomweb.Client(http), state, tqdm.write)
+        sweep = pacs.Sweep(dicomweb.Client(http), state, tell)
         if args.dry_run or own is None:
             try:
                 return _list(sweep, query, kinds)
             except origin.Unavailable as e:
-                tqdm.write(f"{url} is away ({e}): call again later")
+                tell(f"{url} is away ({e}): call again later")
                 return 75
         for name in (RESULTS, pacs.JSON):
             own.claim(name)  # a stranger's file is refused before the work
@@ -125,7 +126,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
             with closing(measuring.run(query)) as rows, tqdm(unit="frame") as bar:
                 for row in rows:
                     if row["status"] == "error":
-                        tqdm.write(f"error: {row['reason']}")
+                        tell(f"error: {row['reason']}")
                     bar.update()
         except origin.Unavailable as e:
             away = str(e)
@@ -136,7 +137,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
         pacs.write_results(state, own)
     print(f"{sweep.tally}; requests repeated: {http.repeated}. See {args.out / RESULTS}. {NOT_CLINICAL}")
     if away:
-        tqdm.write(f"{url} is away ({away}): the same call later resumes")
+        tell(f"{url} is away ({away}): the same call later resumes")
         return 75
     return 3 if sweep.tally.failed or sweep.tally.statuses["error"] else 0
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import io
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, redirect_stdout
 from pathlib import Path
@@ -75,9 +76,10 @@ def run(args: argparse.Namespace, overrides: list[str]) -> None:
         print(f"{count:6d}  {fault}")
     missing = getattr(made, "missing", [])
     for line in missing[:LISTED]:
-        print(f"missing: {line}")
+        print(f"missing: {line}", file=sys.stderr)
     if missing:
-        print(f"{len(missing)} missing or left out" + (f"; here are {LISTED}" if len(missing) > LISTED else ""))
+        here = f"; here are {LISTED}" if len(missing) > LISTED else ""
+        print(f"{len(missing)} missing or left out{here}", file=sys.stderr)
 
 
 @contextmanager

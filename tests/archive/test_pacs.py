@@ -324,9 +324,9 @@ def test_one_bad_object_does_not_stop_the_others(tmp_path, server, few):
     with proxy(server, fault) as bad:
         done = pacs(bad.url, out)
         assert done.returncode == 3, done.stderr
-        assert f"{gone}: the server answers a retrieve with HTTP 404" in done.stdout
-        assert f"{swapped}: the server sends another object" in done.stdout
-        assert f"a report of {unstored}: the server does not store it: FailureReason 0xA700" in done.stdout
+        assert f"{gone}: the server answers a retrieve with HTTP 404" in done.stderr
+        assert f"{swapped}: the server sends another object" in done.stderr
+        assert f"a report of {unstored}: the server does not store it: FailureReason 0xA700" in done.stderr
         assert len({r["file"] for r in rows_of(out)}) == len(few) - 2
         bad.fault = sound
         assert pacs(bad.url, out).returncode == 0
@@ -361,4 +361,4 @@ def _body(multipart: bytes) -> BytesIO:
 def test_a_server_that_is_away_ends_with_75(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(origin, "FIRST_WAIT", 0.001)
     assert main.main(["pacs", "--url=http://127.0.0.1:1/dicom-web", f"--out={tmp_path / 'out'}"]) == 75
-    assert "the same call later resumes" in capsys.readouterr().out
+    assert "the same call later resumes" in capsys.readouterr().err

@@ -170,8 +170,8 @@ def test_dry_run_says_that_the_server_is_away(monkeypatch, tmp_path, capsys):
     with proxy(None, replies(*[503] * 50)) as server:
         assert main.main(["pacs", f"--url={server.url}", "--dry-run", f"--out={tmp_path / 'out'}"]) == 75
     said = capsys.readouterr()
-    assert f"{server.url} is away (" in said.out
-    assert said.err == ""
+    assert f"{server.url} is away (" in said.err
+    assert said.out == ""
 
 
 def test_attempts_end():

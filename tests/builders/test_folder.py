@@ -214,6 +214,14 @@ def test_preparation_speaks_of_no_download(home, tmp_path):
     assert done.stdout.splitlines()[0] == f"preparing folder/mine in {tmp_path}/data/folder/mine/1.0.0"
 
 
+def test_a_quiet_preparation_says_what_is_missing(home, tmp_path):
+    (home / "f0.png").unlink()
+    where = ("--manual-dir", home, "--data-dir", tmp_path / "data")
+    done = called("--quiet", "prepare", "folder/mine", "--allow-partial", *where)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "missing: f0.png" in done.stderr
+
+
 def test_a_name_without_its_folder_is_refused_with_the_way_to_write_it(home, tmp_path):
     done = called("prepare", "mine", "--manual-dir", home, "--data-dir", tmp_path)
     refused(done, "mine: no such data set", "your own frames are folder/NAME")

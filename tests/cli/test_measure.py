@@ -90,10 +90,29 @@ def test_reports_that_cannot_be_written_are_told_in_one_line(frames, tmp_path):
     out = tmp_path / "out"
     done = fetal_jax("measure", frames, "--plane=head", "--spacing-mm=0.3", "--also=sr,seg", f"--out={out}")
     assert done.returncode == 0, done.stderr
-    (line,) = (text for text in done.stdout.splitlines() if text.startswith("no sr"))
+    (line,) = (text for text in done.stderr.splitlines() if text.startswith("no sr"))
     assert line.startswith("no sr, seg: ")
     assert " files, such as " in line
     assert line.count("is no DICOM file: a report must name the DICOM object") == 1
+
+
+def test_a_quiet_call_says_which_files_were_not_read_and_which_reports_not_written(frames, tmp_path):
+    (frames / "broken.png").write_bytes(b"\x89PNG no more")
+    out = f"--out={tmp_path / 'out'}"
+    done = fetal_jax("--quiet", "measure", frames, "--plane=head", "--spacing-mm=0.3", "--also=sr", out)
+    assert (done.returncode, done.stdout) == (3, "")
+    error, note = done.stderr.splitlines()
+    assert error.startswith(f"error: {frames}/broken.png")
+    assert note.startswith("no sr: ")
+
+
+def test_a_quiet_archive_says_that_files_were_not_read(frames, tmp_path):
+    (frames / "broken.png").write_bytes(b"\x89PNG no more")
+    out = tmp_path / "out"
+    done = fetal_jax("--quiet", "archive", frames, "--plane=head", "--spacing-mm=0.3", "--workers=1", f"--out={out}")
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr.splitlines() == [f"error: 1 not read: {out}/dead_letters says why"]
+    assert list((out / "dead_letters").iterdir())
 
 
 def test_a_dicom_folder_without_spacing_has_no_millimetres_and_says_so(frames, tmp_path):
