@@ -169,7 +169,8 @@ def read(folder: Path) -> BundleInfo:
     """Read `bundle.json` and check the files of a bundle.
 
     Raises:
-      UserError: the folder is not a bundle, or is a newer or damaged one; names the file.
+      UserError: the folder is no folder or not a bundle, cannot be read, or is a newer or damaged bundle; names the
+        file.
     """
     path = folder / INFO
     try:
@@ -178,7 +179,13 @@ def read(folder: Path) -> BundleInfo:
         shipped = ", ".join(sorted(p.name for p in SHIPPED.iterdir() if p.is_dir()))
         what = f"give a shipped one ({shipped}), or make one with fetal-jax export"
         raise UserError(f"{folder} is not a bundle: it has no {INFO}; {what}") from None
-    except (OSError, ValueError):
+    except NotADirectoryError:
+        raise UserError(f"{folder} is no folder: if it is a file of a bundle, give its folder") from None
+    except OSError as e:
+        raise UserError(
+            f"{path} cannot be read ({e.strerror or e}): make it readable, or give another bundle"
+        ) from None
+    except ValueError:
         raise UserError(f"{path} is damaged: export the bundle again") from None
     if not isinstance(saved, dict) or "schema" not in saved:
         raise UserError(f"{path} is not a bundle of fetal-jax: make one with fetal-jax export")

@@ -287,6 +287,25 @@ def test_metrics_are_read_or_refused(tmp_path):
             export.read_metrics(path)
 
 
+@pytest.mark.parametrize("name", [bundle.ONNX, bundle.INFO])
+def test_a_file_of_a_bundle_in_place_of_its_folder_is_no_damage(name):
+    with pytest.raises(UserError, match=rf"{name} is no folder: if it is a file of a bundle, give its folder"):
+        bundle.read(bundle.DEFAULT / name)
+
+
+def test_a_bundle_that_cannot_be_read_says_why(folder, tmp_path):
+    (copy(folder, tmp_path / "b") / bundle.INFO).unlink()
+    (tmp_path / "b" / bundle.INFO).mkdir()
+    with pytest.raises(UserError, match=r"bundle.json cannot be read \(Is a directory\)"):
+        bundle.read(tmp_path / "b")
+
+
+def test_a_damaged_bundle_is_named(folder, tmp_path):
+    (copy(folder, tmp_path / "b") / bundle.INFO).write_text('{"schema": 1, ')
+    with pytest.raises(UserError, match=r"bundle.json is damaged: export the bundle again"):
+        bundle.read(tmp_path / "b")
+
+
 def test_a_folder_without_a_bundle_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"is not a bundle: .* give a shipped one \(default, heads\), or make one"):
         bundle.read(tmp_path)
