@@ -147,7 +147,7 @@ def replacing(folder: Path) -> Iterator[Path]:
     folder = Path(folder)  # it may be an `epath.Path`
     draft = folder / ".fetal-jax-bundle.draft"
     strangers = {path.name for path in folder.iterdir()} - {files.LOCK} if folder.exists() else set()
-    if strangers and not (folder / INFO).is_file() and draft.name not in strangers:
+    if strangers and not _is_ours(folder / INFO) and draft.name not in strangers:
         raise UserError(f"{folder} is not empty and not a bundle: give another --out")
     with files.lock(folder, "wait for it to end, or give another --out"):
         shutil.rmtree(draft, ignore_errors=True)
@@ -163,6 +163,15 @@ def replacing(folder: Path) -> Iterator[Path]:
             else:
                 (folder / name).unlink(missing_ok=True)
         draft.rmdir()
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether this program wrote a `bundle.json`, in any version: other programs have files of that name too."""
+    try:
+        saved = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return False
+    return isinstance(saved, dict) and {"schema", "files"} <= set(saved)
 
 
 def read(folder: Path) -> BundleInfo:
@@ -186,7 +195,7 @@ def read(folder: Path) -> BundleInfo:
             f"{path} cannot be read ({e.strerror or e}): make it readable, or give another bundle"
         ) from None
     except ValueError:
-        raise UserError(f"{path} is damaged: export the bundle again") from None
+        raise UserError(f"{path} is damaged: export the bundle again, into another folder") from None
     if not isinstance(saved, dict) or "schema" not in saved:
         raise UserError(f"{path} is not a bundle of fetal-jax: make one with fetal-jax export")
     if saved["schema"] != SCHEMA:

@@ -462,6 +462,17 @@ def test_folder_of_somebody_else_is_no_place_for_a_bundle(tmp_path):
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == {bundle.ONNX: b"mine"}
 
 
+@pytest.mark.parametrize(
+    "theirs", ['{"name": "app", "files": []}', '["schema", "files"]', '{"schema": 1,', '{"schema": 1}']
+)
+def test_bundle_json_of_another_program_is_no_bundle(tmp_path, theirs):
+    for name, content in ((bundle.INFO, theirs), (bundle.ONNX, "mine")):
+        (tmp_path / name).write_text(content)
+    with pytest.raises(UserError, match="not empty and not a bundle"), bundle.replacing(tmp_path):
+        raise AssertionError
+    assert {p.name: p.read_text() for p in tmp_path.iterdir()} == {bundle.INFO: theirs, bundle.ONNX: "mine"}
+
+
 def test_shipped_networks_name_no_folder_of_the_machine_that_exported_them():
     networks = [*bundle.SHIPPED.glob("*/model.*")]
     assert networks
