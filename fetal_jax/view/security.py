@@ -41,10 +41,14 @@ class Refused(Exception):
 
 
 class Guard:
-    """ASGI middleware. With a token, everything under /api/ needs `Authorization: Bearer TOKEN`."""
+    """ASGI middleware. With a token, everything under /api/ needs `Authorization: Bearer TOKEN`.
 
-    def __init__(self, app: ASGIApp, token: str = "") -> None:
-        self._app, self._token = app, token
+    A POST says by `X-Page` which page it comes from (`Session.page`); whoever says it, says it right: a tab may have
+    been left open while the server was started again for another reader.
+    """
+
+    def __init__(self, app: ASGIApp, page: str, token: str = "") -> None:
+        self._app, self._page, self._token = app, page, token
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve or refuse one request."""
@@ -85,6 +89,9 @@ class Guard:
         given = headers.get("authorization", "").removeprefix("Bearer ").encode("latin-1")
         if self._token and scope["path"].startswith("/api/") and not hmac.compare_digest(given, self._token.encode()):
             raise Refused(401, "token missing or wrong: open the whole address that fetal-jax view printed")
+        unsaid = "" if scope["method"] == "POST" else self._page
+        if scope["path"].startswith("/api/") and headers.get("x-page", unsaid) != self._page:
+            raise Refused(412, "this page is of another reader or folder: reload it")
 
     def _is_ours(self, host: str) -> bool:
         """Whether a Host header names this machine. A page of another site can only bring a name of its own.

@@ -71,7 +71,7 @@ def app(session: Session, token: str = "") -> Starlette:
         Route("/api/agreement", _replying(agreed)),
         Route("/api/export", _posted(export), methods=["POST"]),
     ]
-    return Starlette(routes=routes, middleware=[Middleware(Guard, token=token)])
+    return Starlette(routes=routes, middleware=[Middleware(Guard, page=session.page, token=token)])
 
 
 def _address(path: Path) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 import os
 from contextlib import ExitStack
@@ -41,6 +43,12 @@ class Session:
         """Whether the machine's and all other readers' answers are hidden."""
         return self.role == "blinded"
 
+    @property
+    def page(self) -> str:
+        """Hash of folder, reader and role: a page of another one is refused, and this one's goes on after a restart."""
+        facts = json.dumps([str(self.results.folder.resolve()), self.reader, self.role])
+        return hashlib.blake2b(facts.encode("ascii"), digest_size=8).hexdigest()
+
     @classmethod
     def open(cls, folder: Path, reader: str, held: ExitStack, role: str = "reader") -> Self:
         """Open a folder; `held` releases it. The second server of a folder, or of one on a full disk, is read-only.
@@ -67,6 +75,7 @@ class Session:
         """Facts that the page asks for once."""
         labels = {q.column: q.label for q in QUANTITIES.values()}
         return {
+            "page": self.page,
             "reader": self.reader,
             "writable": self.store.writable,
             "role": self.role,

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 import numpy as np
 
@@ -107,6 +108,18 @@ class Server:
         self.address = self.process.stdout.readline().strip()
         if not self.address.startswith("http://"):
             raise AssertionError(self.process.communicate()[1])
+
+    @functools.cached_property
+    def page(self) -> str:
+        """What the page says with every request."""
+        with urlopen(f"{self.address}api/about") as answer:
+            return json.load(answer)["page"]
+
+    def post(self, path: str, data: Any) -> Any:
+        """Send what the page sends; returns the answer."""
+        headers = {"content-type": "application/json", "x-page": self.page}
+        with urlopen(Request(self.address + path, json.dumps(data).encode(), headers)) as answer:
+            return json.load(answer)
 
     def kill(self) -> None:
         if self.process.returncode is None:

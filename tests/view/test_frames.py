@@ -7,7 +7,7 @@ import os
 import shutil
 import time
 from pathlib import Path
-from urllib.request import Request, urlopen
+from urllib.request import urlopen
 
 from tests.support.command import fetal_jax, refused
 from tests.view.folder import save_rows, serving, write_results
@@ -97,10 +97,9 @@ def test_name_that_is_no_text_is_shown_and_corrected(tmp_path):
         assert changes(server.address)["rows"][0]["name"] == "caf\ufffd"
         with urlopen(f"{server.address}api/frames/0") as answer:
             answer = json.load(answer)["answer"]
-        event = json.dumps({"action": "accept", "after": 0, "answer": answer | {"decision": "accepted"}})
-        for path, body in (("api/frames/0/events", event), ("api/export", "{}")):
-            asked = Request(server.address + path, body.encode(), {"content-type": "application/json"})
-            assert urlopen(asked).status == 200
+        event = {"action": "accept", "after": 0, "answer": answer | {"decision": "accepted"}}
+        server.post("api/frames/0/events", event)
+        assert server.post("api/export", {})["corrections"] == 1
         assert changes(server.address)["answers"]["0"]["decision"] == "accepted"
     with serving(tmp_path / "results", "--reader=Ann") as server:  # the store finds the file by its name again
         assert changes(server.address)["answers"]["0"]["decision"] == "accepted"

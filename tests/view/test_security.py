@@ -37,13 +37,14 @@ def server(home):
 
 
 def asked(server, method: str, path: str, headers: dict | None = None, body: bytes | str | None = None, host: str = ""):
-    """Status, headers and body of the answer; the path goes out as it is."""
+    """Status, headers and body of the answer; the path goes out as it is. A POST is the page's, unless it says so."""
     parts = urlsplit(server.address)
     connection = HTTPConnection(parts.hostname, parts.port, timeout=30)
     try:
         connection.putrequest(method, path, skip_host=True)
         connection.putheader("Host", host or parts.netloc)
-        for name, value in (headers or {}).items():
+        whose = {"x-page": server.page} if method == "POST" else {}
+        for name, value in (whose | (headers or {})).items():
             connection.putheader(name, value)
         data = body.encode() if isinstance(body, str) else body
         if data is not None:
@@ -96,6 +97,15 @@ def test_file_that_is_no_frame_is_not_sent(server):
     status, _, body = asked(server, "GET", "/api/frames/4/image")
     assert status == 404
     assert SECRET.encode() not in body
+
+
+@pytest.mark.parametrize("page", ["", "0" * 16])
+def test_post_of_another_page_is_refused(server, page):
+    for path in ("/api/frames/0/events", "/api/frames/0/preview", "/api/export"):
+        status, _, body = asked(server, "POST", path, POST | {"x-page": page}, event())
+        assert (status, json.loads(body)["error"]) == (412, "this page is of another reader or folder: reload it")
+    assert asked(server, "GET", "/api/changes", {"x-page": "0" * 16})[0] == 412
+    assert asked(server, "GET", "/api/changes", {"x-page": server.page})[0] == 200
 
 
 HEADERS = [

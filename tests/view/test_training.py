@@ -7,7 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
-from urllib.request import Request, urlopen
+from urllib.request import urlopen
 
 import numpy as np
 import pytest
@@ -33,12 +33,6 @@ def commands() -> list[list[str]]:
     return [shlex.split(line)[1:] for line in lines]
 
 
-def posted(address: str, data: dict) -> dict:
-    request = Request(address, json.dumps(data).encode(), {"content-type": "application/json"})
-    with urlopen(request) as answer:
-        return json.load(answer)
-
-
 def test_corrections_train_the_next_network(tmp_path):
     rows = write_results(tmp_path, FRAMES)
     (tmp_path / "results").rename(tmp_path / "measured")
@@ -51,8 +45,8 @@ def test_corrections_train_the_next_network(tmp_path):
             change = {"ellipse": corrected} if n == 0 else {}
             for action, more in (("pull", change), ("accept", change | {"decision": "accepted"})):
                 event = {"action": action, "after": state["version"], "answer": state["answer"] | more}
-                state = posted(f"{server.address}api/frames/{n}/events", event)
-        assert posted(f"{server.address}api/export", {})["frames"] == FRAMES
+                state = server.post(f"api/frames/{n}/events", event)
+        assert server.post("api/export", {})["frames"] == FRAMES
     assert (tmp_path / "measured" / REVIEW / "corrected" / "frames.csv").is_file()
 
     for name in ("configs", "fetal_jax", "tfds_builders"):

@@ -13,13 +13,18 @@ async function ask(path, options = {}) {
   if (response.ok || (response.status === 409 && options.conflict)) return response;
   let reason = response.statusText;
   try { reason = (await response.json()).error; } catch { /* no JSON: the status says it */ }
-  throw new Error(reason || `the server answered ${response.status}`);
+  throw Object.assign(new Error(reason || `the server answered ${response.status}`), { status: response.status });
 }
 
 const post = (path, data, conflict = false) =>
   ask(path, { method: "POST", body: JSON.stringify(data), headers: { "content-type": "application/json" }, keepalive: true, conflict });
 
-export const about = async () => (await ask("/api/about")).json();
+/** The facts of the page; from now on every request says which page it comes from. */
+export async function about() {
+  const found = await (await ask("/api/about")).json();
+  headers["x-page"] = found.page;
+  return found;
+}
 export const changes = async (rows, event, exams) => (await ask(`/api/changes?rows=${rows}&event=${event}&exams=${exams}`)).json();
 export const frame = async (n) => (await ask(`/api/frames/${n}`)).json();
 export const examination = async (k) => (await ask(`/api/examinations/${k}`)).json();

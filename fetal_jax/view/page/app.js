@@ -93,6 +93,7 @@ async function poll() {
     if (mine && mine.version !== states.get(current.number).version && !waits(current.number) && !stage.busy) await refresh();
     connected(true);
   } catch (error) {
+    if (error.status === 412) toast(error.message, true); // the server answers again, to another reader
     connected(false, error);
   }
 }
