@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import sqlite3
 import threading
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -107,7 +109,7 @@ class Store:
         """Open or create the file.
 
         Raises:
-          UserError: a file of another program or of a later version, or a damaged one.
+          UserError: a file of another program or of a later version, a damaged one, or one that cannot be opened.
         """
         self.path, self.writable = path, writable
         self.histories: defaultdict[Key, History] = defaultdict(History)
@@ -120,33 +122,37 @@ class Store:
         if not (self.writable or self.path.is_file()):
             return
         mode = "rwc" if self.writable else "ro"
-        try:
-            self._db = sqlite3.connect(
-                f"{self.path.absolute().as_uri()}?mode={mode}", uri=True, check_same_thread=False
-            )
-            application, version = (self._db.execute(f"PRAGMA {k}").fetchone()[0] for k in _HEADER)
-            if application == version == 0 and self.writable and not _tables(self._db):
-                self._db.executescript(_CREATE)
+        with _named(self.path), ExitStack() as failed:
+            db = sqlite3.connect(f"{self.path.absolute().as_uri()}?mode={mode}", uri=True, check_same_thread=False)
+            failed.callback(db.close)
+            application, version = (db.execute(f"PRAGMA {k}").fetchone()[0] for k in _HEADER)
+            if application == version == 0 and self.writable and not _tables(db):
+                db.executescript(_CREATE)
                 application, version = APPLICATION, SCHEMA
-        except sqlite3.DatabaseError as e:
-            raise UserError(f"{self.path} cannot be read ({e}): move it away") from None
-        if application != APPLICATION:
-            raise UserError(f"{self.path} was not written by this program: move it away")
-        if version > SCHEMA:
-            raise UserError(f"{self.path} was written by a later version of this program: update fetal_jax")
-        self._db.execute("PRAGMA synchronous = FULL")
-        if self.writable and version < SCHEMA:
-            self._db.execute(f"PRAGMA user_version = {SCHEMA}")
+            if application != APPLICATION:
+                raise UserError(f"{self.path} was not written by this program: move it away")
+            if version > SCHEMA:
+                raise UserError(f"{self.path} was written by a later version of this program: update fetal_jax")
+            db.execute("PRAGMA synchronous = FULL")
+            if self.writable and version < SCHEMA:
+                db.execute(f"PRAGMA user_version = {SCHEMA}")
+            failed.pop_all()
+        self._db = db
         self.refresh()
 
     def refresh(self) -> list[Event]:
-        """Read the events that were added since the last call; a read-only server follows the writing one."""
+        """Read the events that were added since the last call; a read-only server follows the writing one.
+
+        Raises:
+          UserError: the file cannot be read.
+        """
         with self._mutex:
             if self._db is None:
                 if self.path.is_file():
                     self._open()
                 return []
-            found = self._db.execute("SELECT * FROM events WHERE id > ? ORDER BY id", (self.last,)).fetchall()
+            with _named(self.path):
+                found = self._db.execute("SELECT * FROM events WHERE id > ? ORDER BY id", (self.last,)).fetchall()
             events = [_event(values) for values in found]
             for event in events:
                 # a blinded reader began with an empty frame, and undo must not show the machine's outline
@@ -177,6 +183,7 @@ class Store:
         Raises:
           Conflict: the history has another version.
           UserError: read-only, or nothing to undo or redo.
+          OSError: it cannot be written; nothing was added.
         """
         with self._mutex:
             if not self.writable or self._db is None:
@@ -200,12 +207,15 @@ class Store:
                 action,
                 *map(json.dumps, (answer.json(), millimetres(answer), machine)),
             )
-            with self._db:
-                self._db.execute(
-                    "INSERT INTO events (time, reader, file, frame, action, answer, mm, machine)"
-                    " VALUES (?,?,?,?,?,?,?,?)",
-                    values,
-                )
+            try:
+                with self._db:
+                    self._db.execute(
+                        "INSERT INTO events (time, reader, file, frame, action, answer, mm, machine)"
+                        " VALUES (?,?,?,?,?,?,?,?)",
+                        values,
+                    )
+            except sqlite3.Error as e:  # no OSError by itself: a full disk, most of all
+                raise OSError(errno.EIO, str(e), str(self.path)) from None
             self.refresh()
             return history
 
@@ -216,6 +226,21 @@ class Store:
 
 
 _HEADER = ("application_id", "user_version")
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Name the file in SQLite's errors, with the remedy.
+
+    Raises:
+      UserError: in place of an error of SQLite.
+    """
+    try:
+        yield
+    except sqlite3.OperationalError as e:  # the disk or the rights, not the content
+        raise UserError(f"{path} cannot be opened ({e}): make room on its disk, and see who may write there") from None
+    except sqlite3.DatabaseError as e:
+        raise UserError(f"{path} cannot be read ({e}): move it away") from None
 
 
 def _event(values: tuple[Any, ...]) -> Event:

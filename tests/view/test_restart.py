@@ -1,8 +1,12 @@
-"""A page that stays open while its server is started again: in Debian's Chromium."""
+"""A page that stays open while its server is started again, or has no room: in Debian's Chromium."""
 
 from __future__ import annotations
 
 import json
+import re
+import resource
+from contextlib import contextmanager
+from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import urlopen
 
@@ -10,7 +14,7 @@ import pytest
 
 from tests.view.browser import Page
 from tests.view.folder import Server, serving, write_results
-from tests.view.test_browser import version
+from tests.view.test_browser import stored, version
 
 OTHER = "this page is of another reader or folder: reload it"
 TOAST = "text => document.querySelector('#toast').textContent.includes(text)"
@@ -56,3 +60,37 @@ def test_tab_left_open_records_nothing_for_another_reader_or_folder(browser, hom
         page.page.keyboard.type("mine")
         page.press("Escape")
         assert version(server, 0, 1)["answer"]["comment"] == "mine"
+
+
+@contextmanager
+def without_room(server: Server):
+    """The server's process can write no byte into a file, as on a full disk."""
+    _, most = resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (0, most))
+    try:
+        yield
+    finally:
+        resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (most, most))
+
+
+def test_full_disk_is_answered_with_the_remedy(server):
+    event = {"action": "accept", "after": 0, "answer": stored(server, 0)["answer"] | {"decision": "accepted"}}
+    for path in ("api/frames/0/events", "api/export"):
+        with without_room(server), pytest.raises(HTTPError) as refused:
+            server.post(path, event)
+        with refused.value as answer:
+            assert answer.code == 507
+            assert re.fullmatch(r"cannot be written \(.+\): make room", json.load(answer)["error"])
+    assert server.post("api/frames/0/events", event)["version"] == 1
+
+
+def test_change_on_a_full_disk_is_kept_and_recorded_once_there_is_room(browser, server, home):
+    page = Page(browser, server.address)
+    page.choose(0)
+    with without_room(server):
+        page.press("v")
+        page.until(TOAST, "make room")
+        assert stored(server, 0)["undo"] == 0
+        assert page.page.locator("#accept").get_attribute("aria-pressed") == "true"
+    assert version(server, 0, 1)["answer"]["decision"] == "accepted"
+    page.until("document.querySelector('#undo').disabled === false")

@@ -7,6 +7,7 @@ import json
 import math
 import sqlite3
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ import pytest
 
 from fetal_jax.errors import UserError
 from fetal_jax.geometry import Ellipse
-from fetal_jax.view import exports
+from fetal_jax.view import exports, store
 from fetal_jax.view.answer import Answer
 from fetal_jax.view.session import REVIEW, Session
 from fetal_jax.view.store import APPLICATION, NAME, Conflict
@@ -141,6 +142,47 @@ def test_second_server_is_read_only_and_follows(tmp_path, held):
     assert second.changes(0, 0)["answers"][1]["decision"] == "accepted"
     with pytest.raises(UserError, match="another server"):
         changed(second, 1, "reject", decision="rejected")
+
+
+def test_correction_on_a_full_disk_is_an_error_of_the_disk(tmp_path, held):
+    write_results(tmp_path, 1)
+    session = opened(tmp_path, held)
+    session.store._db.execute("PRAGMA max_page_count = 1")  # SQLite takes the pages that there are
+    recorded = []
+
+    def fill() -> None:
+        while True:
+            recorded.append(changed(session, 0, "comment", comment=f"{len(recorded)} " + "x" * 1990)["version"])
+
+    with pytest.raises(OSError, match="database or disk is full"):
+        fill()
+    assert session.state(0)["version"] == len(recorded)
+    session.store._db.execute("PRAGMA max_page_count = 1000")
+    assert changed(session, 0, "comment", comment="now")["answer"]["comment"] == "now"
+
+
+class FullDisk(sqlite3.Connection):
+    """A connection to a disk without room."""
+
+    def execute(self, sql: str, *values: object) -> sqlite3.Cursor:
+        if sql.startswith("PRAGMA user_version ="):
+            raise sqlite3.OperationalError("database or disk is full")
+        return super().execute(sql, *values)
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_full_disk_is_named_when_the_corrections_are_opened(tmp_path, held, monkeypatch, there):
+    write_results(tmp_path, 1)
+    if there:  # of an earlier version, which is to be marked as read
+        with ExitStack() as first:
+            opened(tmp_path, first)
+        db = sqlite3.connect(tmp_path / "results" / REVIEW / NAME)
+        db.execute("PRAGMA user_version = 1")
+        db.close()
+    monkeypatch.setattr(store.sqlite3, "connect", partial(sqlite3.connect, factory=FullDisk))
+    monkeypatch.setattr(store, "_CREATE", f"PRAGMA max_page_count = 1; {store._CREATE}")
+    with pytest.raises(UserError, match=r"sqlite cannot be opened \(database or disk is full\): make room on its disk"):
+        opened(tmp_path, held)
 
 
 def test_readers_have_answers_of_their_own(tmp_path, held):

@@ -155,12 +155,12 @@ async function send(n, make, order) {
       }
       return;
     } catch (error) {
-      if (!(error instanceof TypeError)) { // the server answered: it refuses
+      if (!(error instanceof TypeError || error.status === 507)) { // the server answered: it refuses; 507: no room now
         toast(error.message);
         if (current?.number === n) update(states.get(n));
         return;
       }
-      connected(false);
+      connected(false, error);
       await new Promise((resolve) => setTimeout(resolve, RETRY));
     }
   }
