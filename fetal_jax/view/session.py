@@ -94,6 +94,7 @@ class Session:
         """
         self.results.refresh()
         self.store.refresh()
+        last = self.store.last  # before the answers: an event that comes while they are read is told next time
         answers = {
             number: self._brief(self.results.rows[number], history)
             for key, history in list(self.store.histories.items())
@@ -109,7 +110,7 @@ class Session:
             ],
             "answers": answers,
             "apart": readers.apart(self.store, self.results, event) if self.role == "adjudicator" else {},
-            "event": self.store.last,
+            "event": last,
             "complete": self.results.complete,
         }
 

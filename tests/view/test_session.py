@@ -144,6 +144,24 @@ def test_second_server_is_read_only_and_follows(tmp_path, held):
         changed(second, 1, "reject", decision="rejected")
 
 
+def test_event_that_comes_while_answers_are_read_is_told_next_time(tmp_path, held, monkeypatch):
+    write_results(tmp_path, 2)
+    session = opened(tmp_path, held)
+    changed(session, 0, "accept", decision="accepted")
+    number, between = session.results.number, ["once"]
+
+    def slow(file: str, frame: int) -> int | None:
+        if between:
+            between.clear()
+            changed(session, 1, "reject", decision="rejected")
+        return number(file, frame)
+
+    monkeypatch.setattr(session.results, "number", slow)
+    first = session.changes(0, 0)
+    assert list(first["answers"]) == [0]
+    assert session.changes(2, first["event"])["answers"][1]["decision"] == "rejected"
+
+
 def test_correction_on_a_full_disk_is_an_error_of_the_disk(tmp_path, held):
     write_results(tmp_path, 1)
     session = opened(tmp_path, held)
