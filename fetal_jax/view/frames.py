@@ -80,7 +80,7 @@ class Frames:
         if row["regions_px"] is not None and spacing is not None:
             return tuple(Region(_box(sides), spacing) for sides in row["regions_px"])
         source = self._results.source(row)
-        if source is None and spacing is not None and NOT_COVERED in row["reason"]:
+        if source is None and spacing is not None and NOT_COVERED in (row["reason"] or ""):
             return (Region((0, 0, 0, 0), spacing),)  # refused when it was measured, and nothing here says more
         if source is None or spacing is None or not is_dicom_file(source):
             return ()

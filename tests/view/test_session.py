@@ -298,3 +298,11 @@ def test_no_millimetres_outside_the_region_of_a_dicom_spacing(tmp_path, held, fa
     state = changed(session, 0, "move", ellipse=[180, 140, 80, 60, 0])
     assert set(state["mm"].values()) == {None}
     assert state["age"] is None
+
+
+def test_refused_frame_of_an_early_version_without_a_reason_is_shown(tmp_path, held):
+    """Rows of versions 1 and 2 have no regions_px, and the reason may be null; their file is gone."""
+    gone = tmp_path / "gone.png"
+    numbers = {"ellipse_px": [150.0, 140.0, 80.0, 60.0, 0.1], "spacing_mm": 0.2, "column_spacing_mm": 0.2}
+    save_rows(tmp_path / "results", [row(gone, "head", "measured", **numbers)])
+    assert opened(tmp_path, held).frame(0)["mm"]["hc_mm"] > 0
