@@ -22,6 +22,8 @@ from fetal_jax.view.results import Results
 
 CACHE_BYTES = 96 * 2**20
 """Encoded frames that are kept: some 300, or a long cine."""
+Key = tuple[str, tuple[int, ...], int]
+"""Source, its fingerprint, frame: a file that is written again is read again."""
 
 
 class Frames:
@@ -29,9 +31,9 @@ class Frames:
 
     def __init__(self, results: Results) -> None:
         self._results = results
-        self._cache: OrderedDict[tuple[str, int], bytes] = OrderedDict()
+        self._cache: OrderedDict[Key, bytes] = OrderedDict()
         self._size = 0
-        self._regions: dict[tuple[str, int], tuple[Region, ...]] = {}
+        self._regions: dict[Key, tuple[Region, ...]] = {}
         self._mutex = threading.Lock()
         self._asked: queue.Queue[Source | None] = queue.Queue()
         self._read = read_ahead(iter(self._asked.get, None))
@@ -58,8 +60,8 @@ class Frames:
         source = self._results.source(row)
         with self._mutex:
             if source is not None:
-                key = str(source), row["frame"]
-                data, reason = (self._cache[key], "") if key in self._cache else self._fill(source, row["frame"])
+                key = _key(source, row)
+                data, reason = (self._cache[key], "") if key in self._cache else self._fill(source, key)
                 if data is not None:
                     if key in self._cache:
                         self._cache.move_to_end(key)
@@ -84,10 +86,10 @@ class Frames:
             return (Region((0, 0, 0, 0), spacing),)  # refused when it was measured, and nothing here says more
         if source is None or spacing is None or not is_dicom_file(source):
             return ()
-        key = str(source), row["frame"]
+        key = _key(source, row)
         with self._mutex:
             if key not in self._regions:
-                self._fill(source, row["frame"])
+                self._fill(source, key)
             regions = self._regions.get(key, ())
         agreeing = tuple(r for r in regions if agree(r.mm, spacing))
         # a header that was changed since it was measured: its scale holds nowhere
@@ -102,7 +104,7 @@ class Frames:
             return Image.open(BytesIO(data)).size if is_frame else None
         return None
 
-    def _fill(self, source: Source, index: int) -> tuple[bytes | None, str]:
+    def _fill(self, source: Source, wanted_key: Key) -> tuple[bytes | None, str]:
         """Put the frames of a file into the cache; returns the wanted one, or why it is missing."""
         self._asked.put(source)
         wanted, reason = None, ""
@@ -113,10 +115,11 @@ class Frames:
             encoded = BytesIO()
             Image.fromarray(item.pixels).save(encoded, "PNG", compress_level=1)
             data = encoded.getvalue()
-            wanted = data if item.index == index else wanted
-            self._regions[str(source), item.index] = item.size.regions
-            self._size += len(data) - len(self._cache.pop((str(source), item.index), b""))
-            self._cache[str(source), item.index] = data
+            key = (*wanted_key[:2], item.index)
+            wanted = data if key == wanted_key else wanted
+            self._regions[key] = item.size.regions
+            self._size += len(data) - len(self._cache.pop(key, b""))
+            self._cache[key] = data
             while self._size > CACHE_BYTES and len(self._cache) > 1:
                 self._size -= len(self._cache.popitem(last=False)[1])
         return wanted, reason
@@ -128,6 +131,10 @@ class Frames:
         with self._mutex:
             self._asked.put(None)
             self._read.close()
+
+
+def _key(source: Source, row: Row) -> Key:
+    return str(source), tuple(source.fingerprint()), row["frame"]
 
 
 def _box(sides: list[float | None]) -> tuple[float, float, float, float]:

@@ -15,6 +15,7 @@ import pytest
 
 from fetal_jax.errors import UserError
 from fetal_jax.geometry import Ellipse
+from fetal_jax.reading.images import write_png
 from fetal_jax.view import exports, store
 from fetal_jax.view.answer import Answer
 from fetal_jax.view.session import REVIEW, Session
@@ -306,3 +307,13 @@ def test_refused_frame_of_an_early_version_without_a_reason_is_shown(tmp_path, h
     numbers = {"ellipse_px": [150.0, 140.0, 80.0, 60.0, 0.1], "spacing_mm": 0.2, "column_spacing_mm": 0.2}
     save_rows(tmp_path / "results", [row(gone, "head", "measured", **numbers)])
     assert opened(tmp_path, held).frame(0)["mm"]["hc_mm"] > 0
+
+
+def test_picture_of_a_file_that_was_rewritten_is_the_new_one(tmp_path, held):
+    (row_,) = write_results(tmp_path, 1)
+    session = opened(tmp_path, held)
+    before = session.picture(0)[0]
+    write_png(Path(row_["file"]), np.full((200, 180), 77, np.uint8))
+    after = session.picture(0)[0]
+    assert after != before
+    assert session.frames.size(session.row(0)) == (180, 200)
