@@ -44,12 +44,14 @@ def table(session: Session) -> dict[str, Any]:
 
 
 def _last_answers(session: Session) -> dict[str, dict[int, Event]]:
-    """By reader, and by frame: the last answer, of frames that the reader has decided on."""
+    """By reader, and by frame: the last answer, of frames that the reader has decided on, as it holds today."""
     found: dict[str, dict[int, Event]] = {}
     for (reader, file, frame), history in list(session.store.histories.items()):
         number = session.results.number(file, frame)
-        if number is not None and history.events and history.events[-1].answer.decision:
-            found.setdefault(reader or "no name", {})[number] = history.events[-1]
+        if number is None or not history.events or not history.events[-1].answer.decision:
+            continue
+        if (event := session.today(session.row(number), history.events[-1])) is not None:
+            found.setdefault(reader or "no name", {})[number] = event
     return found
 
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from fetal_jax.outputs.rows import Row
+from fetal_jax.view import again
 from fetal_jax.view.session import Session
 from fetal_jax.view.store import Event
 
 
 @dataclass(frozen=True)
 class Correction:
-    """The last answer of a reader in a frame."""
+    """The last answer of a reader in a frame, as it holds today (`Session.today`)."""
 
     number: int
     row: Row
@@ -20,11 +20,21 @@ class Correction:
     changes: int
 
 
-def corrections(session: Session) -> Iterator[Correction]:
-    """The frames that somebody has changed or decided on, in the order of the results."""
-    found = []
+def corrections(session: Session, left_out: list[str]) -> list[Correction]:
+    """The frames that somebody has changed or decided on, in the order of the results.
+
+    Answers that do not stand any more are named in `left_out`.
+    """
+    found, old = [], []
     for (_, file, frame), history in list(session.store.histories.items()):
         number = session.results.number(file, frame)
-        if number is not None and history.events:
-            found.append(Correction(number, session.row(number), history.events[-1], len(history.events)))
-    yield from sorted(found, key=lambda c: (c.number, c.event.reader))
+        if number is None or not history.events:
+            continue
+        row, last = session.row(number), history.events[-1]
+        event = session.today(row, last)
+        if event is None:
+            old.append((number, last))
+        else:
+            found.append(Correction(number, row, event, len(history.events)))
+    left_out += [again.left_out(*of) for of in sorted(old, key=lambda of: (of[0], of[1].reader))]
+    return sorted(found, key=lambda c: (c.number, c.event.reader))

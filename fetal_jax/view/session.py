@@ -15,9 +15,10 @@ from typing import Any, Self
 from fetal_jax import files
 from fetal_jax.errors import NOT_CLINICAL, UserError
 from fetal_jax.growth import format_age
+from fetal_jax.inference.acceptance import WITH_VALUE
 from fetal_jax.outputs.rows import Row
 from fetal_jax.planes import PRIMARY, QUANTITIES, SHAPE_OF_PLANE
-from fetal_jax.view import checklist, readers
+from fetal_jax.view import again, checklist, readers
 from fetal_jax.view.answer import MAX_COMMENT, VALUES, Answer, age, spacing_of
 from fetal_jax.view.frames import Frames
 from fetal_jax.view.results import Results
@@ -109,7 +110,7 @@ class Session:
                 {"k": k, "name": name, "fetus": fetus} for (name, fetus), k in places.items() if k >= exams
             ],
             "answers": answers,
-            "apart": readers.apart(self.store, self.results, event) if self.role == "adjudicator" else {},
+            "apart": readers.apart(self, event) if self.role == "adjudicator" else {},
             "event": last,
             "complete": self.results.complete,
         }
@@ -143,14 +144,14 @@ class Session:
         if self.blinded:
             seen = dict.fromkeys(seen) | {"status": readers.UNREAD}
         adjudicates = self.role == "adjudicator"
-        machine_mm = self.millimetres(row, machine)
+        machine_mm = dict.fromkeys(VALUES) if self.blinded else self.machine_mm(row)
         return {
             "number": number,
             "name": _name(row),
             **seen,
             "spacing_source": row["spacing_source"],
             "examination": {k: i for i, k in enumerate(self.results.examinations)}.get(_examination(row)),
-            "readings": readers.readings(self.store, row, machine_mm) if adjudicates else [],
+            "readings": readers.readings(self, row, machine_mm) if adjudicates else [],
             "spacing_mm": spacing_of(row),
             "regions": [[min(max(v, -FAR), FAR) for v in r.box] for r in self.frames.regions(row)],
             "machine": machine.json(),
@@ -194,8 +195,7 @@ class Session:
             raise ValueError("no plane: choose one, or reject the frame")
         if answer and answer.decision == "accepted" and answer.plane in SHAPE_OF_PLANE and answer.shape is None:
             raise ValueError(f"no outline of the {answer.plane}: draw it, or reject the frame")
-        theirs = Answer.of_row(row)
-        kept |= {"answer": theirs.json(), "mm": self.millimetres(row, theirs), "status": row["status"]}
+        kept |= {**again.kept(row), "mm": self.machine_mm(row), "status": row["status"]}
         history = self.store.append(self._key(row), action, answer, partial(self.millimetres, row), kept, after)
         return self._state(row, history, machine)
 
@@ -216,8 +216,23 @@ class Session:
         return list(self.results.examinations).index(key)
 
     def answer(self, row: Row) -> Answer | None:
-        """The reader's answer in a frame; None before the first."""
-        return self._history(row).answer
+        """The reader's answer in a frame, open again where it does not stand (`again`); None before the first."""
+        history = self._history(row)
+        return self._now(row, history.events[-1])[0] if history.events else None
+
+    def today(self, row: Row, event: Event) -> Event | None:
+        """An event with the values that it has today, its own and the machine's; None where it does not stand."""
+        if not again.stands(row, event):
+            return None
+        mm = event.mm if again.had_scale(event) else self.millimetres(row, event.answer)
+        theirs = event.machine["mm"]
+        if row["status"] not in WITH_VALUE or not any(theirs.values()):  # early events kept values that were refused
+            theirs = self.machine_mm(row)
+        return replace(event, mm=mm, machine=event.machine | {"mm": theirs, "status": row["status"]})
+
+    def machine_mm(self, row: Row) -> dict[str, float | None]:
+        """The machine's values in a frame: none where it refused them, though an outline and a scale are there."""
+        return self.millimetres(row, Answer.of_row(row)) if row["status"] in WITH_VALUE else dict.fromkeys(VALUES)
 
     def checklist(self, row: Row, answer: Answer) -> list[dict[str, Any]]:
         """The items of an answer's plane, ours filled where geometry answers them."""
@@ -238,7 +253,7 @@ class Session:
     def _chosen(self, row: Row, reader: Any) -> Answer:
         if self.role != "adjudicator":
             raise ValueError("choose is an adjudicator's")
-        chosen, own = readers.answer_of(self.store, row, reader), self.answer(row)
+        chosen, own = readers.answer_of(self, row, reader), self.answer(row)
         return replace(chosen, decision=chosen.decision or "accepted", comment=own.comment if own else "")
 
     def _listed(self, number: int, row: Row) -> dict[str, Any]:
@@ -254,14 +269,14 @@ class Session:
 
     def _brief(self, row: Row, history: History) -> dict[str, Any]:
         """The part that the list shows of a reader's answer."""
-        answer = history.answer or self._initial(row)
+        answer, mm = self._now(row, history.events[-1]) if history.events else (self._initial(row), None)
         primary = PRIMARY.get(answer.plane or "")
         edited = not self.blinded and (answer.shape != Answer.of_row(row).shape or answer.plane != row["plane"])
         first = dict.fromkeys(VALUES) if self.blinded else row
         return {
             "decision": answer.decision,
             "plane": answer.plane,
-            "mm": (history.events[-1].mm if history.events else first)[primary] if primary else None,
+            "mm": (mm or first)[primary] if primary else None,
             "edited": edited,
             "version": history.version,
         }
@@ -272,9 +287,18 @@ class Session:
     def _history(self, row: Row) -> History:
         return self.store.histories.get(self._key(row)) or History()
 
+    def _now(self, row: Row, event: Event) -> tuple[Answer, dict[str, float | None]]:
+        """The reader's answer after a last event, and its values."""
+        if (today := self.today(row, event)) is not None:
+            return today.answer, today.mm
+        answer = again.reopened(event, self._initial(row))
+        return answer, self.millimetres(row, answer)
+
     def _state(self, row: Row, history: History, machine: Answer) -> dict[str, Any]:
-        answer = history.answer or machine
-        values = history.events[-1].mm if history.events else self.millimetres(row, answer)
+        if history.events:
+            answer, values = self._now(row, history.events[-1])
+        else:
+            answer, values = machine, self.millimetres(row, machine)
         weeks = age(values)["ga_weeks"]
         return {
             "version": history.version,

@@ -41,7 +41,8 @@ def _write(session: Session) -> dict[str, Any]:
     session.results.refresh()
     own = OwnFiles(session.store.path.parent)
     own.clear(keep=lambda _: False)
-    found = list(corrections(session))
+    left_out: list[str] = []
+    found = corrections(session, left_out)
     entries = [tables.entry(session, c) for c in found]
     names = [TABLE, JSON, *AGREEMENT]
     head = {"written_by": f"fetal_jax {__version__}", "schema": 2, "notice": NOT_CLINICAL}
@@ -51,7 +52,7 @@ def _write(session: Session) -> dict[str, Any]:
     write_whole(own.claim(AGREEMENT[0]), agreement.as_csv(agreed))
     write_whole(own.claim(AGREEMENT[1]), json.dumps(head | agreed, indent=1) + "\n")
     mine = [c for c in found if c.event.reader == session.reader and c.event.answer.decision == "accepted"]
-    written = reports.Written(session, own.claim)
+    written = reports.Written(session, own.claim, left_out=left_out)
     frames = data_set.write(session, mine, own.claim, written.left_out)
     names += [f"{DATA_SET}/frames.csv"] if frames else []
     for c in mine:
