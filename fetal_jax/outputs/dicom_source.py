@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from fetal_jax.errors import NOT_CLINICAL, UserError
+from fetal_jax.files import open_whole
 from fetal_jax.geometry import Ellipse, Shaft
 from fetal_jax.outputs.rows import SPACING_SOURCES, Row, doubt
 from fetal_jax.reading.dicom import read_header
@@ -112,7 +113,8 @@ def save_report(path: Path, headers: Sequence[Any], root: Any, instance_number: 
     )
     document.ManufacturerModelName, document.SoftwareVersions = MODEL, software()
     document.DeviceSerialNumber = "1"
-    document.save_as(path, enforce_file_format=True)
+    with open_whole(path) as file:  # a signed report that is there stays until this one is complete
+        document.save_as(file, enforce_file_format=True)
 
 
 def observation_context() -> Any:

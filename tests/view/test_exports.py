@@ -12,7 +12,7 @@ import numpy as np
 import pydicom
 import pytest
 
-from fetal_jax.errors import NOT_CLINICAL
+from fetal_jax.errors import NOT_CLINICAL, UserError
 from fetal_jax.geometry import Ellipse
 from fetal_jax.view import exports
 from fetal_jax.view.session import REVIEW
@@ -123,6 +123,85 @@ def test_exports_hold_no_identifiers(tmp_path, held):
     for content in [said.encode(), *(p.read_bytes() for p in written)]:
         for identifier in (b"Doe", b"Jane", b"19900101", b'"P1"', b'"A1"'):
             assert identifier not in content
+
+
+def signed_by(home: Path, reader: str, decision: str = "accepted") -> dict:
+    with ExitStack() as held:
+        session = opened(home, held, reader)
+        for n in range(3):
+            changed(session, n, "accept", decision=decision)
+        return exports.write(session)
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    names = ("sr", "fhir", exports.DATA_SET)
+    found = {p for name in names for p in (folder / name).rglob("*")} | {folder / n for n in exports.EXAMINATIONS}
+    return {str(p.relative_to(folder)): p.read_bytes() for p in found if p.is_file()}
+
+
+def test_export_of_one_reader_leaves_those_of_others(tmp_path):
+    write_examinations(tmp_path, 1, dicom=True)
+    review = tmp_path / "results" / REVIEW
+    signed_by(tmp_path, "Ann")
+    anns = files_of(review)
+    assert {"sr/00001.dcm", "fhir/00001.json", "corrected/frames.csv", *exports.EXAMINATIONS} <= set(anns)
+    done = signed_by(tmp_path, "Bob")
+    assert f"results/{REVIEW}/reader_2/sr/" in done["files"]
+    assert f"results/{REVIEW}/sr/" not in done["files"]
+    assert files_of(review) == anns
+    bobs = files_of(review / "reader_2")
+    assert set(bobs) == set(anns)
+    assert pydicom.dcmread(review / "reader_2" / "sr" / "00001.dcm").VerifyingObserverSequence[
+        0
+    ].VerifyingObserverName == ("Bob^")
+    with (review / exports.TABLE).open(newline="") as f:
+        assert {cells["reader"] for cells in csv.DictReader(f)} == {"Ann", "Bob"}
+    signed_by(tmp_path, "Ann", decision="rejected")
+    assert files_of(review) == {}  # her own are gone, and his are there
+    assert files_of(review / "reader_2") == bobs
+    assert json.loads((review / "readers.json").read_text()) == {"Ann": "", "Bob": "reader_2/"}
+
+
+def test_foreign_file_is_found_before_anything_is_deleted(tmp_path, held):
+    write_results(tmp_path, 2, dicom=True)
+    session = opened(tmp_path, held)
+    for n in (0, 1):
+        changed(session, n, "accept", decision="accepted")
+    exports.write(session)
+    before = files_of_any(tmp_path)
+    changed(session, 0, "undecide", decision="")
+    theirs = tmp_path / "results" / REVIEW / "fhir" / "00002.json"
+    listed = tmp_path / "results" / REVIEW / "written.jsonl"
+    listed.write_text("".join(s for s in listed.read_text().splitlines(True) if "fhir/00002" not in s))
+    with pytest.raises(UserError, match=r"00002\.json was not written by this program"):
+        exports.write(session)
+    assert files_of_any(tmp_path) == before
+    theirs.unlink()
+    exports.write(session)
+    assert before - files_of_any(tmp_path) == {
+        *("sr/00001.dcm", "sr/00001_machine.dcm", "fhir/00001.json", "corrected/00001.png"),
+    }
+
+
+def files_of_any(home: Path) -> set[str]:
+    review = home / "results" / REVIEW
+    return {str(p.relative_to(review)) for p in review.rglob("*") if p.is_file()}
+
+
+def test_report_that_can_no_longer_be_signed_does_not_stay(tmp_path, held):
+    rows = write_results(tmp_path, 1, dicom=True)
+    session = opened(tmp_path, held)
+    changed(session, 0, "accept", decision="accepted")
+    exports.write(session)
+    signed = tmp_path / "results" / REVIEW / "sr" / "00001.dcm"
+    assert signed.is_file()
+    header = pydicom.dcmread(rows[0]["file"])
+    del header.StudyInstanceUID
+    header.save_as(rows[0]["file"])
+    done = exports.write(session)
+    assert done["reports"] == 0
+    assert done["left_out"]
+    assert not signed.exists()
 
 
 def test_pixels_that_are_not_square_train_without_a_scale(tmp_path, held):

@@ -8,12 +8,13 @@ from typing import Any
 
 from fetal_jax import __version__
 from fetal_jax.errors import NOT_CLINICAL, UserError
-from fetal_jax.files import OwnFiles, write_whole
+from fetal_jax.files import write_whole
 from fetal_jax.outputs.examinations import tables as examination_tables
 from fetal_jax.view import agreement
 from fetal_jax.view.corrections import corrections
 from fetal_jax.view.exports import data_set, reports, tables
 from fetal_jax.view.exports.data_set import DATA_SET
+from fetal_jax.view.exports.places import Places
 from fetal_jax.view.session import Session
 
 TABLE, JSON = "corrections.csv", "corrections.json"
@@ -39,22 +40,22 @@ def _write(session: Session) -> dict[str, Any]:
     if not session.store.writable:
         raise UserError("another server holds these results: this one only shows them")
     session.results.refresh()
-    own = OwnFiles(session.store.path.parent)
-    own.clear(keep=lambda _: False)
+    review = session.store.path.parent
+    own = Places(review, session.reader)
     left_out: list[str] = []
     found = corrections(session, left_out)
     entries = [tables.entry(session, c) for c in found]
     names = [TABLE, JSON, *AGREEMENT]
     head = {"written_by": f"fetal_jax {__version__}", "schema": 2, "notice": NOT_CLINICAL}
-    write_whole(own.claim(JSON), json.dumps(head | {"corrections": entries}, indent=1) + "\n")
-    write_whole(own.claim(TABLE), tables.as_csv(tables.COLUMNS, [tables.cells(entry) for entry in entries]))
+    write_whole(own.common(JSON), json.dumps(head | {"corrections": entries}, indent=1) + "\n")
+    write_whole(own.common(TABLE), tables.as_csv(tables.COLUMNS, [tables.cells(entry) for entry in entries]))
     agreed = agreement.table(session)
-    write_whole(own.claim(AGREEMENT[0]), agreement.as_csv(agreed))
-    write_whole(own.claim(AGREEMENT[1]), json.dumps(head | agreed, indent=1) + "\n")
+    write_whole(own.common(AGREEMENT[0]), agreement.as_csv(agreed))
+    write_whole(own.common(AGREEMENT[1]), json.dumps(head | agreed, indent=1) + "\n")
     mine = [c for c in found if c.event.reader == session.reader and c.event.answer.decision == "accepted"]
     written = reports.Written(session, own.claim, left_out=left_out)
     frames = data_set.write(session, mine, own.claim, written.left_out)
-    names += [f"{DATA_SET}/frames.csv"] if frames else []
+    own_names = [f"{DATA_SET}/frames.csv"] if frames else []
     for c in mine:
         written.frame(c)
     places = {key: k for k, key in enumerate(session.results.examinations)}
@@ -63,9 +64,10 @@ def _write(session: Session) -> dict[str, Any]:
     if records:
         write_whole(own.claim(EXAMINATIONS[0]), examination_tables.as_csv(records))
         write_whole(own.claim(EXAMINATIONS[1]), examination_tables.as_json(records))
-        names += EXAMINATIONS
-    names += [f"{folder}/" for folder in FOLDERS if any((session.store.path.parent / folder).glob("*"))]
-    review = session.store.path.parent
+        own_names += EXAMINATIONS
+    own.sweep()
+    own_names += [f"{folder}/" for folder in FOLDERS if any((review / own.folder / folder).glob("*"))]
+    names += [own.folder + name for name in own_names]
     return {
         "files": [f"{review.parent.name}/{review.name}/{name}" for name in names],
         "corrections": len(found),
