@@ -29,6 +29,8 @@ class Results:
         self.folder, self.rows, self.complete = folder, list[Row](), False
         self.examinations: dict[tuple[str, str | None], dict[int, None]] = {}
         """The numbers of each examination's rows, by its name and fetus, in the order of their first rows."""
+        self.remeasured: list[int] = []
+        """The numbers of rows that were measured again since this was opened, with another result, one by one."""
         self._numbers: dict[tuple[str, int], int] = {}
         self._read_bytes, self._seen = 0, (0, 0)
         self._mutex = threading.Lock()
@@ -113,7 +115,9 @@ class Results:
         key = str(row["file"]), int(row["frame"])
         number = self._numbers.setdefault(key, len(self.rows))
         if number < len(self.rows):
-            self.rows[number] = row
+            changed, self.rows[number] = self.rows[number] != row, row
+            if changed:
+                self.remeasured.append(number)
         else:
             self.rows.append(row)
         if row["examination"] is not None:

@@ -30,7 +30,7 @@ def app(session: Session, token: str = "") -> Starlette:
         return JSONResponse(session.about())
 
     def changes(request: Request) -> Response:
-        asked = (_number(request.query_params.get(key, "0")) for key in ("rows", "event", "exams"))
+        asked = (_number(request.query_params.get(key, "0")) for key in ("rows", "event", "exams", "remeasured"))
         return JSONResponse(session.changes(*asked))
 
     def frame(request: Request) -> Response:

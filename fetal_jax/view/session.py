@@ -88,19 +88,22 @@ class Session:
             "max_comment": MAX_COMMENT,
         }
 
-    def changes(self, rows: int, event: int, exams: int = 0) -> dict[str, Any]:
+    def changes(self, rows: int, event: int, exams: int = 0, remeasured: int = 0) -> dict[str, Any]:
         """Rows from number `rows` on, examinations from `exams` on, and this reader's answers after `event`.
 
-        An adjudicator is also told where other readers are apart.
+        Then the rows that were measured again, but for the first `remeasured` ones, and the answers in them. An
+        adjudicator is also told where other readers are apart.
         """
         self.results.refresh()
         self.store.refresh()
         last = self.store.last  # before the answers: an event that comes while they are read is told next time
+        known = len(self.results.remeasured)
+        anew = dict.fromkeys(n for n in self.results.remeasured[remeasured:known] if n < rows)
         answers = {
             number: self._brief(self.results.rows[number], history)
             for key, history in list(self.store.histories.items())
-            if key[0] == self.reader and history.version > event
-            if (number := self.results.number(*key[1:])) is not None
+            if key[0] == self.reader and (number := self.results.number(*key[1:])) is not None
+            if history.version > event or (number in anew and history.events)
         }
         new = enumerate(self.results.rows[rows:], rows)
         places = {key: k for k, key in enumerate(self.results.examinations)}
@@ -109,6 +112,8 @@ class Session:
             "examinations": [
                 {"k": k, "name": name, "fetus": fetus} for (name, fetus), k in places.items() if k >= exams
             ],
+            "anew": [self._listed(number, self.results.rows[number]) for number in anew],
+            "remeasured": known,
             "answers": answers,
             "apart": readers.apart(self, event) if self.role == "adjudicator" else {},
             "event": last,

@@ -177,6 +177,20 @@ def test_frame_that_was_measured_again_is_accepted_again(tmp_path, held):
     assert (done["left_out"], done["frames"]) == ([], 1)
 
 
+def test_page_is_told_what_was_measured_again(tmp_path, held):
+    rows = write_results(tmp_path, 3)
+    session = opened(tmp_path, held)
+    changed(session, 1, "accept", decision="accepted")
+    first = session.changes(0, 0)
+    assert (first["anew"], first["remeasured"]) == ([], 0)
+    save_rows(tmp_path / "results", [rows[0], rows[1] | {"ellipse_px": NEW, "status": "review"}, rows[2]])
+    found = session.changes(3, first["event"], 0, first["remeasured"])
+    assert ([(r["n"], r["status"]) for r in found["anew"]], found["remeasured"]) == ([(1, "review")], 1)
+    assert [(n, a["decision"]) for n, a in found["answers"].items()] == [(1, "")]
+    assert session.changes(3, found["event"], 0, 1)["anew"] == []
+    assert session.changes(0, 0)["anew"] == []  # a page that is opened now has all rows of today
+
+
 def test_another_processors_rounding_is_not_another_picture(tmp_path, held):
     rows = write_results(tmp_path, 1)
     with ExitStack() as first:

@@ -1,4 +1,4 @@
-"""A page that stays open while its server is started again, or has no room: in Debian's Chromium."""
+"""A page that stays open while its server is started again, has no room, or measures again: in Debian's Chromium."""
 
 from __future__ import annotations
 
@@ -6,16 +6,20 @@ import json
 import re
 import resource
 from contextlib import contextmanager
+from pathlib import Path
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import urlopen
 
+import numpy as np
 import pytest
 
+from fetal_jax.reading.images import write_png
 from tests.view.browser import Page
-from tests.view.folder import Server, serving, write_results
+from tests.view.folder import Server, save_rows, serving, write_results
 from tests.view.test_browser import stored, version
 
+WIDTH = "document.querySelector('#stage canvas').width"
 OTHER = "this page is of another reader or folder: reload it"
 TOAST = "text => document.querySelector('#toast').textContent.includes(text)"
 
@@ -60,6 +64,23 @@ def test_tab_left_open_records_nothing_for_another_reader_or_folder(browser, hom
         page.page.keyboard.type("mine")
         page.press("Escape")
         assert version(server, 0, 1)["answer"]["comment"] == "mine"
+
+
+def test_frame_that_is_rewritten_while_it_is_shown_is_shown_anew(browser, server, home):
+    page = Page(browser, server.address)
+    page.choose(0)
+    page.press("v")
+    version(server, 0, 1)
+    width = page.page.evaluate(WIDTH)
+    rows = json.loads((home / "results" / "measurements.json").read_text())
+    write_png(Path(rows[0]["file"]), np.full((300, 600), 77, np.uint8))
+    save_rows(home / "results", [rows[0] | {"ellipse_px": [300, 150, 80, 60, 0], "status": "review"}, *rows[1:]])
+    page.until("document.querySelector('#accept').getAttribute('aria-pressed') === 'false'")
+    assert "to review" in page.page.locator("#row-0 .said").text_content()
+    assert page.page.evaluate(WIDTH) > width
+    page.press("v")
+    assert version(server, 0, 2)["answer"]["ellipse"] == [300, 150, 80, 60, 0]
+    assert server.post("api/export", {})["frames"] == 1
 
 
 @contextmanager

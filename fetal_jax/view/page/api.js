@@ -25,7 +25,7 @@ export async function about() {
   headers["x-page"] = found.page;
   return found;
 }
-export const changes = async (rows, event, exams) => (await ask(`/api/changes?rows=${rows}&event=${event}&exams=${exams}`)).json();
+export const changes = async (rows, event, exams, remeasured) => (await ask(`/api/changes?rows=${rows}&event=${event}&exams=${exams}&remeasured=${remeasured}`)).json();
 export const frame = async (n) => (await ask(`/api/frames/${n}`)).json();
 export const examination = async (k) => (await ask(`/api/examinations/${k}`)).json();
 /** The examination of a frame with an answer that is not recorded yet. */

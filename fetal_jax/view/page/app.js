@@ -14,7 +14,7 @@ const POLL = 1500, RETRY = 1000, AHEAD = [1, 2, 3, -1];
 const get = (id) => document.getElementById(id);
 const GEOMETRIC = new Set(["move", "pull", "turn", "draw", "plane"]);
 
-let info, list, exams, examination, panel, stage, current = null, asked = null, rowsSeen = 0, eventSeen = 0, examsSeen = 0, complete = false, pressed = 0;
+let info, list, exams, examination, panel, stage, current = null, asked = null, rowsSeen = 0, eventSeen = 0, examsSeen = 0, anewSeen = 0, complete = false, pressed = 0;
 let queue = Promise.resolve();
 const pictures = new Map(), details = new Map();
 /** Of a frame: the newest state that the server sent; changes that it has not answered; the last change that a conflict drops. */
@@ -78,12 +78,15 @@ async function detailsOf(n) {
 
 async function poll() {
   try {
-    const found = await api.changes(rowsSeen, eventSeen, examsSeen);
+    const found = await api.changes(rowsSeen, eventSeen, examsSeen, anewSeen);
     rowsSeen += found.rows.length;
     eventSeen = found.event;
     examsSeen += found.examinations.length;
     complete = found.complete;
-    list.add(found.rows, found.answers);
+    anewSeen = found.remeasured;
+    for (const { n } of found.anew) [pictures, details].forEach((cache) => cache.delete(n)); // they may show something else
+    list.add([...found.rows, ...found.anew.map((row) => ({ ...list.all[row.n], ...row }))], found.answers);
+    if (found.anew.some(({ n }) => n === asked)) await show(asked);
     list.apart(found.apart);
     exams.follow(found.examinations, found.rows, found.answers, list.answers);
     get("tabs").hidden = !examsSeen;
