@@ -14,6 +14,14 @@ import pytest
 CHROMIUM = Path("/usr/bin/chromium")
 REQUIRED = "FETAL_BROWSER_TESTS"
 """Environment variable that turns the skip into a failure."""
+TOASTS = """
+    addEventListener("DOMContentLoaded", () => {
+        window.toasts = [];
+        const box = document.querySelector("#toast");
+        new MutationObserver(() => toasts.push(box.textContent)).observe(box, { childList: true });
+    });
+"""
+"""Keeps what the page says in passing, so that no test must look at the right time."""
 PATIENCE = 120.0
 """Seconds: how long a page that does not answer is waited for, on a machine that has other work too."""
 
@@ -44,6 +52,7 @@ class Page:
         self.context = browser.new_context(viewport={"width": width, "height": height}, **options)
         self.context.set_default_timeout(1000 * PATIENCE)
         self.page = self.context.new_page()
+        self.page.add_init_script(TOASTS)
         self.errors: list[str] = []
         self.page.on("pageerror", lambda e: self.errors.append(str(e)))
         self.page.on("console", lambda m: m.type == "error" and self.errors.append(m.text))
@@ -71,8 +80,24 @@ class Page:
     def choose(self, n: int) -> None:
         """Show the frame of a number by a click in the list."""
         self.page.locator(f"#row-{n}").click()
-        name = self.page.locator(f"#row-{n} .title").text_content()
-        self.until("name => document.querySelector('#name').textContent === name", name)
+        self.shows(n)
+
+    def shows(self, n: int) -> None:
+        """Wait until the frame of a number is shown: the page takes the mark away as soon as a frame is asked for."""
+        self.until("n => document.body.dataset.shown === String(n)", n)
+
+    def number(self) -> int:
+        """The number of the frame in sight, once the one that was asked for is there."""
+        self.until("'shown' in document.body.dataset")
+        return int(self.page.evaluate("document.body.dataset.shown"))
+
+    def answered(self, events: int) -> None:
+        """Wait until the page has the server's reply to the frame's event of this number; it lists the last eight."""
+        self.until("n => document.querySelectorAll('#history li').length === n", events)
+
+    def said(self, *texts: str) -> None:
+        """Wait until the page has said these at one time."""
+        self.until("texts => toasts.some(said => texts.every(text => said.includes(text)))", list(texts))
 
     def handle(self, name: str) -> tuple[float, float]:
         """Centre of a handle on the screen."""

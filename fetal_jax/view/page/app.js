@@ -33,6 +33,7 @@ async function show(n) {
   if (n === null || n === undefined) return;
   asked = n;
   stage.cancel();
+  delete document.body.dataset.shown;
   list.choose(n);
   const started = performance.now();
   let frame, picture;
@@ -40,7 +41,10 @@ async function show(n) {
     [frame, picture] = await Promise.all([(waits(n) ? queue : Promise.resolve()).then(() => detailsOf(n)), pictureOf(n)]);
   } catch (error) {
     details.delete(n);
-    if (asked === n && current) list.choose((asked = current.number)); // what is shown is what is chosen
+    if (asked === n && current) { // what is shown is what is chosen
+      list.choose((asked = current.number));
+      document.body.dataset.shown = asked;
+    }
     return connected(false, error);
   }
   if (asked !== n) return; // a later one was asked for
@@ -52,6 +56,7 @@ async function show(n) {
   examination.show(frame.examination, frame.answer.plane, queue).catch((error) => connected(false, error));
   note(picture ? (picture.isFrame ? "" : "The frame is not where it was measured: this is the overlay that measure drew.") : "This frame cannot be read.");
   announce();
+  document.body.dataset.shown = n;
   performance.measure("show", { start: started, end: performance.now() });
   for (const step of AHEAD) {
     const beside = list.beside(n, step);
