@@ -20,6 +20,7 @@ const pictures = new Map(), details = new Map();
 /** Of a frame: the newest state that the server sent; changes that it has not answered; the last change that a conflict drops. */
 const states = new Map(), unanswered = new Map(), dropped = new Map();
 const waits = (n) => unanswered.get(n) ?? 0;
+const unsent = () => [...unanswered.values()].some(Boolean);
 
 /** Take a frame's state in, and give the newest one. */
 function learn(n, state) {
@@ -96,10 +97,10 @@ async function poll() {
     exams.follow(found.examinations, found.rows, found.answers, list.answers);
     get("tabs").hidden = !examsSeen;
     progress();
-    const mine = current && found.answers[current.number];
-    if (away()) examination.refresh(current?.answer.plane).catch(() => {});
-    if (mine && mine.version !== states.get(current.number).version && !waits(current.number) && !stage.busy) await refresh();
-    connected(true);
+    const mine = current && list.answers.get(current.number);
+    if (mine && mine.version > states.get(current.number).version && !waits(current.number) && !stage.busy) await refresh();
+    if (away()) await examination.refresh(current?.answer.plane); // its numbers were missed: if they do not come, the next poll asks
+    if (!unsent()) connected(true);
   } catch (error) {
     if (error.status === 412) toast(error.message, true); // the server answers again, to another reader
     connected(false, error);
@@ -152,7 +153,6 @@ async function send(n, make, order) {
       list.add([], { [n]: state.brief });
       exams.follow([], [], { [n]: state.brief }, list.answers);
       progress();
-      connected(true);
       if (state.conflict) {
         dropped.set(n, pressed);
         toast("Changed in another tab: its answer is shown.");

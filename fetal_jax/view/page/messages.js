@@ -3,21 +3,29 @@
 const SHOWN = 5000;
 const get = (id) => document.getElementById(id);
 
-let hiding;
+/** Say something for five seconds, or until what is returned is called; it hides nothing that is still being said. */
 export function toast(text, stays = false) {
-  get("toast").textContent = text;
-  get("toast").classList.add("on");
-  clearTimeout(hiding);
-  if (!stays) hiding = setTimeout(() => get("toast").classList.remove("on"), SHOWN);
+  const box = get("toast"), line = made("p", "", text);
+  const end = () => {
+    line.remove();
+    box.classList.toggle("on", box.children.length > 0);
+  };
+  [...box.children].find((said) => said.textContent === text)?.remove(); // said again: once is enough
+  box.append(line);
+  box.classList.add("on");
+  if (!stays) setTimeout(end, SHOWN);
+  return end;
 }
 
-let lost = false;
-/** Whether the server did not answer last time. */
-export const away = () => lost;
+let back = null;
+/** Whether the server did not answer, and not everything that was missed has been asked for again. */
+export const away = () => back !== null;
 export function connected(is, error) {
-  if (!is && !lost) toast(error && !(error instanceof TypeError) ? error.message : "The server does not answer. Changes are kept here and sent when it does.", true);
-  if (is && lost) toast("The server answers again.");
-  lost = !is;
+  if (!is && !away()) back = toast(error && !(error instanceof TypeError) ? error.message : "The server does not answer. Changes are kept here and sent when it does.", true);
+  if (!is || !away()) return;
+  back();
+  back = null;
+  toast("The server answers again.");
 }
 
 export function note(text) {
