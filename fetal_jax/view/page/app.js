@@ -350,7 +350,7 @@ async function start() {
   listen(KEYS, stage, { writable: info.writable, framed: () => !examination.open, shown: () => asked === current?.number, leave: () => openExamination(false), drawn: () => option("draw") });
   addEventListener("beforeunload", (e) => {
     panel.flush();
-    if (away() && waits(current?.number)) e.preventDefault(); // what was not sent is only here
+    if (away() && unsent()) e.preventDefault(); // what was not sent is only here
   });
   await poll();
   const wanted = Number(new URLSearchParams(location.hash.slice(1)).get("n") ?? NaN);
