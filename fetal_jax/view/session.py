@@ -28,6 +28,9 @@ FAR = 1e9
 """Stands for the open sides of a region, since JSON has no infinity."""
 REVIEW = "review"
 """Folder within the results: corrections and their exports."""
+MAX_ID = 64
+"""Characters of an event's own id; the page's have 32."""
+_EVENT_KEYS = {"action", "after", "answer", "id", "reader"}
 OF_OUTLINE = ("move", "pull", "turn", "draw", "plane")
 """Actions after which the ticks of an outline are open again."""
 
@@ -167,24 +170,24 @@ class Session:
     def change(self, number: int, data: Any) -> dict[str, Any]:
         """Add the event that a browser sent: `action`, `after` and, but for undo and redo, `answer`.
 
-        "choose" takes the answer of another `reader` (empty: the machine), which only an adjudicator may do.
+        "choose" takes the answer of another `reader` (empty: the machine), which only an adjudicator may do. An `id`
+        is the event's own: the last event sent again changes nothing.
 
         Raises:
           ValueError: something cannot be; the message says what.
           Conflict: the frame was changed in another tab.
           UserError: nothing to undo, or the server is read-only.
         """
-        if not isinstance(data, dict) or not {"action", "after"} <= set(data) <= {
-            "action",
-            "after",
-            "answer",
-            "reader",
-        }:
-            raise ValueError("an event has the keys action, after, answer, reader")
+        if not isinstance(data, dict) or not {"action", "after"} <= set(data) <= _EVENT_KEYS:
+            raise ValueError(f"an event has the keys {', '.join(sorted(_EVENT_KEYS))}")
         action, after, row = data["action"], data["after"], self.row(number)
         if action not in ACTIONS or type(after) is not int:
             raise ValueError(f"action is one of {', '.join(ACTIONS)}, after is a number")
         kept: dict[str, Any] = {"role": self.role}
+        if "id" in data:
+            if not isinstance(data["id"], str) or not 0 < len(data["id"]) <= MAX_ID:
+                raise ValueError(f"id is a text of 1 to {MAX_ID} characters")
+            kept["id"] = data["id"]
         machine, answer = self._initial(row), None
         if action == "choose":
             kept["chosen"] = data.get("reader")

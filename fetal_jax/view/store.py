@@ -177,7 +177,8 @@ class Store:
           action: of `ACTIONS`. "undo" and "redo" take the answer from the history.
           answer: the answer after the change.
           millimetres: gives the values of an answer, kept with the event.
-          machine: the machine's answer, kept with the event.
+          machine: the machine's answer, kept with the event; its "id", if any, is the event's own. The last event
+            again (its reply was lost) is not added twice.
           after: the `version` of the history that the caller has seen.
 
         Raises:
@@ -189,6 +190,8 @@ class Store:
             if not self.writable or self._db is None:
                 raise UserError("another server holds these results: this one only shows them")
             history = self.histories[key]
+            if "id" in machine and history.events and history.events[-1].machine.get("id") == machine["id"]:
+                return history
             if after != history.version:
                 raise Conflict
             if action in ("undo", "redo"):

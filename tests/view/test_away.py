@@ -29,3 +29,25 @@ def test_page_asks_before_changes_of_an_earlier_frame_are_lost(browser, home):
         with page.page.expect_event("dialog") as asked:
             page.page.close(run_before_unload=True)
         assert asked.value.type == "beforeunload"
+
+
+def test_event_whose_reply_is_lost_is_recorded_once_and_drops_no_later_ones(browser, server):
+    page = Page(browser, server.address)
+    page.choose(0)
+    lost = []
+
+    def lose_the_first(route):
+        if lost:
+            return route.continue_()
+        lost.append(route.fetch())  # the server has it
+        return route.abort()
+
+    page.page.route("**/api/frames/*/events", lose_the_first)
+    at_once(page, "v", "x", "u")
+    page.answered(3)
+    assert lost[0].ok
+    assert actions(server, 0) == ["accept", "reject", "undo"]
+    assert stored(server, 0)["answer"]["decision"] == "accepted"
+    assert page.page.locator("#accept").get_attribute("aria-pressed") == "true"
+    page.said("answers again")
+    assert not page.page.evaluate("toasts.some(said => said.includes('another tab'))")

@@ -113,6 +113,28 @@ def test_second_tab_does_not_overwrite_the_first(tmp_path, held):
     assert session.state(0)["answer"]["comment"] == "first"
 
 
+def test_event_sent_again_is_recorded_once(tmp_path, held):
+    write_results(tmp_path, 1)
+    session = opened(tmp_path, held)
+    answer = session.state(0)["answer"]
+    first = {"action": "comment", "after": 0, "answer": answer | {"comment": "first"}, "id": "a" * 32}
+    state = session.change(0, first)
+    assert session.change(0, first) == state  # its reply was lost
+    assert [e["action"] for e in state["events"]] == ["comment"]
+    session.change(0, {"action": "undo", "after": state["version"], "id": "b" * 32})
+    assert session.change(0, {"action": "undo", "after": state["version"], "id": "b" * 32})["undo"] == 0
+    with pytest.raises(Conflict):  # another tab was between: what is shown is not what was sent
+        session.change(0, first)
+    assert session.state(0)["answer"] == answer
+
+
+@pytest.mark.parametrize("wrong", ["", "x" * 65, 7, None])
+def test_impossible_id_is_refused(tmp_path, held, wrong):
+    write_results(tmp_path, 1)
+    with pytest.raises(ValueError, match="id is a text of 1 to 64"):
+        opened(tmp_path, held).change(0, {"action": "undo", "after": 0, "id": wrong})
+
+
 def test_events_can_only_be_added(tmp_path, held):
     write_results(tmp_path, 1)
     changed(opened(tmp_path, held), 0, "reject", decision="rejected")

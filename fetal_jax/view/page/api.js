@@ -33,6 +33,9 @@ export const preview = async (n, answer) => (await post(`/api/frames/${n}/previe
 export const agreement = async () => (await ask("/api/agreement")).json();
 export const exportAll = async () => (await post("/api/export", {})).json();
 
+/** A new event's id. `crypto.randomUUID` is missing where the page comes from another machine without TLS. */
+export const newId = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (v) => v.toString(16).padStart(2, "0")).join("");
+
 /** Record an event; {conflict: true, ...state} where another tab was first. */
 export async function change(n, event) {
   const response = await post(`/api/frames/${n}/events`, event, true);

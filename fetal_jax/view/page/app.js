@@ -144,11 +144,12 @@ function record(make, n = current?.number) {
 }
 
 async function send(n, make, order) {
+  const id = api.newId(); // the reply may be lost: the server knows by it what it has already recorded
   if (order <= (dropped.get(n) ?? 0)) return; // made of an answer that another tab has changed
   for (;;) {
     try {
       const { version, answer } = states.get(n);
-      const state = await api.change(n, { after: version, ...make(answer) });
+      const state = await api.change(n, { id, after: version, ...make(answer) });
       learn(n, state);
       list.add([], { [n]: state.brief });
       exams.follow([], [], { [n]: state.brief }, list.answers);
