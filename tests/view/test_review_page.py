@@ -126,6 +126,7 @@ def test_blinded_page_shows_no_outline_until_one_is_drawn(browser, home):
         assert page.page.locator("#export").is_disabled()
         assert "to read" in page.page.locator("#row-0 .said").text_content()
         page.press("h", "d", "Enter")
+        assert page.page.locator("#tool-draw").get_attribute("aria-pressed") == "false"  # as after a drag
         state = version(server, 0, 2)
         assert state["answer"]["ellipse"]
         assert page.shown()["HC"] == pytest.approx(state["mm"]["hc_mm"], abs=0.01)

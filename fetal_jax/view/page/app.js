@@ -115,9 +115,14 @@ async function refresh() {
 function update(state) {
   current = { ...current, ...learn(current.number, state) };
   if (stage.busy) return; // a handle moves: its end is recorded after this
+  draw();
+  examination.refresh(current.answer.plane).catch((error) => connected(false, error));
+}
+
+/** Put the page's answer on the stage and into the panel. */
+function draw() {
   stage.set(current, info.planes[current.answer.plane]);
   panel.show(current);
-  examination.refresh(current.answer.plane).catch((error) => connected(false, error));
 }
 
 // ------------------------------------------------------------------------------------------------------ changes
@@ -135,8 +140,7 @@ function record(make, n = current?.number) {
     const { action, answer } = make(current.answer);
     const by = { undo: [-1, 1], redo: [1, -1] }[action] ?? [1, -current.redo];
     current = { ...current, answer: answer ?? current.answer, undo: current.undo + by[0], redo: current.redo + by[1] };
-    stage.set(current, info.planes[current.answer.plane]);
-    panel.show(current);
+    draw();
   }
   unanswered.set(n, waits(n) + 1);
   const order = ++pressed;
@@ -156,6 +160,7 @@ async function send(n, make, order) {
       progress();
       if (state.conflict) {
         dropped.set(n, pressed);
+        if (current?.number === n) stage.cancel(); // a handle that moves was taken hold of on the old outline
         toast("Changed in another tab: its answer is shown.");
       }
       if (current?.number === n && (waits(n) === 1 || state.conflict)) {
@@ -178,9 +183,9 @@ async function send(n, make, order) {
 /** Record an event of the frame in sight; while another one is on its way, a key may be meant for either. */
 function change(make) {
   if (!current) return;
+  if (!info.writable) return update(states.get(current.number)); // a mouse may have moved the outline
   if (asked === current.number) return record(make);
-  stage.set(current, info.planes[current.answer.plane]);
-  panel.show(current);
+  draw();
   return toast("The next frame is not shown yet: nothing was changed.");
 }
 
@@ -335,6 +340,7 @@ async function start() {
   stage = new Stage(get("stage"), {
     edit: (action, part) => { redraw(action, part); if (stage.options.draw) option("draw"); },
     live: (answer) => { panel.values(answer); if (current) examination.live(current.number, answer); },
+    restore: draw,
     view: () => { get("zoom").textContent = `${Math.round(stage.view.scale * 100)} %`; },
   });
   list = new FrameList(get("list"), get("rows"), (n) => { document.body.classList.remove("list-open"); show(n); });
@@ -348,7 +354,7 @@ async function start() {
   get("export").disabled = !info.writable || info.role === "blinded";
   get("agreement-open").hidden = info.role === "blinded";
   for (const button of document.querySelectorAll("[data-key]")) button.addEventListener("click", () => KEYS[button.dataset.key]());
-  listen(KEYS, stage, { writable: info.writable, framed: () => !examination.open, shown: () => asked === current?.number, leave: () => openExamination(false), drawn: () => option("draw") });
+  listen(KEYS, stage, { writable: info.writable, framed: () => !examination.open, shown: () => asked === current?.number, leave: () => openExamination(false) });
   addEventListener("beforeunload", (e) => {
     panel.flush();
     if (away() && unsent()) e.preventDefault(); // what was not sent is only here

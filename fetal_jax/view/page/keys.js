@@ -3,7 +3,7 @@
 /** Keys that mean something in an examination too. */
 const EVERYWHERE = new Set(["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "s", "l", "e", "b", "?", "/"]);
 
-/** Call what `keys` has for a key; page: {writable, framed(), shown(), leave(), drawn()}. */
+/** Call what `keys` has for a key; page: {writable, framed(), shown(), leave()}. */
 export function listen(keys, stage, page) {
   addEventListener("keydown", (e) => pressed(e, keys, stage, page));
 }
@@ -32,7 +32,7 @@ function pressed(e, keys, stage, page) {
   if (e.repeat && framed && key.startsWith("Arrow") && !page.shown()) return e.preventDefault(); // a held key passes no frame unseen
   if (e.altKey || (e.target.type === "radio" && key.startsWith("Arrow"))) return undefined;
   if (key >= "1" && key <= "6") return act(e, () => stage.focusHandle(Number(key) - 1));
-  if (key === "Enter" && stage.options.draw && !e.target.matches("button")) return act(e, () => { stage.drawInMiddle(); page.drawn(); });
+  if (key === "Enter" && stage.options.draw && !e.target.matches("button")) return act(e, () => stage.drawInMiddle());
   return keys[key] && act(e, keys[key]);
 }
 

@@ -8,7 +8,7 @@ const FULL = { window: 256, level: 128 };
 const NEW_ROUNDNESS = { head: 0.78, abdomen: 0.95 };
 
 export class Stage {
-  /** on: {edit(action, part of the answer), live(answer), view()} */
+  /** on: {edit(action, part of the answer), live(answer), restore(), view()} */
   constructor(box, on) {
     this.box = box;
     this.on = on;
@@ -230,9 +230,9 @@ export class Stage {
     if (group && !this.options.draw) {
       e.preventDefault();
       group.focus({ preventScroll: true });
-      this.drag = { id: group.dataset.handle, from: at, shape: this.shape, before: this.answer };
+      this.drag = { id: group.dataset.handle, from: at, shape: this.shape };
     } else if (this.options.draw && this.kind) {
-      this.drag = { drawing: true, from: at, shape: this.shape ?? [], before: this.answer };
+      this.drag = { drawing: true, from: at, shape: this.shape ?? [] };
     } else {
       document.activeElement?.blur?.();
       this.drag = { pan: true, grey: this.options.window };
@@ -283,22 +283,21 @@ export class Stage {
     const drag = this.drag;
     if (drag?.pinch ? this.pointers.size : !drag) return;
     this.drag = null;
-    if (drag.shape && e.type === "pointercancel") this.restore(drag.before);
+    if (drag.shape && e.type === "pointercancel") this.restore();
     else if (drag.shape && drag.moved) this.commit(drag.drawing ? "draw" : actionOf(drag.id));
     this.later();
   }
 
   cancel() {
-    const before = this.drag?.before ?? this.nudged?.before;
+    const moved = this.busy;
     this.drag = this.nudged = null;
-    if (before) this.restore(before);
+    if (moved) this.restore();
   }
 
-  restore(answer) {
-    this.answer = answer;
+  /** Show the page's answer again, which may be a newer one than the handle was moved from. */
+  restore() {
     this.changed = true;
-    this.build();
-    this.later();
+    this.on.restore();
   }
 
   commit(action) {
@@ -314,7 +313,7 @@ export class Stage {
     const id = this.focused;
     if (!id || !this.shape) return false;
     const [dx, dy] = { ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, -step], ArrowDown: [0, step] }[key];
-    this.nudged ??= { before: this.answer, action: actionOf(id) };
+    this.nudged ??= { action: actionOf(id) };
     if (id === "turn") {
       const shape = [...this.shape];
       shape[4] += ((dx + dy) * Math.PI) / 360;
