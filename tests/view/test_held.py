@@ -49,6 +49,30 @@ def reply_held_back(page: Page) -> Iterator[None]:
     routes[0].continue_()
 
 
+@pytest.mark.parametrize("key", ["n", "s"])
+def test_what_a_held_arrow_moved_is_kept_where_the_frame_is_left(browser, tmp_path, key):
+    write_examinations(tmp_path)
+    with serving(tmp_path / "results", "--reader=Ann") as server:
+        page = Page(browser, server.address)
+        page.choose(0)
+        before = stored(server, 0)["answer"]["ellipse"]
+        page.press("1")
+        page.page.keyboard.down("ArrowRight")
+        page.press(key)
+        page.page.keyboard.up("ArrowRight")
+        eventually(lambda: actions(server, 0), ["move"])
+        assert stored(server, 0)["answer"]["ellipse"] == pytest.approx([before[0] + 1, *before[1:]])
+
+
+def test_arrow_moves_no_outline_of_the_next_frame(browser, server):
+    page = Page(browser, server.address)
+    page.choose(4)
+    page.press("1", "n")  # an abdomen and then a head: the same handles
+    beside = page.number()
+    page.press("ArrowRight")  # the next frame: no handle of this one was chosen
+    page.until("n => 'shown' in document.body.dataset && document.body.dataset.shown !== String(n)", beside)
+
+
 def test_escape_shows_the_answer_that_came_during_a_drag(browser, server):
     page = Page(browser, server.address)
     page.choose(0)

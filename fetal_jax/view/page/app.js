@@ -32,8 +32,8 @@ function learn(n, state) {
 
 async function show(n) {
   if (n === null || n === undefined) return;
+  stage.leave();
   asked = n;
-  stage.cancel();
   delete document.body.dataset.shown;
   list.choose(n);
   const started = performance.now();
@@ -269,7 +269,7 @@ async function openExamination(open = !examination.open, k = current?.examinatio
   document.body.classList.toggle("exam-open", open);
   tab(open ? "examinations" : "frames");
   if (!open) return stage.resized();
-  stage.cancel();
+  stage.leave();
   exams.choose(k);
   examination.show(k, current?.answer.plane, queue).then(announce, (error) => connected(false, error));
   get("exam-close").focus({ preventScroll: true });

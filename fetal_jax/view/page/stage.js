@@ -300,6 +300,13 @@ export class Stage {
     this.on.restore();
   }
 
+  /** Before something else is shown: what a held key moved is recorded, a drag is given up, no handle is chosen. */
+  leave() {
+    this.finishNudge();
+    this.cancel();
+    if (this.focused) document.activeElement.blur();
+  }
+
   commit(action) {
     if (!this.shape) return;
     const shape = this.kind === "ellipse" ? canonical(this.shape) : this.shape;
