@@ -49,6 +49,30 @@ def reply_held_back(page: Page) -> Iterator[None]:
     routes[0].continue_()
 
 
+def test_held_key_decides_once(browser, server):
+    page = Page(browser, server.address)
+    page.choose(0)
+    hold(page, "v")
+    hold(page, "x", 3)
+    page.page.locator("#accept").focus()
+    hold(page, "Enter", 3)  # a button clicks at each of them
+    eventually(lambda: actions(server, 0), ["accept", "reject", "accept"])
+    hold(page, "d", 2)
+    assert page.page.evaluate(DRAW) == "true"
+    first = page.page.evaluate(ZOOM)
+    page.press("+")
+    once = page.page.evaluate(ZOOM) / first
+    hold(page, "+", 2)
+    assert page.page.evaluate(ZOOM) / first == pytest.approx(once**3, rel=0.02)
+    hold(page, "c")
+    assert page.page.locator("#comment").input_value() == ""  # the key led there and is no text
+    hold(page, "c", 3)
+    assert page.page.locator("#comment").input_value() == "ccc"
+    page.press("Escape", "x")
+    decided = ["accept", "reject", "accept", "reject"]  # a pause in the typing makes two comments
+    eventually(lambda: [action for action in actions(server, 0) if action != "comment"], decided)
+
+
 @pytest.mark.parametrize("key", ["n", "s"])
 def test_what_a_held_arrow_moved_is_kept_where_the_frame_is_left(browser, tmp_path, key):
     write_examinations(tmp_path)

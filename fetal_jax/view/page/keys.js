@@ -3,12 +3,18 @@
 /** Keys that mean something in an examination too. */
 const EVERYWHERE = new Set(["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "s", "l", "e", "b", "?", "/"]);
 
+/** Keys that act again and again while they are held; the others act once, so that no decision flips by itself. */
+const HELD = new Set(["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "+", "=", "-", "[", "]", ",", "."]);
+/** The key that has acted, until another one is pressed. */
+let acted = null;
+
 /** Call what `keys` has for a key; page: {writable, framed(), shown(), leave()}. */
 export function listen(keys, stage, page) {
   addEventListener("keydown", (e) => pressed(e, keys, stage, page));
 }
 
 function pressed(e, keys, stage, page) {
+  if (!e.repeat) acted = null;
   if (document.querySelector("dialog[open]")) return undefined;
   if (e.key === "Escape") {
     if (!page.framed()) return page.leave();
@@ -18,10 +24,12 @@ function pressed(e, keys, stage, page) {
     return undefined;
   }
   if (e.target.matches("textarea, input[type=search]")) {
+    if (e.repeat && e.key === acted) return e.preventDefault(); // the key that led here is no text
     if (e.key === "Enter" && (e.ctrlKey || e.target.id === "filter")) e.target.blur();
     return undefined;
   }
   const key = e.key.length === 1 ? e.key.toLowerCase() : e.key;
+  if (e.repeat && key === "Enter" && e.target.matches("button")) return e.preventDefault(); // it would click again
   const framed = page.framed();
   if (!framed && !EVERYWHERE.has(key)) return undefined;
   if ((e.ctrlKey || e.metaKey) && key === "z") return framed && act(e, e.shiftKey ? keys.y : keys.u);
@@ -38,5 +46,7 @@ function pressed(e, keys, stage, page) {
 
 function act(e, work) {
   e.preventDefault();
+  if (e.repeat && !HELD.has(e.key)) return;
+  acted = e.key;
   work();
 }
