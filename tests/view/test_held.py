@@ -97,6 +97,29 @@ def test_arrow_moves_no_outline_of_the_next_frame(browser, server):
     page.until("n => 'shown' in document.body.dataset && document.body.dataset.shown !== String(n)", beside)
 
 
+def test_row_under_the_pointer_is_the_same_after_an_answer(browser, server):
+    page = Page(browser, server.address)
+    page.choose(0)
+    box = page.page.locator("#row-2 .title").bounding_box()
+    page.page.mouse.move(box["x"] + 5, box["y"] + 5)
+    page.page.mouse.down()
+    at_once(page, "v")
+    page.answered(1)
+    page.page.mouse.up()
+    page.shows(2)
+
+
+def test_tick_that_is_held_is_the_same_after_an_answer(browser, server):
+    page = Page(browser, server.address)
+    page.choose(0)
+    page.press("k", "Tab")
+    page.page.keyboard.down("Space")
+    at_once(page, "x")
+    page.answered(1)
+    page.page.keyboard.up("Space")
+    eventually(lambda: actions(server, 0), ["reject", "tick"])
+
+
 def test_escape_shows_the_answer_that_came_during_a_drag(browser, server):
     page = Page(browser, server.address)
     page.choose(0)

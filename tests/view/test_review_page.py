@@ -149,8 +149,11 @@ def test_adjudicator_takes_a_reading_by_a_key(browser, read_twice):
         page = Page(browser, server.address)
         assert page.page.locator("#readings button").count() == 3
         assert page.page.locator("#overlay .other").count() == 2
+        page.page.locator("#readings button").nth(2).focus()
         page.press("9")
-        state = version(server, 0, 1)
+        page.answered(1)
+        assert page.page.evaluate("document.activeElement.dataset.order") == "2"
+        state = stored(server, 0)
         bob = state["readings"][2]
         assert bob["reader"] == "Bob"
         assert (state["answer"]["ellipse"], state["answer"]["decision"]) == (bob["answer"]["ellipse"], "accepted")

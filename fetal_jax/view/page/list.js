@@ -1,5 +1,7 @@
 // The lists of frames and of examinations: those to review first; only the rows in sight are in the document.
 
+import { write } from "./messages.js";
+
 const HEIGHT = 56, SPARE = 6;
 const ORDER = { apart: -1, unread: 0, review: 0, measured: 1, accepted: 2, refused: 2, error: 3 };
 const WORDS = { review: "to review", measured: "measured", refused: "refused", error: "not read", unread: "to read", accepted: "decided" };
@@ -48,46 +50,53 @@ export class FrameList {
     this.refresh();
   }
 
+  /** Show what has changed: rows that are there stay, so that a row under the pointer is the same one. */
   refresh() {
-    for (const element of this.elements.values()) element.remove();
-    this.elements.clear();
-    this.render();
+    this.render(true);
   }
 
-  render() {
+  /** Put the rows in sight into the document, in their order; `all` writes those anew that are there already. */
+  render(all = false) {
     const first = Math.max(0, Math.floor(this.box.scrollTop / HEIGHT) - SPARE);
     const last = Math.min(this.shown.length, Math.ceil((this.box.scrollTop + this.box.clientHeight) / HEIGHT) + SPARE);
-    for (const [i, element] of this.elements) {
+    for (const [n, element] of this.elements) {
+      const i = this.places.get(n) ?? -1;
       if (i < first || i >= last) {
         element.remove();
-        this.elements.delete(i);
+        this.elements.delete(n);
       }
     }
+    let at = this.space.firstElementChild;
     for (let i = first; i < last; i++) {
-      if (this.elements.has(i)) continue;
-      const element = this.element(i);
-      this.elements.set(i, element);
-      this.space.append(element);
+      const { n } = this.shown[i], old = this.elements.get(n), element = old ?? this.element(n);
+      if (all || !old) this.fill(element, i);
+      if (element === at) at = at.nextElementSibling;
+      else this.space.insertBefore(element, at);
     }
   }
 
-  element(i) {
-    const row = this.shown[i], answer = this.answers.get(row.n);
-    const decision = answer?.decision || "";
+  element(n) {
     const element = document.createElement("div");
     element.className = "row";
-    element.id = `${this.prefix}-${row.n}`;
-    element.dataset.n = row.n;
+    element.id = `${this.prefix}-${n}`;
+    element.dataset.n = n;
+    element.setAttribute("role", "option");
+    element.append(part("mark", true), part("title"), part("said"), part("value"));
+    this.elements.set(n, element);
+    return element;
+  }
+
+  fill(element, i) {
+    const row = this.shown[i], answer = this.answers.get(row.n);
+    const decision = answer?.decision || "";
     element.dataset.status = row.status;
     element.dataset.decision = decision;
     element.style.transform = `translateY(${i * HEIGHT}px)`;
-    element.setAttribute("role", "option");
     element.setAttribute("aria-selected", String(row.n === this.current));
     element.setAttribute("aria-posinset", i + 1);
     element.setAttribute("aria-setsize", this.shown.length);
-    const [said, value] = this.words(row, answer);
-    element.append(part("mark", decision ? DECIDED[decision] : MARKS[row.status], true), part("title", row.name), part("said", said), part("value", value));
-    return element;
+    const said = [decision ? DECIDED[decision] : MARKS[row.status], row.name, ...this.words(row, answer)];
+    said.forEach((text, k) => write(element.children[k], text));
   }
 
   /** What is said of a row below its name, and the value to the right. */
@@ -106,7 +115,7 @@ export class FrameList {
   choose(n) {
     this.current = n;
     const i = this.places.get(n);
-    for (const [j, element] of this.elements) element.setAttribute("aria-selected", String(j === i));
+    for (const [other, element] of this.elements) element.setAttribute("aria-selected", String(other === n));
     if (i === undefined) return;
     const top = i * HEIGHT, height = this.box.clientHeight;
     if (top < this.box.scrollTop) this.box.scrollTop = top;
@@ -171,10 +180,9 @@ export class ExaminationList extends FrameList {
   }
 }
 
-function part(name, text, silent = false) {
+function part(name, silent = false) {
   const element = document.createElement("span");
   element.className = name;
-  element.textContent = text;
   if (silent) element.setAttribute("aria-hidden", "true");
   return element;
 }

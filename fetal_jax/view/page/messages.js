@@ -33,6 +33,18 @@ export function note(text) {
   get("note").hidden = !text;
 }
 
+/** Change a text that is another one: what is under the pointer stays. */
+export function write(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}
+
+/** Make what is in a box anew where `key` says that it is something else; what stays keeps the focus and a press. */
+export function remake(box, key, make) {
+  if (box.dataset.made === key) return;
+  box.dataset.made = key;
+  box.replaceChildren(...make());
+}
+
 /** An element with a class and a text. */
 export function made(tag, name, text = "") {
   const element = document.createElement(tag);

@@ -1,6 +1,6 @@
 // The checklist of a plane, the readings that an adjudicator sees, and the table of agreement.
 
-import { made } from "./messages.js";
+import { made, remake, write } from "./messages.js";
 
 const MARKS = { true: "✓", false: "✕", null: "–" };
 const WORDS = { true: "met", false: "not met", null: "open" };
@@ -17,7 +17,9 @@ export function checklist(frame, writable, on) {
   const met = items.filter((item) => item.met).length, open = items.filter((item) => item.met === null).length;
   get("checklist-score").textContent = `${met} of ${items.length}${open ? ` · ${open} open` : ""}`;
   const held = document.activeElement?.dataset?.item;
-  list.replaceChildren(...items.map((item) => tick(item, writable, on)));
+  // with the frame's number: a press that began on one frame ticks nothing on the next
+  remake(list, [frame.number, ...items.map(({ item }) => item)].join(), () => items.map(({ item }) => tick(item, writable, on)));
+  items.forEach((item, i) => fillTick(list.children[i].firstElementChild, item));
   if (held) list.querySelector(`[data-item="${CSS.escape(held)}"]`)?.focus({ preventScroll: true });
 }
 
@@ -25,35 +27,48 @@ function said(ticked, ours) {
   return ticked !== undefined ? { met: ticked, by: "reader" } : { met: ours, by: ours === null ? "" : "machine" };
 }
 
-function tick({ item, text, met, by }, writable, on) {
+function tick(item, writable, on) {
   const row = document.createElement("li"), button = made("button", "tick");
   button.dataset.item = item;
-  button.dataset.met = String(met);
   button.disabled = !writable;
-  button.setAttribute("aria-label", `${text}: ${WORDS[met]}${by ? `, ${BY[by]}` : ""}`);
-  button.append(made("span", "mark", MARKS[met]), made("span", "", text), made("span", "muted", BY[by]));
-  // a tick, a cross, nothing: then ours stands again
-  button.addEventListener("click", () => on(item, by !== "reader" ? met !== true : met ? false : null));
+  button.append(made("span", "mark"), made("span"), made("span", "muted"));
+  button.addEventListener("click", () => on(item, next(button.dataset)));
   row.append(button);
   return row;
+}
+
+/** A tick, a cross, nothing: then ours stands again. */
+const next = ({ met, by }) => (by !== "reader" ? met !== "true" : met === "true" ? false : null);
+
+function fillTick(button, { text, met, by }) {
+  Object.assign(button.dataset, { met: String(met), by });
+  button.setAttribute("aria-label", `${text}: ${WORDS[met]}${by ? `, ${BY[by]}` : ""}`);
+  [MARKS[met], text, BY[by]].forEach((said, i) => write(button.children[i], said));
 }
 
 /** Fill the readings of a frame; `on(reader)` takes one. */
 export function readings(frame, about, on) {
   const found = frame.readings ?? [], box = get("readings");
+  const buttons = box.lastElementChild;
   box.hidden = !found.length;
-  box.lastElementChild.replaceChildren(...found.map((reading, i) => readingButton(reading, i, about, on)));
+  remake(buttons, JSON.stringify([frame.number, ...found.map((r) => r.reader)]), () => found.map(({ reader }, i) => readingButton(reader, i, about, on)));
+  found.forEach((reading, i) => fillReading(buttons.children[i], reading, about));
 }
 
-function readingButton({ reader, answer, mm }, i, about, on) {
-  const button = made("button", "reading"), column = about.primary[answer.plane], value = column && mm[column];
+function readingButton(reader, i, about, on) {
+  const button = made("button", "reading");
   button.dataset.order = i;
   button.disabled = !about.writable;
-  const said = [answer.plane ?? "no plane", answer.decision].filter(Boolean).join(" · ");
-  button.append(made("span", "swatch"), made("span", "title", reader || "Machine"), made("span", "value", value == null ? "—" : `${value.toFixed(1)} mm`), made("span", "said", said));
+  button.append(made("span", "swatch"), made("span", "title", reader || "Machine"), made("span", "value"), made("span", "said"));
   if (i < 3) button.append(made("kbd", "", String(FIRST_KEY + i)));
   button.addEventListener("click", () => on(reader));
   return button;
+}
+
+function fillReading(button, { answer, mm }, about) {
+  const column = about.primary[answer.plane], value = column && mm[column];
+  write(button.querySelector(".value"), value == null ? "—" : `${value.toFixed(1)} mm`);
+  write(button.querySelector(".said"), [answer.plane ?? "no plane", answer.decision].filter(Boolean).join(" · "));
 }
 
 /** The reading of a key, 7 to 9; undefined if there is none. */
