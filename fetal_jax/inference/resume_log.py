@@ -20,7 +20,7 @@ from fetal_jax.reading.sources import CALL, PARTS, Source
 NAME = "measuring.jsonl"
 """A line for each measured file, while others are left; removed when the results are complete."""
 FINGERPRINTS = "fingerprints.jsonl"
-"""Of complete results: a line for each measured file, with its fingerprint from before it was read."""
+"""A line for each measured file of complete results, with its fingerprint from before it was read."""
 _FIXED = re.compile(
     r"measurements\.(csv|json)|examinations\.(csv|json)|report\.html|identifiers\.key|fingerprints\.jsonl|cines\.csv"
     r"|contact_sheet_\d+\.png"

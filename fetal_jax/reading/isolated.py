@@ -34,9 +34,9 @@ SECONDS = 7.0
 """For one frame, without the time in which the process waits for a core: on a busy machine that is most of it. A frame
 takes milliseconds; a mutated file can take for ever."""
 BYTES_PER_SECOND = 10e6
-"""What a slow disk or share gives: the time for bytes that may have to come from there is added."""
+"""Slowest disk or share: the time for bytes that may have to come from there is added."""
 _OPENED = "opened"
-"""What the reading process says between opening a source, which may be the list of a large archive, and decoding it."""
+"""Said by the reading process between opening a source, which may be the list of a large archive, and decoding it."""
 START_SECONDS = 60.0
 """For the reading process to start, which is no file's fault: half a second, and ten on a machine that is busy."""
 MEMORY = 1200 * 2**20

@@ -12,7 +12,6 @@ from typing import Any, NoReturn
 
 import jax
 import numpy as np
-from jax._src.distributed import global_state  # jax.process_count() would wait for a process that is late
 from jax.experimental import multihost_utils
 from numpy.typing import NDArray
 
@@ -22,7 +21,7 @@ Array = NDArray[Any]
 DEAD_AFTER = 60  # seconds without a heartbeat from a process until the others give up
 LOST = 134  # exit code of a process that lost another one; JAX ends with it too, where a missed heartbeat comes first
 OF_PEERS = re.compile("(ABORTED|CANCELLED|DEADLINE_EXCEEDED|FAILED_PRECONDITION|INTERNAL|UNAVAILABLE|UNKNOWN): ")
-"""How JAX's error begins where another process may be the cause. No memory or a wrong argument has another status."""
+"""Beginning of JAX's error where another process may be the cause. No memory or a wrong argument has another status."""
 
 
 def start(coordinator: str | None = None, processes: int | None = None, process_id: int | None = None) -> None:
@@ -91,7 +90,7 @@ def _from_first(own: Any) -> Array:
 
 
 def lost_peer(error: BaseException) -> str:
-    """What JAX said of another process that is gone or late, in one line; empty where something else ended the run.
+    """JAX's words on another process that is gone or late, in one line; empty where something else ended the run.
 
     A lost process is often noticed in a save or while files are closed, by an error that follows JAX's. So of all
     errors that led to this one, the first that is JAX's or a UserError decides.
@@ -110,7 +109,7 @@ def lost_peer(error: BaseException) -> str:
 def _of_peer(error: BaseException) -> bool:
     said = str(error)
     if isinstance(error, jax.errors.JaxRuntimeError | ValueError):  # JAX raises a ValueError where it computes at once
-        return global_state.num_processes > 1 and bool(OF_PEERS.match(said)) and "tensorstore" not in said
+        return jax.distributed.is_initialized() and bool(OF_PEERS.match(said)) and "tensorstore" not in said
     return isinstance(error, RuntimeError) and "coordinator address" in said  # Cloud TPU: the first has no name yet
 
 

@@ -1,4 +1,4 @@
-"""What a reader's answer says of a frame that was measured again since: of a file that was rewritten, or with a scale.
+"""Answers of readers in a frame that was measured again since: of a file that was rewritten, or with a scale.
 
 1. The answer stands where the machine's answer and the scale are those that it was made beside. Else the file may show
    something else: the page shows the frame as open (`reopened`), and nothing is exported or compared (`left_out`).
@@ -24,7 +24,7 @@ _SHAPES = ("ellipse", "shaft")
 
 
 def kept(row: Row) -> dict[str, Any]:
-    """What an event keeps of the machine's answer that it is made beside, for `stands`."""
+    """The machine's answer that an event is made beside, as it is kept for `stands`."""
     probability = row["plane_probability"]
     return {"answer": Answer.of_row(row).json(), "spacing_mm": spacing_of(row), "plane_probability": probability}
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from fetal_jax.errors import UserError
 from fetal_jax.inference.score import WRONG
 from fetal_jax.outputs.rows import Row
 from fetal_jax.planes import PRIMARY
 from fetal_jax.view.answer import Answer
+from fetal_jax.view.results import Results
 from fetal_jax.view.store import Event, Store
 
-if TYPE_CHECKING:
-    from fetal_jax.view.session import Session
+Today = Callable[[Row, Event], Event | None]
+"""An answer as it holds today, or None where it does not stand: `Session.today`."""
 
 MACHINE = ""
 """Stands for the machine where readers are named."""
@@ -35,12 +36,11 @@ def check_role(store: Store, reader: str, role: str) -> None:
             raise UserError(f"{reader} {other}: a third person adjudicates (--reader=NAME)")
 
 
-def last_answers(session: Session, row: Row) -> Iterator[Event]:
+def last_answers(store: Store, row: Row, today: Today) -> Iterator[Event]:
     """The answers that stand in a frame, one a reader, without adjudicators, in the order of the names."""
-    store = session.store
     found = (store.histories.get((reader, row["file"], row["frame"])) for reader in readers(store))
     last = (h.events[-1] for h in found if h and h.events and h.events[-1].role != "adjudicator")
-    yield from (today for event in last if (today := session.today(row, event)) is not None)
+    yield from (event for event in (today(row, event) for event in last) if event is not None)
 
 
 def readers(store: Store) -> list[str]:
@@ -48,34 +48,35 @@ def readers(store: Store) -> list[str]:
     return sorted({reader for reader, _, _ in store.histories})
 
 
-def readings(session: Session, row: Row, machine_mm: dict[str, float | None]) -> list[dict[str, Any]]:
+def readings(store: Store, row: Row, machine_mm: dict[str, float | None], today: Today) -> list[dict[str, Any]]:
     """All answers in a frame, the machine's first, as an adjudicator sees them."""
     machine = {"reader": MACHINE, "answer": Answer.of_row(row).json(), "mm": machine_mm, "time": None}
     others = [
-        {"reader": e.reader, "answer": e.answer.json(), "mm": e.mm, "time": e.time} for e in last_answers(session, row)
+        {"reader": e.reader, "answer": e.answer.json(), "mm": e.mm, "time": e.time}
+        for e in last_answers(store, row, today)
     ]
     return [machine, *others]
 
 
-def answer_of(session: Session, row: Row, reader: Any) -> Answer:
+def answer_of(store: Store, row: Row, reader: Any, today: Today) -> Answer:
     """The answer of a reader, or of the machine, in a frame.
 
     Raises:
       ValueError: there is none.
     """
-    answers = {MACHINE: Answer.of_row(row)} | {e.reader: e.answer for e in last_answers(session, row)}
+    answers = {MACHINE: Answer.of_row(row)} | {e.reader: e.answer for e in last_answers(store, row, today)}
     if not isinstance(reader, str) or reader not in answers:
         raise ValueError("reader has no answer in this frame")
     return answers[reader]
 
 
-def apart(session: Session, event: int) -> dict[int, dict[str, Any]]:
+def apart(store: Store, results: Results, event: int, today: Today) -> dict[int, dict[str, Any]]:
     """Differences between readers, by number of the frame, of the frames that somebody has answered after `event`."""
     found = {}
-    for (_, file, frame), history in list(session.store.histories.items()):
-        number = session.results.number(file, frame)
+    for (_, file, frame), history in list(store.histories.items()):
+        number = results.number(file, frame)
         if number is not None and history.version > event and number not in found:
-            text, first = difference(list(last_answers(session, session.row(number))))
+            text, first = difference(list(last_answers(store, results.rows[number], today)))
             found[number] = {"text": text, "first": first}
     return found
 

@@ -118,7 +118,7 @@ class Session:
             "anew": [self._listed(number, self.results.rows[number]) for number in anew],
             "remeasured": known,
             "answers": answers,
-            "apart": readers.apart(self, event) if self.role == "adjudicator" else {},
+            "apart": readers.apart(self.store, self.results, event, self.today) if self.role == "adjudicator" else {},
             "event": last,
             "complete": self.results.complete,
         }
@@ -159,7 +159,7 @@ class Session:
             **seen,
             "spacing_source": row["spacing_source"],
             "examination": {k: i for i, k in enumerate(self.results.examinations)}.get(_examination(row)),
-            "readings": readers.readings(self, row, machine_mm) if adjudicates else [],
+            "readings": readers.readings(self.store, row, machine_mm, self.today) if adjudicates else [],
             "spacing_mm": spacing_of(row),
             "regions": [[min(max(v, -FAR), FAR) for v in r.box] for r in self.frames.regions(row)],
             "machine": machine.json(),
@@ -261,7 +261,7 @@ class Session:
     def _chosen(self, row: Row, reader: Any) -> Answer:
         if self.role != "adjudicator":
             raise ValueError("choose is an adjudicator's")
-        chosen, own = readers.answer_of(self, row, reader), self.answer(row)
+        chosen, own = readers.answer_of(self.store, row, reader, self.today), self.answer(row)
         return replace(chosen, decision=chosen.decision or "accepted", comment=own.comment if own else "")
 
     def _listed(self, number: int, row: Row) -> dict[str, Any]:

@@ -163,6 +163,7 @@ class Sweep:
         try:
             result = call()
         except Rejected as e:
+            self._unanswered = 0  # a refusal is an answer
             self._fail(name, str(e))
             return None
         except Unavailable as e:

@@ -11,8 +11,8 @@ from fetal_jax.errors import NOT_CLINICAL, UserError
 from fetal_jax.files import write_whole
 from fetal_jax.outputs.examinations import tables as examination_tables
 from fetal_jax.view import agreement
-from fetal_jax.view.corrections import corrections
 from fetal_jax.view.exports import data_set, reports, tables
+from fetal_jax.view.exports.corrections import corrections
 from fetal_jax.view.exports.data_set import DATA_SET
 from fetal_jax.view.exports.places import Places
 from fetal_jax.view.session import Session

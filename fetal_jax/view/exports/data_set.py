@@ -14,7 +14,7 @@ from fetal_jax.errors import UserError
 from fetal_jax.files import write_whole
 from fetal_jax.geometry import Ellipse, Shaft
 from fetal_jax.outputs.rows import Row
-from fetal_jax.view.corrections import Correction
+from fetal_jax.view.exports.corrections import Correction
 from fetal_jax.view.exports.tables import as_csv
 from fetal_jax.view.session import Session
 

@@ -1,4 +1,4 @@
-"""Where each reader's exports go: no reader's export deletes what another one has signed."""
+"""A folder for each reader's exports: no reader's export deletes what another one has signed."""
 
 from __future__ import annotations
 

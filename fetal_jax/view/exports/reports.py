@@ -17,8 +17,8 @@ from fetal_jax.outputs.examinations import tables as examination_tables
 from fetal_jax.outputs.rows import Row
 from fetal_jax.view import checklist, examinations
 from fetal_jax.view.answer import VALUES, corrected_row
-from fetal_jax.view.corrections import Correction
 from fetal_jax.view.exports import signed_report
+from fetal_jax.view.exports.corrections import Correction
 from fetal_jax.view.frames import is_dicom_file
 from fetal_jax.view.session import Session
 

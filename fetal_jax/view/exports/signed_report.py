@@ -13,7 +13,7 @@ from fetal_jax.outputs.examinations import structured_report as of_examination
 from fetal_jax.outputs.rows import Row
 from fetal_jax.planes import MEASURED
 from fetal_jax.reading.sources import Source
-from fetal_jax.view.corrections import Correction
+from fetal_jax.view.exports.corrections import Correction
 
 Claim = Callable[[str], Path]
 

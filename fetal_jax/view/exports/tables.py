@@ -10,7 +10,7 @@ from typing import Any
 from fetal_jax.files import spreadsheet_text
 from fetal_jax.planes import SHAPE_OF_PLANE
 from fetal_jax.view.answer import VALUES, Answer
-from fetal_jax.view.corrections import Correction
+from fetal_jax.view.exports.corrections import Correction
 from fetal_jax.view.session import Session
 
 COLUMNS = (
