@@ -14,6 +14,7 @@ import pytest
 
 from fetal_jax.errors import NOT_CLINICAL, UserError
 from fetal_jax.geometry import Ellipse
+from fetal_jax.outputs import structured_report
 from fetal_jax.view import exports
 from fetal_jax.view.session import REVIEW
 from tests.outputs.test_outputs import dciodvfy
@@ -188,20 +189,20 @@ def files_of_any(home: Path) -> set[str]:
     return {str(p.relative_to(review)) for p in review.rglob("*") if p.is_file()}
 
 
-def test_report_that_can_no_longer_be_signed_does_not_stay(tmp_path, held):
-    rows = write_results(tmp_path, 1, dicom=True)
+def test_report_that_can_no_longer_be_signed_does_not_stay(tmp_path, held, monkeypatch):
+    write_results(tmp_path, 1, dicom=True)
     session = opened(tmp_path, held)
     changed(session, 0, "accept", decision="accepted")
     exports.write(session)
     reports = tmp_path / "results" / REVIEW / "sr"
     assert {p.name for p in reports.iterdir()} == {"00001.dcm", "00001_machine.dcm"}
-    header = pydicom.dcmread(rows[0]["file"])
-    del header.StudyInstanceUID
-    header.save_as(rows[0]["file"])
-    done = exports.write(session)
-    assert done["reports"] == 0
-    assert done["left_out"]
-    assert list(reports.iterdir()) == []
+
+    def refuse(*_: object) -> None:
+        raise UserError("there is a header that no report can repeat")
+
+    monkeypatch.setattr(structured_report, "save", refuse)
+    assert exports.write(session)["left_out"] == ["frame 1: there is a header that no report can repeat"]
+    assert [p.name for p in reports.iterdir()] == ["00001_machine.dcm"]  # which nobody signs
 
 
 def test_pixels_that_are_not_square_train_without_a_scale(tmp_path, held):
