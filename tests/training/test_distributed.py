@@ -276,7 +276,7 @@ import jax
 import numpy as np
 from fetal_jax.training import run, workdir
 def start_parameters(config, params, sources):
-    return jax.tree.map(lambda x: np.full(x.shape, jax.process_index() + np.pi, x.dtype), params), "drawn"
+    return jax.tree.map(lambda x: np.full(x.shape, jax.process_index() + np.pi, x.dtype), params), "drawn", []
 def with_parameters(state, abstract, params, place=run.with_parameters):
     state = place(state, abstract, params)
     held = {float(x) for leaf in jax.tree.leaves(state.params) for x in np.unique(leaf.addressable_data(0))}
