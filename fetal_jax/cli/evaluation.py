@@ -153,11 +153,12 @@ def _frames(network: Network, dataset: str, many: bool, split: str) -> Split | s
     """The frames of a data set to test a network on; with many networks, the reason if it may not be tested on it."""
     try:
         refuse_other_split(network.seen, dataset, split)
+        name = held_out(network.training, dataset) if split == HELD_OUT else split
     except UserError as e:
         if not many:
             raise
         return str(e)
-    return Split(dataset, held_out(network.training, dataset) if split == HELD_OUT else split, network.data_dir)
+    return Split(dataset, name, network.data_dir)
 
 
 def _open(path: Path, args: argparse.Namespace) -> Network:

@@ -89,6 +89,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
         if not (lost or jax.distributed.is_initialized()):
             raise
         if lost:
+            traceback.print_exc()  # JAX words some faults of its own in the same way
             said, code = f"another process of the run is gone or late ({lost}){RESUME['train']}", distributed.LOST
         elif isinstance(e, UserError):
             said, code = str(e), 2

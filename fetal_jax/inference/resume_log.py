@@ -158,7 +158,7 @@ class ResumeLog:
 def fingerprints(folder: Path) -> dict[str, list[int]]:
     """The fingerprints of the files of complete results, each from before the file was read.
 
-    None where there is no list of them, as in results of older versions: then nothing says that a file is as it was.
+    Empty where there is no list of them, as in results of older versions: then nothing says that a file is as it was.
 
     Raises:
       UserError: the list is damaged.

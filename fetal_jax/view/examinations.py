@@ -53,12 +53,14 @@ def pregnancy(session: Session, k: int, row_of: Callable[[int], Row]) -> tuple[P
       row_of: gives the row of a number.
 
     Raises:
-      UserError: there is no such examination.
+      UserError: there is no such examination, or its frames were measured again as another one's.
     """
     groups = list(session.results.examinations.items())
     if not 0 <= k < len(groups):
         raise UserError("no examination of this number")
     wanted, members = groups[k]
+    if not members:
+        raise UserError("no frame is of this examination any more: they were measured again")
     patients = {session.row(n)["patient"] for n in members} - {None}
     rows = []
     for key, numbers in groups:

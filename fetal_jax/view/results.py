@@ -115,9 +115,10 @@ class Results:
         key = str(row["file"]), int(row["frame"])
         number = self._numbers.setdefault(key, len(self.rows))
         if number < len(self.rows):
-            changed, self.rows[number] = self.rows[number] != row, row
-            if changed:
+            before, self.rows[number] = self.rows[number], row
+            if before != row:
                 self.remeasured.append(number)
+                self.examinations.get((before["examination"], before["fetus"]), {}).pop(number, None)
         else:
             self.rows.append(row)
         if row["examination"] is not None:

@@ -22,7 +22,7 @@ from fetal_jax.view import again, checklist, readers
 from fetal_jax.view.answer import MAX_COMMENT, VALUES, Answer, age, spacing_of
 from fetal_jax.view.frames import Frames
 from fetal_jax.view.results import Results
-from fetal_jax.view.store import ACTIONS, NAME, Event, History, Store
+from fetal_jax.view.store import ACTIONS, NAME, Conflict, Event, History, Store
 
 FAR = 1e9
 """Stands for the open sides of a region, since JSON has no infinity."""
@@ -30,7 +30,7 @@ REVIEW = "review"
 """Folder within the results: corrections and their exports."""
 MAX_ID = 64
 """Characters of an event's own id; the page's have 32."""
-_EVENT_KEYS = {"action", "after", "answer", "id", "reader"}
+_EVENT_KEYS = {"action", "after", "answer", "beside", "id", "reader"}
 OF_OUTLINE = ("move", "pull", "turn", "draw", "plane")
 """Actions after which the ticks of an outline are open again."""
 
@@ -108,14 +108,18 @@ class Session:
             if key[0] == self.reader and (number := self.results.number(*key[1:])) is not None
             if history.version > event or (number in anew and history.events)
         }
-        new = enumerate(self.results.rows[rows:], rows)
         places = {key: k for k, key in enumerate(self.results.examinations)}
+
+        def listed(number: int) -> dict[str, Any]:
+            row = self.results.rows[number]
+            return self._listed(number, row) | {"k": places.get(_examination(row))}
+
         return {
-            "rows": [self._listed(number, row) | {"k": places.get(_examination(row))} for number, row in new],
+            "rows": [listed(number) for number in range(rows, len(self.results.rows))],
             "examinations": [
                 {"k": k, "name": name, "fetus": fetus} for (name, fetus), k in places.items() if k >= exams
             ],
-            "anew": [self._listed(number, self.results.rows[number]) for number in anew],
+            "anew": [listed(number) for number in anew],
             "remeasured": known,
             "answers": answers,
             "apart": readers.apart(self.store, self.results, event, self.today) if self.role == "adjudicator" else {},
@@ -171,11 +175,11 @@ class Session:
         """Add the event that a browser sent: `action`, `after` and, but for undo and redo, `answer`.
 
         "choose" takes the answer of another `reader` (empty: the machine), which only an adjudicator may do. An `id`
-        is the event's own: the last event sent again changes nothing.
+        is the event's own: the last event sent again changes nothing. `beside` is that of the state that it is about.
 
         Raises:
           ValueError: something cannot be; the message says what.
-          Conflict: the frame was changed in another tab.
+          Conflict: the frame was changed in another tab, or measured again, or the number is another frame's now.
           UserError: nothing to undo, or the server is read-only.
         """
         if not isinstance(data, dict) or not {"action", "after"} <= set(data) <= _EVENT_KEYS:
@@ -183,6 +187,9 @@ class Session:
         action, after, row = data["action"], data["after"], self.row(number)
         if action not in ACTIONS or type(after) is not int:
             raise ValueError(f"action is one of {', '.join(ACTIONS)}, after is a number")
+        beside = self._beside(row)
+        if data.get("beside", beside) != beside:
+            raise Conflict
         kept: dict[str, Any] = {"role": self.role}
         if "id" in data:
             if not isinstance(data["id"], str) or not 0 < len(data["id"]) <= MAX_ID:
@@ -197,6 +204,8 @@ class Session:
             answer = replace(machine, comment=own.comment, ticks=checklist.reopened(own.ticks))
         elif action not in ("undo", "redo"):
             answer = Answer.parse(data.get("answer"))
+        elif not self._stands(row, self._history(row)):  # what it brings back was made beside another measurement
+            raise UserError(f"nothing to {action}: the frame was measured again")
         if answer and action in OF_OUTLINE:
             answer = replace(answer, ticks=checklist.reopened(answer.ticks))
         if answer and answer.decision == "accepted" and answer.plane is None:
@@ -302,19 +311,28 @@ class Session:
         answer = again.reopened(event, self._initial(row))
         return answer, self.millimetres(row, answer)
 
+    def _stands(self, row: Row, history: History) -> bool:
+        return not history.events or self.today(row, history.events[-1]) is not None
+
+    def _beside(self, row: Row) -> str:
+        """Hash of a frame and the machine's answer in it: an event says by it what the reader had in sight."""
+        seen = json.dumps([row["file"], row["frame"], again.kept(row)])
+        return hashlib.blake2b(seen.encode("ascii"), digest_size=8).hexdigest()
+
     def _state(self, row: Row, history: History, machine: Answer) -> dict[str, Any]:
         if history.events:
             answer, values = self._now(row, history.events[-1])
         else:
             answer, values = machine, self.millimetres(row, machine)
-        weeks = age(values)["ga_weeks"]
+        weeks, stands = age(values)["ga_weeks"], self._stands(row, history)
         return {
             "version": history.version,
+            "beside": self._beside(row),
             "answer": answer.json(),
             "mm": values,
             "age": None if weeks is None else format_age(weeks),
-            "undo": len(history.past),
-            "redo": len(history.future),
+            "undo": len(history.past) if stands else 0,
+            "redo": len(history.future) if stands else 0,
             "checklist": self.checklist(row, answer),
             "events": [_event(e) for e in history.events[-8:]],
             "brief": self._brief(row, history),

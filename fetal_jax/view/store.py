@@ -46,7 +46,7 @@ Key = tuple[str, str, int]
 
 
 class Conflict(Exception):
-    """The frame was changed since the caller last saw it, in another tab."""
+    """The frame was changed since the caller last saw it, in another tab or by another measurement."""
 
 
 @dataclass(frozen=True)
@@ -88,8 +88,15 @@ class History:
         return self.events[-1].answer if self.events else None
 
     def add(self, event: Event, initial: Answer) -> None:
-        """Apply an event; `initial` is the answer before the first one."""
-        before = self.answer or initial
+        """Apply an event; `initial` is the answer before the first one, and before the first after a new measurement.
+
+        Undo goes back to no answer that was made beside another outline of the machine's.
+        """
+        anew = bool(self.events) and event.machine["answer"] != self.events[-1].machine["answer"]
+        if anew:
+            self.past.clear()
+            self.future.clear()
+        before = initial if anew else self.answer or initial
         if event.action == "undo" and self.past:
             self.past.pop()
             self.future.append(before)
@@ -183,8 +190,8 @@ class Store:
 
         Raises:
           Conflict: the history has another version.
-          UserError: read-only, or nothing to undo or redo.
-          OSError: it cannot be written; nothing was added.
+          UserError: read-only, nothing to undo or redo, or the file cannot be written by this user.
+          OSError: there is no room, or somebody else holds the file; nothing was added, and later it may be.
         """
         with self._mutex:
             if not self.writable or self._db is None:
@@ -217,8 +224,10 @@ class Store:
                         " VALUES (?,?,?,?,?,?,?,?)",
                         values,
                     )
-            except sqlite3.Error as e:  # no OSError by itself: a full disk, most of all
-                raise OSError(errno.EIO, str(e), str(self.path)) from None
+            except sqlite3.Error as e:
+                if e.sqlite_errorcode & 0xFF in _NO_ROOM:  # the last byte; the others say more of it
+                    raise OSError(errno.EIO, str(e), str(self.path)) from None
+                raise UserError(f"{self.path} cannot be written ({e}): see who may write there") from None
             self.refresh()
             return history
 
@@ -229,6 +238,8 @@ class Store:
 
 
 _HEADER = ("application_id", "user_version")
+_NO_ROOM = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_BUSY)
+"""Errors that pass: the same event is worth another attempt."""
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import pytest
 from fetal_jax.cli import evaluation
 from fetal_jax.data.record import before_run_from
 from fetal_jax.data.source import Split
+from fetal_jax.errors import UserError
 from fetal_jax.evaluation.splits import START_NOT_RECORDED, Unseen
 from fetal_jax.evaluation.statistics import bootstrap
 from tests.builders.own_folder import prepare
@@ -155,3 +156,12 @@ def test_data_sets_without_a_calibration_split_do_not_calibrate(evaluate, data_d
     assert "folder/train_only has no split calibration: it is left out" in done.stdout
     assert "a frame was measured" in done.stderr
     assert opened == ["folder/mine"]
+
+
+def test_with_many_networks_a_fold_that_a_start_has_seen_is_a_reason_in_its_cell(data_dir):
+    start = record(data_dir, "mine", before=[])
+    tuned = record(data_dir, "mine", leave_out=0, before=before_run_from(start))
+    network = evaluation.Network("tuned", PREDICTOR, tuned, str(data_dir), [])
+    with pytest.raises(UserError) as refusal:
+        evaluation._frames(network, "folder/mine", many=False, split="held-out")
+    assert evaluation._frames(network, "folder/mine", many=True, split="held-out") == str(refusal.value)

@@ -11,14 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fetal_jax.errors import UserError
 from fetal_jax.outputs.rows import Row
-from fetal_jax.view import agreement, exports
+from fetal_jax.view import agreement, examinations, exports
 from fetal_jax.view.answer import VALUES
 from fetal_jax.view.session import REVIEW, Session
-from fetal_jax.view.store import NAME
-from tests.view.folder import save_rows, write_results
+from fetal_jax.view.store import NAME, Conflict
+from tests.view.folder import save_rows, write_examinations, write_results
 from tests.view.test_readers import as_reader, read
-from tests.view.test_session import changed, opened
+from tests.view.test_session import changed, opened, stepped
 
 SCALE = ("spacing_mm", "column_spacing_mm", "spacing_source", "regions_px")
 NEW = [150.0, 140.0, 80.0, 60.0, 0.1]
@@ -208,3 +209,65 @@ def test_adjudicator_does_not_see_readings_of_an_earlier_file(tmp_path, held):
     assert [r["reader"] for r in session.frame(0)["readings"]] == [""]
     with pytest.raises(ValueError, match="no answer in this frame"):
         session.change(0, {"action": "choose", "after": 0, "reader": "Ann"})
+
+
+def measured_again(home: Path, rows: list[Row], n: int = 0) -> None:
+    """Write the results of a file that was rewritten: the outline is another one."""
+    save_rows(home / "results", [r | {"ellipse_px": NEW} if i == n else r for i, r in enumerate(rows)])
+
+
+def test_what_was_pressed_beside_the_old_picture_is_not_recorded(tmp_path, held):
+    rows = write_results(tmp_path, 2)
+    session = opened(tmp_path, held)
+    seen = session.state(0)
+    event = {"action": "accept", "after": 0, "beside": seen["beside"]}
+    accepted = event | {"answer": seen["answer"] | {"decision": "accepted"}}
+    with pytest.raises(Conflict):
+        session.change(1, accepted)  # the number is another frame's
+    measured_again(tmp_path, rows)
+    session.changes(0, 0)
+    with pytest.raises(Conflict):
+        session.change(0, accepted)
+    now = session.state(0)
+    assert now["version"] == 0
+    state = session.change(0, accepted | {"beside": now["beside"], "answer": now["answer"] | {"decision": "accepted"}})
+    assert (state["answer"]["ellipse"], state["answer"]["decision"]) == (NEW, "accepted")
+
+
+def test_undo_brings_back_no_answer_from_before_a_new_measurement(tmp_path, held):
+    rows = write_results(tmp_path, 2)
+    session = opened(tmp_path, held)
+    changed(session, 0, "accept", decision="accepted")
+    changed(session, 0, "comment", comment="mine")
+    stepped(session, 0, "undo")
+    measured_again(tmp_path, rows)
+    session.changes(0, 0)
+    state = session.state(0)
+    assert (state["undo"], state["redo"], state["answer"]["decision"]) == (0, 0, "")
+    for action in ("undo", "redo"):
+        with pytest.raises(UserError, match="measured again"):
+            stepped(session, 0, action)
+    changed(session, 0, "reject", decision="rejected")
+    state = stepped(session, 0, "undo")
+    assert (state["answer"]["ellipse"], state["answer"]["decision"], state["undo"]) == (NEW, "", 0)
+    assert exports.write(session)["reports"] == 0
+    assert exported(tmp_path)[0]["decision"] == ""
+    held.close()
+    with ExitStack() as again:  # the same from the file
+        assert opened(tmp_path, again).state(0)["undo"] == 0
+
+
+def test_frame_that_is_measured_into_another_examination_leaves_its_old_one(tmp_path, held):
+    rows = write_examinations(tmp_path, 2)
+    session = opened(tmp_path, held)
+    changes = session.changes(0, 0)
+    names = [e["name"] for e in changes["examinations"]]
+    assert [r["k"] for r in changes["rows"]] == [0, 0, 0, 1, 1, 1]
+    moved = [r | {"examination": names[1], "patient": rows[-1]["patient"]} for r in rows]
+    save_rows(tmp_path / "results", moved)
+    found = session.changes(6, 0, 2)
+    assert [(r["n"], r["k"]) for r in found["anew"]] == [(0, 1), (1, 1), (2, 1)]
+    with pytest.raises(UserError, match="measured again"):
+        examinations.shown(session, 0)
+    pregnancy, visit = examinations.of_machine(session, 1)
+    assert len(pregnancy.visits[visit].examination.rows) == 6

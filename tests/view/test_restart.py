@@ -66,21 +66,61 @@ def test_tab_left_open_records_nothing_for_another_reader_or_folder(browser, hom
         assert version(server, 0, 1)["answer"]["comment"] == "mine"
 
 
+def rewrite(home: Path) -> None:
+    """Write another picture into the file of the first frame, and what is measured in it."""
+    rows = json.loads((home / "results" / "measurements.json").read_text())
+    write_png(Path(rows[0]["file"]), np.full((300, 600), 77, np.uint8))
+    save_rows(home / "results", [rows[0] | {"ellipse_px": [300, 150, 80, 60, 0], "status": "review"}, *rows[1:]])
+
+
 def test_frame_that_is_rewritten_while_it_is_shown_is_shown_anew(browser, server, home):
     page = Page(browser, server.address)
     page.choose(0)
     page.press("v")
     version(server, 0, 1)
     width = page.page.evaluate(WIDTH)
-    rows = json.loads((home / "results" / "measurements.json").read_text())
-    write_png(Path(rows[0]["file"]), np.full((300, 600), 77, np.uint8))
-    save_rows(home / "results", [rows[0] | {"ellipse_px": [300, 150, 80, 60, 0], "status": "review"}, *rows[1:]])
+    rewrite(home)
     page.until("document.querySelector('#accept').getAttribute('aria-pressed') === 'false'")
     assert "to review" in page.page.locator("#row-0 .said").text_content()
     assert page.page.evaluate(WIDTH) > width
     page.press("v")
-    assert version(server, 0, 2)["answer"]["ellipse"] == [300, 150, 80, 60, 0]
+    assert version(server, 0, 1)["answer"]["ellipse"] == [300, 150, 80, 60, 0]
     assert server.post("api/export", {})["frames"] == 1
+
+
+def test_key_for_the_old_picture_of_a_rewritten_file_records_nothing(browser, server, home):
+    page = Page(browser, server.address)
+    page.choose(0)
+    width = page.page.evaluate(WIDTH)
+    page.page.route("**/api/changes*", lambda route: route.abort())  # it does not hear of the new measurement
+    rewrite(home)
+    Page(browser, server.address)  # the server does, from another tab
+    page.press("v")
+    page.said("Measured again since: nothing was recorded.")
+    page.until(f"{WIDTH} > {width}")
+    page.press("x")
+    assert [e["action"] for e in version(server, 0, 1)["events"]] == ["reject"]
+    assert page.errors == [] or all("ERR_FAILED" in e or "409" in e for e in page.errors)
+
+
+def test_tab_of_a_server_that_counted_frames_otherwise_records_on_no_other_frame(browser, home):
+    with serving(home / "results", "--reader=Ann") as server:
+        port = urlsplit(server.address).port
+        page = Page(browser, server.address)
+        page.choose(0)
+        name = page.page.locator("#name").text_content()
+        server.kill()
+    rows = json.loads((home / "results" / "measurements.json").read_text())
+    save_rows(home / "results", rows[::-1])
+    with serving(home / "results", "--reader=Ann", f"--port={port}") as server:
+        with page.page.expect_navigation():  # it is loaded anew
+            page.press("v")
+        page.ready()
+        assert page.page.locator("#row-3 .title").text_content() == name
+        page.choose(3)
+        page.press("x")
+        assert [e["action"] for e in version(server, 3, 1)["events"]] == ["reject"]
+        assert [*answers(server)] == ["3"]
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from fetal_jax.errors import UserError
 from fetal_jax.files import OwnFiles, write_whole
 
 READERS = "readers.json"
-"""The folder of each reader who has exported, by name: "" is `review` itself, which the first one has."""
+"""The folder of each reader who has exported, by name. The first one has `review` itself, ""."""
 
 
 class Places:
@@ -53,7 +53,7 @@ class Places:
         return name != READERS and name.startswith(self.folder) and not name.startswith(self._others)
 
     def _is_new(self, name: str) -> bool:
-        """Whether it was claimed, and then written: a report that could not be signed leaves its old file as it was."""
+        """Whether it was claimed, and then written. The old file of a report that could not be signed is not new."""
         return name in self._before and _written(self._review / name) != self._before[name]
 
 

@@ -14,7 +14,7 @@ const POLL = 1500, RETRY = 1000, AHEAD = [1, 2, 3, -1];
 const get = (id) => document.getElementById(id);
 const GEOMETRIC = new Set(["move", "pull", "turn", "draw", "plane"]);
 
-let info, list, exams, examination, panel, stage, current = null, asked = null, rowsSeen = 0, eventSeen = 0, examsSeen = 0, anewSeen = 0, complete = false, pressed = 0;
+let info, list, exams, examination, panel, stage, current = null, asked = null, rowsSeen = 0, eventSeen = 0, examsSeen = 0, anewSeen = 0, complete = false, pressed = 0, refused = null;
 let queue = Promise.resolve();
 const pictures = new Map(), details = new Map();
 /** Of a frame: the newest state that the server sent; changes that it has not answered; the last change that a conflict drops. */
@@ -30,8 +30,9 @@ function learn(n, state) {
 
 // ------------------------------------------------------------------------------------------------------ frames
 
+/** Show a frame; false where the server does not answer. */
 async function show(n) {
-  if (n === null || n === undefined) return;
+  if (n === null || n === undefined) return true;
   stage.leave();
   asked = n;
   delete document.body.dataset.shown;
@@ -46,9 +47,11 @@ async function show(n) {
       list.choose((asked = current.number));
       document.body.dataset.shown = asked;
     }
-    return connected(false, error);
+    connected(false, error);
+    return false;
   }
-  if (asked !== n) return; // a later one was asked for
+  if (asked !== n) return true; // a later one was asked for
+  if (frame.name !== list.all[n].name) return location.reload(); // the server was started again, and counts otherwise
   history.replaceState(null, "", `#n=${n}`);
   frame = current = { ...frame, ...learn(n, frame) };
   stage.show(picture, frame, info.planes[frame.answer.plane]);
@@ -65,6 +68,12 @@ async function show(n) {
     pictureOf(beside).catch(() => {}); // it is asked for again when it is shown
     detailsOf(beside).catch(() => details.delete(beside));
   }
+  return true;
+}
+
+/** Forget what is kept of a frame: it may show something else. */
+function forget(n) {
+  for (const cache of [pictures, details]) cache.delete(n);
 }
 
 /** A frame's picture; null where it cannot be read. */
@@ -89,20 +98,22 @@ async function poll() {
     eventSeen = found.event;
     examsSeen += found.examinations.length;
     complete = found.complete;
-    anewSeen = found.remeasured;
-    for (const { n } of found.anew) [pictures, details].forEach((cache) => cache.delete(n)); // they may show something else
+    found.anew.forEach(({ n }) => forget(n));
     list.add([...found.rows, ...found.anew.map((row) => ({ ...list.all[row.n], ...row }))], found.answers);
-    if (found.anew.some(({ n }) => n === asked)) await show(asked);
     list.apart(found.apart);
-    exams.follow(found.examinations, found.rows, found.answers, list.answers);
+    exams.follow(found.examinations, [...found.rows, ...found.anew], found.answers, list.answers);
     get("tabs").hidden = !examsSeen;
     progress();
+    if (found.anew.some(({ n }) => n === asked) && !(await show(asked))) return; // the next poll asks again
+    anewSeen = found.remeasured;
     const mine = current && list.answers.get(current.number);
     if (mine && mine.version > states.get(current.number).version && !waits(current.number) && !stage.busy) await refresh();
     if (away()) await examination.refresh(current?.answer.plane); // its numbers were missed: if they do not come, the next poll asks
     if (!unsent()) connected(true);
+    refused?.();
+    refused = null;
   } catch (error) {
-    if (error.status === 412) toast(error.message, true); // the server answers again, to another reader
+    if (error.status === 412) refused ??= toast(error.message, true); // the server answers again, to another reader
     connected(false, error);
   }
 }
@@ -143,17 +154,17 @@ function record(make, n = current?.number) {
     draw();
   }
   unanswered.set(n, waits(n) + 1);
-  const order = ++pressed;
-  queue = queue.then(() => send(n, make, order)).finally(() => unanswered.set(n, waits(n) - 1));
+  const order = ++pressed, { beside } = states.get(n);
+  queue = queue.then(() => send(n, make, order, beside)).finally(() => unanswered.set(n, waits(n) - 1));
 }
 
-async function send(n, make, order) {
+async function send(n, make, order, beside) {
   const id = api.newId(); // the reply may be lost: the server knows by it what it has already recorded
   if (order <= (dropped.get(n) ?? 0)) return; // made of an answer that another tab has changed
   for (;;) {
     try {
       const { version, answer } = states.get(n);
-      const state = await api.change(n, { id, after: version, ...make(answer) });
+      const state = await api.change(n, { id, beside, after: version, ...make(answer) });
       learn(n, state);
       list.add([], { [n]: state.brief });
       exams.follow([], [], { [n]: state.brief }, list.answers);
@@ -161,7 +172,10 @@ async function send(n, make, order) {
       if (state.conflict) {
         dropped.set(n, pressed);
         if (current?.number === n) stage.cancel(); // a handle that moves was taken hold of on the old outline
-        toast("Changed in another tab: its answer is shown.");
+        const anew = state.beside !== beside;
+        toast(anew ? "Measured again since: nothing was recorded." : "Changed in another tab: its answer is shown.");
+        if (anew) forget(n);
+        if (anew && current?.number === n) return void show(n);
       }
       if (current?.number === n && (waits(n) === 1 || state.conflict)) {
         update(state);

@@ -157,7 +157,11 @@ export class ExaminationList extends FrameList {
     }
     const touched = new Set(examinations.map((e) => e.k));
     for (const row of rows) {
+      const before = this.frames[row.n]?.k ?? null; // of a frame that was measured again
       this.frames[row.n] = row;
+      if (before !== null) touched.add(before);
+      if (before === row.k) continue;
+      if (before !== null) this.all[before].frames = this.all[before].frames.filter((n) => n !== row.n);
       if (row.k === null) continue;
       this.all[row.k].frames.push(row.n);
       touched.add(row.k);
