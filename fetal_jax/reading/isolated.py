@@ -22,7 +22,6 @@ from typing import Any
 from fetal_jax.errors import UserError
 from fetal_jax.preprocess import to_grey
 from fetal_jax.reading import archives, dicom
-from fetal_jax.reading.archives import is_archive
 from fetal_jax.reading.frame import Failure, Frame
 from fetal_jax.reading.images import Page, read_pages
 from fetal_jax.reading.sources import DICOM_SUFFIXES, Source, head_of, is_dicom, is_image
@@ -208,7 +207,7 @@ class _Child:
 def _seconds(source: Source, opened: bool) -> float:
     """Time for an answer: of an archive nothing is read any more when a member is open, a file is as it is decoded."""
     try:
-        if is_archive(source.path.name):
+        if archives.is_archive(source.path.name):
             count = 0 if opened else archives.work(source.path)
         else:
             count = source.path.stat().st_size

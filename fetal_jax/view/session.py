@@ -50,8 +50,7 @@ class Session:
     @property
     def page(self) -> str:
         """Hash of folder, reader and role: a page of another one is refused, and this one's goes on after a restart."""
-        facts = json.dumps([str(self.results.folder.resolve()), self.reader, self.role])
-        return hashlib.blake2b(facts.encode("ascii"), digest_size=8).hexdigest()
+        return _hash(str(self.results.folder.resolve()), self.reader, self.role)
 
     @classmethod
     def open(cls, folder: Path, reader: str, held: ExitStack, role: str = "reader") -> Self:
@@ -312,12 +311,11 @@ class Session:
         return answer, self.millimetres(row, answer)
 
     def _stands(self, row: Row, history: History) -> bool:
-        return not history.events or self.today(row, history.events[-1]) is not None
+        return not history.events or again.stands(row, history.events[-1])
 
     def _beside(self, row: Row) -> str:
         """Hash of a frame and the machine's answer in it: an event says by it what the reader had in sight."""
-        seen = json.dumps([row["file"], row["frame"], again.kept(row)])
-        return hashlib.blake2b(seen.encode("ascii"), digest_size=8).hexdigest()
+        return _hash(row["file"], row["frame"], again.kept(row))
 
     def _state(self, row: Row, history: History, machine: Answer) -> dict[str, Any]:
         if history.events:
@@ -337,6 +335,10 @@ class Session:
             "events": [_event(e) for e in history.events[-8:]],
             "brief": self._brief(row, history),
         }
+
+
+def _hash(*facts: Any) -> str:
+    return hashlib.blake2b(json.dumps(facts).encode("ascii"), digest_size=8).hexdigest()
 
 
 def _name(row: Row) -> str:
