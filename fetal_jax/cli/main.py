@@ -102,6 +102,10 @@ def _run(argv: list[str], name: str) -> int:
         before = argparse.SUPPRESS  # keeps a --quiet that was given before the command
         sub.add_argument("--quiet", action="store_true", default=before, help="print errors only")
         if command == name:  # the other commands are not imported
+            if name == "measure" and not {"-h", "--help"} & {*argv}:
+                from fetal_jax.reading import isolated
+
+                isolated.start_early()
             module = importlib.import_module(f"fetal_jax.cli.{command}")
             module.add_arguments(sub)
     flags: list[str] = []

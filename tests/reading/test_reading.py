@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import shutil
 import struct
 import subprocess
@@ -22,6 +23,7 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import ImplicitVRLittleEndian, JPEGBaseline8Bit
 
 from fetal_jax.errors import UserError
+from fetal_jax.reading import isolated
 from fetal_jax.reading.frame import Failure, Frame
 from fetal_jax.reading.images import MAX_PIXELS, read_image, write_png
 from fetal_jax.reading.isolated import _waited, read, read_ahead
@@ -388,6 +390,29 @@ def test_the_reading_process_starts_without_scipy():
 
 
 def test_a_process_that_reads_rulers_imports_scipy_before_the_time_of_a_file_begins():
-    code = "import sys\nfrom fetal_jax.reading.isolated import serve\nserve(True)\nsys.exit('scipy' not in sys.modules)"
-    nothing = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
-    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False, **nothing).returncode == 0
+    code = "import sys\nfrom fetal_jax.reading.isolated import serve\nserve()\nsys.exit('scipy' not in sys.modules)"
+    for with_ruler in (True, False):
+        told = {"input": pickle.dumps(with_ruler), "stdout": subprocess.DEVNULL}
+        done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False, **told)
+        assert done.returncode == (0 if with_ruler else 1)
+
+
+def test_a_process_started_early_reads_the_next_frames_and_only_those(tmp_path, monkeypatch):
+    write_png(tmp_path / "a.png", np.zeros((20, 30), np.uint8))
+    started = []
+    monkeypatch.setattr(isolated, "_Child", lambda child=isolated._Child: started.append(child()) or started[-1])
+    isolated.start_early()
+    assert len(started) == 1
+    for n in (1, 2):
+        frame, end = read_ahead([Source(tmp_path / "a.png")], with_ruler=True)
+        assert (type(frame), end, len(started)) == (Frame, None, n)
+
+
+def test_a_process_started_early_for_nothing_ends_with_its_parent():
+    code = (
+        "import sys\nfrom fetal_jax.reading import isolated\nisolated.start_early()\n"
+        "print(isolated._early[0]._process.pid)"
+    )
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=ROOT, check=True, capture_output=True)
+    assert not done.stderr
+    assert not Path(f"/proc/{int(done.stdout)}").exists()
