@@ -2,10 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 TFDS := .venv-tfds
-HC18 ?= ../shared/data/hc18
 RUN := runs/hc18
-EXAMPLES ?= ../shared/data/sononet_examples
-SONONET ?= ../shared/weights/sononet16.npz
 ARGS ?=
 
 # the multi-centre benchmark's split if its file is there, else a split of our own
@@ -67,6 +64,7 @@ soak: install
 	$(BIN)/python -m pytest -m soak
 
 hc18: install
+	test -d "$(HC18)" || { echo "give HC18=DIR, the folder of HC18 (Zenodo record 1327317)"; exit 2; }
 	$(BIN)/fetal-jax prepare hc18/$(HC18_CONFIG) --manual-dir $(HC18)
 	$(BIN)/fetal-jax train --config=configs/hc18.py --workdir=$(RUN)/train --config.data.name=hc18/$(HC18_CONFIG) $(ARGS)
 	$(BIN)/fetal-jax export --workdir=$(RUN)/train --out=$(RUN)/bundle
@@ -79,9 +77,10 @@ UNIFIED := runs/unified
 FOLDS := 0 1 2 3 4
 SETS := --dataset=hc18/benchmark --dataset=fetal_planes/outlines --dataset=fetal_phantom/large
 unified: install
-	test -f $(EXAMPLES)/FEMUR.png || { echo "give EXAMPLES=DIR, the thirteen frames of baumgach/SonoNet-weights"; exit 2; }
-	test -f $(SONONET) || { echo "give SONONET=FILE, SonoNet16.npz of baumgach/SonoNet-weights"; exit 2; }
-	test -d $(PLANES)/Images || { echo "give PLANES=DIR, the folder of FETAL_PLANES_DB"; exit 2; }
+	test -d "$(HC18)" || { echo "give HC18=DIR, the folder of HC18 (Zenodo record 1327317)"; exit 2; }
+	test -f "$(EXAMPLES)/FEMUR.png" || { echo "give EXAMPLES=DIR, the thirteen frames of baumgach/SonoNet-weights"; exit 2; }
+	test -f "$(SONONET)" || { echo "give SONONET=FILE, SonoNet16.npz of baumgach/SonoNet-weights"; exit 2; }
+	test -d "$(PLANES)/Images" || { echo "give PLANES=DIR, the folder of FETAL_PLANES_DB"; exit 2; }
 	mkdir -p $(UNIFIED)/examples
 	cp $(EXAMPLES)/*.png $(UNIFIED)/examples
 	cp configs/sononet_examples.csv $(UNIFIED)/examples/frames.csv
@@ -103,9 +102,9 @@ unified: install
 	$(BIN)/fetal-jax evaluate --bundle=$(UNIFIED)/bundle --calibrate $(FOLDS:%=--fold=$(UNIFIED)/fold%-bundle) \
 		$(SETS) --out=$(UNIFIED)/report
 
-# every speed of the README beside other programs', which have their own environment
+# every speed of the README beside other programs', which have their own environment; on HC18's frames with HC18=DIR
 bench: install .venv-bench/installed
-	$(BIN)/python benchmarks/bench.py --hc18 $(HC18) $(if $(QUICK),--quick) $(ARGS)
+	$(BIN)/python benchmarks/bench.py $(if $(HC18),--hc18 $(HC18)) $(if $(QUICK),--quick) $(ARGS)
 
 .venv-bench/installed: pyproject.toml
 	test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench

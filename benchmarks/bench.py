@@ -37,7 +37,7 @@ TITLES = {
 def main() -> None:
     options = parser(__doc__)
     options.add_argument("--quick", action="store_true")
-    options.add_argument("--hc18", type=Path, default=Path("../shared/data/hc18"))
+    options.add_argument("--hc18", type=Path, help="folder of HC18; without it, synthetic frames are measured")
     options.add_argument("--data-dir", type=Path, default=Path("runs/data"))
     options.add_argument("--only", nargs="*", choices=TITLES, default=list(TITLES))
     args = options.parse_args()
@@ -56,7 +56,7 @@ def main() -> None:
     parts = re.split(r"(?m)^(?=## On )", out.read_text())[1:] if out.exists() else []
     title = f"## On {processor()}\n"
     parts = [part for part in parts if not part.startswith(title)]
-    out.write_text("\n".join([HEAD, section(title, texts), *parts]))
+    out.write_text("\n".join([HEAD, section(title, texts, "HC18's" if args.hc18 else "synthetic"), *parts]))
     if not args.quick and texts.keys() == TITLES.keys():
         readme = HERE.parent / "README.md"
         before, table, after = re.split("|".join(MARKS), readme.read_text())
@@ -84,11 +84,14 @@ def commands(quick: bool, frames: list[Path], data_dir: Path) -> dict[str, list[
     }
 
 
-def some_frames(hc18: Path, kept: Path) -> list[Path]:
+def some_frames(hc18: Path | None, kept: Path) -> list[Path]:
     """HC18's frames, or synthetic ones without it."""
-    if not (frames := sorted((hc18 / "training_set").glob("*HC.png"))):
+    if hc18 is None:
         demo.draw_folder(kept / "frames")
-    return frames or sorted((kept / "frames").glob("*.png"))
+        return sorted((kept / "frames").glob("*.png"))
+    if not (frames := sorted((hc18 / "training_set").glob("*HC.png"))):
+        raise SystemExit(f"{hc18} has no training_set/*HC.png: give --hc18=DIR, the folder of HC18, or leave it out")
+    return frames
 
 
 def run(command: list[str]) -> str:
@@ -103,12 +106,12 @@ def run(command: list[str]) -> str:
     return done.stdout
 
 
-def section(title: str, texts: dict[str, str]) -> str:
-    """Results of this processor."""
+def section(title: str, texts: dict[str, str], frames: str) -> str:
+    """Results of this processor; `frames` were measured as files."""
     versions = ", ".join(f"{name} {version(name)}" for name in ("jax", "flax", "onnxruntime", "numpy"))
     run_on = f"{time.strftime('%Y-%m-%d')}, {len(os.sched_getaffinity(0))} cores, Python {platform.python_version()}"
     method = "Contestants are processes that work in turns; ratios are of medians: under 1 the row is faster."
-    lines = [title, f"{run_on}, {versions}. {method}\n"]
+    lines = [title, f"{run_on}, {versions}. Measured files: {frames} frames. {method}\n"]
     for name, what in TITLES.items():
         lines += [f"### {what}\n", f"`python benchmarks/{name}.py`\n", texts.get(name, "not measured") + "\n"]
     return "\n".join(lines)
