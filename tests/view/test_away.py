@@ -6,7 +6,7 @@ import pytest
 
 from tests.view.browser import Page
 from tests.view.folder import serving, write_results
-from tests.view.test_browser import actions, stored
+from tests.view.test_browser import actions, eventually, stored
 from tests.view.test_fast_keys import NEXT_IS_HERE, at_once
 
 
@@ -29,6 +29,27 @@ def test_page_asks_before_changes_of_an_earlier_frame_are_lost(browser, home):
         with page.page.expect_event("dialog") as asked:
             page.page.close(run_before_unload=True)
         assert asked.value.type == "beforeunload"
+
+
+def test_page_asks_before_changes_behind_a_slow_answer_are_lost(browser, server):
+    page = Page(browser, server.address)
+    page.choose(0)
+    page.page.route("**/api/frames/*/events", lambda _: None)  # the server takes its time
+    at_once(page, "v", "x")
+    with page.page.expect_event("dialog") as asked:
+        page.page.close(run_before_unload=True)
+    assert asked.value.type == "beforeunload"
+
+
+def test_page_with_one_change_on_its_way_is_left_without_a_question(browser, server):
+    page = Page(browser, server.address)
+    page.choose(0)
+    page.page.on("dialog", lambda dialog: pytest.fail(dialog.type))
+    page.page.route("**/api/frames/*/events", lambda route: route.continue_())
+    with page.page.expect_event("close"):
+        at_once(page, "v")
+        page.page.close(run_before_unload=True)
+    eventually(lambda: actions(server, 0), ["accept"])
 
 
 def test_event_whose_reply_is_lost_is_recorded_once_and_drops_no_later_ones(browser, server):

@@ -20,7 +20,7 @@ const pictures = new Map(), details = new Map();
 /** Of a frame: the newest state that the server sent; changes that it has not answered; the last change that a conflict drops. */
 const states = new Map(), unanswered = new Map(), dropped = new Map();
 const waits = (n) => unanswered.get(n) ?? 0;
-const unsent = () => [...unanswered.values()].some(Boolean);
+const unsent = () => [...unanswered.values()].reduce((sum, n) => sum + n, 0);
 
 /** Take a frame's state in, and give the newest one. */
 function learn(n, state) {
@@ -371,7 +371,7 @@ async function start() {
   listen(KEYS, stage, { writable: info.writable, framed: () => !examination.open, shown: () => asked === current?.number, leave: () => openExamination(false) });
   addEventListener("beforeunload", (e) => {
     panel.flush();
-    if (away() && unsent()) e.preventDefault(); // what was not sent is only here
+    if (unsent() > (away() ? 0 : 1)) e.preventDefault(); // the first is on its way and arrives, the others are only here
   });
   await poll();
   const wanted = Number(new URLSearchParams(location.hash.slice(1)).get("n") ?? NaN);
