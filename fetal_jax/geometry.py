@@ -130,6 +130,14 @@ class Ellipse:
         long, short = self.axes_matrix.T
         return np.stack([-long, long, -short, short]) + np.array([self.cx, self.cy])
 
+    def diameters(self, spacing_mm: ArrayLike) -> Array:
+        """(4, 2): the ends, in pixels, of the diameters that are longest and shortest in millimetres.
+
+        They are `ends` where pixels are square. `spacing_mm` is the size of a pixel, a number or (row, column).
+        """
+        row, column = row_column_mm(spacing_mm)
+        return apply(stretch(1 / column, 1 / row), self.transform(stretch(column, row)).ends)
+
     def points(self, n: int) -> Array:
         """(n, 2) points of the outline, evenly spaced in the parameter."""
         t = np.arange(n) * (2 * np.pi / n)

@@ -112,6 +112,18 @@ def test_ellipse_points_and_ends_are_on_the_outline():
     assert lengths.sum() == pytest.approx(ellipse.perimeter, rel=1e-5)
 
 
+@given(ellipses(), st.floats(0.05, 1), st.floats(0.5, 2))
+def test_diameters_are_the_axes_in_millimetres(ellipse, row, ratio):
+    column = row * ratio
+    ends = ellipse.diameters((row, column)) * (column, row)
+    in_mm = ellipse.transform(geometry.stretch(column, row))
+    long, short = ends[1] - ends[0], ends[3] - ends[2]
+    assert np.hypot(*long) == pytest.approx(2 * in_mm.a)
+    assert np.hypot(*short) == pytest.approx(2 * in_mm.b)
+    assert abs(long @ short) <= 1e-9 * in_mm.a**2
+    np.testing.assert_allclose(ellipse.diameters(row), ellipse.ends, atol=1e-9 * ellipse.a)
+
+
 @given(ellipses(), st.integers(0, 3))
 def test_ellipse_of_its_own_diameters_in_any_order_is_itself(ellipse, flips):
     long, short = ellipse.ends.reshape(2, 2, 2)

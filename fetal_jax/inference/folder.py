@@ -26,7 +26,18 @@ from fetal_jax.inference.resume_log import FINGERPRINTS, ResumeLog
 from fetal_jax.outputs import formats, overlay
 from fetal_jax.outputs.contact_sheet import ContactSheet
 from fetal_jax.outputs.examinations import write as examinations
-from fetal_jax.outputs.rows import COLUMNS, JSON, JsonList, Row, Table, caption, cells, failure_row, result_row
+from fetal_jax.outputs.rows import (
+    COLUMNS,
+    JSON,
+    JsonList,
+    Row,
+    Table,
+    caption,
+    cells,
+    failure_row,
+    result_row,
+    spacing_of,
+)
 from fetal_jax.reading.frame import Failure, Frame
 from fetal_jax.reading.images import read_image, write_png
 from fetal_jax.reading.isolated import read_ahead
@@ -262,10 +273,11 @@ class Results:
         picture = None
         if frame is not None and result is not None:
             lines = overlay.wrapped(caption(row), frame.pixels.shape[1])
-            picture = overlay.draw(frame.pixels, result.measurement, lines, status=result.status)
+            status, spacing = result.status, spacing_of(row)
+            picture = overlay.draw(frame.pixels, result.measurement, lines, status=status, spacing_mm=spacing)
             write_png(self._own.claim(row["overlay"]), picture)
             if "svg" in self._also:
-                text = overlay.svg(frame.pixels, result.measurement, lines, result.status)
+                text = overlay.svg(frame.pixels, result.measurement, lines, status, spacing)
                 write_whole(self._own.claim(_svg(row["overlay"])), text)
             picture = picture[: len(frame.pixels)]
         self._add_row(row)

@@ -13,7 +13,7 @@ import numpy as np
 from fetal_jax.errors import NOT_CLINICAL, UserError
 from fetal_jax.files import open_whole
 from fetal_jax.geometry import Ellipse, Shaft
-from fetal_jax.outputs.rows import SPACING_SOURCES, Row, doubt
+from fetal_jax.outputs.rows import SPACING_SOURCES, Row, doubt, spacing_of
 from fetal_jax.reading.dicom import read_header
 from fetal_jax.reading.sources import Source, head_of, is_dicom
 
@@ -159,15 +159,17 @@ def frame_numbers(header: Any, row: Row) -> list[int] | None:
 def shape_points(header: Any, row: Row, key: str) -> np.ndarray | None:
     """Points (n, 2) that draw the shape a value was taken from; None if it leaves the frame, where SCOORD ends.
 
-    Four points (ends of the long axis, then of the short one) are an ellipse, two are a line. DICOM counts from the
-    corner of the first pixel, as we do (PS3.3 C.18.6).
+    Four points (ends of the long axis in pixels, then of the short one) are an ellipse, two are a line: of OFD and BPD,
+    the diameter in millimetres. DICOM counts from the corner of the first pixel, as we do (PS3.3 C.18.6).
     """
     if row["shaft_px"]:
         points = outline = Shaft(*row["shaft_px"]).ends
+    elif key in ("ofd_mm", "bpd_mm"):
+        diameters = Ellipse(*row["ellipse_px"]).diameters(spacing_of(row) or 1.0)
+        points = outline = diameters[:2] if key == "ofd_mm" else diameters[2:]
     else:
         ellipse = Ellipse(*row["ellipse_px"])
-        axis = {"ofd_mm": ellipse.ends[:2], "bpd_mm": ellipse.ends[2:]}.get(key)
-        points, outline = (ellipse.ends, ellipse.points(90)) if axis is None else (axis, axis)
+        points, outline = ellipse.ends, ellipse.points(90)
     inside = (outline >= 0).all() and (outline <= [int(header.Columns), int(header.Rows)]).all()
     return points if inside else None
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from fetal_jax.errors import with_notice
 from fetal_jax.outputs.dicom_source import MANUFACTURER, software
-from fetal_jax.outputs.rows import GESTATIONAL_AGE, SPACING_SOURCES, Row, doubt
+from fetal_jax.outputs.rows import GESTATIONAL_AGE, Row, doubt, pixel_size
 from fetal_jax.planes import MEASURED
 from fetal_jax.reading.sources import Source
 
@@ -44,9 +44,7 @@ def bundle(row: Row, named: dict[str, Any]) -> dict[str, Any]:
 
 def _observation(row: Row, key: str, value: float, code: tuple[str, str], unit: str) -> dict[str, Any]:
     method = MEASURED[key].method if key in MEASURED else f"{row['ga_standard']}, from this frame"
-    notes = [*filter(None, [doubt(row)])]
-    if row["spacing_source"]:
-        notes.append(f"spacing from {SPACING_SOURCES[row['spacing_source']]}: {row['spacing_mm']:.5g} mm per pixel")
+    notes = [*filter(None, [doubt(row), pixel_size(row)])]
     device = f"{MANUFACTURER} {software()}"
     return observation(code, value, unit, method, [with_notice(notes)], device, uncertain=bool(doubt(row)))
 

@@ -10,7 +10,7 @@ from fetal_jax import geometry
 from fetal_jax.errors import UserError, amount
 from fetal_jax.files import write_whole
 from fetal_jax.geometry import HALF_PIXEL, Ellipse
-from fetal_jax.outputs.rows import Row
+from fetal_jax.outputs.rows import Row, spacing_of
 
 COLUMNS = ["filename", "center_x_mm", "center_y_mm", "semi_axes_a_mm", "semi_axes_b_mm", "angle_rad"]
 
@@ -28,7 +28,7 @@ def write_submission(rows: list[Row], path: Path) -> str:
     table = io.StringIO(newline="")
     writer = csv.writer(table)
     writer.writerow(COLUMNS)
-    writer.writerows(_line(row) for row in rows if row["ellipse_px"] and row["spacing_mm"])
+    writer.writerows(_line(row, mm) for row in rows if row["ellipse_px"] and (mm := spacing_of(row)))
     try:
         write_whole(path, table.getvalue())
     except OSError as e:
@@ -37,9 +37,9 @@ def write_submission(rows: list[Row], path: Path) -> str:
     return message + (f"; none for {', '.join(missing[:5])}{' …' if len(missing) > 5 else ''}" if missing else "")
 
 
-def _line(row: Row) -> list[str]:
-    spacing = row["column_spacing_mm"] or row["spacing_mm"], row["spacing_mm"]  # (x, y)
-    from_index = geometry.compose(geometry.stretch(*spacing), geometry.affine(shift=(-HALF_PIXEL, -HALF_PIXEL)))
+def _line(row: Row, spacing_mm: tuple[float, float]) -> list[str]:
+    down, along = spacing_mm
+    from_index = geometry.compose(geometry.stretch(along, down), geometry.affine(shift=(-HALF_PIXEL, -HALF_PIXEL)))
     ellipse = Ellipse(*row["ellipse_px"]).transform(from_index)
     lengths = (ellipse.cx, ellipse.cy, ellipse.a, ellipse.b)
     return [Path(row["file"]).name, *(f"{v:.5f}" for v in lengths), f"{ellipse.theta:.6f}"]

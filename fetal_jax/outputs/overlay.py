@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw
 from fetal_jax.biometry import Measurement
 from fetal_jax.geometry import Ellipse, Shaft
 from fetal_jax.outputs import fonts
-from fetal_jax.preprocess import to_grey
+from fetal_jax.preprocess import Spacing, to_grey
 
 Array = NDArray[Any]
 Colour = tuple[int, int, int]
@@ -65,6 +65,7 @@ def draw(
     lines: list[str],
     true: Ellipse | Shaft | None = None,
     status: str = "measured",
+    spacing_mm: Spacing | None = None,
 ) -> Array:
     """Draw an RGB picture (H', W', 3) of a frame with its measurement and, below it, lines of text.
 
@@ -74,14 +75,21 @@ def draw(
       lines: text below the frame; a line that is too long is written smaller (`wrapped` breaks it instead).
       true: the annotated shape, drawn in blue.
       status: of the measurement: "measured", "review" or "refused".
+      spacing_mm: size of a pixel; calipers are set to diameters in millimetres, without it in pixels.
     """
     picture = np.repeat(to_grey(frame)[..., None], 3, axis=2)
-    for stroke in strokes(found, true, status, _scale(picture.shape[1])):
+    for stroke in strokes(found, true, status, _scale(picture.shape[1]), spacing_mm):
         _paint(picture, stroke)
     return np.vstack([picture, _band(lines, picture.shape[1])])
 
 
-def svg(frame: Array, found: Measurement | None, lines: list[str], status: str = "measured") -> str:
+def svg(
+    frame: Array,
+    found: Measurement | None,
+    lines: list[str],
+    status: str = "measured",
+    spacing_mm: Spacing | None = None,
+) -> str:
     """Draw the same as an SVG document: the frame as an embedded PNG, strokes and text as vectors."""
     grey = to_grey(frame)
     png = BytesIO()
@@ -91,7 +99,7 @@ def svg(frame: Array, found: Measurement | None, lines: list[str], status: str =
     drawn = "\n".join(
         f'<polyline points="{" ".join(f"{x:.2f},{y:.2f}" for x, y in s.points)}" fill="none" '
         f'stroke="rgb{s.style.colour}" stroke-width="{LINE_WIDTH * s.scale:g}"{_dasharray(s)}/>'
-        for s in strokes(found, None, status, _scale(width))
+        for s in strokes(found, None, status, _scale(width), spacing_mm)
     )
     text = "\n".join(
         f'<text x="{MARGIN}" y="{height + LINE_HEIGHT * (i + 1) - 2}" font-size="{_size(line, width):.1f}px">'
@@ -118,22 +126,25 @@ def strokes(
     true: Ellipse | Shaft | None = None,
     status: str = "measured",
     scale: float = 1.0,
+    spacing_mm: Spacing | None = None,
 ) -> list[Stroke]:
-    """Outline and calipers of the shapes; the calipers sit at the ends of both axes, or of the shaft."""
+    """Outline and calipers of the shapes; the calipers sit at the ends of both diameters, or of the shaft."""
     shapes = [(true, TRUE)]
     if found is not None:
         shapes += [(found.ellipse, STYLES[status]), (found.shaft, STYLES[status])]
-    return [stroke for shape, style in shapes if shape is not None for stroke in _strokes(shape, style, scale)]
+    return [
+        stroke for shape, style in shapes if shape is not None for stroke in _strokes(shape, style, scale, spacing_mm)
+    ]
 
 
-def _strokes(shape: Ellipse | Shaft, style: Style, scale: float) -> list[Stroke]:
+def _strokes(shape: Ellipse | Shaft, style: Style, scale: float, spacing_mm: Spacing | None) -> list[Stroke]:
     if isinstance(shape, Ellipse):
-        outline = shape.points(360)
+        outline, ends = shape.points(360), shape.diameters(spacing_mm or 1.0)
         outline = np.vstack([outline, outline[:1]])
     else:
-        outline = shape.ends
+        outline = ends = shape.ends
     arms = scale * np.array([[CALIPER, 0.0], [0.0, CALIPER]])
-    calipers = [np.array([end - arm, end + arm]) for end in shape.ends for arm in arms]
+    calipers = [np.array([end - arm, end + arm]) for end in ends for arm in arms]
     return [Stroke(outline, style, scale), *(Stroke(points, Style(style.colour), scale) for points in calipers)]
 
 

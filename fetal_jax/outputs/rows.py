@@ -141,6 +141,22 @@ def _empty(source: Source, index: int) -> Row:
     return dict.fromkeys((*COLUMNS, *GEOMETRY)) | {"file": str(source), "frame": index, "flags": []}
 
 
+def spacing_of(row: Row) -> tuple[float, float] | None:
+    """(row, column) mm per pixel of a row; None where unknown."""
+    if row["spacing_mm"] is None:
+        return None
+    return row["spacing_mm"], row["column_spacing_mm"] or row["spacing_mm"]
+
+
+def pixel_size(row: Row) -> str:
+    """State the size of a pixel and where it comes from; both sizes where pixels are not square. "" where unknown."""
+    if not (spacing := spacing_of(row)):
+        return ""
+    down, along = (f"{mm:.4g}" for mm in spacing)
+    size = f"{down} mm per pixel" if down == along else f"{down} (rows) x {along} (columns) mm per pixel"
+    return f"{size} from {SPACING_SOURCES[row['spacing_source']]}"
+
+
 def caption(row: Row) -> list[str]:
     """The lines of text below an overlay."""
     sure = (row["plane_probability"] or 0) >= acceptance.SURE  # else a reason states the probability
@@ -152,9 +168,7 @@ def caption(row: Row) -> list[str]:
         lines.append(f"{STATUSES[row['status']]}: {row['reason']}")
     notes = [f"the {row['plane']} leaves the picture"] if values and "leaves the frame" in row["flags"] else []
     notes += ["BPD and OFD: axes of the ellipse, outer to outer"] if row["bpd_mm"] is not None else []
-    if row["spacing_mm"] is not None:
-        notes.append(f"{row['spacing_mm']:.4g} mm per pixel from {SPACING_SOURCES[row['spacing_source']]}")
-    return [*lines, *notes, NOT_CLINICAL]
+    return [*lines, *notes, *filter(None, [pixel_size(row)]), NOT_CLINICAL]
 
 
 def doubt(row: Row) -> str:

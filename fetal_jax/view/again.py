@@ -12,8 +12,8 @@ import math
 from dataclasses import replace
 from typing import Any
 
-from fetal_jax.outputs.rows import Row
-from fetal_jax.view.answer import Answer, spacing_of
+from fetal_jax.outputs.rows import Row, spacing_of
+from fetal_jax.view.answer import Answer
 from fetal_jax.view.store import Event
 
 CLOSE_PX = 0.01

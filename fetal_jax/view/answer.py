@@ -108,13 +108,6 @@ class Answer:
         return values | {"ac_mm": in_mm.perimeter}
 
 
-def spacing_of(row: Row) -> tuple[float, float] | None:
-    """(row, column) mm per pixel of a row; None where unknown."""
-    if row["spacing_mm"] is None:
-        return None
-    return row["spacing_mm"], row["column_spacing_mm"] or row["spacing_mm"]
-
-
 def corrected_row(row: Row, answer: Answer, values: dict[str, float | None]) -> Row:
     """The row as `outputs` takes it, with an accepted answer in place of the machine's: nothing is in doubt."""
     shape = answer.shape

@@ -12,12 +12,11 @@ from io import BytesIO
 from PIL import Image
 
 from fetal_jax.errors import UserError
-from fetal_jax.outputs.rows import Row
+from fetal_jax.outputs.rows import Row, spacing_of
 from fetal_jax.reading.frame import Failure
 from fetal_jax.reading.isolated import read_ahead
 from fetal_jax.reading.sources import Source, head_of, is_dicom
 from fetal_jax.reading.spacing import NOT_COVERED, Region, agree
-from fetal_jax.view.answer import spacing_of
 from fetal_jax.view.results import Results
 
 CACHE_BYTES = 96 * 2**20

@@ -26,6 +26,7 @@ SITE = {"head": "69536005", "abdomen": "818983003", "femur": "71341001"}
 
 def row(plane: str, **values) -> dict:
     empty = dict.fromkeys((*LOINC, "ellipse_px", "shaft_px", "ga_weeks", "reason", "fetus"))
+    empty |= {"spacing_mm": 0.2, "column_spacing_mm": 0.2}
     base = {"plane": plane, "frame": 0, "status": "measured", "spacing_source": "dicom", "flags": []}
     return empty | base | values
 

@@ -10,6 +10,7 @@ import subprocess
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import highdicom
@@ -26,11 +27,12 @@ from fetal_jax import bundle, geometry
 from fetal_jax.biometry import Measurement
 from fetal_jax.cli.measure import measure_paths
 from fetal_jax.errors import UserError
-from fetal_jax.geometry import Ellipse, Shaft
+from fetal_jax.geometry import Ellipse, Shaft, stretch
 from fetal_jax.inference import cines, folder
 from fetal_jax.inference.predictor import Predictor
 from fetal_jax.outputs import contact_sheet, fhir, fonts, hc18_submission, overlay, structured_report
-from fetal_jax.outputs.rows import SCHEMA
+from fetal_jax.outputs.dicom_source import shape_points
+from fetal_jax.outputs.rows import SCHEMA, pixel_size
 from fetal_jax.reading.isolated import read
 from fetal_jax.reading.sources import Source
 from fetal_jax.reading.spacing_table import Spacings
@@ -112,6 +114,26 @@ def test_an_anisotropic_frame_is_measured_in_millimetres(tmp_path, plain_hc):
     result = Predictor.from_bundle().measure(frame.pixels, frame.size.mm, "head")
     assert result.hc_mm == pytest.approx(plain_hc, rel=0.01)  # taken as square it is a fifth too large
     assert result.measurement.ellipse.cy == pytest.approx(1.5 * plain_ellipse().cy, rel=0.01)
+
+
+def test_lines_in_a_report_are_as_long_as_the_values_where_pixels_are_not_square():
+    spacing = (0.30, 0.24)
+    for angle in (0, np.pi / 4, np.pi / 2):
+        in_mm = Ellipse(96.0, 120.0, 50.0, 41.0, angle)
+        row = {"shaft_px": None, "ellipse_px": np.asarray(in_mm.transform(stretch(1 / spacing[1], 1 / spacing[0])))}
+        row |= {"spacing_mm": spacing[0], "column_spacing_mm": spacing[1]}
+        frame = SimpleNamespace(Columns=800, Rows=800)
+        for key, length in (("ofd_mm", 100.0), ("bpd_mm", 82.0)):
+            start, end = shape_points(frame, row, key) * spacing[::-1]
+            assert np.hypot(*(end - start)) == pytest.approx(length)
+        assert len(shape_points(frame, row, "hc_mm")) == 4
+
+
+def test_the_size_of_a_pixel_is_stated_for_both_axes_where_they_differ():
+    row = {"spacing_mm": 0.3, "column_spacing_mm": 0.24, "spacing_source": "dicom"}
+    assert pixel_size(row) == "0.3 (rows) x 0.24 (columns) mm per pixel from the DICOM header"
+    assert pixel_size(row | {"column_spacing_mm": 0.3}) == "0.3 mm per pixel from the DICOM header"
+    assert pixel_size(row | {"spacing_mm": None}) == ""
 
 
 def plain_ellipse() -> Ellipse:

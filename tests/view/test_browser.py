@@ -7,8 +7,10 @@ import time
 from urllib.parse import urlsplit
 from urllib.request import urlopen
 
+import numpy as np
 import pytest
 
+from fetal_jax.geometry import Ellipse, stretch, wrap
 from fetal_jax.view import exports
 from fetal_jax.view.answer import Answer
 from fetal_jax.view.session import REVIEW
@@ -57,6 +59,12 @@ def same_as_library(page: Page, state: dict) -> None:
         assert shown["OFD"] == pytest.approx(mm["ofd_mm"], abs=0.01)
 
 
+def in_mm(state: dict) -> Ellipse:
+    """The stored ellipse in millimetres."""
+    row, column = state["spacing_mm"]
+    return Ellipse(*state["answer"]["ellipse"]).transform(stretch(column, row))
+
+
 def test_ellipse_and_femur_are_corrected(browser, server, home):
     page = Page(browser, server.address)
     page.choose(0)
@@ -67,13 +75,15 @@ def test_ellipse_and_femur_are_corrected(browser, server, home):
     assert moved["answer"]["ellipse"][:2] != before[:2]
     page.drag("long1", 40, 10)
     pulled = version(server, 0, 2)
-    assert pulled["answer"]["ellipse"][3] == pytest.approx(before[3])
-    assert pulled["answer"]["ellipse"][2] != pytest.approx(before[2])
+    mm, long = in_mm(moved), in_mm(pulled)
+    assert (long.b, long.theta) == pytest.approx((mm.b, mm.theta))
+    assert long.a != pytest.approx(mm.a)
     same_as_library(page, pulled)
     page.drag("turn", 25, 40)
     turned = version(server, 0, 3)
-    assert turned["answer"]["ellipse"][4] != pytest.approx(before[4])
-    assert turned["answer"]["ellipse"][:4] == pytest.approx(pulled["answer"]["ellipse"][:4])
+    cx, cy, a, b, theta = np.asarray(in_mm(turned))
+    assert theta != pytest.approx(long.theta)
+    assert (cx, cy, a, b) == pytest.approx(np.asarray(long)[:4])
     same_as_library(page, turned)
 
     page.choose(2)
@@ -239,6 +249,25 @@ def test_touch_pulls_a_handle(browser, server):
         touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x + at, "y": y}]})
     touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
     assert version(server, 1, 1)["events"][-1]["action"] == "move"
+
+
+def test_outline_keeps_its_size_when_it_is_turned_where_pixels_are_not_square(browser, tmp_path):
+    (found,) = write_results(tmp_path, 1, column_mm=0.8)
+    with serving(tmp_path / "results", "--reader=Ann") as server:
+        page = Page(browser, server.address)
+        page.press("6")
+        for _ in range(60):  # held: half a degree each time
+            page.page.keyboard.down("ArrowRight")
+        page.page.keyboard.up("ArrowRight")
+        eventually(lambda: actions(server, 0), ["turn"])
+        turned = in_mm(stored(server, 0))
+        page.drag("turn", 40, 60)
+        eventually(lambda: actions(server, 0), ["turn", "turn"])
+        again = in_mm(stored(server, 0))
+    before = Ellipse(*found["ellipse_px"]).transform(stretch(found["column_spacing_mm"], found["spacing_mm"]))
+    for ellipse in (turned, again):
+        assert (ellipse.a, ellipse.b) == pytest.approx((before.a, before.b), rel=1e-6)
+    assert wrap(turned.theta - before.theta) == pytest.approx(np.pi / 6, abs=1e-6)
 
 
 def test_five_lines_of_reasons_are_seen_on_a_low_screen(browser, tmp_path):

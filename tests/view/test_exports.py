@@ -15,6 +15,7 @@ import pytest
 from fetal_jax.errors import NOT_CLINICAL, UserError
 from fetal_jax.geometry import Ellipse
 from fetal_jax.outputs import structured_report
+from fetal_jax.outputs.rows import pixel_size
 from fetal_jax.view import exports
 from fetal_jax.view.session import REVIEW
 from tests.outputs.test_outputs import dciodvfy
@@ -81,7 +82,7 @@ def test_signed_report_names_its_reader_and_predecessor(tmp_path, held):
         "resource"
     ]
     notes = [note["text"] for note in observation["note"]]
-    assert notes[0].startswith(f"{NOT_CLINICAL} spacing from ")
+    assert notes[0] == f"{NOT_CLINICAL} {pixel_size(rows[0])}"
     assert "comment of Smith^Ann: skull seen" in notes
     folder = tmp_path / "results" / REVIEW / "sr"
     machine = pydicom.dcmread(folder / "00001_machine.dcm")

@@ -98,4 +98,4 @@ export function thumbnail(canvas, picture, kind, shape) {
 }
 
 /** The place of a handle in the frame; null if the shape has none of this name. */
-export const spotOf = (kind, shape, id) => handles(kind, shape).find((h) => h.id === id) ?? null;
+export const spotOf = (kind, shape, id, aspect) => handles(kind, shape, aspect).find((h) => h.id === id) ?? null;

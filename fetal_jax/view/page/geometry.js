@@ -17,12 +17,14 @@ export function perimeter(a, b) {
   return (2 * Math.PI / x) * (square - sum);
 }
 
-/** Semi-axes [long, short] of an ellipse after scaling x and y. */
-export function scaledAxes([, , a, b, theta], sx, sy) {
+/** An ellipse after scaling x and y. */
+export function scaled([cx, cy, a, b, theta], sx, sy) {
+  if (sx === sy) return [cx * sx, cy * sy, a * sx, b * sx, theta];
   const c = Math.cos(theta), s = Math.sin(theta);
   const m00 = sx * c * a, m01 = -sx * s * b, m10 = sy * s * a, m11 = sy * c * b;
-  const q = Math.hypot((m00 + m11) / 2, (m10 - m01) / 2), r = Math.hypot((m00 - m11) / 2, (m10 + m01) / 2);
-  return [q + r, Math.abs(q - r)];
+  const e = (m00 + m11) / 2, f = (m00 - m11) / 2, g = (m10 + m01) / 2, h = (m10 - m01) / 2;
+  const q = Math.hypot(e, h), r = Math.hypot(f, g);
+  return [cx * sx, cy * sy, q + r, Math.abs(q - r), (Math.atan2(h, e) + Math.atan2(g, f)) / 2];
 }
 
 const SLACK = 1; // pixels, as fetal_jax/reading/spacing.py has it
@@ -42,7 +44,7 @@ export function millimetres(answer, kind, { spacing_mm: spacing, regions }) {
   if (!shape || !spacing || !covered(regions, kind, shape)) return {};
   const [sy, sx] = spacing;
   if (kind === "shaft") return { fl_mm: Math.hypot((shape[2] - shape[0]) * sx, (shape[3] - shape[1]) * sy) };
-  const [long, short] = scaledAxes(shape, sx, sy);
+  const [, , long, short] = scaled(shape, sx, sy);
   const around = perimeter(long, short);
   if (answer.plane === "head") return { hc_mm: around, bpd_mm: 2 * short, ofd_mm: 2 * long };
   return { ac_mm: around, long_mm: 2 * long, short_mm: 2 * short };
@@ -58,15 +60,18 @@ export function canonical([cx, cy, a, b, theta]) {
 const DIAGONAL = Math.SQRT1_2;
 const SHORTEST = 2; // pixels
 
+/** Height of a pixel over its width: axes, turns and roundness are those in millimetres. Without a spacing, 1. */
+export const aspectOf = (spacing) => (spacing ? spacing[0] / spacing[1] : 1);
+
 /** Handles of a shape: {id, label, x, y}. */
-export function handles(kind, shape) {
+export function handles(kind, shape, aspect) {
   if (kind === "shaft") {
     return [[0, "First end"], [2, "Second end"]].map(([i, label], n) => ({ id: `end${n}`, label, x: shape[i], y: shape[i + 1] }));
   }
-  const [cx, cy, a, b, theta] = shape, c = Math.cos(theta), s = Math.sin(theta);
-  const at = (u, v) => ({ x: cx + c * a * u - s * b * v, y: cy + s * a * u + c * b * v });
+  const [cx, cy, a, b, theta] = scaled(shape, 1, aspect), c = Math.cos(theta), s = Math.sin(theta);
+  const at = (u, v) => ({ x: cx + c * a * u - s * b * v, y: (cy + s * a * u + c * b * v) / aspect });
   return [
-    { id: "centre", label: "Centre", x: cx, y: cy },
+    { id: "centre", label: "Centre", ...at(0, 0) },
     { id: "long0", label: "Long axis, first end", ...at(-1, 0) },
     { id: "long1", label: "Long axis, second end", ...at(1, 0) },
     { id: "short0", label: "Short axis, first end", ...at(0, -1) },
@@ -79,15 +84,20 @@ export function handles(kind, shape) {
 export const actionOf = (id) => (id === "centre" ? "move" : id === "turn" ? "turn" : "pull");
 
 /** The shape after a handle was dragged from one point to another. */
-export function dragged(kind, shape, id, from, to) {
-  const dx = to.x - from.x, dy = to.y - from.y;
+export function dragged(kind, shape, id, from, to, aspect) {
   if (kind === "shaft") {
+    const dx = to.x - from.x, dy = to.y - from.y;
     const moved = [...shape], i = id === "end0" ? 0 : 2;
     moved[i] += dx;
     moved[i + 1] += dy;
     return Math.hypot(moved[2] - moved[0], moved[3] - moved[1]) < SHORTEST ? shape : moved;
   }
-  const [cx, cy, a, b, theta] = shape, c = Math.cos(theta), s = Math.sin(theta);
+  const square = (p) => ({ x: p.x, y: p.y * aspect });
+  return scaled(draggedEllipse(scaled(shape, 1, aspect), id, square(from), square(to)), 1, 1 / aspect);
+}
+
+function draggedEllipse([cx, cy, a, b, theta], id, from, to) {
+  const dx = to.x - from.x, dy = to.y - from.y, c = Math.cos(theta), s = Math.sin(theta);
   if (id === "centre") return [cx + dx, cy + dy, a, b, theta];
   if (id === "turn") {
     const angle = (p) => Math.atan2(p.y - cy, p.x - cx);
@@ -103,10 +113,11 @@ export function dragged(kind, shape, id, from, to) {
 }
 
 /** A new shape whose long axis goes from one point to another; null if they are too near. */
-export function drawn(kind, from, to, roundness) {
+export function drawn(kind, from, to, roundness, aspect) {
   const length = Math.hypot(to.x - from.x, to.y - from.y);
   if (length < 2 * SHORTEST) return null;
   if (kind === "shaft") return [from.x, from.y, to.x, to.y, null];
-  const a = length / 2;
-  return canonical([(from.x + to.x) / 2, (from.y + to.y) / 2, a, a * roundness, Math.atan2(to.y - from.y, to.x - from.x)]);
+  const dx = to.x - from.x, dy = (to.y - from.y) * aspect, a = Math.hypot(dx, dy) / 2;
+  const square = [(from.x + to.x) / 2, ((from.y + to.y) / 2) * aspect, a, a * roundness, Math.atan2(dy, dx)];
+  return canonical(scaled(square, 1, 1 / aspect));
 }

@@ -91,7 +91,9 @@ export class Panel {
     const { spacing_mm: spacing, spacing_source: source, regions } = this.frame;
     if (!spacing) return "No scale: no millimetres. Measure again with a spacing.";
     if (kind && answer[kind] && !covered(regions, kind, answer[kind])) return "It reaches out of the region that the DICOM scale holds for: no millimetres.";
-    return `${spacing[0].toPrecision(4)} mm per pixel, from ${SOURCES[source] ?? "the results"}`;
+    const [down, along] = spacing.map((mm) => mm.toPrecision(4));
+    const size = down === along ? `${down} mm per pixel` : `${down} (rows) x ${along} (columns) mm per pixel`;
+    return `${size}, from ${SOURCES[source] ?? "the results"}`;
   }
 
   /** One sentence for a screen reader. */

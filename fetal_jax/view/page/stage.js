@@ -1,7 +1,7 @@
 // The picture, the outline over it and its handles: zoom, pan, window and level, magnifier, drag and keyboard.
 
 import { axes, element, handle, magnify, outline, spotOf } from "./drawing.js";
-import { actionOf, canonical, dragged, drawn, handles } from "./geometry.js";
+import { actionOf, aspectOf, canonical, dragged, drawn, handles, scaled } from "./geometry.js";
 
 const MAX_SCALE = 16, COARSE = 24, FINE = 14;
 const FULL = { window: 256, level: 128 };
@@ -38,6 +38,7 @@ export class Stage {
   }
 
   get busy() { return Boolean(this.drag?.shape || this.nudged); }
+  get aspect() { return aspectOf(this.frame.spacing_mm); }
   get shape() { return this.kind ? this.answer[this.kind] : null; }
 
   /** Show a frame; `picture` null while it is on its way. */
@@ -135,7 +136,7 @@ export class Stage {
     for (let i = 0; i < 2; i++) parts.axes.push(element("line", "axis"));
     parts.others = readings.flatMap((reading, i) => (reading.answer[this.kind] && i ? [{ shape: reading.answer[this.kind], node: element(tag, `other other-${i}`) }] : []));
     this.svg.append(parts.machine, ...parts.others.map((o) => o.node), ...parts.axes, parts.shade, parts.line);
-    for (const h of handles(this.kind, shape)) {
+    for (const h of handles(this.kind, shape, this.aspect)) {
       const group = handle(h.id, this.reach);
       parts.handles.push(group);
       this.svg.append(group);
@@ -189,7 +190,7 @@ export class Stage {
     parts.machine.toggleAttribute("hidden", !(changed && machine));
     if (changed && machine) outline(parts.machine, this.kind, machine, this.view);
     for (const other of parts.others) outline(other.node, this.kind, other.shape, this.view);
-    const places = handles(this.kind, shape), ends = places.map((p) => [p.x * scale + x, p.y * scale + y]);
+    const places = handles(this.kind, shape, this.aspect), ends = places.map((p) => [p.x * scale + x, p.y * scale + y]);
     ends.forEach(([px, py], i) => parts.handles[i].setAttribute("transform", `translate(${px.toFixed(2)} ${py.toFixed(2)})`));
     axes(parts.axes, this.kind, ends);
     if (!this.drag) this.label(places); // the accessibility tree is not rebuilt while a handle moves
@@ -201,7 +202,7 @@ export class Stage {
 
   drawGlass() {
     const id = this.drag?.id ?? this.focused;
-    const spot = id && this.shape && spotOf(this.kind, this.shape, id);
+    const spot = id && this.shape && spotOf(this.kind, this.shape, id, this.aspect);
     const seen = Boolean(this.options.magnifier && spot && this.picture && this.options.outline);
     if (seen !== this.glassOn) this.glass.classList.toggle("on", (this.glassOn = seen));
     if (seen) magnify(this.glass, this.canvas, spot, this.kind, this.shape, this.view, this.size.width);
@@ -255,13 +256,13 @@ export class Stage {
     } else {
       drag.time = e.timeStamp;
       drag.moved = true;
-      const shape = drag.drawing ? this.drawing(drag.from, this.inFrame(now)) : dragged(this.kind, drag.shape, drag.id, drag.from, this.inFrame(now));
+      const shape = drag.drawing ? this.drawing(drag.from, this.inFrame(now)) : dragged(this.kind, drag.shape, drag.id, drag.from, this.inFrame(now), this.aspect);
       if (shape) this.edit(shape);
       this.now(); // the browser gives one of these events a frame: there is nothing to wait for
     }
   }
 
-  drawing(from, to) { return drawn(this.kind, from, to, NEW_ROUNDNESS[this.answer.plane]); }
+  drawing(from, to) { return drawn(this.kind, from, to, NEW_ROUNDNESS[this.answer.plane], this.aspect); }
 
   edit(shape) {
     this.answer = { ...this.answer, [this.kind]: shape };
@@ -322,10 +323,10 @@ export class Stage {
     const [dx, dy] = { ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, -step], ArrowDown: [0, step] }[key];
     this.nudged ??= { action: actionOf(id) };
     if (id === "turn") {
-      const shape = [...this.shape];
+      const shape = scaled(this.shape, 1, this.aspect);
       shape[4] += ((dx + dy) * Math.PI) / 360;
-      this.edit(shape);
-    } else this.edit(dragged(this.kind, this.shape, id, { x: 0, y: 0 }, { x: dx, y: dy }));
+      this.edit(scaled(shape, 1, 1 / this.aspect));
+    } else this.edit(dragged(this.kind, this.shape, id, { x: 0, y: 0 }, { x: dx, y: dy }, this.aspect));
     return true;
   }
 
