@@ -20,7 +20,8 @@ def half_plane_coverage(distance: jax.Array, nx: jax.Array, ny: jax.Array) -> ja
       distance: signed, from the square's centre to the edge, positive if the centre is inside.
       nx, ny: the edge's unit normal.
     """
-    long = jnp.maximum(jnp.abs(nx), jnp.abs(ny))
+    # of a unit normal the larger part is at least 0.7; the centre of an ellipse has none, and 0/0 would be a hole there
+    long = jnp.maximum(jnp.maximum(jnp.abs(nx), jnp.abs(ny)), 0.5)
     short = jnp.maximum(jnp.minimum(jnp.abs(nx), jnp.abs(ny)), 1e-3)
     d = jnp.clip(distance, -1.0, 1.0)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from fetal_jax import geometry
 from fetal_jax.geometry import Ellipse, Shaft
 from fetal_jax.planes import GEOMETRIES
-from fetal_jax.training.targets import binary, coverage
+from fetal_jax.training.targets import binary, coverage, ellipse_coverage
 
 SHAPE = (96, 128)
 
@@ -62,6 +63,15 @@ def test_head_beyond_the_canvas_keeps_its_ellipse():
     ellipse = Ellipse(5, 48, 40, 30, 0)
     whole = np.abs(drawn("ellipse", ellipse) - supersampled(ellipse)).max()
     assert whole < 0.1
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_pixel_at_the_centre_of_an_ellipse_is_covered(compiled):
+    """Its normal is 0/0; eagerly that was NaN, and a hole in float64."""
+    x, y = jnp.arange(0.5, 64)[None], jnp.arange(0.5, 48)[:, None]
+    cover = jax.jit(ellipse_coverage) if compiled else ellipse_coverage
+    found = cover(jnp.array([32.5, 24.5, 15.0, 10.0, 0.3]), x, y)
+    np.testing.assert_allclose(found[23:26, 31:34], 1.0, atol=1e-3)
 
 
 def test_no_pixel_is_covered_by_more_than_all_of_it():
