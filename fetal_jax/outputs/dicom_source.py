@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from fetal_jax.errors import NOT_CLINICAL, UserError
-from fetal_jax.files import open_whole
+from fetal_jax.files import open_whole, write_whole
 from fetal_jax.geometry import Ellipse, Shaft
 from fetal_jax.outputs.rows import SPACING_SOURCES, Row, doubt, spacing_of
 from fetal_jax.reading.dicom import read_header
@@ -58,15 +60,30 @@ def software() -> str:
     return version("fetal_jax")
 
 
-def identity(instance_number: int, kind: str) -> dict[str, Any]:
-    """Arguments of every highdicom object: its names, and who made it. `kind` is one of `SERIES_NUMBERS`."""
-    import highdicom as hd
+def uid_of(*facts: Any) -> str:
+    """A UID that follows from facts and the version of this program: the same again is the same object."""
+    from pydicom.uid import generate_uid
 
+    return str(generate_uid(entropy_srcs=[json.dumps([MANUFACTURER, software(), *facts])]))
+
+
+def identity(headers: Sequence[Any], instance_number: int, kind: str, *says: Any) -> dict[str, Any]:
+    """Arguments of every highdicom object: its names, and who made it.
+
+    The object's UID follows from its sources, its kind and what it says; the series' from the study and the kind.
+
+    Args:
+      headers: of the images that the object names.
+      instance_number: of the object in its series.
+      kind: one of `SERIES_NUMBERS`.
+      says: the content, as JSON has values.
+    """
+    sources = [str(header.SOPInstanceUID) for header in headers]
     return {
-        "series_instance_uid": hd.UID(),
+        "series_instance_uid": uid_of(kind, str(headers[0].StudyInstanceUID)),
         "series_number": SERIES_NUMBERS[kind],
         "series_description": f"fetal_jax. {NOT_CLINICAL}",
-        "sop_instance_uid": hd.UID(),
+        "sop_instance_uid": uid_of(kind, sources, instance_number, *says),
         "instance_number": instance_number,
         "manufacturer": MANUFACTURER,
     }
@@ -88,8 +105,18 @@ def refusing(what: str) -> Iterator[None]:
         raise UserError(f"{what} can repeat ({str(e)[:80]}): export it again") from None
 
 
-def save_report(path: Path, headers: Sequence[Any], root: Any, instance_number: int, kind: str, **signed: Any) -> None:
+def save_report(
+    path: Path,
+    headers: Sequence[Any],
+    root: Any,
+    instance_number: int,
+    kind: str,
+    at: datetime | None = None,
+    **signed: Any,
+) -> None:
     """Write a content tree as a Comprehensive SR: complete, and unverified unless `signed` says more.
+
+    A file that holds this report already stays as it is.
 
     Args:
       path: of the file.
@@ -97,34 +124,75 @@ def save_report(path: Path, headers: Sequence[Any], root: Any, instance_number: 
       root: the container (highdicom content item).
       instance_number: of the document in its series.
       kind: of `SERIES_NUMBERS`.
+      at: when it was verified, with a time zone; None: it is not.
       signed: highdicom's arguments of a verified document.
 
     Raises:
+      UserError: the file that is there is damaged.
       ValueError, TypeError, AttributeError, KeyError: a header lacks what a report must repeat (see `refusing`).
     """
     import highdicom as hd
 
+    says = [root.to_json(), signed.get("verifying_observer_name"), at and at.astimezone(UTC).isoformat()]
+    names = identity(headers, instance_number, kind, *says)
+    if (there := report_at(path)) is not None and there.SOPInstanceUID == names["sop_instance_uid"]:
+        write_whole(path, path.read_bytes())  # an export deletes what it has not written
+        return
     document = hd.sr.ComprehensiveSR(
         evidence=headers,
         content=hd.sr.ContentSequence([root], is_root=True),
         is_complete=True,
-        **identity(instance_number, kind),
+        **names,
         **signed,
     )
     document.ManufacturerModelName, document.SoftwareVersions = MODEL, software()
     document.DeviceSerialNumber = "1"
+    if at:
+        _date(document, headers[0], at)
     with open_whole(path) as file:  # a signed report that is there stays until this one is complete
         document.save_as(file, enforce_file_format=True)
+
+
+def report_at(path: Path) -> Any:
+    """The report in a file; None where there is no file.
+
+    Raises:
+      UserError: it is damaged.
+    """
+    import pydicom
+
+    if not path.is_file():
+        return None
+    try:
+        return pydicom.dcmread(path)
+    except pydicom.errors.InvalidDicomError:
+        raise UserError(f"{path} is damaged: remove it") from None
+
+
+def _date(document: Any, header: Any, at: datetime) -> None:
+    """Date a verified document in the time zone of its source, or of this computer where the source states none.
+
+    A zone speaks for the dates of the study too: it is stated where the source states it. `VerificationDateTime`
+    always names its own.
+    """
+    stated = header.get("TimezoneOffsetFromUTC")
+    zone = datetime.strptime(stated, "%z").tzinfo if stated else None
+    signed, created = at.astimezone(zone), datetime.now(UTC).astimezone(zone)
+    document.VerifyingObserverSequence[0].VerificationDateTime = signed.strftime("%Y%m%d%H%M%S.%f%z")
+    document.ContentDate, document.ContentTime = signed.strftime("%Y%m%d"), signed.strftime("%H%M%S.%f")
+    document.InstanceCreationDate = created.strftime("%Y%m%d")
+    document.InstanceCreationTime = created.strftime("%H%M%S.%f")
+    if stated:
+        document.TimezoneOffsetFromUTC = stated
 
 
 def observation_context() -> Any:
     """This program as the observer of a report."""
     from highdicom import sr
     from pydicom.sr.codedict import codes
-    from pydicom.uid import generate_uid
 
     device = sr.DeviceObserverIdentifyingAttributes(
-        uid=generate_uid(entropy_srcs=[MANUFACTURER, software()]),  # the same for every report of this version
+        uid=uid_of(),  # the same for every report of this version
         name=MANUFACTURER,
         manufacturer_name=MANUFACTURER,
         model_name=MODEL,

@@ -24,6 +24,7 @@ from fetal_jax.outputs.dicom_source import (
     save_report,
     shape_points,
     software,
+    uid_of,
 )
 from fetal_jax.outputs.rows import Row
 from fetal_jax.planes import MEASURED
@@ -61,7 +62,7 @@ def content(header: Any, row: Row) -> Any:
 
 
 def _group(header: Any, row: Row, key: str) -> Any:
-    from highdicom import UID, sr
+    from highdicom import sr
     from pydicom.sr.codedict import codes
 
     quantity, points = MEASURED[key], shape_points(header, row, key)
@@ -74,9 +75,10 @@ def _group(header: Any, row: Row, key: str) -> Any:
         where["referenced_coordinates"] = [shape]
     name = sr.CodedConcept(quantity.loinc, "LN", quantity.name)
     code, meaning = STRUCTURES[row["plane"]]
+    tracked = uid_of(key, str(header.SOPInstanceUID), row["frame"], row["fetus"])
     # the notes are parameters of the algorithm: the template has no place for a comment
     return sr.MeasurementsAndQualitativeEvaluations(
-        tracking_identifier=sr.TrackingIdentifier(UID(), quantity.label),
+        tracking_identifier=sr.TrackingIdentifier(tracked, quantity.label),
         algorithm_id=sr.AlgorithmIdentification(MANUFACTURER, software(), [quantity.method, NOT_CLINICAL, *notes(row)]),
         finding_sites=[sr.FindingSite(sr.CodedConcept(code, "SCT", meaning))],
         measurements=[sr.Measurement(name, round(row[key], 2), codes.UCUM.Millimeter, **where)],

@@ -10,7 +10,16 @@ import numpy as np
 
 from fetal_jax import geometry
 from fetal_jax.geometry import Ellipse, Shaft
-from fetal_jax.outputs.dicom_source import MANUFACTURER, MODEL, STRUCTURES, header_of, identity, refusing, software
+from fetal_jax.outputs.dicom_source import (
+    MANUFACTURER,
+    MODEL,
+    STRUCTURES,
+    header_of,
+    identity,
+    refusing,
+    software,
+    uid_of,
+)
 from fetal_jax.outputs.rows import Row, doubt
 from fetal_jax.reading.sources import Source
 
@@ -32,6 +41,7 @@ def write(source: Source, row: Row, picture: Path) -> None:
         header.SOPClassUID = hd.UID(_SINGLE_FRAME)
         del header.NumberOfFrames
 
+    says = [row["fetus"], row["plane"], row["ellipse_px"], row["shaft_px"], doubt(row)]
     shape = Ellipse(*row["ellipse_px"]) if row["ellipse_px"] else Shaft(*row["shaft_px"])
     mask = geometry.mask(shape, int(header.Rows), int(header.Columns))[None].astype(np.uint8)
     with refusing(f"{source} has a header that no segmentation"):
@@ -39,12 +49,12 @@ def write(source: Source, row: Row, picture: Path) -> None:
             source_images=[header],
             pixel_array=mask,
             segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
-            segment_descriptions=[_description(row)],
+            segment_descriptions=[_description(header, row)],
             content_description="To be reviewed by a person" if doubt(row) else None,
             manufacturer_model_name=MODEL,
             software_versions=software(),
             device_serial_number="1",
-            **identity(row["frame"] + 1, "seg"),
+            **identity([header], row["frame"] + 1, "seg", *says),
         )
         segmentation.PatientOrientation = ""
         if multi_frame:
@@ -63,7 +73,7 @@ def _refer_to_frame(segmentation: Any, sop_class: Any, frame: int) -> None:
         instance.ReferencedSOPClassUID = sop_class
 
 
-def _description(row: Row) -> Any:
+def _description(header: Any, row: Row) -> Any:
     import highdicom as hd
 
     plane = row["plane"]
@@ -79,7 +89,7 @@ def _description(row: Row) -> Any:
         algorithm_type=hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
         algorithm_identification=algorithm,
         tracking_id=plane,
-        tracking_uid=hd.UID(),
+        tracking_uid=uid_of("segment", str(header.SOPInstanceUID), row["frame"], plane, row["fetus"]),
     )
     if doubt(row):
         description.SegmentDescription = doubt(row)

@@ -7,6 +7,7 @@ Groups (TID 5008) with a measurement (TID 300) for each value, inferred from the
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from fetal_jax.outputs.dicom_source import (
     notes,
     observation_context,
     refusing,
+    report_at,
     save_report,
     shape_points,
 )
@@ -41,37 +43,62 @@ def write(source: Source, row: Row, picture: Path) -> None:
         save_report(picture.with_suffix(".dcm"), [header], content(header, row), row["frame"] + 1, "sr")
 
 
-def save(
-    path: Path, headers: Sequence[Any], root: Any, number: int, signer: str = "", predecessors: Sequence[Path] = ()
-) -> None:
-    """Write a report.
+def save(path: Path, headers: Sequence[Any], root: Any, number: int) -> None:
+    """Write a report that nobody has verified.
 
     Args:
       path: of the file.
       headers: of the images that the content names.
       root: the content container.
       number: the instance number.
-      signer: who verifies it, as DICOM has names; empty: nobody, and the report is preliminary.
-      predecessors: reports that this one takes the place of.
+
+    Raises:
+      UserError: a header that lacks what a report must repeat.
+    """
+    with refusing("there is a header that no report"):
+        save_report(path, headers, root, number, "sr")
+
+
+def sign(
+    path: Path, headers: Sequence[Any], root: Any, number: int, signer: str, at: datetime, machine: Path | None
+) -> None:
+    """Write a verified report.
+
+    It names the reports that it takes the place of: the machine's, and the one that was signed before, if the file
+    holds one of the same images. If the file holds this one, it stays as it is.
+
+    Args:
+      path, headers, root, number: as `save` takes them.
+      signer: who verifies it, as DICOM has names.
+      at: when.
+      machine: the machine's report; None where it gave no value.
 
     Raises:
       UserError: a header that lacks what a report must repeat, or a name that DICOM does not take.
     """
-    import pydicom
-
-    signed: dict[str, Any] = {"verifying_observer_name": signer, "verifying_organization": ORGANIZATION}
+    before = [report_at(machine)] if machine else []
+    earlier = report_at(path)
+    if (
+        earlier is not None
+        and earlier.InstanceNumber == number
+        and _named(earlier) & {h.SOPInstanceUID for h in headers}
+    ):
+        before.append(earlier)
     with refusing("there is a header or a name that no report"):
         save_report(
-            path,
-            headers,
-            root,
-            number,
-            "signed sr" if signer else "sr",
-            is_final=bool(signer),
-            is_verified=bool(signer),
-            previous_versions=[pydicom.dcmread(p) for p in predecessors] or None,
-            **(signed if signer else {}),
+            *(path, headers, root, number, "signed sr", at),
+            is_final=True,
+            is_verified=True,
+            verifying_observer_name=signer,
+            verifying_organization=ORGANIZATION,
+            previous_versions=before or None,
         )
+
+
+def _named(report: Any) -> set[str]:
+    """The images that a report names."""
+    series = [s for e in report.CurrentRequestedProcedureEvidenceSequence for s in e.ReferencedSeriesSequence]
+    return {image.ReferencedSOPInstanceUID for s in series for image in s.ReferencedSOPSequence}
 
 
 def content(header: Any, row: Row) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import UTC, datetime
 
 import pydicom
 import pytest
@@ -38,6 +39,6 @@ def test_two_kinds_of_objects_never_share_a_series_number(tmp_path):
     header = header_of(source)
     made["signed sr"] = tmp_path / "signed.dcm"
     root = structured_report.content(header, MEASURED_ROW)
-    structured_report.save(made["signed sr"], [header], root, 1, "Smith^Ann")
+    structured_report.sign(made["signed sr"], [header], root, 1, "Smith^Ann", datetime.now(UTC), None)
     numbers = {kind: pydicom.dcmread(path).SeriesNumber for kind, path in made.items()}
     assert len(set(numbers.values())) == len(numbers) == 4, numbers

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from contextlib import ExitStack
+from datetime import datetime
 from pathlib import Path
 
 import highdicom as hd
@@ -104,6 +105,70 @@ def test_signed_report_names_its_reader_and_predecessor(tmp_path, held):
     assert "Error" not in dciodvfy(folder / "00001.dcm")
 
 
+def predecessors(report) -> set[str]:
+    (study,) = report.PredecessorDocumentsSequence
+    return {r.ReferencedSOPInstanceUID for s in study.ReferencedSeriesSequence for r in s.ReferencedSOPSequence}
+
+
+def test_unchanged_answer_is_the_same_object_in_every_export(tmp_path, held):
+    write_examinations(tmp_path, 1, dicom=True)
+    session = opened(tmp_path, held, "Smith^Ann")
+    for n in range(3):
+        changed(session, n, "accept", decision="accepted")
+    exports.write(session)
+    folder = tmp_path / "results" / REVIEW / "sr"
+    first = {p.name: p.read_bytes() for p in folder.iterdir()}
+    assert {"00001.dcm", "00001_machine.dcm", "examination_00001.dcm", "examination_00001_machine.dcm"} <= set(first)
+    exports.write(session)
+    assert {p.name: p.read_bytes() for p in folder.iterdir()} == first
+    uids = {p.name: pydicom.dcmread(p).SOPInstanceUID for p in folder.iterdir()}
+    for path in folder.iterdir():
+        path.unlink()
+    exports.write(session)  # the UIDs follow from what the reports say, not from the files that are there
+    assert {p.name: pydicom.dcmread(p).SOPInstanceUID for p in folder.iterdir()} == uids
+    assert len(set(uids.values())) == len(uids)
+
+
+def test_changed_answer_names_the_report_that_was_signed_before(tmp_path, held):
+    rows = write_examinations(tmp_path, 1, dicom=True)
+    session = opened(tmp_path, held, "Smith^Ann")
+    for n in range(3):
+        changed(session, n, "accept", decision="accepted")
+    exports.write(session)
+    folder = tmp_path / "results" / REVIEW / "sr"
+    first = {p.name: pydicom.dcmread(p) for p in folder.iterdir()}
+    cx, cy, a, b, theta = rows[0]["ellipse_px"]
+    changed(session, 0, "pull", ellipse=[cx, cy, 1.05 * a, 1.05 * b, theta])
+    for _ in range(2):  # the second export keeps what the first one has signed
+        exports.write(session)
+        second = {p.name: pydicom.dcmread(p) for p in folder.iterdir()}
+        changes = {name for name in first if first[name].SOPInstanceUID != second[name].SOPInstanceUID}
+        assert changes == {"00001.dcm", "examination_00001.dcm"}
+        for name in changes:
+            machine = second[name.replace(".", "_machine.")]
+            assert predecessors(second[name]) == {first[name].SOPInstanceUID, machine.SOPInstanceUID}
+            assert "Error" not in dciodvfy(folder / name)
+
+
+def test_report_is_signed_at_the_time_of_the_decision(tmp_path, held):
+    rows = write_examinations(tmp_path, 1, dicom=True)
+    for of in rows:
+        source = pydicom.dcmread(of["file"])
+        source.TimezoneOffsetFromUTC = "+0530"
+        source.save_as(of["file"])
+    session = opened(tmp_path, held, "Smith^Ann")
+    for n in range(3):
+        changed(session, n, "accept", decision="accepted")
+    exports.write(session)
+    times = [h.events[-1].time for h in session.store.histories.values()]
+    for name, time in (("00001.dcm", times[0]), ("examination_00001.dcm", max(times))):
+        signed = pydicom.dcmread(tmp_path / "results" / REVIEW / "sr" / name)
+        said = signed.VerifyingObserverSequence[0].VerificationDateTime
+        assert datetime.strptime(said, "%Y%m%d%H%M%S.%f%z") == datetime.fromisoformat(time)
+        assert (said[-5:], signed.TimezoneOffsetFromUTC) == ("+0530", "+0530")
+        assert said.startswith(signed.ContentDate + str(signed.ContentTime))
+
+
 def test_nobody_signs_without_a_name(tmp_path, held):
     write_results(tmp_path, 1, dicom=True)
     session = opened(tmp_path, held, "")
@@ -201,7 +266,7 @@ def test_report_that_can_no_longer_be_signed_does_not_stay(tmp_path, held, monke
     def refuse(*_: object) -> None:
         raise UserError("there is a header that no report can repeat")
 
-    monkeypatch.setattr(structured_report, "save", refuse)
+    monkeypatch.setattr(structured_report, "sign", refuse)
     assert exports.write(session)["left_out"] == ["frame 1: there is a header that no report can repeat"]
     assert [p.name for p in reports.iterdir()] == ["00001_machine.dcm"]  # which nobody signs
 

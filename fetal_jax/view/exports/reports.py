@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -64,11 +65,11 @@ class Written:
         self._fhir(name, examination_fhir.bundle(summary), f"measured by the machine: {beside or 'no value'}")
         counted = [row for s in summary.structures.values() for row in s.counted]
         if all(self._is_dicom(row) for row in counted):
-            reader = self.session.reader
+            reader, decided = self.session.reader, self._decided(counted)
             self._sign(
                 what,
                 lambda: signed_report.write_examination(
-                    *(summary, machine.visits[at], reader, self._header, self.claim, k, name)
+                    *(summary, machine.visits[at], reader, decided, self._header, self.claim, k, name)
                 ),
             )
         return examination_tables.record(found, index) | {"signed": bool(self.session.reader)}
@@ -90,6 +91,12 @@ class Written:
             self.signed += 1
         except UserError as e:
             self.left_out.append(f"{what}: {e}")
+
+    def _decided(self, rows: list[Row]) -> datetime:
+        """When the reader accepted the last of the frames that count."""
+        histories, reader = self.session.store.histories, self.session.reader
+        events = [histories[reader, row["file"], row["frame"]].events[-1] for row in rows]
+        return max(datetime.fromisoformat(event.time) for event in events)
 
     def _is_dicom(self, row: Row) -> bool:
         source = self.session.results.source(row)

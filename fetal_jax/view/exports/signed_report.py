@@ -1,8 +1,13 @@
-"""Accepted frames and examinations -> verified Comprehensive SRs (TID 5000) that name the machine's as predecessors."""
+"""Accepted frames and examinations -> verified Comprehensive SRs (TID 5000).
+
+An answer that has not changed is the same object in every export. One that has changed names the report that was signed
+before, and both name the machine's.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +38,19 @@ def write(source: Source, c: Correction, row: Row, results: Path, claim: Claim, 
     notes = [f"Measured by the machine: {values} (status {c.row['status']})"]
     notes += [f"Comment of {c.event.reader}: {c.event.answer.comment}"] if c.event.answer.comment else []
     _sign(root, _person_name(c.event.reader), notes)
-    number, before = row["frame"] + 1, [predecessor] if predecessor else []
-    path = claim(f"sr/{name}.dcm")
-    structured_report.save(path, [header], root, number, _person_name(c.event.reader), before)
+    path, at = claim(f"sr/{name}.dcm"), datetime.fromisoformat(c.event.time)
+    structured_report.sign(path, [header], root, row["frame"] + 1, _person_name(c.event.reader), at, predecessor)
 
 
 def write_examination(
-    signed: Summary, machine: Summary, reader: str, header: Callable[[Row], Any], claim: Claim, k: int, name: str
+    signed: Summary,
+    machine: Summary,
+    reader: str,
+    at: datetime,
+    header: Callable[[Row], Any],
+    claim: Claim,
+    k: int,
+    name: str,
 ) -> None:
     """Write an examination as `sr/NAME.dcm`, signed by the reader, and the machine's own first.
 
@@ -47,6 +58,7 @@ def write_examination(
       signed: what the reader accepted; one structure has a value.
       machine: the same examination before anybody corrected it.
       reader: who signs.
+      at: when the reader accepted the last of its frames.
       header: gives the DICOM header of a row.
       claim: gives the path of a file.
       k: number of the examination.
@@ -55,16 +67,16 @@ def write_examination(
     Raises:
       UserError: frames that are no DICOM, or of several studies; headers that no report can repeat.
     """
-    before = []
+    before = None
     if machine.sizes_mm:
         headers, root = of_examination.content(machine, header)
-        before = [claim(f"sr/{name}_machine.dcm")]
-        structured_report.save(before[0], headers, root, k + 1)
+        before = claim(f"sr/{name}_machine.dcm")
+        structured_report.save(before, headers, root, k + 1)
     sizes = {f"{key}_mm": mm for key, mm in machine.sizes_mm.items()}
     notes = [f"Measured by the machine: {_said(sizes, MEASURED)} (status {machine.status})"]
     headers, root = of_examination.content(signed, header)
     _sign(root, _person_name(reader), notes)
-    structured_report.save(claim(f"sr/{name}.dcm"), headers, root, k + 1, _person_name(reader), before)
+    structured_report.sign(claim(f"sr/{name}.dcm"), headers, root, k + 1, _person_name(reader), at, before)
 
 
 def _said(values: Any, quantities: Any) -> str:
