@@ -58,7 +58,7 @@ class ResumeLog:
     def open(cls, folder: Path, call: dict[str, Any]) -> Self:
         """Lock a folder, and resume what was interrupted there, or begin.
 
-        A call that differs only by giving a spacing where the earlier one had none replaces that one's results.
+        A call that differs only by adding to the spacings of the earlier one replaces that one's results.
 
         Raises:
           UserError: another process writes there, or the folder holds files that this program did not write, an older
@@ -74,7 +74,8 @@ class ResumeLog:
             except (ValueError, TypeError):
                 raise UserError(f"{path} is damaged: remove it, or give another --out") from None
             differ = [key for key, value in call.items() if before and before.get(key) != value]
-            if "spacing" in differ and set(differ) <= {"spacing", "examinations"} and before["spacing"][0] == "none":
+            of_spacing = "spacing" in differ and set(differ) <= {"spacing", "examinations"}
+            if of_spacing and _adds(before["spacing"], call["spacing"]):
                 own.clear(keep=(CALL, KEY_FILE).__contains__)
             elif differ:
                 raise UserError(f"{folder} holds results with another {', '.join(differ)}: give another --out")
@@ -169,6 +170,16 @@ def fingerprints(folder: Path) -> dict[str, list[int]]:
     with path.open("rb") as file:
         entries = (_parsed(line, path, {"file", "fingerprint"}) for line in file)
         return {entry["file"]: entry["fingerprint"] for entry in entries}
+
+
+def _adds(before: list[Any], now: list[Any]) -> bool:
+    """Whether a call gives every spacing that an earlier one gave, and more (`call_of`): rows of a table, the ruler."""
+    (source, constant, table, *ruler), (new_source, new_constant, new_table, *new_ruler) = before, now
+    if source == "none":
+        return True
+    had_ruler, has_ruler = source == "ruler" or bool(ruler), new_source == "ruler" or bool(new_ruler)
+    rows, new_rows = (table or {}).items(), (new_table or {}).items()
+    return constant == new_constant and rows <= new_rows and has_ruler >= had_ruler
 
 
 def _check_foreign(folder: Path) -> None:

@@ -236,6 +236,31 @@ def test_a_forgotten_spacing_can_be_given_afterwards(frames, tmp_path):
         out = tmp_path / "another"
 
 
+ONE = {"head.png": 0.3}
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "adds"),
+    [
+        (Spacings("ruler"), Spacings("csv", table=ONE, with_ruler=True), True),
+        (Spacings("csv", table=ONE), Spacings("csv", table=ONE | {"femur.png": (0.2, 0.3)}), True),
+        (Spacings("csv", table=ONE), Spacings("csv", table=ONE, with_ruler=True), True),
+        (Spacings("csv", table=ONE), Spacings("csv", table={"head.png": 0.4, "femur.png": 0.2}), False),
+        (Spacings("csv", table=ONE, with_ruler=True), Spacings("csv", table=ONE), False),
+        (Spacings("ruler"), Spacings("csv", table=ONE), False),
+        (Spacings("flag", constant=0.3), Spacings("csv", table=ONE), False),
+    ],
+)
+def test_a_call_that_only_adds_spacings_replaces_the_results(frames, tmp_path, before, now, adds):
+    out = tmp_path / "out"
+    measured(frames[:1], out, before)
+    if adds:
+        assert measured(frames[:1], out, now)[1] == 1
+    else:
+        with pytest.raises(UserError, match="another spacing"):
+            measured(frames[:1], out, now)
+
+
 def test_an_older_versions_results_are_refused(frames, tmp_path):
     out = tmp_path / "out"
     measured(frames, out)
