@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +32,10 @@ class Results:
         self.examinations: dict[tuple[str, str | None], dict[int, None]] = {}
         """The numbers of each examination's rows, by its name and fetus, in the order of their first rows."""
         self.remeasured: list[int] = []
-        """The numbers of rows that were measured again since this was opened, with another result, one by one."""
+        """The numbers of rows that were measured again since this was opened, with another result, one by one; also of
+        those that have another name since a file came that is called alike."""
         self._numbers: dict[tuple[str, int], int] = {}
+        self._names, self._of_file = Names(), defaultdict[str, list[int]](list)
         self._read_bytes, self._seen = 0, (0, 0)
         self._mutex = threading.Lock()
         if not any((folder / name).is_file() for name in (JSON, LOG, CALL)):
@@ -62,6 +66,13 @@ class Results:
     def number(self, file: str, frame: int) -> int | None:
         """The number of a row; None if it is not in these results."""
         return self._numbers.get((file, frame))
+
+    def name(self, row: Row) -> str:
+        """A short name that no other row has; a cine's frame has its number. Bytes that are no text are "�"."""
+        name = self._names.of(row["file"])
+        if not name.isprintable():
+            name = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        return f"{name} · {row['frame']}" if row["frame"] else name
 
     def source(self, row: Row) -> Source | None:
         """The file that a row was measured in; None where it is not there any more."""
@@ -120,9 +131,56 @@ class Results:
                 self.remeasured.append(number)
                 self.examinations.get((before["examination"], before["fetus"]), {}).pop(number, None)
         else:
+            for file in self._names.add(row["file"]):
+                self.remeasured += self._of_file[file]
             self.rows.append(row)
+            self._of_file[row["file"]].append(number)
         if row["examination"] is not None:
             self.examinations.setdefault((row["examination"], row["fetus"]), {})[number] = None
+
+
+class Names:
+    """A short name of each file: the shortest ending of its path that no other file has, without the suffix.
+
+    The frames of DICOM studies in folders are often called alike. Two files that differ by the suffix alone have it.
+    """
+
+    def __init__(self) -> None:
+        self._endings: dict[str, str] = {}  # of a path without suffix
+        self._owners: dict[str, str | None] = {}  # of an ending; None: several paths have it
+        self._files: defaultdict[str, list[str]] = defaultdict(list)  # by path without suffix
+
+    def add(self, file: str) -> list[str]:
+        """Take a file in; returns the files that have another name now."""
+        path = os.path.splitext(file)[0]
+        files = self._files[path]
+        if file in files:
+            return []
+        files.append(file)
+        return files[:-1] if len(files) > 1 else self._place(path, 1)
+
+    def of(self, file: str) -> str:
+        """The name of a file."""
+        path, suffix = os.path.splitext(file)
+        return self._endings[path] + (suffix if len(self._files[path]) > 1 else "")
+
+    def _place(self, path: str, parts: int) -> list[str]:
+        """Give a path its shortest ending from `parts` parts on; returns the files that give way to it."""
+        moved: list[str] = []
+        while (ending := _ending(path, parts)) in self._owners:
+            other = self._owners[ending]
+            if other is not None:
+                self._owners[ending] = None
+                moved += [*self._files[other], *self._place(other, parts + 1)]
+            parts += 1
+        self._owners[ending], self._endings[path] = path, ending
+        return moved
+
+
+def _ending(path: str, parts: int) -> str:
+    """The last parts of a path. One that has no more begins with "./", which tells "a" from "b/a"."""
+    split = Path(path).parts
+    return "/".join(split[-parts:]) if parts < len(split) else "./" * (parts - len(split)) + path
 
 
 def _roots(folder: Path) -> list[Path]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -158,7 +157,7 @@ class Session:
         machine_mm = dict.fromkeys(VALUES) if self.blinded else self.machine_mm(row)
         return {
             "number": number,
-            "name": _name(row),
+            "name": self.results.name(row),
             **seen,
             "spacing_source": row["spacing_source"],
             "examination": {k: i for i, k in enumerate(self.results.examinations)}.get(_examination(row)),
@@ -277,7 +276,7 @@ class Session:
         seen = {"plane": row["plane"], "status": row["status"], "mm": row[primary] if primary else None}
         if self.blinded:
             seen = {"plane": None, "status": readers.UNREAD, "mm": None}
-        return {"n": number, "name": _name(row), **seen}
+        return {"n": number, "name": self.results.name(row), **seen}
 
     def millimetres(self, row: Row, answer: Answer) -> dict[str, float | None]:
         """The values of an answer in a frame."""
@@ -339,14 +338,6 @@ class Session:
 
 def _hash(*facts: Any) -> str:
     return hashlib.blake2b(json.dumps(facts).encode("ascii"), digest_size=8).hexdigest()
-
-
-def _name(row: Row) -> str:
-    """The bare name of the file, without its suffix; a cine's frame has its number. Bytes that are no text are "�"."""
-    stem = os.path.splitext(os.path.basename(row["file"]))[0]
-    if not stem.isprintable():
-        stem = stem.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-    return f"{stem} · {row['frame']}" if row["frame"] else stem
 
 
 def _examination(row: Row) -> tuple[str, str | None]:

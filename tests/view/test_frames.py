@@ -6,11 +6,16 @@ import json
 import os
 import shutil
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from urllib.request import urlopen
 
+import pytest
+
+from fetal_jax.view.session import Session
 from tests.support.command import fetal_jax, refused
 from tests.view.folder import save_rows, serving, write_results
+from tests.view.test_session import opened
 
 
 def changes(address: str) -> dict:
@@ -85,6 +90,45 @@ def test_frames_that_come_with_an_old_date_while_nobody_looks_are_measured(tmp_p
         found = rows_of(server.address, 3)
     assert [r["name"] for r in found["rows"]] == ["frame_00", "frame_01", "later"]
     assert found["rows"][0]["mm"] == found["rows"][2]["mm"] != first["rows"][0]["mm"]
+
+
+def named(home: Path, held: ExitStack, *files: str) -> Session:
+    """A session on results of files that are called so."""
+    rows = write_results(home, len(files))
+    save_rows(home / "results", [r | {"file": file} for r, file in zip(rows, files, strict=True)])
+    return opened(home, held)
+
+
+@pytest.mark.parametrize(
+    "of",
+    [
+        {"/d/head.png": "head", "/d/abdomen.png": "abdomen"},
+        {"/d/a/abdomen.dcm": "a/abdomen", "/d/b/abdomen.dcm": "b/abdomen", "/d/b/head.dcm": "head"},
+        {"/d/1/a/x.dcm": "1/a/x", "/d/2/a/x.dcm": "2/a/x", "/d/2/b/x.dcm": "b/x", "/x.dcm": "/x"},
+        {"/d/a/x.dcm": "a/x.dcm", "/d/a/x.png": "a/x.png", "/d/b/x.png": "b/x"},
+        {"x.png": "./x", "a/x.png": "a/x"},
+        {"/d/a.zip/x.png": "a.zip/x", "/d/b.zip/x.png": "b.zip/x"},
+    ],
+)
+def test_a_name_is_of_one_frame(tmp_path, of):
+    with ExitStack() as held:
+        session = named(tmp_path, held, *of)
+        assert [r["name"] for r in session.changes(0, 0)["rows"]] == list(of.values())
+        assert [session.frame(n)["name"] for n in range(len(of))] == list(of.values())
+
+
+def test_page_is_told_of_frames_that_have_another_name_now(tmp_path):
+    with ExitStack() as held:
+        session = named(tmp_path, held, "/d/a/x.png", "/d/a/y.png", "/d/b/x.png")
+        rows = json.loads((tmp_path / "results" / "measurements.json").read_text())
+    save_rows(tmp_path / "results", rows[:2])
+    with ExitStack() as held:
+        session = opened(tmp_path, held)
+        assert [r["name"] for r in session.changes(0, 0)["rows"]] == ["x", "y"]
+        save_rows(tmp_path / "results", rows)
+        found = session.changes(2, 0)
+        assert [r["name"] for r in found["rows"]] == ["b/x"]
+        assert [(r["n"], r["name"]) for r in found["anew"]] == [(0, "a/x")]
 
 
 def test_name_that_is_no_text_is_shown_and_corrected(tmp_path):
