@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import uuid
 from pathlib import Path
@@ -80,13 +81,20 @@ def observation(
 def context(row: Row) -> dict[str, Any]:
     """Study, patient, fetus and date of a row, hashed or as they are; what the row does not name is left out.
 
-    The mother is the subject. The fetus is the focus, which R4 has for what is not the subject of record.
+    The mother is the subject. The fetus is the focus, which R4 has for what is not the subject of record. A frame that
+    is no DICOM object is named by its file.
     """
     found: dict[str, Any] = {}
+    derived: list[dict[str, Any]] = []
     if row["examination"]:
         uid = re.fullmatch(r"\d+(\.\d+)+", row["examination"])
         name = {"system": "urn:dicom:uid", "value": f"urn:oid:{uid[0]}"} if uid else {"value": row["examination"]}
-        found["derivedFrom"] = [{"type": "ImagingStudy", "identifier": name}]
+        derived.append({"type": "ImagingStudy", "identifier": name})
+    if row.get("file") and not row.get("instance"):
+        file = os.path.basename(row["file"]).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        derived.append({"type": "Media", "display": file})
+    if derived:
+        found["derivedFrom"] = derived
     if row["patient"]:
         found["subject"] = {"type": "Patient", "identifier": {"value": row["patient"]}}
     if row["fetus"]:

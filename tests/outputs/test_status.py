@@ -266,14 +266,24 @@ def test_fhir_is_preliminary_and_marks_a_value_to_review():
 def test_fhir_names_study_patient_and_date_where_the_row_does():
     named = {"examination": "1.2.840.1", "patient": "P1", "date": "2024-01-31"}
     study = {"type": "ImagingStudy", "identifier": {"system": "urn:dicom:uid", "value": "urn:oid:1.2.840.1"}}
-    assert fhir.context(MEASURED_ROW) == {}
-    assert fhir.context(MEASURED_ROW | named) == {
+    of_dicom = MEASURED_ROW | {"instance": "1.2.840.1.2"}
+    assert fhir.context(of_dicom) == {}
+    assert fhir.context(of_dicom | named) == {
         "derivedFrom": [study],
         "subject": {"type": "Patient", "identifier": {"value": "P1"}},
         "effectiveDateTime": "2024-01-31",
     }
-    hashed = fhir.context(MEASURED_ROW | {"examination": "0a1b2c"})
+    hashed = fhir.context(of_dicom | {"examination": "0a1b2c"})
     assert hashed == {"derivedFrom": [{"type": "ImagingStudy", "identifier": {"value": "0a1b2c"}}]}
+
+
+def test_fhir_names_the_file_of_a_frame_that_is_no_dicom():
+    row = MEASURED_ROW | {"file": "/home/Ann/study.zip/head.png", "examination": "visit-1"}
+    study, file = fhir.context(row)["derivedFrom"]
+    assert study["identifier"] == {"value": "visit-1"}
+    assert file == {"type": "Media", "display": "head.png"}
+    for entry in Bundle.model_validate(fhir.bundle(row, fhir.context(row))).entry:
+        assert [of.display for of in entry.resource.derivedFrom] == [None, "head.png"]
 
 
 def test_hc18_ellipse_is_in_millimetres_where_pixels_are_not_square(tmp_path):

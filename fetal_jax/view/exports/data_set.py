@@ -20,7 +20,8 @@ from fetal_jax.view.session import Session
 
 DATA_SET = "corrected"
 SHAPES = ("cx", "cy", "a", "b", "theta", "x1", "y1", "x2", "y2", "width")
-COLUMNS = ("filename", "plane", "spacing_mm", "subject", *SHAPES)
+COLUMNS = ("filename", "plane", "spacing_mm", "subject", *SHAPES, "source")
+"""Those of docs/own-data.md, and where each frame comes from."""
 
 
 def write(session: Session, accepted: list[Correction], claim: Callable[[str], Path], left_out: list[str]) -> int:
@@ -46,7 +47,8 @@ def write(session: Session, accepted: list[Correction], claim: Callable[[str], P
         Image.fromarray(pixels).save(encoded, "PNG", compress_level=4)
         write_whole(claim(f"{DATA_SET}/{name}"), encoded.getvalue())
         subject = subjects.setdefault(_woman(c.row), f"s{len(subjects) + 1:05d}")
-        rows.append({"filename": name, "plane": c.event.answer.plane, "subject": subject, **_training_cells(c)})
+        named = {"filename": name, "plane": c.event.answer.plane, "subject": subject, "source": c.row["file"]}
+        rows.append(named | _training_cells(c))
         if c.row["spacing_mm"] != c.row["column_spacing_mm"]:
             rows[-1]["spacing_mm"] = ""  # the table knows square pixels only
             left_out.append(f"frame {c.number + 1}: pixels that are not square have no spacing in {DATA_SET}/")

@@ -14,7 +14,7 @@ from fetal_jax.view.exports.corrections import Correction
 from fetal_jax.view.session import Session
 
 COLUMNS = (
-    *("file", "frame", "reader", "time", "decision", "changes", "plane_machine", "plane"),
+    *("number", "file", "frame", "reader", "time", "decision", "changes", "plane_machine", "plane"),
     *(name for value in VALUES for name in (f"{value.removesuffix('_mm')}_machine_mm", value)),
     *("spacing_mm", "column_spacing_mm", "comment", "role", "chosen", "checklist_met", "checklist_items", "checklist"),
 )
@@ -24,6 +24,7 @@ def entry(session: Session, c: Correction) -> dict[str, Any]:
     """Both answers, the machine's and the person's, and the checklist as the reader left it."""
     e = c.event
     return {
+        "number": f"{c.number + 1:05d}",
         "file": e.file,
         "frame": e.frame,
         "reader": e.reader,
