@@ -76,6 +76,11 @@ class Structure:
     """The counted frame with the fewest flags, then the surest of its plane, then the nearest to the median."""
 
     @property
+    def contradicted(self) -> bool:
+        """Whether there is no value because the frames contradict each other."""
+        return bool(self.left_out) and not self.counted
+
+    @property
     def span_mm(self) -> tuple[float, float] | None:
         """Least and largest HC, AC or FL of the counted frames."""
         values = [row[PRIMARY[self.plane]] for row in self.counted]
@@ -129,11 +134,15 @@ class Summary:
 
     @property
     def status(self) -> str:
-        """The worst status of a structure with a value; "refused" if none has one."""
+        """The worst status of a structure with a value; "refused" if none has one.
+
+        A structure whose frames contradict each other has none, and the others are to review: it may be two fetuses.
+        """
         found = {s.status for s in self.structures.values() if s.sizes_mm}
         if not found or self.examination.refused:
             return "refused"
-        return "review" if "review" in found or "mixed" in self.reasons else "measured"
+        apart = "mixed" in self.reasons or any(s.contradicted for s in self.structures.values())
+        return "review" if "review" in found or apart else "measured"
 
 
 def group(rows: Iterable[Row]) -> list[Examination]:
@@ -211,7 +220,7 @@ def summarise(examination: Examination, standard: str = "hadlock", ga_weeks: flo
     weight = None if mixed else _weight(sizes, standard, reasons)
     weeks = age.weeks if known is None and age else known
     centiles = _centiles(sizes | ({"efw": weight.grams} if weight else {}), weeks, standard, reasons)
-    notes = [f"{s.plane}: {s.reason}" for s in structures.values() if s.reason and s.sizes_mm]
+    notes = [f"{s.plane}: {s.reason}" for s in structures.values() if s.reason and (s.sizes_mm or s.contradicted)]
     sources = Counter(row["spacing_source"] for s in structures.values() for row in s.counted)
     if len(sources) > 1:
         notes.append(f"the spacings come from different sources ({', '.join(sorted(map(str, sources)))})")

@@ -176,6 +176,17 @@ def test_twins_that_nobody_told_apart_are_refused_not_averaged():
     assert found.age is None
 
 
+def test_examination_with_frames_that_contradict_each_other_is_to_review():
+    other = [r for r in woman("a", sizes(20)) if r["plane"] == "femur"]
+    found = one([*woman("a", sizes(24)), *other])
+    assert found.structures["femur"].status == "refused"
+    assert set(found.sizes_mm) == {"hc", "bpd", "ofd", "ac"}
+    assert found.status == "review"
+    assert any(note.startswith("femur: the 2 frames do not agree") for note in found.notes)
+    no_femur = one([r for r in woman("a", sizes(24)) if r["plane"] != "femur"])
+    assert (no_femur.structures["femur"].status, no_femur.status) == ("refused", "measured")
+
+
 def test_head_of_one_woman_and_femur_of_another_give_no_age_weight_or_ratio():
     found = one([*woman("a", sizes(30) | {"fl": sizes(20)["fl"]})])
     assert found.status == "review"
