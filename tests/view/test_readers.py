@@ -129,6 +129,32 @@ def test_third_person_adjudicates(tmp_path, held):
     refused(fetal_jax("view", tmp_path / "results", "--no-browser", "--blinded"), "--blinded needs --reader=NAME")
 
 
+@pytest.mark.parametrize(
+    ("named", "subjects", "half_width"),
+    [
+        ({}, 50, 0.49),
+        ({"examination": "visit-{}"}, 5, 2.29),
+        ({"examination": "visit-{}", "patient": "woman-{}"}, 5, 2.29),
+    ],
+)
+def test_frames_of_an_examination_are_one_subject(named, subjects, half_width):
+    rng, nobody = np.random.default_rng(0), dict.fromkeys(("patient", "examination", "fetus"))
+    both = []
+    for n, (one, other) in enumerate(200 + rng.normal(size=(50, 2))):
+        row = nobody | {"file": f"{n}.png"} | {key: name.format(n // 10) for key, name in named.items()}
+        both.append((row, {"hc_mm": one}, {"hc_mm": other}, False, True))
+    found = agreement._quantity("hc_mm", both)
+    assert found["subjects"] == subjects
+    low, high = found["lower_ci"]
+    assert (high - low) / 2 / found["sd"] == pytest.approx(half_width, abs=0.01)
+
+
+def test_twins_of_an_examination_are_two_subjects():
+    rows = [{"file": f, "patient": None, "examination": "e", "fetus": fetus} for f, fetus in ("1A", "2A", "3B")]
+    found = agreement._quantity("hc_mm", [(row, {"hc_mm": 200.0}, {"hc_mm": 201.0}, False, True) for row in rows])
+    assert found["subjects"] == 2
+
+
 def test_agreement_is_that_of_the_values(tmp_path, held):
     rows = write_examinations(tmp_path, 4)
     ann, bob = np.linspace(0.98, 1.03, 12), np.linspace(1.04, 0.99, 12)
