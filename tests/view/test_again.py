@@ -175,7 +175,7 @@ def test_frame_that_was_measured_again_is_accepted_again(tmp_path, held):
     assert session.state(0)["answer"]["ellipse"] == NEW  # the person's own outline stays to be looked at
     changed(session, 0, "accept", decision="accepted")
     done = exports.write(session)
-    assert (done["left_out"], done["frames"]) == ([], 1)
+    assert (done["left_out"], done["frames"]) == ([exports.reports.NO_DICOM], 1)
 
 
 def test_page_is_told_what_was_measured_again(tmp_path, held):

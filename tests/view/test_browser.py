@@ -237,7 +237,7 @@ def test_keyboard_alone_does_the_whole_walk(browser, server, home):
     page.press("e")
     page.page.wait_for_selector("#exported[open]")
     assert (home / "results" / REVIEW / exports.TABLE).is_file()
-    assert f"results/{REVIEW}/{exports.TABLE}" in page.page.locator("#exported-text").text_content()
+    assert str(home / "results" / REVIEW / exports.TABLE) in page.page.locator("#exported-text").text_content()
     assert page.errors == []
 
 

@@ -22,7 +22,7 @@ from fetal_jax.view.session import REVIEW
 from tests.outputs.test_outputs import dciodvfy
 from tests.support.command import fetal_jax
 from tests.view.folder import row, save_rows, write_examinations, write_results
-from tests.view.test_session import changed, opened
+from tests.view.test_session import changed, opened, stepped
 
 
 @pytest.fixture
@@ -45,11 +45,30 @@ def test_corrections_are_prepared_as_a_data_set(tmp_path, held):
     with (folder / "frames.csv").open(newline="") as f:
         table = list(csv.DictReader(f))
     assert [t["filename"] for t in table] == ["00001.png", "00002.png", "00003.png", "00006.png"]
+    assert [t["source"] for t in table] == [rows[n]["file"] for n in (0, 1, 2, 5)]
+    with (tmp_path / "results" / REVIEW / exports.TABLE).open(newline="") as f:
+        numbered = {cells["number"]: cells["file"] for cells in csv.DictReader(f)}
+    assert {t["filename"].removesuffix(".png"): t["source"] for t in table}.items() <= numbered.items()
     assert [float(table[0][k]) for k in ("cx", "cy", "a", "b", "theta")] == corrected
     assert [float(table[2][k]) for k in ("x1", "y1", "x2", "y2")] == pytest.approx(rows[2]["shaft_px"][:4])
     ran = fetal_jax("prepare", "folder/corrected", "--manual-dir", folder, "--data-dir", tmp_path / "data")
     assert ran.returncode == 0, ran.stderr
     assert (tmp_path / "data" / "folder" / "corrected").is_dir()
+
+
+def test_export_counts_the_decisions_of_its_reader(tmp_path, held):
+    write_results(tmp_path, 6)
+    with ExitStack() as first:
+        changed(opened(tmp_path, first, "Ann"), 4, "accept", decision="accepted")
+    session = opened(tmp_path, held, "Bob")
+    changed(session, 0, "accept", decision="accepted")
+    changed(session, 1, "reject", decision="rejected")
+    changed(session, 2, "accept", decision="accepted")
+    stepped(session, 2, "undo")
+    changed(session, 5, "comment", comment="not decided")
+    done = exports.write(session)
+    assert done["corrections"] == 2
+    assert done["left_out"] == ["no signed DICOM report: none of the accepted frames is of a DICOM file"]
 
 
 def test_undone_acceptance_leaves_the_data_set(tmp_path, held):
@@ -78,7 +97,7 @@ def test_signed_report_names_its_reader_and_predecessor(tmp_path, held):
     changed(session, 0, "accept", decision="accepted")
     done = exports.write(session)
     assert (done["reports"], done["left_out"]) == (1, [])
-    assert done["files"][-2:] == [f"results/{REVIEW}/fhir/", f"results/{REVIEW}/sr/"]
+    assert done["files"][-2:] == [f"{tmp_path}/results/{REVIEW}/fhir/", f"{tmp_path}/results/{REVIEW}/sr/"]
     observation = json.loads((tmp_path / "results" / REVIEW / "fhir" / "00001.json").read_text())["entry"][0][
         "resource"
     ]
@@ -213,8 +232,8 @@ def test_export_of_one_reader_leaves_those_of_others(tmp_path):
     anns = files_of(review)
     assert {"sr/00001.dcm", "fhir/00001.json", "corrected/frames.csv", *exports.EXAMINATIONS} <= set(anns)
     done = signed_by(tmp_path, "Bob")
-    assert f"results/{REVIEW}/reader_2/sr/" in done["files"]
-    assert f"results/{REVIEW}/sr/" not in done["files"]
+    assert f"{review}/reader_2/sr/" in done["files"]
+    assert f"{review}/sr/" not in done["files"]
     assert files_of(review) == anns
     bobs = files_of(review / "reader_2")
     assert set(bobs) == set(anns)

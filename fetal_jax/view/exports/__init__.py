@@ -66,11 +66,12 @@ def _write(session: Session) -> dict[str, Any]:
         write_whole(own.claim(EXAMINATIONS[1]), examination_tables.as_json(records))
         own_names += EXAMINATIONS
     own.sweep()
+    written.say_why_none_is_signed(mine)
     own_names += [f"{folder}/" for folder in FOLDERS if any((review / own.folder / folder).glob("*"))]
     names += [own.folder + name for name in own_names]
     return {
-        "files": [f"{review.parent.name}/{review.name}/{name}" for name in names],
-        "corrections": len(found),
+        "files": [f"{review.absolute()}/{name}" for name in names],
+        "corrections": sum(c.event.reader == session.reader and bool(c.event.answer.decision) for c in found),
         "frames": frames,
         "reports": written.signed,
         "left_out": written.left_out,

@@ -23,6 +23,7 @@ from fetal_jax.view.exports.corrections import Correction
 from fetal_jax.view.frames import is_dicom_file
 from fetal_jax.view.session import Session
 
+NO_DICOM = "no signed DICOM report: none of the accepted frames is of a DICOM file"
 NO_NAME = "a signed report needs a name: start with --reader=NAME"
 
 
@@ -73,6 +74,11 @@ class Written:
                 ),
             )
         return examination_tables.record(found, index) | {"signed": bool(self.session.reader)}
+
+    def say_why_none_is_signed(self, accepted: list[Correction]) -> None:
+        """Name the reason that no frame by itself has: there is no DICOM source at all."""
+        if accepted and not any(self._is_dicom(c.row) for c in accepted):
+            self.left_out.append(NO_DICOM)
 
     def _fhir(self, name: str, bundle: dict[str, Any], *notes: str) -> None:
         """Write a Bundle as final, with its performer."""
