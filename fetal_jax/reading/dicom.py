@@ -18,8 +18,12 @@ from fetal_jax.reading.images import MAX_PIXELS, Page
 Array = NDArray[Any]
 
 
+MODALITIES = ("US", "OT", "SC")
+"""Modality of what is measured: ultrasound, and captures that do not say what they are of. So is an object without."""
+
+
 class NoImage(UserError):
-    """A sound DICOM object that holds no image, such as a report."""
+    """A sound DICOM object that holds no ultrasound image, such as a report or a CT slice."""
 
 
 def _pydicom() -> Any:
@@ -55,12 +59,16 @@ def read_frames(file: Path | BytesIO, name: str) -> Iterator[Page]:
     MONOCHROME1 is inverted, so that bright is echo; palettes and YBR become RGB, then grey.
 
     Raises:
-      NoImage: the object is no image.
+      NoImage: the object is no image, or of another modality than `MODALITIES`.
       UserError: damaged, too large, compressed in a way that is not decoded, or a header that does not fit its pixels.
     """
     header = read_header(file, name)
     if "Rows" not in header or "Columns" not in header or "Segmentation" in header.SOPClassUID.name:
         raise NoImage(f"{name} holds no image ({header.SOPClassUID.name})")
+    modality = str(header.get("Modality") or "").strip()
+    if modality and modality not in MODALITIES:
+        taken = f"{', '.join(MODALITIES)} or none"
+        raise NoImage(f"{name}: Modality {modality[:16]} is not ultrasound: only Modality {taken} is measured")
     rows, columns = _integer(header, "Rows", name), _integer(header, "Columns", name)
     if not 0 < rows * columns <= MAX_PIXELS:
         raise UserError(f"{name} says that it holds {rows} x {columns} pixels: export it again")

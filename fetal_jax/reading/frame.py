@@ -38,4 +38,4 @@ class Failure:
     index: int
     reason: str
     damaged: bool = True
-    """False if the file is sound but holds no image."""
+    """False if the file is sound but holds no ultrasound image."""

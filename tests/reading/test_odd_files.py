@@ -22,7 +22,7 @@ from fetal_jax.reading import codestream
 from fetal_jax.reading.frame import Failure, Frame
 from fetal_jax.reading.isolated import read, read_ahead
 from fetal_jax.reading.sources import ANNOTATION, Source, find
-from tests.support.dicom_files import save, ultrasound
+from tests.support.dicom_files import as_ultrasound, save, ultrasound
 
 RNG = np.random.default_rng(0)
 SMOOTH = ndimage.gaussian_filter(RNG.uniform(0, 255, (120, 160)), 2)
@@ -214,12 +214,18 @@ def test_deflated_file_is_read(tmp_path):
     assert frames(Path(get_testdata_file("image_dfl.dcm")))[0].pixels.shape == (512, 512)
 
 
-def test_signed_jpeg_2000_under_an_unsigned_header_is_read():
-    assert only(Path(get_testdata_file("J2K_pixelrep_mismatch.dcm"))).pixels.std() > 10
+def published(name: str, folder: Path) -> Path:
+    path = folder / name
+    path.write_bytes(as_ultrasound(Path(get_testdata_file(name)).read_bytes()))
+    return path
 
 
-def test_twelve_bit_jpeg_is_refused_plainly():
-    (found,) = frames(Path(get_testdata_file("JPGExtended.dcm")))
+def test_signed_jpeg_2000_under_an_unsigned_header_is_read(tmp_path):
+    assert only(published("J2K_pixelrep_mismatch.dcm", tmp_path)).pixels.std() > 10
+
+
+def test_twelve_bit_jpeg_is_refused_plainly(tmp_path):
+    (found,) = frames(published("JPGExtended.dcm", tmp_path))
     assert isinstance(found, Failure)
     assert "JPEG Extended" in found.reason
     assert "damaged" not in found.reason

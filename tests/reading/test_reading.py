@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from pydicom.encaps import encapsulate
-from pydicom.uid import ImplicitVRLittleEndian, JPEGBaseline8Bit
+from pydicom.uid import CTImageStorage, ImplicitVRLittleEndian, JPEGBaseline8Bit
 
 from fetal_jax.errors import UserError
 from fetal_jax.reading import isolated
@@ -176,6 +176,24 @@ def test_report_is_refused_and_not_called_damaged(tmp_path):
     found = failure(save(ds, tmp_path / "a.dcm"))
     assert not found.damaged
     assert "holds no image" in found.reason
+
+
+@pytest.mark.parametrize("modality", ["CT", "MR", "ES", "IVUS", "DOC"])
+def test_another_modality_is_not_measured(tmp_path, modality):
+    ds = ultrasound(GREY)
+    ds.SOPClassUID, ds.Modality, ds.PixelSpacing = CTImageStorage, modality, [0.5, 0.5]
+    found = failure(save(ds, tmp_path / "a.dcm"))
+    assert not found.damaged
+    assert f"a.dcm: Modality {modality} is not ultrasound" in found.reason
+
+
+@pytest.mark.parametrize("modality", ["US", "OT", "SC", "", None])
+def test_captures_that_do_not_say_what_they_are_of_are_read(tmp_path, modality):
+    ds = ultrasound(GREY)
+    ds.Modality = modality
+    if modality is None:
+        del ds.Modality
+    np.testing.assert_array_equal(only(save(ds, tmp_path / "a.dcm")).pixels, GREY)
 
 
 def png_header(width: int, height: int) -> bytes:

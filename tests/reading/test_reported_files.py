@@ -21,7 +21,7 @@ from scipy import ndimage
 from fetal_jax.reading.frame import Failure
 from fetal_jax.reading.isolated import read
 from fetal_jax.reading.sources import Source
-from tests.support.dicom_files import region, save, ultrasound
+from tests.support.dicom_files import as_ultrasound, region, save, ultrasound
 
 GREY = ndimage.gaussian_filter(np.random.default_rng(3).uniform(0, 255, (96, 128)), 2)
 GREY = ((GREY - GREY.min()) * 255 / np.ptp(GREY)).astype(np.uint8)
@@ -135,7 +135,7 @@ def in_dicom(ds: Callable[[], FileDataset] | FileDataset) -> Callable[[Path], No
 
 
 def copied(name: str) -> Callable[[Path], None]:
-    return lambda path: path.write_bytes(Path(get_testdata_file(name)).read_bytes()) and None
+    return lambda path: path.write_bytes(as_ultrasound(Path(get_testdata_file(name)).read_bytes())) and None
 
 
 SAME = ""

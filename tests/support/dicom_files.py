@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import gdcm
@@ -93,3 +94,8 @@ def save(ds: Dataset, path: Path, syntax: str | None = None) -> Path:
     writer.SetImage(change.GetOutput())
     assert writer.Write()
     return path
+
+
+def as_ultrasound(data: bytes) -> bytes:
+    """A published file of another modality (explicit VR) with Modality US: its coding is what a test is about."""
+    return re.sub(rb"(CS(?:\x02\x00|\x00\x02))(?:MR|CT|NM)", rb"\1US", data, count=1)
