@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from fetal_jax.errors import UserError
+from fetal_jax.files import in_bucket
 from fetal_jax.reading.archives import is_archive
 from fetal_jax.reading.sources import Source
 
@@ -28,8 +30,8 @@ class Shard:
 
     @property
     def key(self) -> str:
-        """Digest of the files' names: the first half of the names of its results."""
-        return digest(self.files)
+        """Digest of the files' absolute names: the first half of the names of its results."""
+        return digest(map(_absolute, self.files))
 
     def as_line(self) -> str:
         """One line of text, from which `of_line` makes the shard."""
@@ -54,10 +56,15 @@ def plan(files: Iterable[str], most: int = MOST) -> list[Shard]:
             shards.append(Shard((file,)))
             continue
         together.append(file)
-        if len(together) == most or int(digest([file]), 16) % (most // 2 or 1) == 0:
+        if len(together) == most or int(digest([_absolute(file)]), 16) % (most // 2 or 1) == 0:
             shards.append(Shard(tuple(together)))
             together = []
     return [*shards, Shard(tuple(together))] if together else shards
+
+
+def _absolute(name: str) -> str:
+    """A name that is the same from whichever folder the command is called."""
+    return name if in_bucket(name) else os.path.abspath(name)
 
 
 def digest(parts: Iterable[str]) -> str:
@@ -67,13 +74,13 @@ def digest(parts: Iterable[str]) -> str:
 
 
 def name(shard: Shard, contents: Iterable[tuple[str, str | None]]) -> str:
-    """The name of a shard's results: it depends on the names and the content of its frames alone.
+    """The name of a shard's results: it depends on the absolute names and the content of its frames alone.
 
     Args:
       shard: the files.
       contents: of each frame's file, its name and SHA-256.
     """
-    return f"{shard.key}-{digest(text or '' for pair in contents for text in pair)}.parquet"
+    return f"{shard.key}-{digest(t for file, text in contents for t in (_absolute(file), text or ''))}.parquet"
 
 
 def key_of(result: str) -> str | None:

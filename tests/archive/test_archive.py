@@ -185,6 +185,21 @@ def test_the_schema_is_the_stated_one(tmp_path):
     assert "onnxruntime" in row["versions"]
 
 
+def test_the_same_call_from_another_folder_measures_nothing_again(tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    for folder, names in (("in", "ab"), ("in/x", "c")):
+        (tmp_path / folder).mkdir()
+        for number, name in enumerate(names):
+            (tmp_path / folder / f"{name}.png").write_bytes(frame(number))
+    write_tars(tmp_path / "in" / "tars", 1, 1, poisoned=False)
+    monkeypatch.chdir(tmp_path)
+    assert called("archive", "in", SPACING, f"--out={out}").returncode == 0
+    done = {path.name: path.stat().st_mtime_ns for path in out.glob("*/*.parquet")}
+    monkeypatch.chdir(tmp_path / "in" / "x")
+    assert called("archive", "..", SPACING, f"--out={out}").returncode == 0
+    assert {path.name: path.stat().st_mtime_ns for path in out.glob("*/*.parquet")} == done
+
+
 # ------------------------------------------------------------------------------------------------- wrong calls
 
 

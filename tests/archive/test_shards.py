@@ -47,6 +47,23 @@ def test_the_name_follows_names_and_content_alone():
     assert key_of("part-0.parquet") is None
 
 
+def test_names_from_another_folder_are_the_same_shards(tmp_path, monkeypatch):
+    def named(files: list[str]) -> list[tuple[str, str]]:
+        return [(shard.key, name(shard, [(file, "1") for file in shard.files])) for shard in plan(files)]
+
+    (tmp_path / "in").mkdir()
+    absolute = named([f"{tmp_path}/in/{file}" for file in FILES[:2000]])
+    assert len(absolute) > 5
+    monkeypatch.chdir(tmp_path)
+    assert named([f"in/{file}" for file in FILES[:2000]]) == absolute
+    monkeypatch.chdir(tmp_path / "in")
+    assert named([f"../in/{file}" for file in FILES[:2000]]) == absolute
+    bucket = Shard(("gs://b//x/../a.dcm",)).key
+    assert bucket != Shard(("gs://b/a.dcm",)).key
+    monkeypatch.chdir(tmp_path)
+    assert bucket == Shard(("gs://b//x/../a.dcm",)).key
+
+
 def test_a_shard_survives_its_line():
     shard = Shard(("a b\n", "ü\udcff"), ("x.parquet",))
     assert Shard.of_line(shard.as_line()) == shard
