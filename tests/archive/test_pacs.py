@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pydicom
 import pytest
+from pydicom.uid import SecondaryCaptureImageStorage, generate_uid
 
 from fetal_jax.archive.pacs import origin
 from fetal_jax.cli import main
@@ -300,6 +301,23 @@ def test_an_untrusted_certificate_is_refused_until_its_file_is_given(tmp_path, s
         assert secure.seen == []
         assert pacs(secure.url, tmp_path / "out", f"--ca-file={cert}").returncode == 0
     check(server, tmp_path / "out", few, {"5000"})
+
+
+def test_what_has_no_spacing_names_the_ruler_and_a_capture_of_ct_is_not_measured(tmp_path):
+    plain, capture = studies(1)[:2]
+    del plain.SequenceOfUltrasoundRegions
+    capture.SOPClassUID = capture.file_meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
+    capture.Modality, capture.SeriesInstanceUID = "CT", generate_uid()
+    with orthanc(tmp_path / "orthanc") as server:
+        for ds in (plain, capture):
+            server.add(ds)
+        assert pacs(server.url, tmp_path / "us").returncode == 0
+        assert pacs(server.url, tmp_path / "ct", "--query=Modality=CT").returncode == 0
+    (row,) = rows_of(tmp_path / "us")
+    assert "no PixelSpacing: give --spacing=ruler and another --out" in row["reason"]
+    (row,) = rows_of(tmp_path / "ct")
+    assert row["status"] == "refused"
+    assert "Modality CT is not ultrasound" in row["reason"]
 
 
 @pytest.mark.slow

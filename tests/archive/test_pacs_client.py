@@ -14,9 +14,10 @@ from fetal_jax.archive.pacs import origin
 from fetal_jax.archive.pacs.dicomweb import Client, Instance, Unpaged
 from fetal_jax.archive.pacs.origin import Http, Rejected, Unavailable, authorization, checked_url
 from fetal_jax.archive.pacs.state import NAME, State
-from fetal_jax.archive.pacs.sweep import Sweep, seed_of
+from fetal_jax.archive.pacs.sweep import Sweep, seed_of, with_own_flags
 from fetal_jax.cli import main
 from fetal_jax.errors import UserError
+from fetal_jax.reading import spacing
 from tests.support.orthanc import answer, proxy
 
 INSTANCE = Instance("1.2", "1.2.3", "1.2.3.4")
@@ -382,6 +383,13 @@ def test_an_answer_that_is_no_dicom_is_refused(tmp_path):
 # --------------------------------------------------------------------------------------------- state and command
 
 CALL = {"url": "u", "bundle": [1], "version": "1", "plane": "auto", "spacing": ["none"], "runtime": "onnx"}
+
+
+def test_remedies_name_flags_that_pacs_has():
+    for reason in (spacing.GIVE, f"it was resized: export the original, or {spacing.GIVE[:17]}"):
+        assert with_own_flags(reason, False).endswith("give --spacing=ruler and another --out")
+        assert with_own_flags(reason, True).endswith("export the file for fetal-jax measure --spacing-csv")
+    assert "give" not in with_own_flags(spacing.OWN_PAIR, False)
 
 
 def test_state_keeps_what_was_done(tmp_path):
