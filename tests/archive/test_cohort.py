@@ -19,6 +19,7 @@ from fetal_jax.archive.cohort.names import Names
 from fetal_jax.archive.cohort.pictures import picture
 from fetal_jax.archive.cohort.report import write
 from fetal_jax.archive.cohort.tables import Tables
+from fetal_jax.archive.pacs.state import NAME
 from fetal_jax.cli.main import main
 from fetal_jax.errors import UserError
 from fetal_jax.growth.ages import format_age
@@ -97,6 +98,7 @@ def test_a_report_names_nobody_and_loads_nothing(page):
     assert "DOE" not in page
     assert "/archive/" not in page
     assert "default-src &#39;none&#39;" in page
+    assert "docs/" not in page  # which its reader does not have
     assert not re.search(r"<script|src=\"(?!data:)|href=\"(?!#|data:)", page)
 
 
@@ -279,9 +281,15 @@ def test_a_folder_of_measure_is_read_too(tmp_path):
     lines = write(tmp_path, tmp_path / "r.html", "again")
     assert lines[0] == "36 frames: 36 measured (100.0 %)."
     assert lines[1].startswith("12 examinations of 12 patients, 0 machines")
+    assert lines[2] == "Drift of the z-score: not tested, no frame names its month; measure does not write it."
     assert "Mean z-score by week" not in (tmp_path / "r.html").read_text()  # one value a week: nothing to draw
     found = dict(Tables(tmp_path).z_scores("week", dated=True))
     assert found["25"]["hc"][:2] == (1, pytest.approx(0, abs=1e-6))
+
+
+def pacs_folder(folder):
+    (folder / NAME).touch()
+    (folder / "measurements.json").write_text('[{"file": "1.2", "examination": "0"}]')
 
 
 @pytest.mark.parametrize(
@@ -290,6 +298,7 @@ def test_a_folder_of_measure_is_read_too(tmp_path):
         (lambda _: None, "holds no Parquet file: give the folder of fetal-jax archive or measure"),
         (lambda f: (f / "measurements.json").write_text("{"), "damaged results"),
         (lambda f: (f / "measurements.json").write_text("[]"), "holds no frame: nothing to report"),
+        (lambda f: pacs_folder(f), "is of fetal-jax pacs, which writes no examinations: give the folder of .* archive"),
         (lambda f: shutil.rmtree(make(f, 2) / "examinations"), "no frame names its examination: measure DICOM"),
     ],
 )

@@ -54,7 +54,7 @@ def write(folder: Path, out: Path, command: str, reports: Path | None = None) ->
         "How it was made": sections.made(tables),
     }
     headline = _headline(tables, size, found, len(differences))
-    intro = "Frames and examinations of one archive. What each table means: docs/cohort.md."
+    intro = "Frames and examinations of one archive. What a table means stands below it."
     write_whole(out, page(TITLE, intro, shown, command, [[line] for line in headline]))
     return headline
 
@@ -103,7 +103,9 @@ def _headline(tables: Tables, size: dict[str, int], found: dict[str, Drift], dif
     ]
     for what, result in found.items():
         alarms = {(a.cell.device, a.cell.month) for a in result.alarms}
-        if not result.tests:
+        if not size["months"]:
+            lines.append(f"Drift of the {what}: not tested, no frame names its month; measure does not write it.")
+        elif not result.tests:
             lines.append(
                 f"Drift of the {what}: not tested, no month of a machine has {drift.FEWEST} patients with a value."
             )
