@@ -22,6 +22,7 @@ from fetal_jax.archive.cohort.tables import Tables
 from fetal_jax.archive.pacs.state import NAME
 from fetal_jax.cli.main import main
 from fetal_jax.errors import UserError
+from fetal_jax.growth import gestational_age
 from fetal_jax.growth.ages import format_age
 from fetal_jax.inference.identity import KEY_FILE, KEY_VARIABLE, Identities, Key, Naming
 from fetal_jax.outputs.overlay import svg
@@ -184,6 +185,20 @@ def test_the_most_surprising_come_first_and_are_fifty(folder, page):
     assert [int(rank) for rank, _ in ranks] == list(range(1, 51))
     assert ranks[0][1] == worst["examination"]
     assert f"<td>{format_age(worst['known_ga_weeks'])}</td>" in table
+
+
+def test_a_size_that_alone_made_the_age_has_no_z_score(tmp_path):
+    for known in (True, False):
+        folder = make(tmp_path / str(known), 40, known_age=known)
+        (path, _) = sorted((folder / "examinations").glob("*"))
+        rows = pq.read_table(path).to_pylist()
+        rows[3] |= {"ga_formula": gestational_age(hc_mm=300).formula, "hc_z": -9.0, "ac_z": None, "fl_z": None}
+        rows[4] |= {"ga_formula": gestational_age(hc_mm=300, ac_mm=280).formula, "hc_z": 8.0}
+        pq.write_table(pa.Table.from_pylist(rows, pq.read_schema(path)), path)
+        found = Tables(folder).surprising(50, with_differences=False)
+        assert [row["value"] for row in found][: 1 + known] == [-9.0, 8.0][not known :]
+        assert len(found) == 39 + known
+        assert sum(of["hc"][0] for _, of in Tables(folder).z_scores("week", known)) == 39 + known
 
 
 def overlay(path, kind):

@@ -29,7 +29,7 @@ DATED = "of examinations whose age is known (stated, or counted from the first v
 OWN = "at the age by the examination's own sizes"
 POWER = (
     "A drift of 2 % in one month of one of 4 machines is seen in 16 % of simulated reports with 100 patients in each "
-    "machine and month, 54 % with 200, 99 % with 400, all at 20 weeks; in 79 % with 100, 98 % with 150, all at 30 weeks."
+    "machine and month, 54 % with 200, 99 % with 400 at 20 weeks; 79 % with 100, 98 % with 150 at 30 weeks."
 )
 """From the table of docs/cohort.md, which the reader of a page does not have."""
 TITLES = {"week": "week", "device": "machine", "operator": "operator", "month": "month"}
@@ -111,8 +111,8 @@ def drift(found: dict[str, Drift], cells: dict[str, list[Cell]], names: Names) -
         "The rule: Welch's t-test of each measure between a month of a machine and the machine's other months, "
         f"patients counted once a month, at least {drift_rule.FEWEST} in each; Holm's correction over all months, "
         f"machines and measures of a table at {drift_rule.FALSE_ALARM:g}: without drift, at most one report in "
-        f"{1 / drift_rule.FALSE_ALARM:.0f} has a false alarm."
-        f" {POWER} A machine that is off in all months does not drift: see its mean in the tables above."
+        f"{1 / drift_rule.FALSE_ALARM:.0f} has a false alarm. "
+        f"{POWER} A machine that is off in all months does not drift: see its mean in the tables above."
     )
     return [*blocks, Text(rule)]
 
@@ -177,7 +177,8 @@ def surprising(tables: Tables, folder: Path, names: Names, with_differences: boo
     head = ["rank", "examination", "why", "mm", "age", "status", "machine", "month"]
     text = (
         "By the largest of the absolute z-scores of HC, AC and FL and, where the scanner's values are given, of the "
-        "difference to them over its spread. A surprise may be a wrong outline, a wrong age, another fetus or a true "
+        "difference to them over its spread. A size that alone made the age has no z-score: at its own age "
+        "it says nothing. A surprise may be a wrong outline, a wrong age, another fetus or a true "
         f"finding. {len(shown)} of {len(rows)} have a picture: of the outlined structure with a rim of "
         f"{100 * RIM:.0f} %, since a frame's edges may name the patient."
     )

@@ -14,7 +14,7 @@ from fetal_jax.archive.cohort.drift import Cell
 from fetal_jax.errors import UserError
 from fetal_jax.inference import acceptance
 from fetal_jax.outputs.rows import JSON, read_rows
-from fetal_jax.planes import PRIMARY
+from fetal_jax.planes import PRIMARY, QUANTITIES
 
 MEASURES = {column.removesuffix("_mm"): plane for plane, column in PRIMARY.items()}
 """Plane by measure: "hc", "ac", "fl"."""
@@ -25,9 +25,14 @@ PACS_STATE = "pacs.sqlite"
 GROUPS = {"week": "cast(floor(weeks) as integer)", "device": "device", "operator": "operator", "month": "month"}
 """Groups of the z-scores, as columns of the view `visits`."""
 
-_VISITS = """
+_Z_SCORES = ", ".join(
+    f"case when known_ga_weeks is not null or ga_formula not like '%({QUANTITIES[m].label})' then {m}_z end as {m}_z"
+    for m in MEASURES
+)
+"""A size that alone made the age is judged at its own age: its z-score is that of the formula, not of the fetus."""
+_VISITS = f"""
 create view visits as
-select e.*, made.* exclude (examination, fetus),
+select e.* replace ({_Z_SCORES}), made.* exclude (examination, fetus),
     coalesce(known_ga_weeks::double, ga_weeks::double) as weeks, known_ga_weeks is not null as dated,
     coalesce(e.patient, e.examination) as person
 from examinations e
@@ -243,6 +248,7 @@ def _examinations(folder: Path) -> list[dict[str, Any]]:
         row |= {
             "known_ga_weeks": (record["known_age"] or {}).get("weeks"),
             "ga_weeks": (record["age"] or {}).get("weeks"),
+            "ga_formula": (record["age"] or {}).get("formula"),
         }
         for measure, plane in MEASURES.items():
             structure = record["structures"][plane]
