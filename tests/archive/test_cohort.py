@@ -17,8 +17,9 @@ from PIL import Image, ImageDraw
 from fetal_jax.archive.cohort import drift, tables
 from fetal_jax.archive.cohort.names import Names
 from fetal_jax.archive.cohort.pictures import picture
+from fetal_jax.archive.cohort.plots import half_width, z_by_week
 from fetal_jax.archive.cohort.report import write
-from fetal_jax.archive.cohort.tables import Tables
+from fetal_jax.archive.cohort.tables import Tables, ZScores
 from fetal_jax.archive.pacs.state import NAME
 from fetal_jax.cli.main import main
 from fetal_jax.errors import UserError
@@ -84,7 +85,8 @@ def test_z_scores_are_those_of_the_results(folder, page):
     of = {f"Maker E10 #{d:06x}": [v["hc_z"] for v in visits[d::3]] for d in range(3)}
     found = dict(tables.z_scores("device", dated=True))
     for device, z in of.items():
-        n, mean, sd = found[device]["hc"]
+        n, mean, sd, people = found[device]["hc"]
+        assert people == 120
         assert (n, mean, sd) == (120, pytest.approx(np.mean(z)), pytest.approx(np.std(z, ddof=1)))
     assert sum(found[d]["fl"][0] for d in found) == 360 - 22  # those to review do not count
     weeks = dict(tables.z_scores("week", dated=True))
@@ -93,6 +95,33 @@ def test_z_scores_are_those_of_the_results(folder, page):
     assert weeks["20"]["ac"][:2] == (len(z), pytest.approx(np.mean(z)))
     assert tables.z_scores("month", dated=False) == []
     assert len(cells_of(page, "By operator")) == 8
+
+
+def test_the_intervals_of_the_chart_hold_for_two_patients(tmp_path):
+    drawn = np.random.default_rng(0).normal(0, 1, (4000, 2))
+    held = [abs(z.mean()) <= half_width(ZScores(2, z.mean(), z.std(ddof=1), 2)) for z in drawn]
+    assert np.mean(held) == pytest.approx(0.95, abs=0.01)
+    assert half_width(ZScores(9, 0.0, 1.0, 2)) == half_width(ZScores(2, 0.0, 1.0, 2))  # nine visits of two patients
+
+
+def test_visits_of_one_patient_are_one_and_without_a_patient_each_is_one(tmp_path):
+    folder = make(tmp_path / "r", 40)
+    for path in (folder / "examinations").glob("*"):
+        table = pq.read_table(path)
+        patients = [None if i % 2 else "one" for i in range(len(table))]
+        table = table.set_column(table.schema.get_field_index("patient"), "patient", [patients])
+        pq.write_table(table, path)
+    found = [of["hc"] for _, of in Tables(folder).z_scores("device", dated=True)]
+    assert sum(z.n for z in found) == 40
+    assert sum(z.people for z in found) == 20 + len(found)
+
+
+@pytest.mark.parametrize("weeks", [["34"], ["32", "33"], ["32", "33", "34"], [str(week) for week in range(14, 42)]])
+def test_the_chart_has_whole_weeks(weeks):
+    plot = z_by_week([(week, dict.fromkeys(PLANES, ZScores(4, 0.1, 1.0, 4))) for week in weeks], "")
+    ticks = re.findall(r'id="xtick_\d+">.*?<!-- (\S+) -->', plot.svg, re.S)
+    assert ticks
+    assert all(tick.isdigit() for tick in ticks)
 
 
 def test_a_report_names_nobody_and_loads_nothing(page):

@@ -8,12 +8,15 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+from scipy import stats
 
 from fetal_jax.archive.cohort.drift import Cell
+from fetal_jax.archive.cohort.tables import ZScores
 from fetal_jax.evaluation.report.page import Plot
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
+from matplotlib.ticker import MaxNLocator
 
 COLOURS = {"hc": "#1f5f8b", "ac": "#c4641a", "fl": "#3f7d4e"}
 MARKERS = {"hc": "o", "ac": "s", "fl": "^"}
@@ -21,16 +24,16 @@ MOST = 6
 """Machines that are drawn: those with most values."""
 
 
-def z_by_week(rows: Sequence[tuple[str, dict[str, tuple[int, float, float | None]]]], caption: str) -> Plot:
-    """Mean z-score of each measure by completed week, with its 95 % interval."""
+def z_by_week(rows: Sequence[tuple[str, dict[str, ZScores]]], caption: str) -> Plot:
+    """Mean z-score of each measure by completed week, from two patients on, with its 95 % interval."""
     fig, axes = plt.subplots(figsize=(7, 3.4), layout="constrained")
     for number, (measure, colour) in enumerate(COLOURS.items()):
-        known = [(int(week), *of[measure]) for week, of in rows if week.isdigit() and of[measure][0] > 1]
+        known = [(int(week), of[measure]) for week, of in rows if week.isdigit() and of[measure].people > 1]
         if not known:
             continue
-        week, n, mean, sd = np.array(known, float).T
+        weeks = np.array([week for week, _ in known]) + 0.15 * (number - 1)  # side by side
         axes.errorbar(
-            *(week + 0.15 * (number - 1), mean, 1.96 * sd / np.sqrt(n)),
+            *(weeks, np.array([z.mean for _, z in known], float), np.array([half_width(z) for _, z in known])),
             fmt=MARKERS[measure],
             color=colour,
             ms=4,
@@ -38,7 +41,14 @@ def z_by_week(rows: Sequence[tuple[str, dict[str, tuple[int, float, float | None
             label=measure.upper(),
         )
     axes.set(xlabel="completed weeks", ylabel="mean z-score")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axes.margins(x=0.1)
     return _svg(fig, axes, caption)
+
+
+def half_width(z: ZScores) -> float:
+    """Half of a mean's 95 % interval by Student's t, for as many values as patients: visits of one are alike."""
+    return float(stats.t.ppf(0.975, z.people - 1) * z.sd / np.sqrt(z.people))
 
 
 def by_month(cells: Sequence[Cell], alarms: set[tuple[str, str]], unit: str) -> list[Plot]:

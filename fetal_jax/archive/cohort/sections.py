@@ -15,7 +15,7 @@ from fetal_jax.archive.cohort import drift as drift_rule
 from fetal_jax.archive.cohort.drift import Alarm, Cell, Drift
 from fetal_jax.archive.cohort.names import Names
 from fetal_jax.archive.cohort.pictures import RIM, picture
-from fetal_jax.archive.cohort.tables import MEASURES, Tables
+from fetal_jax.archive.cohort.tables import MEASURES, Tables, ZScores
 from fetal_jax.errors import amount
 from fetal_jax.evaluation.report.page import Block, Pictures, Plots, Table, Text
 from fetal_jax.evaluation.scanner.matching import Matched
@@ -63,11 +63,12 @@ def sizes(tables: Tables, size: dict[str, int], names: Names) -> list[Block]:
     blocks: list[Block] = [Text(f"z-scores {DATED if dated else OWN}.")]
     for by, title in TITLES.items():
         rows = tables.z_scores(by, dated)
-        if by == "week" and any(of[m][0] > 1 for _, of in rows for m in MEASURES):  # one value has no interval
+        if by == "week" and any(of[m].people > 1 for _, of in rows for m in MEASURES):  # one has no interval
             from fetal_jax.archive.cohort import plots
 
-            blocks.append(Plots([plots.z_by_week(rows, "Mean z-score by week; bars: 95 % intervals.")]))
-        cells = [[names.show(by, part), *(_z(*of[m]) for m in MEASURES)] for part, of in rows]
+            said = "Mean z-score by week, from two patients on; bars: 95 % intervals (Student's t, by patients)."
+            blocks.append(Plots([plots.z_by_week(rows, said)]))
+        cells = [[names.show(by, part), *(_z(of[m]) for m in MEASURES)] for part, of in rows]
         head = [title, *(f"{QUANTITIES[m].label}: n, mean (SD)" for m in MEASURES)]
         blocks.append(table(head, cells, f"By {title}"))
     left_out = size["examinations"] - size["dated"]
@@ -85,10 +86,10 @@ def sizes(tables: Tables, size: dict[str, int], names: Names) -> list[Block]:
     return [*blocks, Text(f"{text} Sizes that stand by themselves (measured) count, sizes to review do not.")]
 
 
-def _z(n: int, mean: float | None, sd: float | None) -> str:
-    if not n or mean is None:
+def _z(z: ZScores) -> str:
+    if not z.n or z.mean is None:
         return "–"
-    return f"{n}, {mean:+.2f}" + (f" ({sd:.2f})" if sd is not None else "")
+    return f"{z.n}, {z.mean:+.2f}" + (f" ({z.sd:.2f})" if z.sd is not None else "")
 
 
 def drift(found: dict[str, Drift], cells: dict[str, list[Cell]], names: Names) -> list[Block]:

@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from fetal_jax.archive.cohort.drift import Cell
 from fetal_jax.errors import UserError
@@ -45,6 +45,17 @@ left join (
 ) made on e.examination = made.examination and e.fetus::varchar is not distinct from made.fetus::varchar
 """
 """One row an examination and fetus, with the machine, the operator and the month of its frames."""
+
+
+class ZScores(NamedTuple):
+    """The z-scores of a measure in a group of examinations."""
+
+    n: int
+    mean: float | None
+    sd: float | None
+    """None of one."""
+    people: int
+    """Patients; an examination that names none is one of its own."""
 
 
 class Tables:
@@ -139,23 +150,23 @@ class Tables:
         """Why frames have a status, and how often; file names and numbers left out."""
         return _kinds(self.all("select file, reason, count(*) from frames where status = ? group by all", status))
 
-    def z_scores(self, by: str, dated: bool) -> list[tuple[str, dict[str, tuple[int, float, float | None]]]]:
-        """(count, mean, SD) of the z-scores of each measure by group. Sizes that stand by themselves count.
+    def z_scores(self, by: str, dated: bool) -> list[tuple[str, dict[str, ZScores]]]:
+        """The z-scores of each measure by group. Sizes that stand by themselves count.
 
         Args:
           by: a key of `GROUPS`.
           dated: whether examinations count whose age is known otherwise than by their own sizes, or the others.
         """
         values = ", ".join(
-            f"count({z}), avg({z}), stddev_samp({z})"
+            f"count({z}), avg({z}), stddev_samp({z}), count(distinct person) filter ({z} is not null)"
             for z in (f"case when {plane}_status = 'measured' then {m}_z end" for m, plane in MEASURES.items())
         )
         rows = self.all(f"select {GROUPS[by]} as part, {values} from visits where dated = ? group by part", dated)
         ordered = sorted(rows, key=lambda r: (r[0] is None, r[0]))
         found = []
         for part, *numbers in ordered:
-            of = dict(zip(MEASURES, zip(*[iter(numbers)] * 3, strict=True), strict=True))
-            if any(n for n, *_ in of.values()):
+            of = {m: ZScores(*numbers[4 * i : 4 * i + 4]) for i, m in enumerate(MEASURES)}
+            if any(z.n for z in of.values()):
                 found.append((str(part if part is not None else "not recorded"), of))
         return found
 
