@@ -51,6 +51,17 @@ def test_counts_of_each_kind_of_frame():
     assert second == ("blur", "head", 10, 0, 1, 1, 1.0)
 
 
+def test_the_printed_bound_counts_subjects_not_their_spoilt_copies():
+    as_they_are = cases(40, wrong=False)
+    _, judged = fitted_rules.fit_rules(as_they_are, "x")
+    spoilt = [replace(case, kind=kind) for case in as_they_are for kind in ("blur", "dark", "noise")]
+    _, with_copies = fitted_rules.fit_rules([*as_they_are, *spoilt], "x")
+    bound = f"(at most {100 * (1 - 0.025 ** (1 / 20)):.1f} %, by 20 subjects)"
+    for found, count in ((judged, 40), (with_copies, 160)):
+        (line,) = fitted_rules.describe(found)
+        assert line.endswith(f"of {count} measured 0 wrong {bound}")
+
+
 def test_plane_without_wrong_values_is_judged_by_flags():
     flagged = cases(20, wrong=False, flags=("poor fit",))
     rules, (judged,) = fitted_rules.fit_rules(cases(60, wrong=False) + flagged, "x")

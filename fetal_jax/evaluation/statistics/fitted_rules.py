@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fetal_jax.errors import amount
 from fetal_jax.evaluation import metrics
 from fetal_jax.evaluation.cases import Case
 from fetal_jax.evaluation.spoil import AS_IT_IS
@@ -80,7 +81,8 @@ def describe(judged: Sequence[Judged], without: Sequence[str] = ()) -> list[str]
     for plane in judged:
         right, stands = ~plane.wrong, plane.measured
         bad = int((stands & ~right).sum())
-        most = share_interval(bad / max(stands.sum(), 1), int(stands.sum()))[1]
+        subjects = len({case.subject for case, s in zip(plane.cases, stands, strict=True) if s})
+        most = share_interval(bad / max(stands.sum(), 1), subjects)[1]  # a frame's spoilt copies are not independent
         score_of = "the flags decide"
         if plane.limit is not None:
             known = ~np.isnan(plane.probability)
@@ -89,7 +91,8 @@ def describe(judged: Sequence[Judged], without: Sequence[str] = ()) -> list[str]
             )
         lines.append(
             f"{plane.plane:8} {score_of}; measured {(stands & right).sum()} of {right.sum()} right values; "
-            f"of {stands.sum()} measured {bad} wrong (at most {100 * most:.1f} %)"
+            f"of {stands.sum()} measured {bad} wrong "
+            f"(at most {100 * most:.1f} %, by {amount(subjects, 'subject')})"
         )
     few = f"no rule: fewer than {FEWEST} subjects; each of its values stays to review, as not calibrated"
     return lines + [f"{plane:8} {few}" for plane in without]
