@@ -16,6 +16,7 @@ from fetal_jax.biometry import Measurement, measure
 from fetal_jax.bundle import BundleInfo
 from fetal_jax.errors import UserError
 from fetal_jax.inference import acceptance, score
+from fetal_jax.inference.margin import MARGIN, has_margin
 from fetal_jax.planes import PRIMARY, SHAPE_OF_PLANE
 from fetal_jax.preprocess import Letterbox, Spacing, close_up, resample, to_grey, warp
 
@@ -251,7 +252,8 @@ class Predictor:
         found = looked.measurement
         rule = self.info.acceptance.get(plane)
         wrong, where = self._doubt(looked, rule)
-        decision = acceptance.decide(found, seen.planes, plane, rule, wrong, warnings, where)
+        doubts = (*warnings, MARGIN) if has_margin(to_grey(frame)) else warnings
+        decision = acceptance.decide(found, seen.planes, plane, rule, wrong, doubts, where)
         data = self._interval_data(plane)
         holds = data and decision.status in acceptance.WITH_VALUE and acceptance.plane_is_sure(seen.planes, plane)
         interval = self.interval(found) if holds else None
