@@ -21,6 +21,7 @@ NOT_CALIBRATED = (
     "not calibrated: this bundle does not know how often its values are wrong; "
     "run fetal-jax evaluate --bundle=BUNDLE --calibrate"
 )
+GIVE_PLANE = "if it shows a plane that is measured, give it (plane=head, abdomen or femur), else leave the frame out"
 
 WORDS = {
     "nothing found": "no {plane} is found in this picture",
@@ -77,7 +78,7 @@ def decide(
       `refused` for no value at all, `review` for any doubt, else `measured`; with every reason, the gravest first.
     """
     if plane not in SHAPE_OF_PLANE:
-        return Decision("refused", (_other_plane(planes),))
+        return Decision("refused", (f"{_other_plane(planes)}: {GIVE_PLANE}",))
     flags = found.flags if found else ("nothing found",)
     grave = [flag for flag in flags if flag in _NO_VALUE]
     soft = [flag for flag in flags if flag not in _NO_VALUE | _NO_DOUBT]
@@ -126,7 +127,7 @@ def _plane_doubts(planes: Mapping[str, float], plane: str) -> list[str]:
 def _other_plane(planes: Mapping[str, float]) -> str:
     seen = max(planes, key=lambda p: planes[p])
     what = "no plane that is measured" if seen == "other" else _a(seen)
-    return f"the network sees {what} ({_percent(planes[seen])})"
+    return f"the network sees {what} (probability {_percent(planes[seen])})"
 
 
 def _a(noun: str) -> str:

@@ -50,16 +50,20 @@ def test_all_reasons_are_given_the_gravest_first():
 def test_forced_plane_that_the_network_does_not_see_is_review():
     planes = {"other": 0.0, "abdomen": 0.994, "head": 0.006, "femur": 0.0}
     decision = decide(head(), planes, "head", RULE)
-    assert (decision.status, decision.reasons) == ("review", ("the network sees an abdomen (99 %)",))
+    assert (decision.status, decision.reasons) == ("review", ("the network sees an abdomen (probability 99 %)",))
     none = decide(head(), {"other": 0.9, "head": 0.1}, "head", RULE)
-    assert (none.status, none.reasons) == ("review", ("the network sees no plane that is measured (90 %)",))
+    assert none.status == "review"
+    assert none.reasons == ("the network sees no plane that is measured (probability 90 %)",)
 
 
-def test_plane_that_is_not_measured_is_refused_and_nothing_is_invited():
+def test_plane_that_is_not_measured_is_refused_with_advice_and_nothing_is_invited():
     decision = decide(None, {"other": 0.97, "head": 0.03}, "other", None)
     assert decision.status == "refused"
-    assert decision.reasons == ("the network sees no plane that is measured (97 %)",)
-    assert decide(None, {"thorax": 0.9, "head": 0.1}, "thorax", None).reasons == ("the network sees a thorax (90 %)",)
+    advice = "if it shows a plane that is measured, give it (plane=head, abdomen or femur), else leave the frame out"
+    assert decision.reasons == (f"the network sees no plane that is measured (probability 97 %): {advice}",)
+    thorax = decide(None, {"thorax": 0.9, "head": 0.1}, "thorax", None)
+    assert thorax.reasons == (f"the network sees a thorax (probability 90 %): {advice}",)
+    assert kind_of(decision.reasons[0]) == "the network sees no plane that is measured"
 
 
 @pytest.mark.parametrize(("probability", "status"), [(0.79, "review"), (0.81, "measured")])
