@@ -155,12 +155,18 @@ def measure_paths(
     if found.left_out:
         others = ", ".join(f"{n} {suffix}" for suffix, n in found.left_out.most_common(5))
         print(f"left out, not frames by their names: {others}")
-    report = f", {out / INDEX}" if tally.with_examination else ""
-    print(f"{tally}. See {out / RESULTS}{report}, {out / FIRST} and {out / OVERLAYS}. {NOT_CLINICAL}")
+    print(f"{tally}. See {_written(out, tally)}. {NOT_CLINICAL}")
     if tally.frames and not tally.with_spacing:
         where = "the same --out may be used" if spacings.source == "none" else "give another --out too"
         raise UserError(f"no spacing in {amount(tally.frames, 'frame')}: {remedy(spacings)}; {where}")
     return tally.statuses
+
+
+def _written(out: Path, tally: Tally) -> str:
+    """Where to look; there are no overlays where no frame could be read."""
+    names = [RESULTS, *([INDEX] if tally.with_examination else []), FIRST, OVERLAYS]
+    *first, last = (str(out / name) for name in names if name != OVERLAYS or (out / name).is_dir())
+    return f"{', '.join(first)} and {last}"
 
 
 def tell(text: str) -> None:

@@ -28,6 +28,8 @@ _THUMBNAIL, _MASK = 1, 4
 _OLD_THUMBNAIL = 2
 """The same of SubfileType, which NewSubfileType replaced."""
 _JPEG_IN_TIFF = 7
+_HOLDS = {"I": "has 32 bits a channel", "F": "holds floating-point values"}
+"""Modes of Pillow that are not read, in words."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,8 @@ def _tag(image: Image.Image, tag: int, default: Any) -> Any:
 
 def _checked_pixels(image: Image.Image, name: str) -> NDArray[np.uint8]:
     if image.mode not in ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"):
-        raise UserError(f"{name} holds a {image.mode} image, not 8 bits a channel: save it as 8-bit grey or RGB")
+        holds = "has 16 bits a channel" if image.mode.startswith("I;16") else _HOLDS.get(image.mode)
+        raise UserError(f"{name} {holds or f'holds pixels of Pillow mode {image.mode}'}: save it as 8-bit grey or RGB")
     if image.width * image.height > MAX_PIXELS:
         raise Image.DecompressionBombError
     grey = image.mode in ("1", "L", "LA")

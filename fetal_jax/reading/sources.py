@@ -77,7 +77,7 @@ class Source:
         if not self.path.exists():
             raise UserError(f"{self} does not exist")
         if self.path.is_dir():
-            raise UserError(_why_not_listed(self.path))
+            raise UserError(_why_no_file(self.path))
         if not stat.S_ISREG(self.path.stat().st_mode):
             raise UserError(f"{self} is no regular file: give a file")
         if is_archive(self.path.name):
@@ -152,7 +152,7 @@ def find_files(paths: list[Path], leave_out: Path | None = None) -> Found:
 
 def _check_any(paths: list[Path], found: Found) -> None:
     if found.sources and all(source.path.is_dir() for source in found.sources):
-        raise UserError(_why_not_listed(found.sources[0].path))
+        raise UserError(_why_no_file(found.sources[0].path))
     if not found.sources:
         where = ", ".join(map(str, paths))
         if found.left_out[EARLIER]:
@@ -162,11 +162,11 @@ def _check_any(paths: list[Path], found: Found) -> None:
         raise UserError(f"{where} holds no PNG, JPEG, TIFF, BMP or DICOM: give the folder of the frames")
 
 
-def _why_not_listed(folder: Path) -> str:
-    """Look again at a folder that could not be listed: whoever reads may be another process, on another machine."""
+def _why_no_file(folder: Path) -> str:
+    """Why a folder is a source: it cannot be listed, could not for a moment, or a program gave it for a file."""
     if error := _listing_error(folder):
         return f"{folder} cannot be listed ({error.strerror}): allow reading it, or give the other folders"
-    return f"{folder} is a folder that could not be listed, and now can: call again, or give its files"
+    return f"{folder} is a folder: give its files (sources.find lists them), or call again if it could not be listed"
 
 
 def _listing_error(folder: Path) -> OSError | None:

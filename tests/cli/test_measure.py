@@ -81,6 +81,15 @@ def test_a_ruler_that_no_frame_has_needs_another_folder_and_says_so(frames, tmp_
     refused(done, "another spacing: give another --out")
 
 
+def test_the_last_line_names_overlays_only_where_there_are_some(frames, tmp_path):
+    (frames / "broken.png").write_bytes(b"\x89PNG no more")
+    for name, end in (("broken.png", "contact_sheet_01.png"), ("h0.png", "overlays")):
+        out = tmp_path / f"out_{name}"
+        done = called("measure", frames / name, "--plane=head", "--spacing-mm=0.3", f"--out={out}")
+        assert f" and {out / end}. " in done.stdout
+        assert (out / end).exists()
+
+
 def test_one_number_and_the_ruler_are_refused_together(frames, tmp_path):
     done = fetal_jax("measure", frames, "--spacing=ruler", "--spacing-mm=0.3", f"--out={tmp_path / 'out'}")
     refused(done, "--spacing-mm", "--spacing=ruler", "give one of them")

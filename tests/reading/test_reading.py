@@ -224,7 +224,7 @@ def test_damaged_file_is_refused_with_its_name(tmp_path):
         "empty.png": "no image",
         "link.png": "link to nothing",
         "pipe.png": "no regular file",
-        "deep.tif": "8 bits a channel",
+        "deep.tif": "has 32 bits a channel: save",
     }
     for name, word in words.items():
         found = failure(tmp_path / name)

@@ -79,10 +79,11 @@ def test_nothing_but_a_folder_that_cannot_be_listed_is_said_before_the_work(tmp_
         find([tmp_path / pattern])
 
 
-def test_a_folder_that_could_not_be_listed_for_a_moment_asks_to_call_again(tmp_path):
-    """As `archive` has it, whose workers are given names."""
+def test_a_folder_in_place_of_a_file_says_what_to_give(tmp_path):
+    """As a program gives it, and as `archive` has one that could not be listed for a moment."""
     (source,) = expand(tmp_path, Counter())
-    assert "could not be listed, and now can: call again" in reason(source)
+    expected = f"{tmp_path} is a folder: give its files (sources.find lists them), or call again"
+    assert reason(source).startswith(expected)
 
 
 # ------------------------------------------------------------------------- files whose first bytes cannot be read
