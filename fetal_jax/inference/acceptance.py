@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from fetal_jax.biometry import Measurement
 from fetal_jax.inference.score import WRONG
 from fetal_jax.planes import SHAPE_OF_PLANE
 
+Status = Literal["measured", "review", "refused"]
 WITH_VALUE = ("measured", "review")
 """The statuses that come with millimetres."""
 SURE = 0.8
@@ -50,7 +51,7 @@ _ALWAYS_DOUBT = {"implausible shape", "little is seen", "cut off"}
 class Decision:
     """The status of a value, and why it is not `measured`: empty where it is."""
 
-    status: str
+    status: Status
     reasons: tuple[str, ...] = ()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -31,12 +31,19 @@ SYNTHETIC = "fetal_phantom/"
 
 @dataclass(frozen=True)
 class Prediction:
-    """The network's output for one frame, before anything is measured."""
+    """The network's output for one frame, before anything is measured.
 
-    probability: Array  # (H, W) in network pixels
-    planes: dict[str, float]  # probability of each plane that the network knows
-    pixels: Array  # (H, W) uint8, the frame in network pixels
-    to_network: Array  # (2, 3) affine map from the frame's pixels to the network's
+    Attributes:
+      probability: (H, W) in network pixels, that a pixel is of the structure.
+      planes: probability of each plane that the network knows.
+      pixels: (H, W) uint8, the frame in network pixels.
+      to_network: (2, 3) affine map from the frame's pixels to the network's.
+    """
+
+    probability: Array
+    planes: dict[str, float]
+    pixels: Array
+    to_network: Array
 
 
 @dataclass(frozen=True)
@@ -58,7 +65,7 @@ class FrameResult:
     measured.
     """
 
-    status: str
+    status: acceptance.Status
     plane: str
     plane_probability: float | None
     measurement: Measurement | None
@@ -92,6 +99,16 @@ class FrameResult:
         return self.value("hc_mm")
 
     @property
+    def bpd_mm(self) -> float | None:
+        """Biparietal diameter: the head's short axis, outer to outer."""
+        return self.value("bpd_mm")
+
+    @property
+    def ofd_mm(self) -> float | None:
+        """Occipitofrontal diameter: the head's long axis, outer to outer."""
+        return self.value("ofd_mm")
+
+    @property
     def ac_mm(self) -> float | None:
         """Abdominal circumference."""
         return self.value("ac_mm")
@@ -109,6 +126,10 @@ class Predictor:
     info: BundleInfo
     forward: Forward
     runtime: str = "onnx"
+
+    def __repr__(self) -> str:
+        height, width = self.info.input_shape
+        return f"<Predictor of {', '.join(self.info.planes)} at {width}x{height} pixels, runtime {self.runtime}>"
 
     @classmethod
     def from_bundle(cls, path: str | Path = bundle.DEFAULT, runtime: str = "onnx", threads: int = 0) -> Self:
@@ -134,7 +155,7 @@ class Predictor:
         return Letterbox(*self.info.input_shape)
 
     def predict(self, frames: Sequence[Array], spacings: Sequence[Spacing | None]) -> list[Prediction]:
-        """Maps and planes of whole frames (H, W[, C]) uint8 of any sizes, as one batch."""
+        """Maps and planes of whole frames (H, W[, C]) uint8 of any sizes, as one batch: the first look."""
         each = zip(frames, spacings, strict=True)
         return self._look(frames, [self.letterbox.to_network((f.shape[0], f.shape[1]), s) for f, s in each])
 
@@ -181,8 +202,8 @@ class Predictor:
 
     def measure_batch(
         self,
-        frames: Sequence[Array],
-        spacings: Sequence[Any],
+        frames: Iterable[Array],
+        spacings: Iterable[Any],
         plane: str = "auto",
         warnings: Sequence[Sequence[str]] | None = None,
     ) -> list[FrameResult]:
@@ -191,19 +212,20 @@ class Predictor:
         Args:
           frames: as in `measure`.
           spacings: one for each frame; None gives no millimetres.
-          plane: of all frames.
+          plane: one for all frames.
           warnings: a sequence of texts for each frame; None: no warnings.
 
         Raises:
           UserError, ValueError: as `measure`; ValueError also where there is not one spacing for each frame.
         """
         self.check_plane(plane)
+        frames = list(frames)
         spacings = _one_for_each_frame("spacings", spacings, len(frames))
         warned = [()] * len(frames) if warnings is None else _one_for_each_frame("warnings", warnings, len(frames))
         for texts in warned:
             if isinstance(texts, str) or not isinstance(texts, Sequence):  # a text would be taken letter by letter
                 raise ValueError(f'warnings is a sequence of texts, such as ["premature end of file"], not {texts!r}')
-        if not len(frames):
+        if not frames:
             return []
         pairs = [None if s is None else geometry.row_column_mm(s) for s in spacings]
         frames = [to_grey(f) for f in frames]  # once for both looks
@@ -220,8 +242,11 @@ class Predictor:
 
         Raises:
           UserError: says which planes there are.
+          ValueError: not a text.
         """
         known = self.info.planes
+        if not isinstance(plane, str):
+            raise ValueError(f"{argument} is one plane for all frames, such as 'head', not {plane!r}")
         if plane != "auto" and plane not in SHAPE_OF_PLANE:
             raise UserError(f"{argument}={plane} is not measured: give one of auto, {', '.join(SHAPE_OF_PLANE)}")
         if plane != "auto" and plane not in known:

@@ -263,6 +263,26 @@ def test_a_wrong_name_of_a_value_is_no_missing_value():
             result.value("bdp_mm")
 
 
+def test_a_list_of_planes_is_refused_in_words():
+    with pytest.raises(ValueError, match=r"plane is one plane for all frames, such as 'head', not \['head', 'head'\]"):
+        CALIBRATED.measure_batch([FRAME, FRAME], [SPACING_MM] * 2, plane=["head", "head"])
+
+
+def test_a_generator_of_frames_is_a_batch():
+    results = CALIBRATED.measure_batch((frame for frame in [FRAME, FRAME]), (s for s in [SPACING_MM] * 2))
+    assert [r.hc_mm for r in results] == [pytest.approx(HC)] * 2
+
+
+def test_a_predictor_is_shown_in_a_line(shipped):
+    assert repr(shipped).startswith("<Predictor of ")
+    assert len(repr(shipped)) < 120
+
+
+def test_diameters_of_a_head_are_properties():
+    result = CALIBRATED.measure(FRAME, SPACING_MM)
+    assert (result.ofd_mm, result.bpd_mm) == result.value("diameters_mm")
+
+
 def test_a_predictor_can_be_pickled(shipped):
     again = pickle.loads(pickle.dumps(shipped))
     assert again.measure(FRAME, SPACING_MM) == shipped.measure(FRAME, SPACING_MM)

@@ -333,9 +333,13 @@ def test_the_hc18_submission(tmp_path, rows):
 
 def test_the_documented_examples_run(capsys):
     text = (ROOT / "docs" / "inference.md").read_text()
-    frames, own_map, _ = re.findall(r"```python\n(.*?)```", text, re.DOTALL)  # the last one reads a file
+    frames, points, own_map, _ = re.findall(r"```python\n(.*?)```", text, re.DOTALL)  # the last one reads a file
     exec(frames, {})
     assert capsys.readouterr().out.splitlines()[1] == "['refused', 'refused']"
+    names = {"head": HEADS[0].image}
+    exec(points.replace("np.zeros((540, 800), np.uint8)", "head"), names)
+    assert names["points"].shape == (180, 2)
+    assert "'head': " in capsys.readouterr().out
     exec(own_map, {})
     measured, true = capsys.readouterr().out.splitlines()[0].split()
     assert f"# {float(measured):.1f} and {float(true):.1f}" in own_map
