@@ -20,6 +20,8 @@ NAME, ROWS, COLUMNS, HC18 = "filename", "spacing_mm", "column_spacing_mm", "pixe
 _NAMES = ("filename", "file", "file name", "file_name", "name", "dateiname", "datei", "fichier", "nom du fichier")
 HC18_ROWS, HC18_COLUMNS = range(530, 571), range(730, 811)
 """HC18's frames are 800 x 540 pixels, a few dozen up to 8 % narrower and 4 % higher; no other size fits its table."""
+_NAMED = 20
+"""Wrong lines that a message names."""
 NEEDS = "needs the columns filename,spacing_mm, separated by commas, semicolons or tabs"
 
 
@@ -128,14 +130,27 @@ class Spacings:
         name, values = _columns(path, header)
         table: dict[str, float | Spacing] = {}
         labels: dict[str, Labels] = {}
+        wrong: dict[int, str] = {}
         for line, row in rows:
-            key, mm = _entry(f"{path}, line {line}", header, row, name, values)
-            if key in table:
-                raise UserError(f"{path}, line {line}: {row[name]} is there twice: remove one")
-            table[key] = mm
-            if (label := of_table(dict(zip(header, row, strict=False)), f"{path}, line {line}")) is not None:
-                labels[key] = label
+            try:
+                key, mm = _entry(f"{path}, line {line}", header, row, name, values)
+                if key in table:
+                    raise UserError(f"{path}, line {line}: {row[name]} is there twice: remove one")
+                table[key] = mm
+                if (label := of_table(dict(zip(header, row, strict=False)), f"{path}, line {line}")) is not None:
+                    labels[key] = label
+            except UserError as e:
+                wrong[line] = str(e)
+        if wrong:
+            raise UserError(_in_one_message(wrong))
         return cls("csv", table=table, hc18=header[values[0]] == HC18, labels=labels)
+
+
+def _in_one_message(wrong: dict[int, str]) -> str:
+    """What is wrong in the first wrong line, and the numbers of the others, so that all are corrected at once."""
+    first, *others = wrong
+    named = ", ".join(map(str, others[:_NAMED])) + (f" and {len(others) - _NAMED} more" if others[_NAMED:] else "")
+    return wrong[first] + (f"; also wrong: {'lines' if others[1:] else 'line'} {named}" if others else "")
 
 
 def _rows(path: Path, text: str) -> tuple[list[str], list[tuple[int, list[str]]]]:

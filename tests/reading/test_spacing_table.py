@@ -103,6 +103,17 @@ def test_tables_that_could_be_misread_are_refused(tmp_path, text, words):
         table(tmp_path / "t.csv", text)
 
 
+def test_all_wrong_lines_are_named_at_once(tmp_path):
+    with pytest.raises(UserError) as e:
+        table(tmp_path / "t.csv", "filename,spacing_mm\na.png,\nb.png,0.1\nc.png,\nb.png,0.2\n")
+    assert str(e.value).endswith(
+        "line 2: spacing_mm of a.png is '', not a length in mm: correct or remove it; also wrong: lines 4, 5"
+    )
+    many = "".join(f"{i}.png,\n" for i in range(30))
+    with pytest.raises(UserError, match=r"also wrong: lines 3, .*, 22 and 9 more$"):
+        table(tmp_path / "many.csv", f"filename,spacing_mm\n{many}")
+
+
 def test_missing_table_is_named(tmp_path):
     with pytest.raises(UserError, match=r"none\.csv does not exist: it needs the columns"):
         Spacings.read(tmp_path / "none.csv")
