@@ -7,6 +7,7 @@ import datetime
 from pathlib import Path
 
 from fetal_jax import __version__
+from fetal_jax.cli import number
 from fetal_jax.errors import NOT_CLINICAL, UserError
 from fetal_jax.growth import (
     STANDARDS,
@@ -37,7 +38,7 @@ SUFFIXES = (".png", ".svg", ".pdf")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     for measure, text in SIZES.items():
-        parser.add_argument(f"--{measure}", type=float, metavar="MM", help=f"{text}, in mm")
+        parser.add_argument(f"--{measure}", type=number, metavar="MM", help=f"{text}, in mm")
     parser.add_argument("--bpd-convention", choices=CONVENTIONS, help="position of the BPD's calipers on the skull")
     parser.add_argument(
         "--ga",
@@ -61,9 +62,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--chart", type=Path, metavar="FILE", help="draw the curves of the first standard: .png, .svg or .pdf"
     )
     parser.add_argument("--code", default="", help="code of the patient or examination, written on the chart; no name")
-    parser.add_argument(
-        "--date", type=datetime.date.fromisoformat, metavar="YYYY-MM-DD", help="date of the examination, on the chart"
-    )
+    parser.add_argument("--date", type=_date, metavar="YYYY-MM-DD", help="date of the examination, on the chart")
+
+
+def _date(text: str) -> datetime.date:
+    try:
+        return datetime.date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text} is no date: write it as 2026-11-28") from None
 
 
 def run(args: argparse.Namespace, overrides: list[str]) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from fetal_jax import bundle
+from fetal_jax.cli import number
 from fetal_jax.errors import NOT_CLINICAL, UserError, amount
 from fetal_jax.growth import parse_age
 from fetal_jax.inference import Predictor
@@ -49,10 +50,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bundle", type=bundle.find, default=bundle.DEFAULT, metavar="BUNDLE", help=shipped)
     parser.add_argument("--runtime", choices=tuple(RUNTIMES), default="onnx", help="jax: StableHLO; default: onnx")
     spacing = parser.add_mutually_exclusive_group()
-    spacing.add_argument("--spacing-mm", type=_millimetres, help="millimetres per pixel of every frame")
+    spacing.add_argument("--spacing-mm", type=number, help="millimetres per pixel of every frame")
     spacing.add_argument("--spacing-csv", type=Path, help="filename,spacing_mm, or HC18's own table")
     ruler = "ruler: read the depth ruler in the picture; with --spacing-csv, of the frames that it lacks"
-    parser.add_argument("--spacing", choices=["ruler"], help=ruler)
+    parser.add_argument("--spacing", type=_ruler, metavar="ruler", help=ruler)
     parser.add_argument(
         "--plane", default="auto", choices=["auto", "head", "abdomen", "femur"], help="auto (default): as classified"
     )
@@ -85,11 +86,12 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     return 3 if counts["error"] else 0
 
 
-def _millimetres(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text} is not a number: write it with a point, as 0.12") from None
+def _ruler(text: str) -> str:
+    if text != "ruler":
+        raise argparse.ArgumentTypeError(
+            f"{text} is not ruler: the size of a pixel is --spacing-mm, as --spacing-mm=0.12"
+        )
+    return text
 
 
 def spacings_of(args: argparse.Namespace) -> Spacings:
@@ -100,7 +102,7 @@ def spacings_of(args: argparse.Namespace) -> Spacings:
     if args.spacing_mm is None:
         return Spacings(args.spacing or "none")
     if not 0 < args.spacing_mm < 100:
-        raise UserError(f"--spacing-mm={args.spacing_mm} is not the size of a pixel in millimetres")
+        raise UserError(f"--spacing-mm={args.spacing_mm} is not the size of a pixel in mm: it is over 0 and under 100")
     return Spacings("flag", constant=args.spacing_mm)
 
 
