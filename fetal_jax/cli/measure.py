@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 from tqdm import tqdm
@@ -132,11 +133,13 @@ def measure_paths(
     `measure_files`.
 
     Raises:
-      UserError: as `measure_files`, or no frame has a spacing: before the work where no file can state one.
+      UserError: as `measure_files`, or nothing but DICOM without the package that reads it, or no frame has a spacing:
+        before the work where no file can state one.
     """
     predictor = Predictor.from_bundle(folder, runtime)
     predictor.check_plane(plane, "--plane")
     found = find(paths, leave_out=out)
+    _check_dicom_can_be_read(found.sources)
     if not any(spacings.may_give(source) or may_state_spacing(source) for source in found.sources):
         raise UserError(_without_spacing(spacings, found.sources))
     tally = Tally()
@@ -181,6 +184,12 @@ def remedy(spacings: Spacings) -> str:
     if spacings.source in ("flag", "csv"):  # it was given, and something in the files speaks against it
         return "the one that was given does not go with them: the reason of each row says why"
     return ASK
+
+
+def _check_dicom_can_be_read(sources: list[Source]) -> None:
+    """Refuse nothing but DICOM where its package is missing, once; beside images, each such file has its row."""
+    if find_spec("pydicom") is None and all(map(may_state_spacing, sources)):
+        raise UserError(f"{amount(len(sources), 'file')} of DICOM: reading it needs pip install '.[dicom]'")
 
 
 def _without_spacing(spacings: Spacings, sources: list[Source]) -> str:

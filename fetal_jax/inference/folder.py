@@ -11,7 +11,7 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, Self
@@ -316,6 +316,8 @@ class Results:
             try:
                 formats.write(kind, source, summary.best, self._own.claim)
             except UserError as e:
+                with suppress(OSError):  # there may be no folder, or another file's report in it
+                    (self._own.folder / kind).rmdir()
                 reason = str(e).replace(str(source), "").strip()
                 self._not_written.setdefault(reason, []).append((kind, source))
 

@@ -283,6 +283,19 @@ def test_reports_without_their_packages_are_refused_before_the_work(frames, tmp_
     assert not out.exists()
 
 
+def test_nothing_but_dicom_without_its_package_is_refused_before_the_work(tmp_path):
+    for name in ("a.dcm", "b.dcm"):
+        (tmp_path / name).write_bytes(bytes(128) + b"DICM")
+    out = tmp_path / "out"
+    code = (
+        "import sys; sys.modules['pydicom'] = None\nfrom fetal_jax.cli.main import main\n"
+        f"sys.exit(main(['measure', {str(tmp_path)!r}, '--plane=head', '--out={out}']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    refused(done, "2 files of DICOM: reading it needs pip install '.[dicom]'")
+    assert not out.exists()
+
+
 def test_a_submission_that_names_the_spacing_table_is_refused(frames, tmp_path):
     table = tmp_path / "spacing.csv"
     text = "filename,spacing_mm\n" + "".join(f"h{i}.png,0.3\n" for i in range(4))

@@ -103,6 +103,7 @@ def test_reports_that_cannot_be_written_are_told_in_one_line(frames, tmp_path):
     assert line.startswith("no sr, seg: ")
     assert " files, such as " in line
     assert line.count("is no DICOM file: a report must name the DICOM object") == 1
+    assert not list(out.glob("s*"))  # no folder without a report
 
 
 def test_a_quiet_call_says_which_files_were_not_read_and_which_reports_not_written(frames, tmp_path):
