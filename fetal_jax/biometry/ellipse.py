@@ -60,15 +60,20 @@ def fit_ellipse(points: ArrayLike, rounds: int = 10, settled: float = 1e-4) -> E
     """Robust geometric fit: a direct fit, then Gauss-Newton on the distances with Tukey's biweight.
 
     Args:
-      points: (N, 2) of an outline, each (x, y), in any unit; gaps and outliers are allowed. A pixel's index plus 0.5 is
-        its centre.
+      points: (N, 2) of an outline, each (x, y), in any unit, at least six; gaps and outliers are allowed. A pixel's
+        index plus 0.5 is its centre.
       rounds: most rounds of re-weighting.
       settled: change of centre and axes, relative to the long axis, below which the fit stops.
 
     Returns:
       The ellipse in the points' unit, or None if they do not determine one.
+
+    Raises:
+      ValueError: an array of another shape.
     """
     points = np.asarray(points, float)
+    if points.size and (points.ndim != 2 or points.shape[1] != 2):
+        raise ValueError(f"points is an array (N, 2), each row (x, y), not of shape {points.shape}")
     start = ellipse = direct_fit(points)
     if start is None or ellipse is None:
         return None

@@ -103,7 +103,7 @@ def _draw_curves(axes: Axes, measure: str, standard: str) -> None:
     quantity = QUANTITIES[measure]
     axes.set_ylabel(f"{quantity.label} ({quantity.unit}{convention})")
     axes.set_xlabel("gestational age (weeks)")
-    axes.set_xlim(low - 1, high + 2.6)  # room for the labels of the curves
+    axes.set_xlim(low - 1, high + 3.6)  # room for the labels of the curves
     axes.xaxis.set_major_locator(MultipleLocator(4))
     axes.grid(alpha=0.25)
 

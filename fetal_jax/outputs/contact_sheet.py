@@ -14,6 +14,7 @@ from fetal_jax.errors import NOT_CLINICAL
 from fetal_jax.outputs import fonts
 from fetal_jax.outputs.overlay import STYLES
 from fetal_jax.outputs.rows import Row
+from fetal_jax.outputs.tally import bare_reason
 from fetal_jax.planes import MEASURED, PRIMARY
 from fetal_jax.reading.images import write_png
 
@@ -87,7 +88,7 @@ def _summary(row: Row) -> str:
     value = next((f"{MEASURED[key].label} {row[key]:.1f} mm" for key in PRIMARY.values() if row[key] is not None), "")
     if row["status"] == "measured":
         return value
-    return f"{row['status']}: {f'{value}; ' if value else ''}{row['reason']}"
+    return f"{row['status']}: {f'{value}; ' if value else ''}{bare_reason(row)}"
 
 
 def _cut(text: str) -> str:

@@ -48,4 +48,9 @@ def in_words(statuses: Counter[str]) -> str:
 
 def _kind_of_reason(row: Row) -> str:
     """The main reason of a row, its first, as it is counted, without the file's name."""
-    return acceptance.kind_of(row["reason"].replace(row["file"], "").replace(Path(row["file"]).name, ""))
+    return acceptance.kind_of(bare_reason(row))
+
+
+def bare_reason(row: Row) -> str:
+    """The reasons of a row without its file's name."""
+    return (row["reason"] or "").replace(row["file"], "").replace(Path(row["file"]).name, "").strip()

@@ -69,3 +69,9 @@ def test_points_may_be_whole_numbers_or_a_list():
     points = np.round(Ellipse(128, 88, 75, 60, 0.4).points(100)).astype(int)
     for fit in (direct_fit, fit_ellipse):
         assert fit(points) == fit(points.tolist()) == fit(points.astype(float))
+
+
+@pytest.mark.parametrize("shape", [(12,), (12, 3), (2, 12), (4, 3, 2)])
+def test_an_array_that_is_no_list_of_points_is_refused_in_words(shape):
+    with pytest.raises(ValueError, match=r"points is an array \(N, 2\), each row \(x, y\), not of shape"):
+        fit_ellipse(np.zeros(shape))

@@ -12,7 +12,7 @@ import pytest
 
 from fetal_jax import __version__
 from fetal_jax.cli.main import main
-from fetal_jax.growth import GrowthError
+from fetal_jax.growth import STANDARDS, GrowthError
 from fetal_jax.growth.chart import draw
 from tests.support.command import called, refused
 
@@ -187,6 +187,16 @@ def test_measure_outside_its_range_of_ages_is_named_and_not_drawn():
     assert "EFW is not drawn: INTERGROWTH-21st 2017 covers 22 to 40 weeks" in figure.get_supxlabel().replace("\n", " ")
     with pytest.raises(GrowthError, match=r"no chart: HC is not drawn: .* covers 14 to 40 weeks of HC, not 12"):
         draw({"hc": 100.0}, 12, "intergrowth")
+
+
+@pytest.mark.parametrize("standard", sorted(STANDARDS))
+def test_labels_of_curves_are_inside_their_panel(standard):
+    sizes = {"hc": 290.0, "ac": 260.0, "fl": 56.0, "bpd": 80.0, "efw": 1500.0}
+    figure = draw(sizes, 30, standard, "outer-inner")
+    figure.draw_without_rendering()
+    for panel in figure.axes:
+        for label in panel.texts:
+            assert label.get_window_extent().x1 < panel.get_window_extent().x1 - 2, (label, panel.get_title())
 
 
 def test_value_outside_the_curves_is_drawn_with_its_bound():

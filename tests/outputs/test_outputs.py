@@ -33,6 +33,7 @@ from fetal_jax.inference.predictor import Predictor
 from fetal_jax.outputs import contact_sheet, fhir, fonts, hc18_submission, overlay, structured_report
 from fetal_jax.outputs.dicom_source import shape_points
 from fetal_jax.outputs.rows import SCHEMA, pixel_size
+from fetal_jax.planes import PRIMARY
 from fetal_jax.reading.isolated import read
 from fetal_jax.reading.sources import Source
 from fetal_jax.reading.spacing_table import Spacings
@@ -416,6 +417,15 @@ def test_a_line_is_broken_where_the_next_word_does_not_fit(words, width):
         assert fonts.width(line, overlay.TEXT_SIZE) <= room or " " not in line
     for line, after in pairwise(lines):
         assert fonts.width(f"{line} {after.split(' ')[0]}", overlay.TEXT_SIZE) > room - 0.01
+
+
+def test_an_error_on_the_contact_sheet_does_not_repeat_the_file():
+    row = {
+        "file": "/long/way/to/bad.png",
+        "status": "error",
+        "reason": "/long/way/to/bad.png is damaged: copy it again",
+    }
+    assert contact_sheet._summary(row | dict.fromkeys(PRIMARY.values())) == "error: is damaged: copy it again"
 
 
 def test_a_long_name_is_shortened_on_the_contact_sheet():
