@@ -11,7 +11,7 @@ from fetal_jax.outputs.rows import Row
 from fetal_jax.planes import PRIMARY
 from fetal_jax.view.answer import Answer
 from fetal_jax.view.results import Results
-from fetal_jax.view.store import Event, Store
+from fetal_jax.view.store import Event, History, Store
 
 Today = Callable[[Row, Event], Event | None]
 """An answer as it holds today, or None where it does not stand: `Session.today`."""
@@ -68,6 +68,15 @@ def answer_of(store: Store, row: Row, reader: Any, today: Today) -> Answer:
     if not isinstance(reader, str) or reader not in answers:
         raise ValueError("reader has no answer in this frame")
     return answers[reader]
+
+
+def taken(history: History, answer: Answer) -> str | None:
+    """Whose reading an adjudicator's decided answer is; None where it was drawn, or is still open."""
+    outline = answer.plane, answer.shape
+    for event in reversed(history.events if answer.decision else []):
+        if event.action == "choose" and (event.answer.plane, event.answer.shape) == outline:
+            return str(event.machine["chosen"])
+    return None
 
 
 def apart(store: Store, results: Results, event: int, today: Today) -> dict[int, dict[str, Any]]:

@@ -332,6 +332,7 @@ class Session:
             "redo": len(history.future) if stands else 0,
             "checklist": self.checklist(row, answer),
             "events": [_event(e) for e in history.events[-8:]],
+            "taken": readers.taken(history, answer) if self.role == "adjudicator" else None,
             "brief": self._brief(row, history),
         }
 

@@ -1,18 +1,19 @@
 // The page: frames, the stage, the panel, the keys, and what is sent to the server.
 
+import { after, REOPENS, withState } from "./answers.js";
 import * as api from "./api.js";
 import { Examination } from "./examination.js";
 import { listen } from "./keys.js";
 import { kept } from "./cache.js";
+import { openChecklist, openHelp, toggleList } from "./folds.js";
 import { ExaminationList, FrameList } from "./list.js";
-import { away, connected, note, toast } from "./messages.js";
+import { away, connected, frameLeft, note, sayOfFrame, toast } from "./messages.js";
 import { Panel } from "./panel.js";
 import { agreement, exported, readingOf } from "./review.js";
 import { Stage } from "./stage.js";
 
 const POLL = 1500, RETRY = 1000, AHEAD = [1, 2, 3, -1];
 const get = (id) => document.getElementById(id);
-const GEOMETRIC = new Set(["move", "pull", "turn", "draw", "plane"]);
 
 let info, list, exams, examination, panel, stage, current = null, asked = null, rowsSeen = 0, eventSeen = 0, examsSeen = 0, anewSeen = 0, complete = false, pressed = 0, refused = null;
 let queue = Promise.resolve();
@@ -34,6 +35,7 @@ function learn(n, state) {
 async function show(n) {
   if (n === null || n === undefined) return true;
   stage.leave();
+  if (n !== asked) frameLeft();
   asked = n;
   delete document.body.dataset.shown;
   list.choose(n);
@@ -53,7 +55,7 @@ async function show(n) {
   if (asked !== n) return true; // a later one was asked for
   if (frame.name !== list.all[n].name) return location.reload(); // the server was started again, and counts otherwise
   history.replaceState(null, "", `#n=${n}`);
-  frame = current = { ...frame, ...learn(n, frame) };
+  frame = current = withState(frame, learn(n, frame));
   stage.show(picture, frame, info.planes[frame.answer.plane]);
   panel.show(frame);
   if (frame.examination !== null) exams.choose(frame.examination);
@@ -124,7 +126,7 @@ async function refresh() {
 }
 
 function update(state) {
-  current = { ...current, ...learn(current.number, state) };
+  current = withState(current, learn(current.number, state));
   if (stage.busy) return; // a handle moves: its end is recorded after this
   draw();
   examination.refresh(current.answer.plane).catch((error) => connected(false, error));
@@ -148,9 +150,9 @@ function record(make, n = current?.number) {
   if (!info.writable || n === undefined) return;
   stage.finishNudge(); // a key that is still held has moved the outline already
   if (n === current.number) {
-    const { action, answer } = make(current.answer);
-    const by = { undo: [-1, 1], redo: [1, -1] }[action] ?? [1, -current.redo];
-    current = { ...current, answer: answer ?? current.answer, undo: current.undo + by[0], redo: current.redo + by[1] };
+    const made = make(current.answer), { decision } = current.answer;
+    if (decision && REOPENS.has(made.action)) say(n, `Changed, so no longer ${decision}. U undoes the change.`);
+    current = after(current, made);
     draw();
   }
   unanswered.set(n, waits(n) + 1);
@@ -173,7 +175,7 @@ async function send(n, make, order, beside) {
         dropped.set(n, pressed);
         if (current?.number === n) stage.cancel(); // a handle that moves was taken hold of on the old outline
         const anew = state.beside !== beside;
-        toast(anew ? "Measured again since: nothing was recorded." : "Changed in another tab: its answer is shown.");
+        say(n, anew ? "Measured again since: nothing was recorded." : "Changed in another tab: its answer is shown.");
         if (anew) forget(n);
         if (anew && current?.number === n) return void show(n);
       }
@@ -184,7 +186,7 @@ async function send(n, make, order, beside) {
       return;
     } catch (error) {
       if (!(error instanceof TypeError || error.status === 507)) { // the server answered: it refuses; 507: no room now
-        toast(error.message);
+        say(n, error.message);
         if (current?.number === n) update(states.get(n));
         return;
       }
@@ -207,9 +209,11 @@ function change(make) {
 const redraw = (action, part) => change((answer) => ({ action, answer: { ...answer, ...part, decision: "" } }));
 
 function decide(decision) {
+  stage.letGo();
+  const confirms = current?.last === "choose"; // taking a reading has decided: the key that decides says so again
   change((answer) => {
-    const taken = answer.decision === decision ? "" : decision;
-    return { action: taken === "" ? "undecide" : taken === "accepted" ? "accept" : "reject", answer: { ...answer, decision: taken } };
+    const now = answer.decision === decision && !confirms ? "" : decision;
+    return { action: now === "" ? "undecide" : now === "accepted" ? "accept" : "reject", answer: { ...answer, decision: now } };
   });
 }
 
@@ -235,9 +239,10 @@ function reset() {
   change(({ comment: own, ticks }) => ({ action: "reset", answer: { ...machine, comment: own, ticks } }));
 }
 
-/** An adjudicator takes a reading of the frame. */
+/** An adjudicator takes a reading of the frame and accepts it, or rejects it as its reader did. */
 function choose(reading) {
   if (!reading) return;
+  stage.letGo();
   const { reader, answer: chosen } = reading;
   change(({ comment: own }) => ({ action: "choose", reader, answer: { ...chosen, decision: chosen.decision || "accepted", comment: own } }));
 }
@@ -259,6 +264,9 @@ function progress() {
   get("progress").textContent = `${decided} of ${all} decided · ${review} to review${complete ? "" : " · measuring"}`;
 }
 
+/** Say something about a frame: of the one in sight until another one is asked for, of another one with its name. */
+const say = (n, text) => (n === asked ? sayOfFrame(text) : toast(`${list.all[n].name}: ${text}`));
+
 function announce() { get("live").textContent = examination.open ? examination.spoken() : panel.spoken(); }
 
 // ------------------------------------------------------------------------------------------------------ keys
@@ -270,10 +278,12 @@ function option(name) {
   stage.later();
 }
 
-function toggleList() {
-  const open = document.body.classList.toggle("list-open");
-  get("list-toggle").setAttribute("aria-expanded", String(open));
-  if (open) (get("list").hidden ? get("exam-list") : get("list")).focus();
+const planeFirst = () => say(asked, "Choose a plane first: H, A or F.");
+
+function chooseDraw() {
+  if (!info.writable) return;
+  if (!stage.options.draw && current && !stage.kind) return planeFirst();
+  option("draw");
 }
 
 /** The examination of the frame in the place of the frame, or the frame again. */
@@ -317,16 +327,6 @@ async function showAgreement() {
   }
 }
 
-function openChecklist() {
-  get("checklist").open = !get("checklist").open;
-  if (get("checklist").open) get("checklist").querySelector("button")?.focus();
-}
-
-function openHelp() {
-  get("help").showModal();
-  get("help").scrollTop = 0; // the button that has the focus is at its end
-}
-
 const step = (by) => (examination.open ? besideExamination(by) : current && show(list.beside(asked, by)));
 const KEYS = {
   ArrowLeft: () => step(-1), ArrowRight: () => step(1), ArrowUp: () => step(-1), ArrowDown: () => step(1),
@@ -334,8 +334,8 @@ const KEYS = {
   v: () => decide("accepted"), x: () => decide("rejected"),
   h: () => changePlane("head"), a: () => changePlane("abdomen"), f: () => changePlane("femur"), t: () => changePlane("other"),
   u: undo, y: redo, r: reset,
-  "+": () => stage.zoom(1.25), "=": () => stage.zoom(1.25), "-": () => stage.zoom(0.8), 0: () => stage.picture && stage.fit(),
-  w: () => option("window"), m: () => option("magnifier"), o: () => option("outline"), d: () => info.writable && option("draw"),
+  "+": () => stage.zoom(1.25), "=": () => stage.zoom(1.25), "-": () => stage.zoom(0.8), 0: () => stage.picture && stage.reset(),
+  w: () => option("window"), m: () => option("magnifier"), o: () => option("outline"), d: chooseDraw,
   "[": () => stage.changeGrey(-16, 0), "]": () => stage.changeGrey(16, 0), ",": () => stage.changeGrey(0, 8), ".": () => stage.changeGrey(0, -8),
   s: () => openExamination(), k: openChecklist, b: showAgreement,
   7: () => choose(readingOf(current, 7)), 8: () => choose(readingOf(current, 8)), 9: () => choose(readingOf(current, 9)),
@@ -354,7 +354,7 @@ async function start() {
   stage = new Stage(get("stage"), {
     edit: (action, part) => { redraw(action, part); if (stage.options.draw) option("draw"); },
     live: (answer) => { panel.values(answer); if (current) examination.live(current.number, answer); },
-    restore: draw,
+    restore: draw, planeless: planeFirst,
     view: () => { get("zoom").textContent = `${Math.round(stage.view.scale * 100)} %`; },
   });
   list = new FrameList(get("list"), get("rows"), (n) => { document.body.classList.remove("list-open"); show(n); });

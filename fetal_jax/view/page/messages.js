@@ -17,6 +17,15 @@ export function toast(text, stays = false) {
   return end;
 }
 
+const ofFrame = [];
+/** Say something about the frame in sight: it ends when the frame is left. */
+export function sayOfFrame(text) {
+  ofFrame.push(toast(text));
+}
+export function frameLeft() {
+  for (const end of ofFrame.splice(0)) end();
+}
+
 let back = null;
 /** Whether the server did not answer, and not everything that was missed has been asked for again. */
 export const away = () => back !== null;

@@ -52,7 +52,7 @@ export function readings(frame, about, on) {
   const buttons = box.lastElementChild;
   box.hidden = !found.length;
   remake(buttons, JSON.stringify([frame.number, ...found.map((r) => r.reader)]), () => found.map(({ reader }, i) => readingButton(reader, i, about, on)));
-  found.forEach((reading, i) => fillReading(buttons.children[i], reading, about));
+  found.forEach((reading, i) => fillReading(buttons.children[i], reading, reading.reader === frame.taken, about));
 }
 
 function readingButton(reader, i, about, on) {
@@ -65,10 +65,11 @@ function readingButton(reader, i, about, on) {
   return button;
 }
 
-function fillReading(button, { answer, mm }, about) {
+function fillReading(button, { answer, mm }, taken, about) {
   const column = about.primary[answer.plane], value = column && mm[column];
+  button.dataset.taken = String(taken);
   write(button.querySelector(".value"), value == null ? "—" : `${value.toFixed(1)} mm`);
-  write(button.querySelector(".said"), [answer.plane ?? "no plane", answer.decision].filter(Boolean).join(" · "));
+  write(button.querySelector(".said"), [answer.plane ?? "no plane", answer.decision, taken ? "taken" : ""].filter(Boolean).join(" · "));
 }
 
 /** The reading of a key, 7 to 9; undefined if there is none. */

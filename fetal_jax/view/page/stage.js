@@ -8,7 +8,7 @@ const FULL = { window: 256, level: 128 };
 const NEW_ROUNDNESS = { head: 0.78, abdomen: 0.95 };
 
 export class Stage {
-  /** on: {edit(action, part of the answer), live(answer), restore(), view()} */
+  /** on: {edit(action, part of the answer), live(answer), restore(), planeless(), view()} */
   constructor(box, on) {
     this.box = box;
     this.on = on;
@@ -99,6 +99,13 @@ export class Stage {
     if (!this.picture) return;
     if (this.view.fitted) this.fit();
     this.later();
+  }
+
+  /** The whole picture, as it was measured. */
+  reset() {
+    this.grey = { ...FULL };
+    this.fit();
+    this.later(true);
   }
 
   fit() {
@@ -236,6 +243,7 @@ export class Stage {
       this.drag = { drawing: true, from: at, shape: this.shape ?? [] };
     } else {
       document.activeElement?.blur?.();
+      if (this.options.draw) this.on.planeless();
       this.drag = { pan: true, grey: this.options.window };
     }
     this.later();
@@ -305,6 +313,11 @@ export class Stage {
   leave() {
     this.finishNudge();
     this.cancel();
+    this.letGo();
+  }
+
+  /** No handle is chosen any more, so that the next arrow moves none; what a held key moved is recorded. */
+  letGo() {
     if (this.focused) document.activeElement.blur();
   }
 
@@ -339,7 +352,8 @@ export class Stage {
 
   /** A new shape in the middle of the picture. */
   drawInMiddle() {
-    if (!this.kind || !this.picture) return;
+    if (!this.picture) return;
+    if (!this.kind) return this.on.planeless();
     const { width, height } = this.picture, y = height / 2;
     this.edit(this.drawing({ x: width * 0.3, y }, { x: width * 0.7, y }));
     this.commit("draw");

@@ -1,0 +1,26 @@
+// What a change makes of the frame on the page, before the server has answered.
+
+/** Changes after which a decision is open again. */
+export const REOPENS = new Set(["move", "pull", "turn", "draw", "plane", "reset"]);
+const ASIDE = new Set(["comment", "tick"]); // they are about the frame, not the outline
+const STEPS = { undo: [-1, 1], redo: [1, -1] };
+
+/** The frame after a change {action, answer, reader}; `last` is its last action that is about the outline. */
+export function after(frame, { action, answer, reader }) {
+  const [undo, redo] = STEPS[action] ?? [1, -frame.redo];
+  const other = action in STEPS || REOPENS.has(action);
+  return {
+    ...frame,
+    answer: answer ?? frame.answer,
+    undo: frame.undo + undo,
+    redo: frame.redo + redo,
+    taken: action === "choose" ? reader : other ? null : frame.taken,
+    last: ASIDE.has(action) ? frame.last : action,
+  };
+}
+
+/** The frame with a state of the server's. */
+export function withState(frame, state) {
+  const last = state.events.filter(({ action }) => !ASIDE.has(action)).at(-1)?.action;
+  return { ...frame, ...state, last };
+}
