@@ -14,7 +14,7 @@ from typing import Any, Self
 from fetal_jax import files
 from fetal_jax.errors import NOT_CLINICAL, UserError
 from fetal_jax.growth import format_age
-from fetal_jax.inference.acceptance import WITH_VALUE
+from fetal_jax.inference.acceptance import WITH_VALUE, WORDS, flag_words
 from fetal_jax.outputs.rows import Row, spacing_of
 from fetal_jax.planes import PRIMARY, QUANTITIES, SHAPE_OF_PLANE
 from fetal_jax.view import again, checklist, readers
@@ -151,8 +151,9 @@ class Session:
         row = self.row(number)
         machine = self._initial(row)
         seen = {key: row[key] for key in ("status", "plane", "plane_probability", "reason", "low_mm", "high_mm")}
+        seen["noted"] = _noted(row)
         if self.blinded:
-            seen = dict.fromkeys(seen) | {"status": readers.UNREAD}
+            seen = dict.fromkeys(seen) | {"status": readers.UNREAD, "noted": []}
         adjudicates = self.role == "adjudicator"
         machine_mm = dict.fromkeys(VALUES) if self.blinded else self.machine_mm(row)
         return {
@@ -339,6 +340,12 @@ class Session:
 
 def _hash(*facts: Any) -> str:
     return hashlib.blake2b(json.dumps(facts).encode("ascii"), digest_size=8).hexdigest()
+
+
+def _noted(row: Row) -> list[str]:
+    """The flags that the reason leaves out, in words: those that are only noted, and those that a score outweighs."""
+    words = [flag_words(f, row["plane"] or "") if f in WORDS else f for f in row["flags"] or []]
+    return [text for text in words if text not in (row["reason"] or "")]
 
 
 def _examination(row: Row) -> tuple[str, str | None]:

@@ -92,7 +92,7 @@ def test_decided_examination_goes_down_the_list(browser, server):
     page.press("s")
     page.until("document.querySelector('#exam-rows .title').textContent === 'visit-1'")
     said = page.page.locator("#exam-0 .said").text_content()
-    assert said == "3 frames · decided"
+    assert said == "accepted"
 
 
 def test_checklist_by_keyboard(browser, server):

@@ -6,12 +6,13 @@ import { made } from "./messages.js";
 
 const SHORT = { hc: "HC", ac: "AC", fl: "FL" };
 const MEASURE = { head: "hc", abdomen: "ac", femur: "fl" };
-const STATUS = { measured: "Measured", review: "To review", refused: "No value" };
+const STATUS = { measured: "Measured", review: "To review", refused: "No value", accepted: "Accepted" };
+const PLANE = { hc: "head", bpd: "head", ofd: "head", ac: "abdomen", fl: "femur" };
 const PAUSE = 60; // ms between two previews
 const get = (id) => document.getElementById(id);
 
 export class Examination {
-  /** on: {frame(n), details(n), picture(n), kind(plane), name(n)} */
+  /** on: {frame(n), details(n), picture(n), kind(plane), name(n), decision(n), accepted(k)} */
   constructor(on) {
     this.on = on;
     this.k = null;
@@ -89,8 +90,9 @@ export class Examination {
   fillWhole(found) {
     get("exam-name").textContent = [found.name, found.fetus].filter(Boolean).join(" · ");
     get("exam-visit").textContent = `Visit ${found.visit} of ${found.visits} · ${found.standard} · not for clinical use`;
-    get("exam-status").textContent = STATUS[found.status];
-    get("exam-status").dataset.status = found.status;
+    const status = found.status === "measured" && this.on.accepted(this.k) ? "accepted" : found.status;
+    get("exam-status").textContent = STATUS[status];
+    get("exam-status").dataset.status = status;
     const facts = [["Age by sizes", found.age ?? "—", found.range ? `95 % ${found.range}` : found.why.age ?? ""]];
     if (found.known_age) facts.push(["Known age", found.known_age, found.known_by]);
     facts.push(["Weight", unit(found.measures.efw), centile(found.measures.efw) || found.why.weight || ""]);
@@ -98,9 +100,18 @@ export class Examination {
     get("exam-facts").replaceChildren(...facts.map(fact));
     get("exam-notes").replaceChildren(...found.notes.map((text) => made("p", "", text)));
     const body = get("exam-values").tBodies[0];
-    body.replaceChildren(...Object.values(found.measures).map((m) => row([m.label, unit(m), m.centile ?? "—", m.z ?? "—", m.frames ?? "—", STATUS[m.status]], m)));
+    body.replaceChildren(...Object.entries(found.measures).map(([key, m]) => {
+      const of = { ...m, status: this.status(key, m, found.frames) };
+      return row([m.label, unit(m), m.centile ?? "—", m.z ?? "—", m.frames ?? "—", STATUS[of.status]], of);
+    }));
     get("exam-charts").replaceChildren(...Object.values(found.charts).flatMap(drawn));
     this.fillFrames(found.frames);
+  }
+
+  /** The status of a measure: accepted where every frame that counts for it is. */
+  status(key, { status }, frames) {
+    const counted = frames.filter((f) => f.counts && (key === "efw" || f.plane === PLANE[key]));
+    return status === "measured" && counted.length && counted.every((f) => this.on.decision(f.n) === "accepted") ? "accepted" : status;
   }
 
   fillFrames(frames) {

@@ -16,6 +16,7 @@ export function listen(keys, stage, page) {
 function pressed(e, keys, stage, page) {
   if (!e.repeat) acted = null;
   if (document.querySelector("dialog[open]")) return undefined;
+  if (e.key === "Escape" && e.target.id === "filter" && e.target.value) return empty(e);
   if (e.key === "Escape") {
     if (!page.framed()) return page.leave();
     stage.cancel();
@@ -42,6 +43,14 @@ function pressed(e, keys, stage, page) {
   if (key >= "1" && key <= "6") return act(e, () => stage.focusHandle(Number(key) - 1));
   if (key === "Enter" && stage.options.draw && !e.target.matches("button")) return act(e, () => stage.drawInMiddle());
   return keys[key] && act(e, keys[key]);
+}
+
+/** Empty the search box and leave it. The browser empties it too, but then it has lost the focus and says nothing. */
+function empty(e) {
+  e.preventDefault();
+  e.target.value = "";
+  e.target.dispatchEvent(new Event("input"));
+  e.target.blur();
 }
 
 function act(e, work) {

@@ -1,16 +1,20 @@
 // The lists of frames and of examinations: those to review first; only the rows in sight are in the document.
 
-import { write } from "./messages.js";
+import { made, write } from "./messages.js";
 
 const HEIGHT = 56, SPARE = 6;
 const ORDER = { apart: -1, unread: 0, review: 0, measured: 1, accepted: 2, refused: 2, error: 3 };
-const WORDS = { review: "to review", measured: "measured", refused: "refused", error: "not read", unread: "to read", accepted: "decided" };
+const WORDS = { review: "to review", measured: "measured", refused: "refused", error: "not read", unread: "to read", accepted: "accepted" };
 const MARKS = { review: "◇", measured: "●", refused: "○", error: "!", unread: "◇", accepted: "✓" };
 export const DECIDED = { accepted: "✓", rejected: "✕" };
 
 export class FrameList {
-  constructor(box, rows, onChoose, prefix = "row") {
+  constructor(box, rows, onChoose, prefix = "row", name = "frame") {
     this.box = box;
+    this.none = made("p", "none");
+    this.none.setAttribute("role", "status");
+    box.before(this.none);
+    this.name = name;
     this.prefix = prefix;
     this.space = rows;
     this.all = [];
@@ -46,6 +50,7 @@ export class FrameList {
     const order = (row) => ORDER[row.apart?.first ? "apart" : row.status];
     this.shown = wanted.sort((p, q) => order(p) - order(q) || p.n - q.n);
     this.places = new Map(this.shown.map((row, i) => [row.n, i]));
+    write(this.none, this.text && !this.shown.length ? `No ${this.name} found.` : "");
     this.space.style.height = `${this.shown.length * HEIGHT}px`;
     this.refresh();
   }
@@ -146,7 +151,7 @@ export class FrameList {
 /** The examinations; what is said of one follows from its frames. */
 export class ExaminationList extends FrameList {
   constructor(box, rows, onChoose) {
-    super(box, rows, onChoose, "exam");
+    super(box, rows, onChoose, "exam", "examination");
     this.frames = [];
   }
 
@@ -174,13 +179,12 @@ export class ExaminationList extends FrameList {
   judge(row, answers) {
     const frames = row.frames.map((n) => ({ ...this.frames[n], decision: answers.get(n)?.decision }));
     const open = frames.filter((f) => !f.decision && f.status !== "refused" && f.status !== "error");
-    row.open = open.length;
+    row.decided = frames.filter((f) => f.decision).length;
     row.status = open.some((f) => f.status === "review" || f.status === "unread") ? open.find((f) => f.status !== "measured").status : open.length ? "measured" : frames.some((f) => f.decision === "accepted") ? "accepted" : "refused";
   }
 
   words(row) {
-    const decided = row.frames.length - row.open;
-    return [`${row.frames.length} frames · ${WORDS[row.status]}`, `${decided}/${row.frames.length}`];
+    return [WORDS[row.status], `${row.decided} of ${row.frames.length} decided`];
   }
 }
 

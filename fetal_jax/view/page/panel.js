@@ -52,7 +52,7 @@ export class Panel {
     const { answer } = frame, status = get("status");
     status.textContent = [DECISION[answer.decision] ?? STATUS[frame.status], frame.brief.edited ? "corrected" : ""].filter(Boolean).join(" · ");
     status.dataset.status = answer.decision || frame.status;
-    get("reason").textContent = frame.reason ?? "";
+    get("reason").textContent = doubts(frame);
     for (const radio of get("planes").querySelectorAll("input")) {
       radio.checked = radio.value === answer.plane;
       radio.disabled = !this.about.writable;
@@ -73,15 +73,19 @@ export class Panel {
     const { frame, about } = this, kind = about.planes[answer.plane];
     const now = millimetres(answer, kind, frame), machine = frame.machine_mm;
     const columns = COLUMNS[answer.plane] ?? [];
+    const { low_mm: low, high_mm: high } = frame;
+    get("interval").textContent = low == null || answer.plane !== frame.plane ? "" : `The machine’s 90 % interval: ${low.toFixed(1)} to ${high.toFixed(1)} mm`;
     get("scale").textContent = this.scale(answer, kind);
     for (let i = 0; i < ROWS; i++) {
       const [head, value, theirs] = this.cells[i], column = columns[i];
+      head.parentElement.classList.toggle("empty", !column);
       head.textContent = column ? about.labels[column] : "";
       value.textContent = column ? millimetre(now[column]) : "";
       value.dataset.exact = now[column] ?? "";
       theirs.textContent = column ? millimetre(machine[column]) : "";
     }
     const [head, value] = this.cells[ROWS];
+    head.parentElement.classList.toggle("empty", !frame.age);
     head.textContent = frame.age ? "Age" : "";
     value.textContent = frame.age ?? "";
     value.classList.toggle("old", answer !== frame.answer);
@@ -103,6 +107,12 @@ export class Panel {
     const value = mm ? `${about.labels[column]} ${mm.toFixed(1)} millimetres` : "no value";
     return `${frame.name}: ${answer.plane ?? "no plane"}, ${value}, ${get("status").textContent}`;
   }
+}
+
+/** What the machine doubts and notes; beside a person's answer it says whose doubt it is. */
+function doubts({ reason, noted, answer, brief }) {
+  const said = [reason, noted.length ? `noted: ${noted.join("; ")}` : ""].filter(Boolean).join("; ");
+  return said && (answer.decision || brief.edited) ? `The machine said: ${said}` : said;
 }
 
 const millimetre = (value) => (value == null ? "—" : `${value.toFixed(1)} mm`);

@@ -86,8 +86,13 @@ export function exported(done) {
 export function agreement(found) {
   const parts = [made("p", "", found.note)];
   for (const { one, other, frames, planes_differ: planes, one_rejected: rejected, quantities } of found.pairs) {
-    const table = made("table", "sizes"), names = [one || "Machine", other || "Machine"];
-    table.append(made("caption", "", `${names[0]} − ${names[1]}: ${frames} frames, ${planes} of another plane, ${rejected} rejected by one`));
+    const title = `${one || "Machine"} − ${other || "Machine"}: ${frames} frame${frames === 1 ? "" : "s"}, ${planes} of another plane, ${rejected} rejected by one`;
+    if (!quantities.length) {
+      parts.push(made("p", "", title));
+      continue;
+    }
+    const table = made("table", "sizes");
+    table.append(made("caption", "", title));
     const head = table.createTHead().insertRow();
     head.append(...["", "Frames", "Subjects", "Bias", "Limits of agreement", "Limits in percent", "Unchanged"].map((text) => Object.assign(made("th", "", text), { scope: "col" })));
     const body = table.createTBody();

@@ -27,7 +27,7 @@ export class Stage {
     this.svg.addEventListener("pointerdown", (e) => this.down(e));
     this.svg.addEventListener("pointermove", (e) => this.moved(e));
     for (const end of ["pointerup", "pointercancel"]) this.svg.addEventListener(end, (e) => this.up(e));
-    this.svg.addEventListener("focusin", () => this.later());
+    this.svg.addEventListener("focusin", () => { this.released = false; this.later(); });
     this.svg.addEventListener("focusout", () => { this.finishNudge(); this.later(); });
     this.svg.addEventListener("keyup", (e) => e.key.startsWith("Arrow") && this.finishNudge());
     box.addEventListener("wheel", (e) => {
@@ -153,7 +153,11 @@ export class Stage {
   }
 
   handle(id) { return this.parts?.handles.find((h) => h.dataset.handle === id); }
-  focusHandle(n) { this.parts?.handles[n]?.focus({ preventScroll: true }); }
+  focusHandle(n) {
+    this.released = false;
+    this.parts?.handles[n]?.focus({ preventScroll: true });
+    this.later();
+  }
   get focused() { return this.parts?.handles.find((h) => h === document.activeElement)?.dataset.handle; }
 
   later(grey = false) {
@@ -208,7 +212,7 @@ export class Stage {
   }
 
   drawGlass() {
-    const id = this.drag?.id ?? this.focused;
+    const id = this.drag?.id ?? (this.released ? null : this.focused);
     const spot = id && this.shape && spotOf(this.kind, this.shape, id, this.aspect);
     const seen = Boolean(this.options.magnifier && spot && this.picture && this.options.outline);
     if (seen !== this.glassOn) this.glass.classList.toggle("on", (this.glassOn = seen));
@@ -292,6 +296,7 @@ export class Stage {
     const drag = this.drag;
     if (drag?.pinch ? this.pointers.size : !drag) return;
     this.drag = null;
+    this.released = true; // the handle keeps the focus, the magnifier goes
     if (drag.shape && e.type === "pointercancel") this.restore();
     else if (drag.shape && drag.moved) this.commit(drag.drawing ? "draw" : actionOf(drag.id));
     this.later();
@@ -335,6 +340,7 @@ export class Stage {
     if (!id || !this.shape) return false;
     const [dx, dy] = { ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, -step], ArrowDown: [0, step] }[key];
     this.nudged ??= { action: actionOf(id) };
+    this.released = false;
     if (id === "turn") {
       const shape = scaled(this.shape, 1, this.aspect);
       shape[4] += ((dx + dy) * Math.PI) / 360;
