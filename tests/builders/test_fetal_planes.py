@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import functools
 import hashlib
 import http.server
 import math
 import shutil
 import threading
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +23,12 @@ from fetal_jax import geometry
 from fetal_jax.data.source import Split, builder
 from fetal_jax.errors import UserError
 from fetal_jax.geometry import Ellipse
+from fetal_jax.reading.images import write_png
 from fetal_jax.reading.spacing import PixelSize
 from tests.support.folders import FP, TABLE, draw_fetal_planes
 from tfds_builders.fetal_planes import calipers, fetal_planes_dataset_builder, folder, outlines
+
+PLANE_OF = {"Abdomen": 2, "Head": 3, "Femur": 5}
 
 
 @pytest.fixture
@@ -92,6 +97,8 @@ def test_a_woman_is_test_if_any_file_says_so(home, tmp_path):
         ("Head", "45.0,1.0", "45.0,-1", "no usable rate", True),
         ("Head", "45.0,1.0", "45.0,nan", "no usable rate", True),
         ("Femur", "45.0,1.0", "45.0,2.1", "not within 5 to 90 mm", False),
+        ("Head", "60.0,45.0,", "320,196,", "Aloka", True),
+        ("Abdomen", "60.0,45.0,", "320,196,", "Aloka", True),
         ("Femur", "60.0,45.0,", "320,196,", "Aloka", True),
         ("Femur", "30,45,80,45", "30,45,30,45", "equal", False),
         ("Femur", "30,45,80,45", "-9,45,80,45", "a little outside", True),
@@ -102,7 +109,7 @@ def test_faults_are_found_by_rule(home, structure, old, new, fault, shaped):
     spoil(home / FP / f"{structure}.csv", old, new)
     found = calipers.read(home / FP, {p.stem for p in (home / "Images").iterdir()})
     assert [(fault in name, n) for name, n in found.faults.items()] == [(True, 1)]
-    first = found.calipers[f"Patient00001_Plane{3 if structure == 'Head' else 5}_1_of_1.png"]
+    first = found.calipers[f"Patient00001_Plane{PLANE_OF[structure]}_1_of_1.png"]
     assert (first.shape is not None) == shaped
     assert math.isnan(first.spacing_mm) == ("outside, kept" not in fault and "a little" not in fault)
 
@@ -211,6 +218,35 @@ def test_real_frames(data_dir, tmp_path):
     assert made.faults["Head: not within 10 to 145 mm, dropped"] == 3
     assert made.faults["Head: a little outside the frame, kept"] == 35
     assert made.faults["Femur: not within 5 to 90 mm, dropped"] == 5
+
+
+def test_an_aloka_frame_without_a_readable_ruler_has_no_millimetres(home, tmp_path):
+    for structure, plane in PLANE_OF.items():
+        spoil(home / FP / f"{structure}.csv", "60.0,45.0,1.0", "320,196,1.0")
+        write_png(home / "Images" / f"Patient00001_Plane{plane}_1_of_1.png", np.full((392, 640), 40, np.uint8))
+    prepare(home, tmp_path / "data", "biometry")
+    parts = [Split("fetal_planes/biometry", part, tmp_path / "data") for part in ("train", "validation", "test")]
+    frames = [frame for part in parts for frame in frames_of(part)]
+    aloka = [frame for frame in frames if frame.subject == "00001"]
+    assert len(aloka) == 3
+    assert all(frame.shape is not None and frame.spacing_mm is None and not frame.truth_mm for frame in aloka)
+    assert all(frame.spacing_mm == 1 for frame in frames if frame.subject != "00001")
+
+
+def test_the_half_rates_of_real_aloka_frames_are_not_taken(data_dir):
+    home = data_dir / "fetal_planes_3"
+    with (home / "ruler.csv").open(newline="") as f:
+        ruler = {r["filename"]: float(r["ruler_mm_per_px"]) for r in csv.DictReader(f) if r["ruler_mm_per_px"]}
+    rows = {row.name: row for row in folder.read(home)}
+    marks = calipers.read(calipers.find(home), {Path(name).stem for name in rows}).calipers
+    aloka = [name for name in ruler if name in marks and marks[name].size == calipers.ALOKA]
+    example = fetal_planes_dataset_builder.example
+    found = {name: float(example(rows[name], marks[name], Counter())["spacing_mm"]) for name in aloka}
+    half = ("Patient01010_Plane2_1_of_1.png", "Patient01272_Plane2_1_of_1.png", "Patient01486_Plane3_3_of_3.png")
+    assert all(math.isnan(found[name]) for name in half)  # no ruler is read there
+    known = [name for name in aloka if not math.isnan(found[name])]
+    assert len(known) > len(aloka) / 2
+    assert all(abs(found[name] / ruler[name] - 1) < 0.02 for name in known)
 
 
 def test_outlines_of_ours_replace_calipers_on_all_but_test_frames(home, tmp_path, monkeypatch):
