@@ -65,7 +65,13 @@ def _tile(row: Row, picture: NDArray[Any] | None) -> Image.Image:
         tile.paste(small, ((TILE[0] - small.width) // 2, EDGE + 1))
     name = Path(row["file"]).name + (f" {row['frame']}" if row["frame"] else "")
     for i, text in enumerate((_cut(name), _cut(_summary(row)))):
-        pen.text((EDGE + 4, TILE[1] - EDGE - 1 - LINE * (1 - i) - 4), text, "white", fonts.font(TYPE), anchor="ls")
+        pen.text(
+            (EDGE + 4, TILE[1] - EDGE - 1 - LINE * (1 - i) - 4),
+            fonts.drawable(text),
+            "white",
+            fonts.font(TYPE),
+            anchor="ls",
+        )
     return tile
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import unicodedata
 from bisect import bisect_right
 from itertools import accumulate
 from typing import Any
@@ -14,6 +15,23 @@ from PIL import ImageFont
 def font(size: float) -> Any:
     """The font at a size in pixels."""
     return ImageFont.load_default(size)
+
+
+def drawable(text: str) -> str:
+    """A text as it is drawn: a letter that the font lacks without its accents, "a" for "ä", in place of a box."""
+    return "".join(map(_drawable, text))
+
+
+@functools.cache
+def _drawable(letter: str) -> str:
+    if not _lacks(letter):
+        return letter
+    return "".join(part for part in unicodedata.normalize("NFKD", letter) if not unicodedata.combining(part))
+
+
+def _lacks(letter: str) -> bool:
+    """Whether the font draws its box for a letter that it does not have, as for U+FFFF, which is none."""
+    return bytes(font(20).getmask(letter)) == bytes(font(20).getmask("\uffff"))
 
 
 def width(text: str, size: float) -> float:
@@ -28,4 +46,4 @@ def fitting(text: str, size: float, room: float) -> int:
 
 @functools.cache
 def _advance(letter: str, size: float) -> float:
-    return float(font(size).getlength(letter))
+    return float(font(size).getlength(_drawable(letter)))

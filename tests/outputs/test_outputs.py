@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import subprocess
+import unicodedata
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -399,7 +400,18 @@ def test_a_structure_outside_the_calibrated_region_is_refused(tmp_path):
 
 @given(st.text(st.characters(codec="latin-1", categories=["L", "N", "P", "Z"]), max_size=60))
 def test_a_text_is_as_wide_as_pillow_says(text):
-    assert fonts.width(text, 15) == pytest.approx(ImageFont.load_default(15).getlength(text), abs=0.5)
+    drawn = fonts.drawable(text)
+    assert fonts.width(text, 15) == pytest.approx(ImageFont.load_default(15).getlength(drawn), abs=0.5)
+
+
+def test_a_letter_that_the_font_lacks_is_drawn_without_its_accents():
+    assert fonts.drawable("Müller é, 20° · café.png") == "Muller e, 20° · cafe.png"
+    assert fonts.drawable(unicodedata.normalize("NFD", "Müller")) == "Muller"
+    row = {"file": "Schädel.png", "frame": 0, "status": "refused", "reason": "ä"} | dict.fromkeys(PRIMARY.values())
+    plain = row | {"file": "Schadel.png", "reason": "a"}
+    assert np.array_equal(*(np.asarray(contact_sheet._tile(each, None)) for each in (row, plain)))
+    found, frame = Measurement("head", flags=("nothing found",)), np.zeros((200, 300), np.uint8)
+    assert np.array_equal(*(overlay.draw(frame, found, [text], status="refused") for text in ("Schädel", "Schadel")))
 
 
 @given(st.text("mwi. ", max_size=80), st.integers(0, 300))
