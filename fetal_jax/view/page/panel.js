@@ -74,7 +74,7 @@ export class Panel {
     const now = millimetres(answer, kind, frame), machine = frame.machine_mm;
     const columns = COLUMNS[answer.plane] ?? [];
     const { low_mm: low, high_mm: high } = frame;
-    get("interval").textContent = low == null || answer.plane !== frame.plane ? "" : `The machine’s 90 % interval: ${low.toFixed(1)} to ${high.toFixed(1)} mm`;
+    get("interval").textContent = low == null || answer.plane !== frame.plane ? "" : `Machine’s 90 % interval ${low.toFixed(1)}–${high.toFixed(1)} mm`;
     get("scale").textContent = this.scale(answer, kind);
     for (let i = 0; i < ROWS; i++) {
       const [head, value, theirs] = this.cells[i], column = columns[i];
