@@ -14,7 +14,7 @@ from typing import Any, Self
 from fetal_jax import files
 from fetal_jax.errors import NOT_CLINICAL, UserError
 from fetal_jax.growth import format_age
-from fetal_jax.inference.acceptance import WITH_VALUE, WORDS, flag_words
+from fetal_jax.inference.acceptance import WITH_VALUE, WORDS, flag_words, kind_of
 from fetal_jax.outputs.rows import Row, spacing_of
 from fetal_jax.planes import PRIMARY, QUANTITIES, SHAPE_OF_PLANE
 from fetal_jax.view import again, checklist, readers
@@ -345,7 +345,7 @@ def _hash(*facts: Any) -> str:
 def _noted(row: Row) -> list[str]:
     """The flags that the reason leaves out, in words: those that are only noted, and those that a score outweighs."""
     words = [flag_words(f, row["plane"] or "") if f in WORDS else f for f in row["flags"] or []]
-    return [text for text in words if text not in (row["reason"] or "")]
+    return [text for text in words if kind_of(text) not in (row["reason"] or "")]  # a reason may have another remedy
 
 
 def _examination(row: Row) -> tuple[str, str | None]:

@@ -46,6 +46,15 @@ def test_doubts_and_interval_of_the_machine_are_shown(browser, doubtful):
         assert not interval.is_visible()  # it is about a head
 
 
+def test_flag_is_not_noted_beside_a_reason_with_another_remedy(tmp_path):
+    rows = write_results(tmp_path, 1)
+    reason = "no spacing: no ruler was found: give --spacing-mm or --spacing-csv"
+    flags = ["low confidence", "no spacing"]
+    save_rows(tmp_path / "results", [rows[0] | {"status": "refused", "reason": reason, "flags": flags}])
+    with ExitStack() as held:
+        assert as_reader(tmp_path, held, "Ann").frame(0)["noted"] == ["the outline is soft"]
+
+
 def test_blinded_reader_is_not_told_the_doubts(doubtful):
     with ExitStack() as held:
         found = as_reader(doubtful.parent, held, "Bob", "blinded").frame(0)
