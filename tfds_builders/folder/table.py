@@ -15,7 +15,7 @@ from fetal_jax.reading.sources import SUFFIXES
 CSV_NAME = "frames.csv"
 NEEDED = ("filename", "plane", "spacing_mm", "subject")
 NUMBERS = {"ellipse": ("cx", "cy", "a", "b", "theta"), "shaft": ("x1", "y1", "x2", "y2")}
-KNOWN = (*NEEDED, "split", "device", *NUMBERS["ellipse"], *NUMBERS["shaft"], "width")
+KNOWN = (*NEEDED, "split", "device", "source", *NUMBERS["ellipse"], *NUMBERS["shaft"], "width")
 SPLITS = ("train", "validation", "calibration", "test")
 MASKS, MASK = "masks", "_mask.png"
 TURNS = ("train", "validation", "test", "train", "train", "calibration", "train", "train", "test", "train")

@@ -77,7 +77,7 @@ export const readingOf = (frame, key) => frame?.readings?.[Number(key) - FIRST_K
 
 /** What an export has written, and what it left out. */
 export function exported(done) {
-  const lines = [`Corrections: ${done.corrections}. Frames for training: ${done.frames}. Signed DICOM reports: ${done.reports}.`, ...done.files, ...done.left_out];
+  const lines = [`Decisions: ${done.corrections}. Frames for training: ${done.frames}. Signed DICOM reports: ${done.reports}.`, ...done.files, ...done.left_out];
   get("exported-text").replaceChildren(...lines.map((text) => made("p", "", text)));
   get("exported").showModal();
 }
