@@ -60,10 +60,10 @@ class BundleInfo:
     """Conformal intervals of "hc_mm", "ac_mm", "fl_mm": {"level": 0.9, "factor": q} means that 90 % of the values are
     within q `sd_mm` of the truth. With `frames`, `subjects` and `data`: the calibration split it was computed on."""
     acceptance: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """For "head", "abdomen", "femur": {"data": …}, the rule by which a value stands by itself and the data that it was
-    chosen on. With a score also `score`, a logistic model of the error probability (`inference/score.py`), and `limit`;
-    without, a value stands that has no flag. A plane without a rule is not calibrated: each of its values must be
-    looked at."""
+    """For "head", "abdomen", "femur": {"data": …}, the rule that decides which values need no review, and the data that
+    it was chosen on. With a score also `score`, a logistic model of the error probability (`inference/score.py`), and
+    `limit`; without one, values without a flag need no review. A plane without a rule is not calibrated: each of its
+    values must be reviewed."""
     metrics: dict[str, Any] = field(default_factory=dict)
     """`metrics.json` of an evaluation."""
     shaft_width: str = "1/12 of the length, at least 3 network pixels, where the calipers give none"
@@ -83,8 +83,8 @@ def sha256(path: Path) -> str:
 def find(name: str | Path) -> Path:
     """Folder of a bundle: a shipped one by its bare name, any other by its path.
 
-    A bare name is the shipped bundle also where the current folder has a folder of that name; `./heads` is that one.
-    A path that is no text is never a name: it has lost the `./`, and finding what was found gives the same folder.
+    A bare name means the shipped bundle even where the current folder has a folder of that name; `./heads` means the
+    folder. A `Path` is never taken as a name: it has lost its `./`, and `find` must leave its own results unchanged.
     """
     if not isinstance(name, str):
         return Path(name)
@@ -108,11 +108,11 @@ def write(folder: Path, info: BundleInfo) -> None:
 
 
 def update(folder: Path, info: BundleInfo, copy: Path) -> Path:
-    """Write new info into a bundle; of a shipped bundle into a copy, since the installed package is not changed.
+    """Write new info into a bundle, or into a copy of a shipped one: the installed package is not changed.
 
     Args:
       folder: the bundle.
-      info: what its `bundle.json` shall say.
+      info: the new content of its `bundle.json`.
       copy: where a copy of a shipped bundle goes.
 
     Returns:

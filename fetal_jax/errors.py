@@ -1,4 +1,4 @@
-"""An error the user can fix, the disclaimer shown wherever results are, and counts in words."""
+"""The error a user can fix, the disclaimer shown beside all results, and counts with their nouns."""
 
 from collections.abc import Iterable
 
@@ -6,7 +6,7 @@ NOT_CLINICAL = "Research software. Not for clinical use."
 
 
 def with_notice(notes: Iterable[str]) -> str:
-    """The disclaimer, then notes that are joined by semicolons, as one text."""
+    """Join the disclaimer and some notes, which are separated by semicolons, into one text."""
     return " ".join(filter(None, [NOT_CLINICAL, "; ".join(notes)]))
 
 

@@ -104,7 +104,7 @@ def load_runs(workdirs: Sequence[Path], best: bool = False) -> tuple[Config, Any
 def drawn_alike(one: Config, other: Config) -> bool:
     """Whether two runs differ in nothing but their seed and the fold that they left out.
 
-    Two folds may go on from the weights of their own fold (`configs/close_ups.py`), which left out the same frames.
+    Two folds may start from the weights of their own fold (`configs/close_ups.py`), which left out the same frames.
     """
     folds = one.data.leave_out >= 0 and other.data.leave_out >= 0
 
@@ -152,7 +152,7 @@ def write_bundle(workdirs: Sequence[Path], out: Path, metrics: Path | None = Non
 
 
 def half_precision(params: Any) -> Any:
-    """Kernels as float16, half of the file; biases and scales, a hundredth of it, stay float32. NumPy arrays.
+    """Convert kernels to float16, which halves the file; biases and scales, a hundredth of it, stay float32 (NumPy).
 
     A kernel is rounded by 2**-11 of itself. That moved the values of `default` by 0.002 mm on average on 1,067 frames
     of HC18, and by 0.012 mm on one in a hundred.
@@ -168,7 +168,7 @@ def half_precision(params: Any) -> Any:
 
 
 def single_precision(params: Any) -> Any:
-    """Parameters of `half_precision` as float32, for the network; in a traced function the conversion is part of it."""
+    """Convert parameters of `half_precision` to float32; in a traced function, as part of its graph."""
     return jax.tree.map(lambda p: jnp.asarray(p).astype(jnp.float32), params)
 
 
@@ -201,7 +201,7 @@ def read_metrics(path: Path) -> dict[str, Any]:
 def stablehlo(config: Config, params: Any) -> bytes:
     """The network as serialised StableHLO, for any batch size, on `PLATFORMS`; without paths of this machine.
 
-    Float16 kernels are stored so; the arithmetic stays float32.
+    Float16 kernels are stored as float16; the arithmetic is float32.
     """
     network = unet.from_config(config.model, len(config.planes))
     (batch,) = jax.export.symbolic_shape("b")
@@ -217,7 +217,7 @@ def stablehlo(config: Config, params: Any) -> bytes:
 
 
 def looks(info: bundle.BundleInfo) -> str:
-    """The parts of a prediction, in words."""
+    """Describe in words how a prediction is made: the mirrored frame, the second look."""
     once = "averaged with those of the mirrored frame" if info.flip_average else "of the frame alone"
     if not info.close_up:
         return f"predictions are\n  {once}."
@@ -228,7 +228,7 @@ def looks(info: bundle.BundleInfo) -> str:
 
 
 def came_from(info: bundle.BundleInfo) -> str:
-    """The data sets that the weights had seen before the run, in words; empty if there are none or if none is known."""
+    """Name the data sets that the weights had seen before the run; empty if there are none, or none is known."""
     names = {name: "" for earlier in recorded(info.training) for name in trained_on(earlier)}
     return f", from weights that were trained on {', '.join(names)}" if names else ""
 

@@ -1,4 +1,4 @@
-"""Files and folders: atomic writes, the lock of a folder, buckets (`gs://`), the user's cache. Nothing else writes."""
+"""Files and folders: atomic writes, the lock of a folder, lists of own files, buckets (`gs://`), the user's cache."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def user_cache() -> Path:
 def write_whole(path: Path, content: str | bytes) -> None:
     """Write a file at once: a kill at any moment leaves the old content or the new, never a part.
 
-    Text is written as UTF-8; bytes of file names that are no text as `\\udcXX` escapes.
+    Text is written as UTF-8; bytes of file names that are not UTF-8 become `\\udcXX` escapes.
 
     Raises:
       OSError: it cannot be written, or the disk is full; the old file is as it was.
@@ -88,8 +88,8 @@ def open_whole(path: Path) -> Iterator[IO[bytes]]:
 def draft_of(path: Path) -> Path:
     """The hidden file beside `path` that holds its content until it is complete.
 
-    The name follows from the file's, so that the next write replaces what a kill left behind, and it is short: a file
-    name may already have the 255 bytes that a file system allows.
+    Its name is derived from the file's, so that the next write replaces a draft that a kill left behind. It is short,
+    because the file's own name may already have the 255 bytes that a file system allows.
     """
     digest = hashlib.blake2b(os.fsencode(path.name), digest_size=8).hexdigest()
     return path.with_name(f".fetal-jax-{digest}.draft")
@@ -100,7 +100,7 @@ def lock(folder: str | Path, remedy: str = "wait for it to end, or give another 
     """Make `folder` and hold it for one process; the system releases it when the process ends, however it ends.
 
     A bucket has no locks, nor have some network file systems (NFS and Lustre without a lock service): there every
-    process is let in, and the caller must see to it that only one writes.
+    process gets in, and the caller must make sure that only one writes.
 
     Args:
       folder: the folder that is about to be written.
@@ -119,7 +119,7 @@ def lock(folder: str | Path, remedy: str = "wait for it to end, or give another 
         held.acquire()
     except Timeout:
         raise UserError(f"another process is writing into {folder}: {remedy}") from None
-    except NotImplementedError:  # filelock's word for a system call that is missing
+    except NotImplementedError:  # how filelock reports a missing system call
         pass
     except OSError as e:
         if e.errno not in _NO_LOCKS:
@@ -131,7 +131,7 @@ def lock(folder: str | Path, remedy: str = "wait for it to end, or give another 
 
 
 def spreadsheet_text(value: Any) -> Any:
-    """A CSV cell that no spreadsheet takes for a formula: text that begins like one gets a `'` before it.
+    """Escape a CSV cell that a spreadsheet would run as a formula: such text gets a `'` before it.
 
     Numbers stay, negative ones too. Excel, LibreOffice and Google Sheets run a cell such as `=HYPERLINK(...)`, and file
     names come from strangers.
@@ -148,8 +148,8 @@ def spreadsheet_text(value: Any) -> Any:
 class OwnFiles:
     """The files that a command wrote into a folder, listed in `written.jsonl`: it overwrites and deletes no others.
 
-    A name is on the disk before its file is, so that a kill leaves no file of ours unlisted. Whoever opens the list
-    holds the folder's `lock`. Commands that write the same names have lists of their own.
+    A name is on the list before its file is created, so that a kill leaves no file of ours unlisted. The caller holds
+    the folder's `lock`. Commands that write the same names use separate lists.
     """
 
     LIST = "written.jsonl"
@@ -221,7 +221,7 @@ class OwnFiles:
         return path
 
     def clear(self, keep: Callable[[str], bool]) -> None:
-        """Delete the listed files, and what a kill left of one, but for those to keep and those outside the folder."""
+        """Delete the listed files and their drafts, except those to keep and those outside the folder."""
         gone = {name for name in self._names if not (Path(name).is_absolute() or keep(name))}
         for path in (self.folder / name for name in gone):
             for ours in (path, draft_of(path)):

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 Array = NDArray[Any]
 
 HALF_PIXEL = 0.5
-"""Added to a pixel's index gives its centre: annotations and array positions come as indices."""
+"""Offset from a pixel's index to its centre. Annotations and array positions are given as indices."""
 
 
 # ------------------------------------------------------------------------------------------------- affine maps
@@ -28,7 +28,7 @@ def affine(scale: float = 1.0, angle: float = 0.0, shift: ArrayLike = (0.0, 0.0)
 
 
 def stretch(x: float, y: float) -> Array:
-    """The map (x, y) -> (x sx, y sy), such as from pixels to millimetres."""
+    """Scale the two axes: the map (u, v) -> (x u, y v), such as from pixels to millimetres."""
     return np.array([[x, 0.0, 0.0], [0.0, y, 0.0]])
 
 
@@ -105,7 +105,7 @@ class Ellipse:
 
     @property
     def axes_matrix(self) -> Array:
-        """(2, 2): takes the unit circle to the ellipse about its centre."""
+        """Matrix (2, 2) that maps the unit circle to the ellipse, both centred at the origin."""
         c, s = np.cos(self.theta), np.sin(self.theta)
         return np.array([[c * self.a, -s * self.b], [s * self.a, c * self.b]])
 
@@ -144,7 +144,7 @@ class Ellipse:
         return np.column_stack([np.cos(t), np.sin(t)]) @ self.axes_matrix.T + (self.cx, self.cy)
 
     def contains(self, points: Array) -> Array:
-        """Booleans (...): which of (..., 2) points are inside."""
+        """Whether each of the points (..., 2) is inside: booleans (...)."""
         local = (points - (self.cx, self.cy)) @ np.linalg.inv(self.axes_matrix).T
         return (local**2).sum(-1) <= 1
 
@@ -184,9 +184,9 @@ class Shaft:
         return Shaft.from_ends(apply(m, self.ends), self.width * scale)
 
     def is_cut_by(self, box: tuple[float, float, float, float]) -> bool:
-        """True if an end is at the edge of (x0, y0, x1, y1), where the bone may continue.
+        """Whether an end is at the edge of the box (x0, y0, x1, y1), where the bone may continue.
 
-        At the edge: nearer than half the width plus a pixel, where the edge cuts a corner off an oblique bone.
+        At the edge: nearer than half the width plus a pixel. There the edge cuts a corner off an oblique bone.
         """
         x, y = self.ends.T
         nearest = min((x - box[0]).min(), (y - box[1]).min(), (box[2] - x).min(), (box[3] - y).min())
@@ -204,7 +204,7 @@ class Shaft:
         return float(default_shaft_width(self.length)) if np.isnan(self.width) else self.width
 
     def contains(self, points: Array) -> Array:
-        """Booleans (...): which of (..., 2) points are inside the rectangle."""
+        """Whether each of the points (..., 2) is inside the rectangle: booleans (...)."""
         along = (self.ends[1] - self.ends[0]) / max(self.length, 1e-12)
         offset = points - self.ends.mean(0)
         inside = np.abs(offset @ along) <= self.length / 2
@@ -216,7 +216,7 @@ _MAX_APART = 0.10  # of the longer diameter, between the two midpoints
 
 
 def ellipse_of_diameters(ends: Array) -> Ellipse | None:
-    """Ellipse of two diameters, or None if they are over 15 degrees off square or 10 % apart.
+    """Ellipse from two diameters; None if they are over 15 degrees from perpendicular, or their middles 10 % apart.
 
     Centre: the mean of the four ends. Axes: the nearest orthogonal pair of directions, each diameter turned by half
     of their deviation from 90 degrees; the two lengths are kept.
@@ -227,7 +227,7 @@ def ellipse_of_diameters(ends: Array) -> Ellipse | None:
     first, second = ends[:, 1] - ends[:, 0]
     lengths = np.hypot(*first), np.hypot(*second)
     angles = np.arctan2(first[1], first[0]), np.arctan2(second[1], second[0])
-    # from first to second, in (0, pi): their ends have no order
+    # in (0, pi), because the ends of a diameter have no order
     between = (angles[1] - angles[0]) % np.pi
     excess = between - np.pi / 2
     apart = np.hypot(*(ends[0].mean(0) - ends[1].mean(0)))
@@ -250,5 +250,5 @@ def default_shaft_width(length: ArrayLike) -> Any:
 
 
 def mask(shape: Ellipse | Shaft, height: int, width: int) -> Array:
-    """Booleans (height, width): pixels with their centre inside."""
+    """Mask (height, width) of booleans: pixels whose centre is inside the shape."""
     return shape.contains(pixel_centres(height, width))

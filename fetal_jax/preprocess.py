@@ -67,13 +67,13 @@ def _transformed(image: Image.Image, to_output: Array, shape: tuple[int, int]) -
 
 
 def close_up(to_canvas: Array, seen: geometry.Ellipse | geometry.Shaft, canvas: tuple[int, int], share: float) -> Array:
-    """Centre a structure on the canvas and enlarge it.
+    """Centre a structure on the canvas and scale it to a share of the canvas.
 
     Args:
       to_canvas: the affine map (2, 3) from a frame's pixels to a canvas that shows the whole frame.
       seen: the structure on that canvas.
       canvas: (height, width).
-      share: of the canvas that the structure shall fill along one axis, and no more along the other.
+      share: of the canvas that the structure fills along the axis on which it is relatively longer.
 
     Returns:
       The affine map (2, 3) from the frame's pixels to the canvas that shows the structure, at 0.5 to 4 times its size.
@@ -99,7 +99,7 @@ class Letterbox:
 
         Args:
           frame_shape: (rows, columns) of the frame.
-          spacing_mm: of the frame; (row, column) where they differ, so that network pixels are square millimetres.
+          spacing_mm: of the frame; (row, column) where they differ, so that network pixels are square in mm.
         """
         rows, columns = frame_shape
         square = geometry.stretch(1.0, 1.0)
