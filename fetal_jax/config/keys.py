@@ -85,7 +85,7 @@ class Key:
         return ", ".join(filter(None, [_TYPES[self.type], self.rule.text]))
 
     def convert(self, value: Any) -> Any:
-        """The value in the key's type: a list becomes a tuple, an integer a float; the range is not checked.
+        """Convert a value to the key's type: a list becomes a tuple, an integer a float; the range is not checked.
 
         Raises:
           ValueError: it is of another type, or not finite.

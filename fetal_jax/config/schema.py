@@ -41,7 +41,7 @@ class DataConfig:
     )
     no_class_loss: tuple[str, ...] = key(
         (),
-        "those of data.name without a classification loss: if all real frames are heads, real texture means head",
+        "data sets of data.name without a classification loss: if all real frames are heads, real texture means head",
     )
 
 
@@ -58,7 +58,7 @@ class AugmentConfig:
     offset: float = key(0.08, "largest change of brightness", between(0, 1), "of full scale")
     gamma: float = key(0.3, "largest change of the logarithm of gamma", at_least(0))
     noise: float = key(0.04, "largest standard deviation of additive noise", between(0, 1), "of full scale")
-    blur: float = key(0.8, "largest standard deviation of the blur, above 0.2", at_least(0), "pixels")
+    blur: float = key(0.8, "range of the standard deviation of the blur, from 0.2 up", at_least(0), "pixels")
     speckle: float = key(0.0, "largest contrast of multiplicative noise", at_least(0))
     bands: float = key(0.0, "largest relative gain of a depth", between(0, 1))
     shadow: float = key(0.0, "largest share of the echoes that a shadowed sector loses", between(0, 1))

@@ -133,7 +133,7 @@ def mixture(config: Config) -> dict[str, float]:
 
 
 def data_set(name: str) -> str:
-    """The data set a name belongs to: the configurations of a builder are cuts of one set, except those of `folder`.
+    """The data set of a name: the configurations of a builder are subsets of one data set, except those of `folder`.
 
     `hc18/benchmark` belongs to `hc18`, `folder/mine` is `folder/mine`.
     """
