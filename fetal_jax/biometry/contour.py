@@ -91,7 +91,7 @@ def unblurred(ellipse: Ellipse) -> Ellipse:
 
 
 def within(points: Array, box: tuple[float, float, float, float]) -> Array:
-    """Points of (N, 2) over a pixel inside a box (x0, y0, x1, y1). Nearer to it, the outline is the box's own edge."""
+    """Keep points (N, 2) over a pixel inside a box (x0, y0, x1, y1): nearer ones follow the box's own edge."""
     x, y = points.T
     return points[(x > box[0] + 1) & (x < box[2] - 1) & (y > box[1] + 1) & (y < box[3] - 1)]
 

@@ -80,7 +80,7 @@ def measure(
     """Measure the structure of one probability map.
 
     Args:
-      probability: (H, W) in [0, 1]; a mask of booleans or of 0 and 1 is one, too.
+      probability: (H, W) in [0, 1]; a mask of booleans or of 0 and 1 works, too.
       plane: "head" (HC, BPD outer to outer, OFD), "abdomen" (AC, two diameters) or "femur" (FL).
       spacing_mm: size of this map's pixels, one number or (row, column); None gives geometry without millimetres.
       frame: (x0, y0, x1, y1) of the real frame inside a padded map, in the map's pixels; None: the whole map.

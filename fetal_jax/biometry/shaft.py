@@ -31,7 +31,7 @@ def fit_shaft(probability: Array) -> Found | None:
     length of a bowed bone is its chord.
 
     Args:
-      probability: (H, W) in [0, 1], one structure; a mask is one, too.
+      probability: (H, W) in [0, 1], one structure; a mask works, too.
 
     Returns:
       The shaft, or None if the map holds no elongated structure.
@@ -89,7 +89,7 @@ def fit_shaft(probability: Array) -> Found | None:
 
 
 def _line_at(x: Array, y: Array, at: float) -> float:
-    """Evaluate the least-squares line through (x, y) at a place (np.polyfit takes seven times as long)."""
+    """Evaluate the least-squares line through points (x, y) at x = `at` (np.polyfit takes seven times as long)."""
     from_mean = x - x.mean()
     return float(y.mean() + (at - x.mean()) * (from_mean @ y) / (from_mean @ from_mean))
 

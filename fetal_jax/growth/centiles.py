@@ -56,7 +56,7 @@ class Centile(float):
 
     @classmethod
     def of(cls, z: float, outermost: tuple[float, float], source: Source) -> Self:
-        """Centile of a z-score, infinite beyond what a chart publishes; `outermost` holds its z-scores there."""
+        """Build from a z-score, infinite beyond the chart; `outermost`: z-scores of its first and last centile."""
         low, high = outermost
         centile = cls(round(100 * ndtr(min(max(z, low), high)), 10))
         centile.z = z if math.isfinite(z) else None
@@ -66,7 +66,7 @@ class Centile(float):
 
     @property
     def text(self) -> str:
-        """To a tenth of a percent; a bound as "<1" or ">99.9"."""
+        """The centile as text: to a tenth of a percent, or a bound such as "<1" or ">99.9"."""
         return f"{'<' if self.bound == 'below' else '>'}{self:.3g}" if self.bound else f"{self:.1f}"
 
 
@@ -121,7 +121,7 @@ def centile(
       standard: one of `STANDARDS`.
       bpd_convention: "outer-inner" or "outer-outer", required with a BPD; converted where the standard's is the other.
       hadlock_spread: of weight in Hadlock 1991, one of `hadlock.SPREADS`.
-      weight_formula: the formula that gave an "efw", as `FetalWeight.name`. None says that it is the standard's own,
+      weight_formula: the formula that gave an "efw", as `FetalWeight.name`. None means that it is the standard's own,
         `STANDARDS[standard].weight_formula`.
       allow_other_formula: whether a weight by another formula than the standard's own is compared all the same.
 

@@ -33,7 +33,7 @@ def draw(
     heading: str = "",
     notes: Sequence[str] = (),
 ) -> Figure:
-    """One panel for each measure that the standard has a curve for at this age.
+    """Draw a panel for each measure that the standard has a curve for at this age.
 
     Args:
       values: mm by measure; "efw" in g.

@@ -12,12 +12,12 @@ from scipy.special import ndtri
 from fetal_jax.growth.measures import GrowthError
 
 EQUATIONS_END = (float(ndtri(0.001)), float(ndtri(0.999)))
-"""Outermost z-scores that a chart given by equations is asked for a centile: 0.1 and 99.9 %. INTERGROWTH-21st prints
-its tables to 3 SD (0.13 %); what lies beyond rests on no fetus."""
+"""z-scores of the outermost centiles, 0.1 and 99.9 %, that a chart given by equations is used for. INTERGROWTH-21st
+prints its tables to 3 SD (0.13 %); beyond that there are no fetuses."""
 
 
 class Distribution(Protocol):
-    """A z-score for each value, and back."""
+    """Maps values to z-scores and back."""
 
     @property
     def outermost(self) -> tuple[float, float]:
@@ -32,7 +32,7 @@ class Distribution(Protocol):
 
 @dataclass(frozen=True)
 class Normal:
-    """The value itself is normal."""
+    """Normal distribution of the value itself."""
 
     mean: float
     sd: float
@@ -74,8 +74,8 @@ class LogLMS:
 class Quantiles:
     """Only some quantiles are published; ln(value) is taken as linear in the z-score between two of them.
 
-    Left out one at a time, WHO's quantiles from 5 to 95 % come back, on average over 14 to 40 weeks, within 0.9 % of
-    weight and 0.35 % of HC, AC, BPD, FL; linear in the centile instead, within 2.5 and 0.95 %.
+    Left out one at a time, WHO's quantiles from 5 to 95 % are recovered, on average over 14 to 40 weeks, to 0.9 % of
+    weight and 0.35 % of HC, AC, BPD, FL; linear in the centile instead, to 2.5 and 0.95 %.
     """
 
     scores: tuple[float, ...]  # z-scores of the quantiles, rising

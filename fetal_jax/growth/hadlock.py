@@ -34,7 +34,7 @@ WEIGHT_FOR_AGE = Source(
 )
 
 AGE_WEEKS = (14.0, 42.0)
-"""The 361 fetuses of 1984."""
+"""Ages of the 361 fetuses of 1984, in weeks."""
 WEEKS = dict.fromkeys(MEASURES, AGE_WEEKS) | {"efw": (10.0, 41.0)}
 
 WEIGHT_FORMULAS = {
@@ -56,7 +56,7 @@ def _centimetres(sizes_mm: Mapping[str, float]) -> list[float]:
 
 
 def age_weeks(sizes_mm: Mapping[str, float]) -> float:
-    """Age from any of BPD (outer-inner), HC, AC, FL, by the formula of exactly those that are given."""
+    """Age in weeks from any of BPD (outer-inner), HC, AC, FL in mm, by the formula of exactly those that are given."""
     b, h, a, f = _centimetres(sizes_mm)
     return {
         ("bpd",): 9.54 + 1.482 * b + 0.1676 * b**2,
@@ -78,7 +78,7 @@ def age_weeks(sizes_mm: Mapping[str, float]) -> float:
 
 
 def weight_grams(formula: str, sizes_mm: Mapping[str, float]) -> float:
-    """Weight by one of `WEIGHT_FORMULAS`; BPD outer-inner."""
+    """Weight in g by one of `WEIGHT_FORMULAS`, from sizes in mm; BPD outer-inner."""
     b, h, a, f = _centimetres(sizes_mm)
     log10_grams = {
         "hadlock1": 1.304 + 0.05281 * a + 0.1938 * f - 0.004 * a * f,

@@ -74,7 +74,7 @@ def size_for_age(measure: str, weeks: float) -> tuple[float, float]:
 
 
 def age(sizes_mm: Mapping[str, float]) -> tuple[float, tuple[str, ...], Source]:
-    """Weeks, by HC and FL, by HC alone, or by CRL alone; other sizes take no part.
+    """Age from HC and FL, from HC alone, or from CRL alone, in mm; other sizes are ignored.
 
     Returns:
       Exact weeks, the measures that took part, the source.
@@ -98,7 +98,7 @@ def age(sizes_mm: Mapping[str, float]) -> tuple[float, tuple[str, ...], Source]:
 
 
 def weight_grams(sizes_mm: Mapping[str, float]) -> float:
-    """Weight by AC and HC."""
+    """Weight in g from HC and AC in mm."""
     x, hc_cm = sizes_mm["ac"] / 1000, sizes_mm["hc"] / 10  # x: AC in cm, over 100
     return math.exp(5.084820 - 54.06633 * x**3 - 95.80076 * x**3 * math.log(x) + 3.136370 * hc_cm / 100)
 

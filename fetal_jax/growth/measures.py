@@ -58,7 +58,7 @@ def check_age(measure: str, weeks: float, covered: Mapping[str, tuple[float, flo
 
 
 def given(bpd_convention: str | None, **sizes_mm: float | None) -> dict[str, float]:
-    """Sizes that are not None, checked; a BPD needs its convention.
+    """Drop sizes that are None and check the others; a BPD needs its convention.
 
     Raises:
       GrowthError: a size outside its `planes.QUANTITIES` limits, no size at all, or a BPD without a known convention.
