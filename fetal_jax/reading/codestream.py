@@ -1,7 +1,7 @@
-"""Facts from a compressed image's own header, and damage that decoders pass over in silence. NumPy only.
+"""Facts from a compressed image's own header, and damage that decoders silently ignore. NumPy only.
 
 Pillow hides the warnings of libjpeg: a JPEG with bad bytes decodes to a picture that is wrong below the fault. The
-Huffman codes of a baseline JPEG are therefore followed once, without the pixels: 25 ms for a frame of 800 x 540.
+Huffman codes of a baseline JPEG are therefore walked once, without the pixels: 25 ms for a frame of 800 x 540.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ _JPEG_LS = 0xF7
 _SEQUENTIAL = (0xC0, 0xC1)
 _LOSSLESS = 0xC3
 MAX_CHECKED = 3_000_000
-"""Bytes; a larger JPEG would take over a second. Ultrasound frames have up to a third of a million."""
+"""Bytes of the largest JPEG that is checked; more would take over a second. Ultrasound frames have up to a third of a
+million."""
 _STANDALONE = {0x01, *range(0xD0, 0xD9)}
 SOI = b"\xff\xd8"
 J2K = (b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP  ")
@@ -49,7 +50,7 @@ def begins(data: bytes) -> bool:
 
 
 def header(data: bytes) -> Codestream | None:
-    """Size, components and bits of a sample of a JPEG, JPEG-LS or JPEG 2000 stream; None if there is none."""
+    """Read size, components and bits per sample of a JPEG, JPEG-LS or JPEG 2000 stream; None if it is none."""
     at = data.find(J2K[0], 0, 4096)
     if at >= 0 and data.startswith(J2K) and len(data) >= at + 42:
         x1, y1, x0, y0 = struct.unpack(">4I", data[at + 8 : at + 24])
@@ -66,10 +67,10 @@ def header(data: bytes) -> Codestream | None:
 
 
 def damage(data: bytes) -> str:
-    """Damage of the Huffman-coded data of a JPEG, in words; empty if there is none.
+    """Describe damage of the Huffman-coded data of a JPEG; empty if there is none.
 
     Baseline, extended sequential and lossless JPEG is checked, in one scan or several. Progressive and arithmetic JPEG
-    is not, nor is one of over `MAX_CHECKED` bytes: nothing is said of it.
+    is not checked, nor is a JPEG of over `MAX_CHECKED` bytes: the result is empty.
     """
     if not data.startswith(SOI) or len(data) > MAX_CHECKED:
         return ""
@@ -81,7 +82,7 @@ def damage(data: bytes) -> str:
 
 
 def _segments(data: bytes) -> Any:
-    """(marker, body) of each segment; of a scan, (its header, its coded data) in place of the body."""
+    """Yield (marker, body) of each segment; the body of a scan is (its header, its coded data)."""
     at = 2
     while at + 2 <= len(data):
         if data[at] != 0xFF:
@@ -107,7 +108,7 @@ def _segments(data: bytes) -> Any:
 
 
 def _end_of_scan(data: bytes, at: int) -> int:
-    """Position of the first marker after entropy-coded data that is no restart marker."""
+    """Find the first marker after entropy-coded data that is not a restart marker."""
     while (at := data.find(b"\xff", at)) >= 0 and at + 1 < len(data):
         if data[at + 1] and not 0xD0 <= data[at + 1] <= 0xD7:
             return at
@@ -143,7 +144,7 @@ def _check(data: bytes) -> None:
 
 
 def _read_tables(body: bytes, tables: dict[int, Array]) -> None:
-    """Huffman tables by class and number: for each 16 bits, bits of the code, bits that follow, run of zeros."""
+    """Read Huffman tables by class and number: for each 16 bits, bits of the code, bits that follow, run of zeros."""
     while body:
         counts, values = body[1:17], body[17:]
         table = np.zeros((65536, 3), np.uint8)
@@ -187,7 +188,7 @@ def _check_scan(head: bytes, coded: bytes, state: _State) -> None:
 
 
 def _pieces(coded: bytes) -> list[bytes]:
-    """The data between restart markers, without the zero byte that follows each 0xFF."""
+    """Split data at restart markers, and drop the zero byte that follows each 0xFF."""
     pieces, start, at, expected = [], 0, 0, 0xD0
     while (at := coded.find(b"\xff", at)) >= 0 and at + 1 < len(coded):
         if marker := coded[at + 1]:
@@ -212,7 +213,7 @@ def _steps(found: Array) -> bytes:
 
 
 def _follow_samples(piece: bytes, numbers: list[int], units: int, tables: dict[int, Array]) -> None:
-    """`_follow` of lossless JPEG: one code a sample, by the tables of the components in turn."""
+    """`_follow` for lossless JPEG: one code per sample, from the tables of the components in turn."""
     windows = _windows(piece)
     each = [_steps(tables[number][windows]) for number in numbers]
     at, end = 0, 8 * len(piece)

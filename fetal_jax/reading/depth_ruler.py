@@ -1,8 +1,8 @@
-"""The depth ruler that is burned into a frame -> millimetres per pixel, or why not.
+"""The depth ruler burned into a frame -> millimetres per pixel, or the reason why there is none.
 
 A column of small bright marks with one edge in line, equally spaced: a dot every 5 mm, a dash every 10 mm, a long dash
-every 50 mm (GE Voluson). Deep frames leave the dots out. What tells the distance between two marks is their pattern;
-one that fits none of these is refused: equal marks alone may be 5 or 10 mm apart.
+every 50 mm (GE Voluson). Deep frames leave the dots out. The pattern of dots and dashes gives the distance between two
+marks. Any other pattern is refused: marks that are all equal may be 5 or 10 mm apart.
 """
 
 from __future__ import annotations
@@ -20,30 +20,31 @@ from fetal_jax.reading.spacing import PixelSize, with_ruler
 Array = NDArray[Any]
 
 BRIGHTNESS = (235, 200, 160)
-"""Marks are white; frames that were stored lossily or resized have greyer ones, looked for next."""
+"""Grey levels of a mark, tried in turn: marks are white; in frames stored lossily or resized they are greyer."""
 MAX_HEIGHT, MAX_WIDTH = 6, 24
 MIN_MARKS = 6
 MAX_SPECKS = 2000
 """Small bright spots of a frame: real frames have up to 700; more is noise, in which any pattern can be found."""
 MIN_PERIOD = 8.0
 OFF_LATTICE = 1.2
-"""Pixels: a mark is drawn on whole rows, so that it is up to half a row off, and long ones are a row taller."""
+"""Largest error of a mark's position, in pixels: marks are drawn on whole rows, up to half a row off, and long ones are
+a row taller."""
 MIN_COVERAGE = 0.65
-"""Share of the places between the first and the last mark that have one: bright tissue hides some."""
+"""Least share of the positions between the first and the last mark that have one: bright tissue hides some."""
 LONG, DASH = 2.5, 1.35
-"""A long dash holds at least so much more light than a dash (4.5, 3.8, 4.4 times on three machines), a dash than a dot
-(3, 2, 1.7 times). Light, and not width: it stays the same when a frame is resized."""
+"""Least ratio of light: of a long dash to a dash (4.5, 3.8, 4.4 on three machines), and of a dash to a dot (3, 2, 1.7).
+Light and not width, because it stays the same when a frame is resized."""
 ALIKE = 0.35
-"""Relative: how far marks of one kind may differ."""
+"""Largest relative difference between marks of one kind."""
 MAX_ODD = 0.15
-"""Share of marks that may be unlike their kind and are passed over: cut at the frame's edge, or grown together with a
+"""Largest share of marks that differ from their kind and are ignored: cut off at the frame's edge, or merged with a
 caliper or a letter. One is allowed in any ruler."""
 BRIGHT_GROUND, UNEVEN_GROUND = 140, 50
-"""Grey levels around a mark: on such ground it says where it is, and not what kind it is."""
+"""Grey level and spread around a mark beyond which its position counts, but not its kind."""
 MIN_ALIKE = 8
-"""Marks of a ruler without dots: there, the long ones alone tell the distance."""
+"""Least number of marks of a ruler without dots: there, only the long ones give the distance."""
 AGREE = 0.005
-"""Relative: what the period may be off, and what two readings of one frame may differ by."""
+"""Largest relative error of the period, and largest relative difference between two readings of one frame."""
 PLAUSIBLE_MM = (0.02, 0.6)
 NO_SIZE = PixelSize()
 SURE = 0.5
@@ -85,7 +86,7 @@ def pixel_size(frame: Array) -> PixelSize:
 
 
 def _lattices(frame: Array, brightness: int) -> list[Marks]:
-    """Every column of marks in line by their left or right edges that are equally spaced."""
+    """Find every column of equally spaced marks with their left or right edges in line."""
     labels, _ = ndimage.label(frame >= brightness, np.ones((3, 3)))
     boxes = np.array([(y.start, y.stop, x.start, x.stop) for y, x in ndimage.find_objects(labels)]).reshape(-1, 4)
     small = boxes[(boxes[:, 1] - boxes[:, 0] <= MAX_HEIGHT) & (boxes[:, 3] - boxes[:, 2] <= MAX_WIDTH)]
@@ -118,7 +119,7 @@ def _light(frame: Array, box: Array) -> float:
 
 
 def _lattice(rows: Array, lights: Array) -> Marks | None:
-    """The equal spacing that most of the marks follow, fitted to all of them; the widest of those that fit as many."""
+    """Fit the equal spacing that most marks follow; of spacings that fit equally many, the widest."""
     order = np.argsort(rows)
     rows, lights = rows[order], lights[order]
     best = None
@@ -134,7 +135,7 @@ def _lattice(rows: Array, lights: Array) -> Marks | None:
 
 def _follow(rows: Array, lights: Array, start: float, period: float) -> Marks | None:
     reach = 4
-    for _ in range(4):  # from the marks nearby outwards, as the period becomes known
+    for _ in range(4):  # from nearby marks outwards, as the period becomes more exact
         index = np.rint((rows - start) / period)
         fits = (np.abs(rows - start - index * period) <= OFF_LATTICE) & (np.abs(index) <= reach)
         if fits.sum() < 3 or np.ptp(index[fits]) < 2:
@@ -145,7 +146,7 @@ def _follow(rows: Array, lights: Array, start: float, period: float) -> Marks | 
         reach *= 4
     index = np.rint((rows - start) / period).astype(int)
     off = np.abs(rows - start - index * period)
-    order = np.argsort(off)  # of two marks at one place, the nearer one
+    order = np.argsort(off)  # of two marks at one position, the nearer one
     chosen = order[np.sort(np.unique(index[order], return_index=True)[1])]
     chosen = np.sort(chosen[off[chosen] <= OFF_LATTICE])
     index, off = index[chosen], off[chosen]
@@ -188,19 +189,19 @@ def _step_mm(marks: Marks) -> float | str:
 
 
 def _confidence(marks: Marks) -> float:
-    """In [0, 1]: fewer where marks are missing or few, the period is loose, or no long dash confirms the pattern."""
+    """Confidence in [0, 1]: lower if marks are missing or few, the period is inexact, or no long dash confirms it."""
     confirmed = 1.0 if np.nanmax(marks.light) >= LONG * np.nanmedian(marks.light) else 0.8
     few = min(1.0, len(marks.index) / 8)
     return float(confirmed * marks.coverage * few * max(0.0, 1 - marks.error / AGREE))
 
 
 def read(frame: Array, size: PixelSize = NO_SIZE) -> PixelSize:
-    """Millimetres per pixel that the file of a grey frame states, completed by its rulers (`spacing.with_ruler`)."""
+    """Complete the file's own millimetres per pixel by the rulers of its grey frame (`spacing.with_ruler`)."""
     return with_ruler(size, *read_rulers(frame))
 
 
 def read_rulers(frame: Array) -> tuple[PixelSize, PixelSize]:
-    """Readings of a grey frame (H, W) uint8: down its rows, and along its columns where there is a ruler too.
+    """Read the rulers of a grey frame (H, W) uint8: down its rows, and along its columns if there is one too.
 
     Marks down the rows (Voluson), or ticks on the left and the bottom edge (Aloka).
     """
@@ -217,7 +218,7 @@ def read_rulers(frame: Array) -> tuple[PixelSize, PixelSize]:
 def _from_edges(
     left: edge_ruler.Ticks | None, bottom: edge_ruler.Ticks | None, unit: float
 ) -> tuple[PixelSize, PixelSize]:
-    """Millimetres per pixel from the ticks; two edges that agree to a per cent are one scale, of square pixels."""
+    """Millimetres per pixel from the ticks; if the two edges agree to 1 %, one scale for both, of square pixels."""
     if left and bottom and abs(left.period / bottom.period - 1) <= 2 * AGREE:
         weights = np.array([left.error, bottom.error]) ** -2.0
         period = float(np.average([left.period, bottom.period], weights=weights))

@@ -37,10 +37,10 @@ def _pydicom() -> Any:
 
 
 def read_header(file: Path | BytesIO, name: str) -> Any:
-    """The data set of a DICOM file without its pixels.
+    """Read the data set of a DICOM file without its pixels.
 
     Raises:
-      UserError: it is no DICOM, or pydicom is not installed.
+      UserError: the file is not DICOM, or pydicom is not installed.
     """
     pydicom = _pydicom()
     try:
@@ -53,10 +53,10 @@ def read_header(file: Path | BytesIO, name: str) -> Any:
 
 
 def read_frames(file: Path | BytesIO, name: str) -> Iterator[Page]:
-    """Grey frames (H, W) uint8 one at a time, each with the size of its pixels and how many there are.
+    """Yield grey frames (H, W) uint8 one at a time, each with its pixel size and the number of frames.
 
     Grey of other than 8 unsigned bits goes through the stored window, or the range of the bits in use if there is none;
-    MONOCHROME1 is inverted, so that bright is echo; palettes and YBR become RGB, then grey.
+    MONOCHROME1 is inverted, so that echoes are bright; palettes and YBR become RGB, then grey.
 
     Raises:
       NoImage: the object is no image, or of another modality than `MODALITIES`.
@@ -88,7 +88,7 @@ def read_frames(file: Path | BytesIO, name: str) -> Iterator[Page]:
 
 
 def _decoded(file: Path | BytesIO, name: str, header: Any, count: int) -> Iterator[tuple[Array, tuple[str, ...]]]:
-    """Each frame's pixels, and what is wrong with them although they decode."""
+    """Decode each frame: its pixels, and warnings of damage that the decoder ignored."""
     pydicom = _pydicom()
     syntax = getattr(header.file_meta, "TransferSyntaxUID", None)
     try:
@@ -163,7 +163,7 @@ def _native_frames(file: Path | BytesIO, header: Any) -> int:
 
 
 def _whole_frames(length: int, header: Any) -> int:
-    """Number of whole frames in so many bytes of uncompressed pixels."""
+    """Number of whole frames in `length` bytes of uncompressed pixels."""
     bits = int(header.Rows) * int(header.Columns) * int(header.SamplesPerPixel) * int(header.BitsAllocated)
     return 8 * length // bits if bits else 0
 
@@ -210,7 +210,7 @@ def _windowed(pixels: Array, header: Any) -> Array:
 
 
 def _bits_in_use(pixels: Array, stored: int) -> tuple[int, int]:
-    """The range that black to white takes: of the fewest usual bits (8, 10, 12, 14, 16, ...) that hold the values.
+    """The range from black to white: that of the fewest usual bits (8, 10, 12, 14, 16, ...) that hold the values.
 
     Eight bits of echo in a sample of sixteen would otherwise come out black.
     """

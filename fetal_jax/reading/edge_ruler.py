@@ -1,7 +1,7 @@
-"""Ticks along the left and the bottom edge of a frame (Aloka) -> millimetres per pixel down and along, or why not.
+"""Ticks along the left and the bottom edge of a frame (Aloka) -> millimetres per pixel down and along, or no value.
 
 A tick is black, three pixels long and one or two wide; a long one six. It shows only where the picture behind it is
-brighter. Every second tick long: they are 5 mm apart; every fifth: 10 mm. The unit is read from both edges together.
+brighter. If every second tick is long, they are 5 mm apart; if every fifth is, 10 mm. Both edges must agree on this.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ Array = NDArray[Any]
 GROUND = 12
 """Grey levels next to a tick under which it cannot be seen."""
 DARK, LIGHT = 0.35, 0.65
-"""Share of the ground: a pixel of a tick is darker, one beside it is lighter."""
+"""Shares of the ground's grey level: a tick is darker than the first, its surroundings are lighter than the second."""
 MIN_TICKS, MIN_BOTH = 3, 5
 """Ticks of known place on one edge, and of known length on both edges together."""
 MIN_PERIOD = 12.0
 OFF = 1.2
-"""Pixels a tick may be off its place: it is drawn on whole pixels, in a frame that may have been resized."""
+"""Largest error of a tick's position, in pixels: it is drawn on whole pixels, and the frame may have been resized."""
 UNITS = {2: 5.0, 5: 10.0}
 """Every n-th tick is long -> millimetres from tick to tick."""
 
@@ -59,7 +59,7 @@ def read_ticks(frame: Array) -> tuple[Ticks | None, Ticks | None, float | str]:
 
 
 def _fit(strip: Array) -> Ticks | None:
-    """The equal steps that all ticks of an edge follow; of several, the longest without a gap on bright ground."""
+    """Fit equal steps to all ticks of an edge; of several fits, the longest step without a gap on bright ground."""
     places, long, empty = _find(strip.astype(float))
     if len(places) < MIN_TICKS:
         return None
@@ -84,7 +84,7 @@ def _fit(strip: Array) -> Ticks | None:
 
 
 def _find(strip: Array) -> tuple[Array, Array, Array]:
-    """Places of ticks across a strip (places, 8 pixels inwards), their kinds, and where there is surely none."""
+    """Find the ticks in a strip (N, 8), inwards from the edge: positions, kinds, and where there is surely none."""
     near, far = strip[:, 1:3], strip[:, 4:6]
     places, long = [], []
     at = 1

@@ -1,4 +1,4 @@
-"""Results of reading: frames, or why there is none."""
+"""Results of reading: frames, and failures."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ class Frame:
     cine: bool = False
     """Whether its file holds several frames."""
     warnings: tuple[str, ...] = ()
-    """Faults of pixels that decode, such as damaged JPEG data: a person must look at such a frame."""
+    """Damage that the decoder ignored, such as bad JPEG data: such a frame needs review."""
     study: Study | None = None
     """None where the file is not DICOM."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A file, or the rest of one, that gave no frame."""
+    """A file, or the rest of one, that could not be read as frames."""
 
     source: Source
     index: int

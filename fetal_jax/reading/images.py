@@ -20,13 +20,13 @@ from fetal_jax.reading.study import Study
 
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
 MAX_PIXELS = 25_000_000
-"""No ultrasound frame is near it: a header that promises more is damage, or meant to fill the memory."""
+"""Far more than any ultrasound frame has: a header that states more is damage, or meant to fill the memory."""
 _TURNED = (5, 6, 7, 8)
 """EXIF orientations that exchange rows and columns."""
 _THUMBNAIL, _MASK = 1, 4
-"""Bits of TIFF's NewSubfileType for a page that is no frame."""
+"""Bits of TIFF's NewSubfileType for a page that is not a frame."""
 _OLD_THUMBNAIL = 2
-"""The same of SubfileType, which NewSubfileType replaced."""
+"""A thumbnail's value in SubfileType, which NewSubfileType replaced."""
 _JPEG_IN_TIFF = 7
 _HOLDS = {"I": "has 32 bits a channel", "F": "holds floating-point values"}
 """Modes of Pillow that are not read, in words."""
@@ -42,15 +42,15 @@ class Page:
     count: int = 1
     """Number of pictures in the file."""
     warnings: tuple[str, ...] = ()
-    """Faults of pixels that decode, such as damaged JPEG data."""
+    """Damage that the decoder ignored, such as bad JPEG data."""
     study: Study | None = None
     """None where the file is not DICOM."""
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:
-    """A PNG, JPEG, TIFF or BMP as (H, W) or (H, W, 3) uint8, turned upright by its orientation tag.
+    """Read a PNG, JPEG, TIFF or BMP as (H, W) or (H, W, 3) uint8, turned upright by its orientation tag.
 
-    Of several pages, the first.
+    Only the first page is read.
 
     Raises:
       UserError: the file is missing, damaged, cut short, too large, or holds no 8-bit image.
@@ -59,9 +59,9 @@ def read_image(path: Path) -> NDArray[np.uint8]:
 
 
 def read_pages(file: Path | BytesIO, name: str) -> Iterator[Page]:
-    """Each page of a TIFF, each frame of an animated PNG, or the one picture of another file.
+    """Yield each page of a TIFF, each frame of an animated PNG, or the one picture of another file.
 
-    Thumbnails and masks among TIFF's pages are left out. Pages of different sizes have no common spacing.
+    Thumbnails and masks among the pages of a TIFF are skipped. Pages of different sizes have no common spacing.
 
     Args:
       file: path or bytes.
@@ -71,7 +71,7 @@ def read_pages(file: Path | BytesIO, name: str) -> Iterator[Page]:
       UserError: as `read_image`.
     """
     try:
-        # through an open file: Pillow maps a named TIFF with the sides of the turned picture, which gives noise
+        # as an open file: Pillow memory-maps a named TIFF with the sides of the turned picture, which gives noise
         with file.open("rb") if isinstance(file, Path) else file as data, Image.open(data, formats=FORMATS) as image:
             pages = _frames(image, name)
             sizes = {size for _, size in pages}
@@ -125,7 +125,7 @@ def _checked_pixels(image: Image.Image, name: str) -> NDArray[np.uint8]:
 
 
 def _size(image: Image.Image, sizes: set[tuple[int, int]], turned: bool) -> PixelSize:
-    """Size of the pixels as far as the file states it: their aspect."""
+    """The pixel size as far as an image file states it: the aspect only."""
     if len(sizes) > 1:
         named = ", ".join(f"{w}x{h}" for w, h in sorted(sizes))
         reason = f"pages of different sizes ({named}) have no common spacing: save each page as a file of its own"
@@ -146,7 +146,7 @@ def _aspect(image: Image.Image, turned: bool) -> tuple[float | None, str]:
         source = "PNG pHYs" if image.format == "PNG" else "BMP resolution"
     for pair, said in ((density, source), ((exif.get(282, 0), exif.get(283, 0)), "EXIF XResolution and YResolution")):
         x, y = (_number(v) for v in pair)
-        # equal is every writer's default: it says nothing of a frame that was squeezed before
+        # equal densities are every writer's default, and do not show that the frame was not squeezed before
         if np.isfinite([x, y]).all() and x > 0 and y > 0 and x != y:
             return (y / x if turned else x / y), said
     return None, ""
@@ -165,7 +165,7 @@ def _warnings(image: Image.Image, data: Any) -> tuple[str, ...]:
 
 
 def _jpeg_streams(image: Image.Image, data: Any) -> Iterator[bytes]:
-    """The JPEG streams of a picture: a TIFF has one a strip or tile, which share their tables."""
+    """The JPEG streams of a picture: a TIFF has one per strip or tile, with shared tables."""
     if image.format in ("JPEG", "MPO"):
         data.seek(0)
         yield data.read()
@@ -179,6 +179,6 @@ def _jpeg_streams(image: Image.Image, data: Any) -> Iterator[bytes]:
 
 
 def write_png(path: Path, image: NDArray[Any]) -> None:
-    """Write (H, W) or (H, W, 3) uint8, RGB."""
+    """Write (H, W) or (H, W, 3) uint8, RGB, as a PNG; atomic."""
     with open_whole(path) as file:
         Image.fromarray(image).save(file, "PNG", compress_level=2)  # an eighth of the time of 6, a sixth larger

@@ -1,7 +1,7 @@
 """Reading files ahead of the network in a separate process: a crash or hang of a decoder costs one file.
 
-Decoders are C and C++ code that is fed with any file on a disk. The reading process has a limit of memory, and of time
-for each frame; if it dies or stalls it is replaced, the file is reported, and the next one is read.
+Decoders are C and C++ code, and any file on a disk may reach them. The reading process has a memory limit, and a time
+limit for each frame. If it dies or stalls it is replaced, the file is reported, and the next one is read.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from fetal_jax.reading.spacing import PixelSize
 __all__ = ["Failure", "Frame", "read", "read_ahead"]
 
 SECONDS = 7.0
-"""For one frame, without the time in which the process waits for a core: on a busy machine that is most of it. A frame
+"""Time limit for one frame. Time spent waiting for a core is not counted: on a busy machine that is most of it. A frame
 takes milliseconds; a mutated file can take for ever."""
 BYTES_PER_SECOND = 10e6
-"""Slowest disk or share: the time for bytes that may have to come from there is added."""
+"""Speed of the slowest disk or share that is allowed for: bytes that may have to be read extend the time limit."""
 _OPENED = "opened"
-"""Said by the reading process between opening a source, which may be the list of a large archive, and decoding it."""
+"""Sent by the reading process between opening a source, which may mean listing a large archive, and decoding it."""
 START_SECONDS = 60.0
-"""For the reading process to start, which is no file's fault: half a second, and ten on a machine that is busy."""
+"""Time limit for the start of the reading process, which takes half a second, and ten on a busy machine."""
 MEMORY = 1200 * 2**20
 """Bytes that the reading process may take beyond what it starts with."""
 ROOT = Path(__file__).resolve().parents[2]
@@ -53,18 +53,21 @@ serve()
 """This package first, then the standard library, last the caller's own paths: a `glob.py` in the current folder or
 beside the caller's script must not take the place of Python's."""
 AHEAD = 4
-"""Frames that are read while the network works."""
+"""Number of frames that are read ahead while the network runs."""
 
 
 def read(
     source: Source, with_ruler: bool = False, opened: Callable[[], None] = lambda: None
 ) -> Iterator[Frame | Failure]:
-    """The frames of one file; a failure ends it.
+    """Yield the frames of one file; a failure is the last item.
 
     Args:
       source: the file.
       with_ruler: look for one where the header has no spacing.
       opened: called when the file is open, and the bytes of an archive's member are in memory.
+
+    Raises:
+      TypeError: `source` is not a `Source`.
     """
     _check(source)
     index = 0  # of the next frame: a failure must not share the row of the last one that was read
@@ -89,7 +92,7 @@ def read(
 
 
 def _check(source: object) -> None:
-    if not isinstance(source, Source):  # it would be called a damaged file
+    if not isinstance(source, Source):  # otherwise it would be reported as a damaged file
         raise TypeError(f"give Source(Path(...)), not {source!r}")
 
 
@@ -125,7 +128,7 @@ def serve() -> None:
     except EOFError:  # started early, and not needed
         return
     if with_ruler:
-        from fetal_jax.reading import depth_ruler  # noqa: F401  # SciPy, before a file's time runs
+        from fetal_jax.reading import depth_ruler  # noqa: F401  # imports SciPy before a file's time starts
 
     def answer(item: object) -> None:
         pickle.dump(item, answers, pickle.HIGHEST_PROTOCOL)
@@ -151,7 +154,7 @@ def _limit_memory() -> None:
 
 
 class _Child:
-    """The reading process and the lines to it. A process of `multiprocessing` would run the caller's script again."""
+    """The reading process and its pipes. A process of `multiprocessing` would run the caller's script again."""
 
     def __init__(self) -> None:
         self._late = self._ready = False
@@ -159,14 +162,14 @@ class _Child:
             [sys.executable, "-P", "-c", _START.format(root=str(ROOT), paths=sys.path)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,  # GDCM and libtiff write their complaints there
+            stderr=subprocess.DEVNULL,  # GDCM and libtiff write warnings there
         )
 
     def frames(self, source: Source, with_ruler: bool) -> Iterator[Frame | Failure]:
         """Frames of a source as they are read; `with_ruler` is that of the first call.
 
         Raises:
-          TimeoutError: nothing came in the time that there is for it, which the error says.
+          TimeoutError: no answer within the time limit, which the message states.
           EOFError, OSError: the process died.
         """
         assert self._process.stdin
@@ -209,7 +212,7 @@ class _Child:
         self._process.kill()
         for line in (self._process.stdin, self._process.stdout):
             if line:
-                with suppress(OSError):  # what was not yet sent to a process that is gone
+                with suppress(OSError):  # unsent bytes for a process that is gone
                     line.close()
         self._process.wait()
 
@@ -224,19 +227,19 @@ def start_early() -> None:
 
 
 def _seconds(source: Source, opened: bool) -> float:
-    """Time for an answer: of an archive nothing is read any more when a member is open, a file is as it is decoded."""
+    """Time limit for an answer. An archive is read before its member is `opened`, a file while it is decoded."""
     try:
         if archives.is_archive(source.path.name):
             count = 0 if opened else archives.work(source.path)
         else:
             count = source.path.stat().st_size
-    except OSError:  # it is gone, which its row will say
+    except OSError:  # the file is gone, which its row will report
         count = 0
     return SECONDS + count / BYTES_PER_SECOND
 
 
 def _waited(pid: int) -> float:
-    """Seconds in which a process was ready to run but had no core; 0 where the system does not say (not Linux)."""
+    """Seconds that a process was ready to run but had no core; 0 where the system does not report it (not Linux)."""
     try:
         return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
     except (OSError, ValueError, IndexError):
@@ -244,7 +247,11 @@ def _waited(pid: int) -> float:
 
 
 def read_ahead(sources: Iterable[Source], with_ruler: bool = False) -> Generator[Frame | Failure | None, None, None]:
-    """The frames of each source in order, read ahead by a process of its own; None after the last one of a source."""
+    """Yield the frames of each source in order, read ahead in a separate process; None after the last one of a source.
+
+    Raises:
+      TypeError: a source is not a `Source`.
+    """
     read: queue.Queue[Any] = queue.Queue(AHEAD)
     stop, end = threading.Event(), object()
 

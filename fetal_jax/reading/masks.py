@@ -17,10 +17,10 @@ LEAST_AREA = 0.01  # of all flat blocks: a skull drawn 2 pixels wide around a he
 
 
 def read_mask(path: Path, shape: tuple[int, ...]) -> Array:
-    """Mask (H, W) bool of a frame of `shape` in an image file: pixels brighter than half of the brightest one.
+    """Read the mask (H, W) bool of a frame of `shape` from an image file: pixels over half as bright as the brightest.
 
     Raises:
-      UserError: it is not the frame's size, cannot be read, or has areas of several grey levels above 0.
+      UserError: the mask is not of the frame's size, cannot be read, or has areas of several grey levels above 0.
     """
     mask = to_grey(read_image(path))
     if mask.shape != shape:
@@ -36,10 +36,10 @@ def read_mask(path: Path, shape: tuple[int, ...]) -> Array:
 
 
 def grey_levels(mask: Array) -> list[int]:
-    """Grey levels above 0 that fill areas of a mask (H, W) uint8, from dark to bright.
+    """Find the grey levels above 0 that fill areas of a mask (H, W) uint8, from dark to bright.
 
-    The grey edge of an antialiased or blurred mask is no area: it has no flat blocks of 2 x 2 pixels, or its levels run
-    into each other. Levels within 1/16 of the brightest are one level, so that JPEG masks pass.
+    The grey edge of an antialiased or blurred mask is not an area: it has no flat blocks of 2 x 2 pixels, or its levels
+    are continuous. Levels within 1/16 of the brightest are one level, so that JPEG masks pass.
     """
     grey = mask.astype(np.int16)
     blocks = np.stack([grey[:-1, :-1], grey[:-1, 1:], grey[1:, :-1], grey[1:, 1:]])

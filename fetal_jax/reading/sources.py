@@ -23,9 +23,9 @@ RESULTS, OVERLAYS = "measurements.csv", "overlays"
 REPORTS = ("sr", "sr1500", "seg", "fhir")
 EXAMINATIONS = "examinations"
 PARTS = (OVERLAYS, *REPORTS, EXAMINATIONS)
-"""Table and folders of a results folder."""
+"""Folders in a results folder, beside its table."""
 CALL = "call.json"
-"""What a results folder was made by; it stays, so that a folder never holds two calls' results."""
+"""Name of the file in a results folder that states its call. It is kept, so that no folder mixes two calls' results."""
 EARLIER = "results of fetal-jax"
 ANNOTATION = "_Annotation.png"
 """HC18 keeps outlines beside frames: `001_HC_Annotation.png` beside `001_HC.png`."""
@@ -41,7 +41,7 @@ class Source:
     member: str | None = None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.path, Path):  # a text would be called a damaged file
+        if not isinstance(self.path, Path):  # a string would be reported as a damaged file
             raise TypeError(f"a Source's path is a Path: give Source(Path(...)), not {self.path!r}")
 
     def __str__(self) -> str:
@@ -49,16 +49,16 @@ class Source:
 
     @property
     def filename(self) -> str:
-        """Its bare name."""
+        """The name without folders."""
         return self.path.name if self.member is None else PurePosixPath(self.member).name
 
     @property
     def stem(self) -> str:
-        """Its bare name without the suffix."""
+        """The name without folders and suffix."""
         return PurePosixPath(self.filename).stem
 
     def fingerprint(self) -> list[int]:
-        """Size and time of writing, of the archive for a member: they change when the file does."""
+        """Size and modification time (of the archive, for a member): they change when the file does."""
         try:
             s = self.path.stat()
         except OSError:
@@ -66,11 +66,11 @@ class Source:
         return [s.st_size, s.st_mtime_ns]
 
     def open(self) -> Path | BytesIO:
-        """The path, or the member's bytes, for a reader to open.
+        """Return the path, or the member's bytes, for a reader to open.
 
         Raises:
-          UserError: not a regular file, a folder that cannot be listed, a damaged or encrypted member, or one that is
-            too large.
+          UserError: it is not a regular file, a folder that cannot be listed, or a damaged, encrypted or too large
+            member.
         """
         if self.path.is_symlink() and not self.path.exists():
             raise UserError(f"{self} is a link to nothing: copy the file itself")
@@ -89,7 +89,7 @@ _MAGIC = (b"\x89PNG", b"\xff\xd8", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"BM"
 
 
 def head_of(file: Path | BytesIO) -> bytes:
-    """The first `HEAD` bytes of an opened source."""
+    """Read the first `HEAD` bytes of an opened source."""
     if isinstance(file, BytesIO):
         return file.getbuffer()[:HEAD].tobytes()
     with file.open("rb") as f:
@@ -115,15 +115,16 @@ class Found:
 
 
 def find(paths: list[Path], leave_out: Path | None = None) -> Found:
-    """The files given, those in the folders and archives given, and those that match patterns such as `*.png`, by name.
+    """Find the files at some paths: files, folders, archives and patterns such as `*.png`. Sorted by name.
 
     A file that is named is read whatever it is called; in a folder the suffix decides, or DICOM's preamble. Links are
     followed, each folder is read once. HC18's annotations beside their frames are left out. A folder that cannot be
-    listed is a source too, whose reading tells why.
+    listed is a source too: reading it gives the reason.
+
     `leave_out`, the folder for the results, is not walked, nor is a folder that holds an earlier call's results.
 
     Raises:
-      UserError: a path that does not exist, nothing to read, or nothing but folders that cannot be listed.
+      UserError: a path does not exist, there is nothing to read, or only folders that cannot be listed.
     """
     found = find_files(paths, leave_out)
     found.sources = [source for file in found.sources for source in expand(file.path, found.left_out)]
@@ -179,7 +180,7 @@ def _listing_error(folder: Path) -> OSError | None:
 
 
 def _match(path: Path, leave_out: Path | None, found: Found) -> None:
-    """Add the files that match a pattern, and the folders that it leads through and that cannot be listed."""
+    """Add the files that match a pattern, and folders on its path that cannot be listed."""
     if not glob.has_magic(str(path)):
         raise UserError(f"{path} does not exist")
     parts = _pattern(path)
@@ -187,7 +188,7 @@ def _match(path: Path, leave_out: Path | None, found: Found) -> None:
     if not matches and not unlisted:
         raise UserError(f"{path} matches no file")
     found.sources += map(Source, unlisted)
-    in_results = functools.cache(functools.partial(_in_results, out=leave_out))  # once a folder, not once a file
+    in_results = functools.cache(functools.partial(_in_results, out=leave_out))  # once per folder, not per file
     for match in map(Path, matches):
         folder = match if match.is_dir() else match.parent
         if in_results(folder):
@@ -205,14 +206,14 @@ def _is_there(folder: Path, name: str) -> bool:
 
 
 def _unlisted(parts: list[str]) -> list[Path]:
-    """The folders that match the leading parts of a pattern and cannot be listed: `glob` passes over them silently."""
+    """Find folders that match the leading parts of a pattern and cannot be listed: `glob` skips them silently."""
     ways = (os.path.join(*parts[: n + 1], "") for n in range(len(parts)))
     folders = {Path(folder) for way in ways for folder in glob.glob(way, recursive=True)}
     return sorted(folder for folder in folders if _listing_error(folder))
 
 
 def _pattern(path: Path) -> list[str]:
-    """The parts of a pattern, of which the first is the leading folders that exist, literally: `dir[1]`, `*.png`."""
+    """Split a pattern into parts. The first is the leading folders that exist, taken literally: `dir[1]`, `*.png`."""
     folder = next(p for p in path.parents if p.is_dir() or p == p.parent)
     return [glob.escape(str(folder)), *path.relative_to(folder).parts]
 
@@ -246,13 +247,13 @@ def _walk(folder: Path, leave_out: Path | None, found: Found) -> None:
 
 
 def _is_annotation(name: str, exists: Callable[[str], bool]) -> bool:
-    """Whether a file is an outline of HC18: by a name of HC18's own, or as that of a frame beside it."""
+    """Whether a file is an outline of HC18: it has one of HC18's names, or that of a frame beside it."""
     own = _OF_HC18.fullmatch(PurePosixPath(name).name)
     return own is not None or (name.endswith(ANNOTATION) and exists(name.removesuffix(ANNOTATION) + ".png"))
 
 
 def _holds_results(folder: Path, out: Path | None) -> bool:
-    """Whether `measure` or `archive` writes there, or has written: overlays and reports are no frames."""
+    """Whether `measure` or `archive` writes there, or has written: overlays and reports are not frames."""
     here = out is not None and folder.resolve() == out.resolve()
     return here or ((folder / RESULTS).is_file() and (folder / OVERLAYS).is_dir()) or is_archived(folder)
 
@@ -263,7 +264,7 @@ def is_archived(folder: Path) -> bool:
 
 
 def _in_results(folder: Path, out: Path | None) -> bool:
-    """Whether a folder is one of results, or of their reports: those of `archive` are two levels down."""
+    """Whether a folder holds results, or is inside such a folder: the reports of `archive` are two levels down."""
     return (
         _holds_results(folder, out)
         or (folder.name in PARTS and _holds_results(folder.parent, out))
@@ -272,7 +273,7 @@ def _in_results(folder: Path, out: Path | None) -> bool:
 
 
 def is_wanted(name: str, head: Callable[[], bytes]) -> bool:
-    """Whether a file in a folder is read: by its bare name, else by its first bytes, which are asked for then."""
+    """Whether a file in a folder is to be read: by its name, else by its first bytes, which `head` reads."""
     suffix = PurePosixPath(name).suffix.lower()
     if name.startswith(".") or name == "DICOMDIR":
         return False
@@ -283,7 +284,7 @@ def is_wanted(name: str, head: Callable[[], bytes]) -> bool:
 
 
 def _is_wanted_or_unreadable(name: str, head: Callable[[], bytes]) -> bool:
-    """As `is_wanted`; a file whose first bytes cannot be read is a source too, whose reading tells why."""
+    """As `is_wanted`; a file whose first bytes cannot be read is a source too: reading it gives the reason."""
     try:
         return is_wanted(name, head)
     except Exception:  # OSError of a file; a member with a password, damage or another compression raises anything
@@ -298,7 +299,7 @@ def _head(path: Path) -> bytes:
 
 
 def expand(path: Path, left_out: Counter[str]) -> list[Source]:
-    """The frames of an archive, or the file itself; an archive that cannot be listed, or only in part, is one too.
+    """List the frames of an archive, or the file itself; an archive not (fully) listed is itself a source as well.
 
     Args:
       path: of a file.
@@ -319,7 +320,7 @@ def expand(path: Path, left_out: Counter[str]) -> list[Source]:
                 sources.append(Source(path, entry.name))
             else:
                 left_out[name.suffix.lower() or name.name] += 1
-        found = list(dict.fromkeys(sources))  # a name may be there twice, which its row says
+        found = list(dict.fromkeys(sources))  # a name may occur twice, which its row reports
         return found if whole else [*found, Source(path)]
-    except Exception:  # a mutated archive raises anything; the file becomes a row that says so
+    except Exception:  # a mutated archive raises anything; the file gets a row that reports it
         return [Source(path)]

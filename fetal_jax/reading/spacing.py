@@ -1,7 +1,7 @@
 """Millimetres per pixel, and the part of the frame where they hold: the only place that decides both.
 
-Evidence is the calibrated ultrasound regions of a DICOM header, its Pixel Spacing, the pixels' aspect ratio (DICOM,
-PNG, JPEG, TIFF, BMP), the burned-in depth ruler, and the caller's number or table. Where two of them contradict each
+The evidence: the calibrated ultrasound regions of a DICOM header, its Pixel Spacing, the pixels' aspect ratio (DICOM,
+PNG, JPEG, TIFF, BMP), the burned-in depth ruler, and the caller's number or table. If two of them contradict each
 other there is no spacing, and the reason names both.
 """
 
@@ -25,12 +25,12 @@ _UNITS = {0: "none or not applicable", 1: "percent", 2: "dB", 4: "seconds", 5: "
 _UNITS |= {8: "cm2", 9: "cm2/s", 10: "cm3", 11: "cm3/s", 12: "degrees"}
 _TWO_D, _TISSUE = 1, 1
 AGREE = 0.01
-"""Relative: two statements of a spacing that differ by more contradict each other."""
+"""Largest relative difference between two spacings that agree."""
 SLACK = 1.0
-"""Pixels by which an outline may leave its region: boxes are whole pixels, and some headers count one too many."""
+"""Pixels by which an outline may leave its region: boxes are whole pixels, and some headers have one too many."""
 RULER_ROWS_ONLY, RULER_COLUMNS_ONLY = "column spacing assumed", "row spacing assumed"
-"""Flags of a spacing whose ruler runs down the rows alone, or along the columns alone, in a file that says nothing of
-its pixels' aspect."""
+"""Flags of a spacing whose ruler runs only down the rows, or only along the columns, in a file that does not state its
+pixels' aspect."""
 GIVE = "give --spacing-mm or --spacing-csv"
 ASK = "measure with --spacing-mm, --spacing-csv or --spacing=ruler for millimetres"
 OWN_PAIR = "give --spacing-csv with the columns filename, spacing_mm (rows) and column_spacing_mm"
@@ -38,7 +38,7 @@ OWN_PAIR = "give --spacing-csv with the columns filename, spacing_mm (rows) and 
 
 @dataclass(frozen=True)
 class Region:
-    """A part of the frame that has a scale of its own."""
+    """A part of the frame with its own scale."""
 
     box: Box
     mm: Spacing
@@ -52,22 +52,22 @@ class PixelSize:
     source: str | None = None
     """"dicom", "ruler", "flag" or "csv"."""
     reason: str = ""
-    """Why there is none; empty where a file of that kind never has one."""
+    """Why there is no spacing; empty for a file of a kind that never has one."""
     regions: tuple[Region, ...] = ()
-    """The parts of the frame that have a scale; none: it holds for the whole frame."""
+    """The parts of the frame where it holds; empty: the whole frame."""
     confidence: float | None = None
     """Confidence of a ruler's reading, in [0, 1]."""
     aspect: float | None = None
-    """Height of a pixel over its width, as the file states it; None where it does not."""
+    """Height of a pixel over its width; None if the file does not state it."""
     aspect_source: str = ""
     """The tag or chunk that states it."""
     flags: tuple[str, ...] = ()
     """Assumptions, as flags of the frame's row."""
     final: bool = False
-    """Whether the reason also holds against a number or table that the caller gives."""
+    """Whether the reason also excludes a number or table from the caller."""
 
     def covers(self, shape: Ellipse | Shaft) -> bool:
-        """Whether one region of this scale contains a whole outline. Without regions, anywhere in the frame."""
+        """Whether one region contains the whole outline; true without regions."""
         if not self.regions:
             return True
         x0, y0, x1, y1 = bounds(shape)
@@ -85,15 +85,12 @@ NOT_COVERED = (
 
 
 def agree(one: Spacing, other: Spacing) -> bool:
-    """Whether two spacings (row, column) are equal but for rounding."""
+    """Whether two spacings (row, column) are equal within `AGREE`."""
     return all(abs(a / b - 1) <= AGREE for a, b in zip(one, other, strict=True))
 
 
 def with_aspect(size: PixelSize, aspect: float | None, source: str) -> PixelSize:
-    """A size with what the file states of its pixels' aspect (height over width).
-
-    A spacing that contradicts the aspect is refused.
-    """
+    """Add the aspect (height over width) that the file states; a spacing that contradicts it is refused."""
     if aspect is None:
         return size
     if size.mm is not None and abs(size.mm[0] / size.mm[1] / aspect - 1) > AGREE:
@@ -103,10 +100,10 @@ def with_aspect(size: PixelSize, aspect: float | None, source: str) -> PixelSize
 
 
 def with_ruler(size: PixelSize, down: PixelSize, along: PixelSize) -> PixelSize:
-    """A size completed by the rulers down the left or right and along the top or bottom of the frame.
+    """Complete a size by the rulers down the left or right and along the top or bottom of the frame.
 
-    A spacing in the header stays. A ruler on one axis gives the other's spacing too where the file states the aspect;
-    where it does not, pixels are taken as square and the flag says which spacing is assumed.
+    A spacing in the header is kept. A ruler on one axis also gives the other's, by the aspect; if the file states no
+    aspect, pixels are taken as square and a flag says which spacing is assumed.
     """
     if size.mm is not None or size.final:
         return size
@@ -130,10 +127,10 @@ def with_ruler(size: PixelSize, down: PixelSize, along: PixelSize) -> PixelSize:
 
 
 def with_given(size: PixelSize, given: float | Spacing, source: str) -> PixelSize:
-    """A size with the number or pair that the caller gives ("flag" or "csv").
+    """Complete a size by the number or (row, column) pair that the caller gives; `source` is "flag" or "csv".
 
-    A header's own spacing stays; a caller who states another one is contradicted, not followed. So is one whom the
-    depth ruler contradicts. One number for pixels that are not square is refused.
+    A header's own spacing is kept. There is no spacing if the caller contradicts the header, its regions, the ruler or
+    the aspect, nor for one number if pixels are not square.
     """
     if size.final:
         return replace(size, reason=f"no spacing: {size.reason}")
@@ -158,14 +155,14 @@ def with_given(size: PixelSize, given: float | Spacing, source: str) -> PixelSiz
 
 
 def _as_read(size: PixelSize, pair: Spacing) -> Spacing:
-    """A ruler's spacing; of an axis that the ruler says nothing of, that of `pair`."""
+    """A ruler's spacing, with that of `pair` on an axis that has no ruler."""
     assert size.mm is not None
     rows, columns = size.mm
     return pair[0] if RULER_COLUMNS_ONLY in size.flags else rows, pair[1] if RULER_ROWS_ONLY in size.flags else columns
 
 
 def _read_alone(size: PixelSize, mm: Spacing) -> str:
-    """A spacing in words: of both axes, or of the one that the ruler was read on."""
+    """Format a spacing for a message: both axes, or only the one with the ruler."""
     if RULER_ROWS_ONLY in size.flags:
         return f"{mm[0]:.4f} mm down the rows"
     return f"{mm[1]:.4f} mm along the columns" if RULER_COLUMNS_ONLY in size.flags else _both(mm)
@@ -180,7 +177,7 @@ def _both(mm: Spacing) -> str:
 
 
 def bounds(shape: Ellipse | Shaft) -> Box:
-    """The smallest box (x0, y0, x1, y1) around an outline, in its pixels."""
+    """Bounding box (x0, y0, x1, y1) of an outline, in pixels."""
     if isinstance(shape, Ellipse):
         dx, dy = np.hypot(*shape.axes_matrix.T)
         return shape.cx - dx, shape.cy - dy, shape.cx + dx, shape.cy + dy
@@ -192,11 +189,11 @@ def bounds(shape: Ellipse | Shaft) -> Box:
 
 
 def of_dicom(header: Any) -> PixelSize:
-    """Millimetres per pixel that a DICOM header states.
+    """Read millimetres per pixel from a DICOM header.
 
-    The calibrated 2-D tissue region decides (Sequence of Ultrasound Regions, PS3.3 C.8.5.5); Pixel Spacing where there
-    is no such region. There is no spacing, with the reason, where units are not centimetres, regions have different
-    scales or reach beyond the frame (it was resized after the calibration), or two statements contradict each other.
+    The calibrated 2-D tissue region decides (Sequence of Ultrasound Regions, PS3.3 C.8.5.5), or else Pixel Spacing.
+    There is no spacing, but a reason, if units are not centimetres, regions have different scales or reach beyond the
+    frame (it was resized after the calibration), or two statements contradict each other.
     A Pixel Spacing of 1\\1 is a placeholder.
     """
     try:
@@ -238,7 +235,7 @@ def _of_dicom(header: Any) -> PixelSize:
 
 
 def _region(item: Any, shape: tuple[int, int]) -> Region | str:
-    """A calibrated region of a frame (rows, columns), or why it is none. Sides at the frame's edge are open."""
+    """Read a calibrated region of a frame (rows, columns), or why it is not one. Sides at the frame's edge are open."""
     spacing = []
     for axis in "YX":
         unit, delta = item.get(f"PhysicalUnits{axis}Direction"), item.get(f"PhysicalDelta{axis}")
@@ -270,16 +267,16 @@ def _region(item: Any, shape: tuple[int, int]) -> Region | str:
 
 
 SHRUNKEN = 0.95
-"""Share of the frame's sides: boxes within a few pixels of the frame are a scanner's own."""
+"""A box smaller than this share of the frame's sides may be that of a smaller original; scanners leave a few pixels."""
 RESAMPLED = "113085"
 """DCM code of spatial resampling."""
 
 
 def _resized(header: Any, regions: list[Region], shape: tuple[int, int]) -> str:
-    """Why the regions are those of a smaller original, or nothing.
+    """Give the reason to believe that the regions belong to a smaller original; empty if there is none.
 
-    Enlarging leaves every box within the frame. Two traces remain: a derivation that says so, and a box that begins at
-    the frame's corner and has the frame's proportions, as the box of a whole original has.
+    After enlarging, every box is still within the frame. Two traces remain: a derivation that states it, and a box that
+    begins at the frame's corner and has its proportions, as the box of a whole original does.
     """
     derivation = str(header.get("DerivationDescription", "")).lower()
     codes = {str(item.get("CodeValue", "")) for item in header.get("DerivationCodeSequence") or ()}

@@ -1,4 +1,4 @@
-"""Millimetres per pixel that the caller gives: one number, a table by file name, or the depth ruler."""
+"""Millimetres per pixel from the caller: one number, a table by file name, or the depth ruler."""
 
 from __future__ import annotations
 
@@ -29,26 +29,26 @@ NEEDS = "needs the columns filename,spacing_mm, separated by commas, semicolons 
 class Spacings:
     """Millimetres per pixel from the caller: one number for all frames, a table by file name, a ruler, or nothing.
 
-    A name in the table may have folders before it; the row with the most of a file's path is the file's.
+    A name in the table may have folders before it; the row that shares most of a file's path applies.
     """
 
     source: str  # "flag", "csv", "ruler" or "none"
     constant: float | Spacing | None = None
     table: dict[str, float | Spacing] | None = None
     hc18: bool = False
-    """Whether the table is HC18's own, which holds for frames of its sizes alone."""
+    """Whether the table is HC18's own, which only fits frames of its sizes."""
     labels: dict[str, Labels] | None = None
     """The examinations that a table names, by file name."""
     with_ruler: bool = False
     """Whether the depth ruler is read too: for frames that the table lacks, and as a check of the others."""
 
     def labels_of(self, source: Source) -> Labels | None:
-        """The examination of a file in the table; None if the table does not say."""
+        """The examination of a file in the table; None if the table names none."""
         row = self._row(source)
         return None if row is None else (self.labels or {}).get(row)
 
     def of(self, frame: Frame) -> PixelSize:
-        """The spacing of a frame, where it holds, or the reason why there is none."""
+        """Decide the spacing of a frame: with the regions where it holds, or the reason why there is none."""
         row = self._row(frame.source)
         given = self.constant if row is None else (self.table or {})[row]
         own = frame.size
@@ -70,14 +70,14 @@ class Spacings:
         return self.source == "ruler" or self.with_ruler
 
     def may_give(self, source: Source) -> bool:
-        """Whether the caller gives a file's spacing; a ruler is only known when the picture is read."""
+        """Whether a file may get a spacing from the caller. With a ruler always: it is read with the picture."""
         return self.source == "flag" or self.read_ruler or self._row(source) is not None
 
     def check(self, sources: list[Source]) -> None:
-        """Refuse a table that has one row for several files: two examinations name their frames alike.
+        """Refuse a table with one row for several files: two examinations may use the same file names.
 
         Raises:
-          UserError: which row, and two of its files.
+          UserError: names the row and two of its files.
         """
         taken: dict[str, Source] = {}
         for source in sources:
@@ -96,7 +96,7 @@ class Spacings:
         return next((name for name in names if name in (self.table or {})), None)
 
     def remedy(self, source: Source) -> str:
-        """Say what to give, or correct, for a file without a spacing."""
+        """Tell the user what to give or correct for a file without a spacing."""
         if self.source != "csv":
             return ASK
         name = source.filename
@@ -110,15 +110,15 @@ class Spacings:
     def read(cls, path: Path) -> Spacings:
         """Read a table with the columns `filename,spacing_mm`, or HC18's own.
 
-        As spreadsheets write it: separated by commas, semicolons or tabs, decimal commas, UTF-8 or UTF-16, with or
-        without a byte order mark, blanks, empty lines and trailing separators. Names match whichever way their
-        accents are composed; folders may stand before them, with `/` or `\\`. A third column `column_spacing_mm` is for
-        pixels that are not square. Examinations are named by the columns `examination`, `patient`, `fetus`, `date`
-        (2024-01-31) and `ga` (30w2d), which may be missing.
+        Tables of all spreadsheets are read: commas, semicolons or tabs, decimal commas, UTF-8 or UTF-16, with or
+        without a byte order mark, blanks, empty lines and trailing separators. Names match however their accents are
+        composed, and may have folders before them, with `/` or `\\`. A third column `column_spacing_mm` is for pixels
+        that are not square. The columns `examination`, `patient`, `fetus`, `date` (2024-01-31) and `ga` (30w2d)
+        name the examination and may be missing.
 
         Raises:
-          UserError: no such file or columns, a column twice, a row without a positive number, a file name twice, a
-            wrong date or age.
+          UserError: there is no such file, a column is missing or repeated, a row has no positive number, a name is
+            repeated, or a date or age is wrong.
         """
         try:
             text = _decoded(path.read_bytes())
@@ -154,7 +154,7 @@ def _in_one_message(wrong: dict[int, str]) -> str:
 
 
 def _rows(path: Path, text: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """Column names in lower case, and the rows that are not empty, each with its line's number."""
+    """Split a table into column names in lower case and rows that are not empty, each with its line number."""
     lines = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip(" \t,;")]
     if lines and lines[0][1].lower().startswith("sep="):  # a spreadsheet's own first line
         lines = lines[1:]
@@ -163,7 +163,7 @@ def _rows(path: Path, text: str) -> tuple[list[str], list[tuple[int, list[str]]]
         cells = list(csv.reader((line for _, line in lines), delimiter=separator, skipinitialspace=True))
     except csv.Error:
         cells = []
-    if len(cells) != len(lines) or not cells:  # a quote that is not closed swallows lines
+    if len(cells) != len(lines) or not cells:  # an unclosed quote swallows lines
         raise UserError(f"{path} holds no table: it {NEEDS}")
     header = [cell.strip().lower() for cell in cells[0]]
     while header and not header[-1]:
@@ -191,7 +191,7 @@ def _entry(at: str, header: list[str], row: list[str], name: int, values: list[i
 def _decoded(data: bytes) -> str:
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         return data.decode("utf-16")
-    if b"\0" in data[:64]:  # UTF-16 without its mark: every second byte of Latin letters is zero
+    if b"\0" in data[:64]:  # UTF-16 without a byte order mark: every second byte of Latin letters is zero
         return data.decode("utf-16-le" if data[1:2] == b"\0" else "utf-16-be")
     try:
         return data.decode("utf-8-sig")
@@ -224,7 +224,7 @@ def _length(cell: str) -> float | None:
 
 
 def _numbers(name: str) -> list[int]:
-    """The numbers in a name: where they differ, it is another picture's name, however alike the rest is."""
+    """The numbers in a name. Names with different numbers belong to different pictures, however similar the rest is."""
     return [int(digits) for digits in re.findall(r"\d+", name)]
 
 

@@ -1,4 +1,4 @@
-"""The examination that a frame belongs to: as its DICOM header says, and as the caller's table says."""
+"""The examination that a frame belongs to, from its DICOM header and from the caller's table."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any
 from fetal_jax.errors import UserError
 
 COLUMNS = ("examination", "patient", "fetus", "date", "ga")
-"""Columns of the spacing table that name an examination; without the first, the others are not looked at."""
+"""Columns of the spacing table that name an examination; without the first, the others are ignored."""
 
 
 @dataclass(frozen=True)
 class Study:
-    """The identifiers of the DICOM study that a frame belongs to; empty where the header has none."""
+    """Identifiers of the DICOM study that a frame belongs to; empty if the header has none."""
 
     uid: str
     patient: str
@@ -27,13 +27,13 @@ class Study:
     device: str = ""
     """Manufacturer and model."""
     serial: str = ""
-    """DeviceSerialNumber, else StationName: which of several machines of one model."""
+    """DeviceSerialNumber, else StationName: distinguishes machines of one model."""
     operator: str = ""
 
 
 @dataclass(frozen=True)
 class Labels:
-    """The caller's word on a frame: the examination, and optionally patient, fetus, date and known age."""
+    """Statements of the caller's table about a frame: the examination, and optionally patient, fetus, date and age."""
 
     examination: str
     patient: str = ""
@@ -44,7 +44,7 @@ class Labels:
 
 
 def of_dicom(header: Any) -> Study:
-    """Read the identifiers in a DICOM header; what is damaged counts as missing."""
+    """Read the identifiers in a DICOM header; damaged ones count as missing."""
 
     def text(key: str) -> str:
         try:
@@ -66,19 +66,19 @@ def of_dicom(header: Any) -> Study:
 
 
 def of_table(cells: Mapping[str, str], where: str) -> Labels | None:
-    """Read the cells `COLUMNS` of a table's row; None where the column `examination` is empty.
+    """Read the cells `COLUMNS` of a table's row; None if `examination` is empty.
 
     Args:
       cells: by column; a column may be missing.
       where: file and line, for the message.
 
     Raises:
-      UserError: a wrong date or age.
+      UserError: a date or age is wrong.
     """
     from fetal_jax.growth import parse_age  # SciPy, which the reading process does not need
 
     said = {key: cells.get(key, "").strip() for key in COLUMNS}
-    if not said["examination"]:  # a table may have columns of these names for its own use
+    if not said["examination"]:  # a table may use columns of these names for other things
         return None
     age = said.pop("ga")
     try:

@@ -15,17 +15,17 @@ from fetal_jax.reading.archives import tars
 
 SUFFIXES = (".zip", *tars.SUFFIXES)
 UNPACKED = 20
-"""Bytes of work for each byte of a tar before a member is there: the list goes through all of it, the way to the member
-through it again, and a compressed one unpacks to some ten times its size."""
+"""Bytes to read or unpack for each byte of a tar before a member is available: listing reads all of it, seeking to the
+member reads it again, and a compressed one unpacks to some ten times its size."""
 MAX_MEMBER_BYTES = 512 * 2**20
 MAX_MEMBERS = 100_000
 HEAD = 132
-"""Bytes that tell what a file is: DICOM's preamble ends there."""
+"""Number of first bytes that identify a file's type: DICOM's preamble ends there."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A file in an archive: its name, and its first bytes when they are asked for."""
+    """A file in an archive: its name, and a function that reads its first bytes."""
 
     name: str
     head: Callable[[], bytes]
@@ -41,7 +41,7 @@ def is_archive(name: str) -> bool:
 
 
 def work(path: Path) -> int:
-    """Bytes that may have to be read or unpacked before a member is there: of a zip no more than the largest member.
+    """Estimate the bytes to read or unpack before a member is available; of a zip at most the largest member.
 
     Raises:
       OSError: the archive is gone.
@@ -51,10 +51,10 @@ def work(path: Path) -> int:
 
 
 def entries(path: Path) -> tuple[list[Entry], bool]:
-    """The files in an archive, and whether the list is whole. Of too many files, none.
+    """List an archive's files. Returns (entries, whether the list is complete); no entries if there are too many files.
 
     Raises:
-      Exception: any, of a damaged archive.
+      Exception: of any type, if the archive is damaged.
     """
     if tars.is_tar(path.name):
         tar = tars.index(path, HEAD, MAX_MEMBERS)
@@ -69,16 +69,17 @@ def entries(path: Path) -> tuple[list[Entry], bool]:
 
 
 def read_member(path: Path, member: str | None, is_frame: Callable[[bytes], bool]) -> bytes:
-    """The bytes of a file in an archive; None is the archive as a whole, which says why it cannot be listed.
+    """Read a file in an archive. For None, the archive as a whole, raise the reason why it cannot be listed.
 
     Args:
       path: of the archive.
       member: the file's name in it.
-      is_frame: whether the first bytes are those of a picture: what unpacks to gigabytes of nothing is not read on.
+      is_frame: tells from the first bytes whether a file is a picture; no more is read of any other, which may unpack
+        to gigabytes.
 
     Raises:
-      UserError: a damaged, encrypted or repeated file, a link, a name that leads out of the archive, no picture, or one
-        that is too large.
+      UserError: the file is damaged, encrypted, repeated, a link, no picture or too large, or its name leads out of the
+        archive.
     """
     name = str(path) if member is None else f"{path}/{member}"
     try:
@@ -91,7 +92,7 @@ def read_member(path: Path, member: str | None, is_frame: Callable[[bytes], bool
         raise
     except MemoryError:
         raise UserError(f"{name} needs too much memory: unpack the archive") from None
-    except RuntimeError as e:  # how zipfile says that it needs a password
+    except RuntimeError as e:  # how zipfile asks for a password
         raise UserError(f"{name} cannot be opened ({e}): unpack the archive") from None
     except Exception as e:  # a mutated archive raises anything: struct.error, zlib.error, KeyError, ...
         raise UserError(f"{name} is damaged ({' '.join(str(e).split())[:80]}): copy the archive again") from None
@@ -126,7 +127,7 @@ def _opened(path: Path, member: str | None) -> Iterator[_Readable]:
 
 
 def _leads_out(member: str) -> bool:
-    """Whether a name is absolute or climbs: whoever unpacks such an archive writes elsewhere."""
+    """Whether a name is absolute or has `..`: unpacking it would write outside the target folder."""
     name = PurePosixPath(member.replace("\\", "/"))
     drive = bool(name.parts) and name.parts[0].endswith(":")
     return drive or name.is_absolute() or ".." in name.parts
@@ -134,7 +135,7 @@ def _leads_out(member: str) -> bool:
 
 @functools.lru_cache(maxsize=1)
 def _zip(path: Path) -> zipfile.ZipFile:
-    """The archive, open: its list of files is read once, not once a member."""
+    """Open an archive; its list of files is read once, not once per member."""
     return zipfile.ZipFile(path)
 
 

@@ -1,4 +1,4 @@
-"""Tar archives, compressed or not, read in place: what would never end or fill the memory is refused."""
+"""Tar archives, compressed or not, read in place. Those that unpack without end or fill the memory are refused."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import IO
 
 SUFFIXES = (".tar", ".tar.gz", ".tgz")
 HEADER_BYTES = 2**20
-"""A header takes 512 bytes, with a long name some thousands: one that says it has more is damage, or meant to fill the
+"""Limit of a header: it takes 512 bytes, with a long name some thousands. A larger one is damage, or meant to fill the
 memory."""
 RATIO, LEAST = 100, 512 * 2**20
-"""A compressed archive may unpack to so many times its size, and to so many bytes whatever its size."""
+"""A compressed archive may unpack to `RATIO` times its size, and to `LEAST` bytes whatever its size."""
 _BLOCK = 512
 
 
@@ -35,17 +35,17 @@ class Tar:
     """An archive with its list of files, which is read once."""
 
     file: IO[bytes]
-    """Unpacked, to be read forwards: going back in a compressed archive begins at its start."""
+    """The unpacked bytes. Read forwards: seeking back in a compressed archive starts again at its beginning."""
     members: dict[str, Member] = field(default_factory=dict)
     repeated: set[str] = field(default_factory=set)
     damage: str = ""
-    """Why the list ends before the archive does."""
+    """Why the list is incomplete; empty if it is complete."""
 
-    def __del__(self) -> None:  # as zipfile.ZipFile has it: the archive is open as long as it is listed
+    def __del__(self) -> None:  # as in zipfile.ZipFile: the archive stays open as long as its list exists
         self.file.close()
 
     def part(self, member: Member) -> Part:
-        """A member's bytes."""
+        """Seek to a member and return a reader of its bytes."""
         self.file.seek(member.offset)
         return Part(self.file, member.size)
 
@@ -57,12 +57,12 @@ def is_tar(name: str) -> bool:
 
 @functools.lru_cache(maxsize=1)
 def index(path: Path, head_bytes: int, most: int) -> Tar:
-    """The list of an archive's files, in its own order, without folders.
+    """List an archive's files, in its own order, without folders.
 
     Args:
       path: of the archive.
       head_bytes: length of `Member.head`.
-      most: files; the list of an archive with more ends there, and `damage` says so.
+      most: largest number of files; the list of an archive with more ends there, and `damage` says so.
 
     Raises:
       OSError: it cannot be opened.
@@ -87,7 +87,7 @@ def index(path: Path, head_bytes: int, most: int) -> Tar:
                 regular = info.isfile() and not info.issparse()
                 found.members[info.name] = Member(info.offset_data, info.size, regular, head)
             file.seek(tar.offset)
-            if file.read(_BLOCK) != bytes(_BLOCK):  # tarfile takes a header that is damaged for the end
+            if file.read(_BLOCK) != bytes(_BLOCK):  # tarfile mistakes a damaged header for the end
                 raise tarfile.ReadError("no end of the archive where its list ends")
     except Exception as e:  # a mutated archive raises anything
         found.damage = " ".join(str(e).split())[:80] or type(e).__name__
@@ -95,13 +95,13 @@ def index(path: Path, head_bytes: int, most: int) -> Tar:
 
 
 class Part:
-    """The bytes of one member, to be read with a limit."""
+    """A reader of one member's bytes that does not read beyond them."""
 
     def __init__(self, file: IO[bytes], size: int) -> None:
         self._file, self._left = file, size
 
     def read(self, limit: int) -> bytes:
-        """Read so many bytes, or what is left.
+        """Read `limit` bytes, or as many as are left.
 
         Raises:
           EOFError: the archive ends before the member does.
@@ -115,7 +115,7 @@ class Part:
 
 
 class _Bounded:
-    """The file as `tarfile` reads it: no read longer than a header, no way beyond a limit."""
+    """The file for `tarfile`: refuses reads longer than a header, and seeks beyond a limit."""
 
     def __init__(self, file: IO[bytes], limit: int) -> None:
         self._file, self._limit = file, limit

@@ -1,1 +1,1 @@
-"""Scanners' structured reports: TID 5000 and 1500 to values."""
+"""Structured reports of scanners (TID 5000 and 1500) -> values."""

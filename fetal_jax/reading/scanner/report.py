@@ -16,7 +16,7 @@ from fetal_jax.reading.study import Study
 TITLES = {"125000": "TID 5000", "126000": "TID 1500"}
 REPORT_CLASSES, KEY_OBJECTS = "1.2.840.10008.5.1.4.1.1.88.", "1.2.840.10008.5.1.4.1.1.88.59"
 REJECTIONS = ("113001", "113037", "113038", "113039")
-"""CID 7011: titles of a Key Object Selection that rejects what it names."""
+"""CID 7011: titles of a Key Object Selection that rejects the objects it names."""
 OURS = "fetal_jax"
 
 
@@ -30,7 +30,7 @@ class Report:
     """"TID 5000" or "TID 1500"; empty for a rejection."""
     study: Study
     verified: bool
-    """Whether a person has signed it. Those that scanners send are rarely signed."""
+    """Whether a person has signed it. Reports from scanners rarely are signed."""
     complete: bool
     values: tuple[Value, ...] = ()
     refused: tuple[Refusal, ...] = ()
@@ -41,20 +41,20 @@ class Report:
 
 
 class NoReport(UserError):
-    """A file that is no structured report."""
+    """The file is not a structured report."""
 
 
 def read_folder(folder: Path) -> tuple[list[Report], list[Refusal]]:
-    """Read all reports below a folder, or one file. Files of other kinds are passed over.
+    """Read all reports below a folder, or one file. Files of other kinds are ignored.
 
-    A report is used once, in its last version, and neither it nor the image of a value may be rejected by a Key Object
-    Selection of the folder.
+    Only the last version of a report is used. Reports, and values from images, are refused if a Key Object Selection of
+    the folder rejects them.
 
     Returns:
       The reports, each with its refused values, and the refused reports.
 
     Raises:
-      UserError: there is no report, or no such folder.
+      UserError: there is no such folder, or no report in it.
     """
     if not folder.exists():
         raise UserError(f"{folder} does not exist: give the folder of the scanner's structured reports")
@@ -91,7 +91,7 @@ def read_report(path: Path) -> Report:
     """Read one file.
 
     Raises:
-      NoReport: the file is no structured report.
+      NoReport: the file is not a structured report.
       UserError: the report is damaged, of another kind, or made by this program.
     """
     document = _open(path)

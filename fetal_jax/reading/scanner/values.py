@@ -1,7 +1,7 @@
 """The content tree of a scanner's report -> sizes in millimetres, each with its fetus and its image.
 
 Codes, units and derivations are those of DICOM PS3.16 (CID 12005, 3627, 224 and 228; TID 300, 1008, 1501 and 5008). A
-value that is not certainly a caliper's on this fetus in this examination is refused with a reason, never repaired.
+value is refused, with a reason, unless it was certainly measured with calipers on this fetus in this examination.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from fetal_jax.errors import UserError
 from fetal_jax.planes import QUANTITIES
 
 MEASURES = {QUANTITIES[m].loinc: m for m in ("hc", "ac", "fl", "bpd", "ofd")}
-"""LOINC codes of CID 12005, which has no other scheme's for them."""
+"""Measures by LOINC code: CID 12005 has no codes of another scheme for them."""
 WORDS = {
     "hc": ("head circ",),
     "ac": ("abdominal circ", "abdomen circ"),
@@ -23,7 +23,7 @@ WORDS = {
     "bpd": ("biparietal",),
     "ofd": ("occipital-frontal", "occipitofrontal", "occipito-frontal", "fronto-occipital"),
 }
-"""Words in the meaning of a code. A code whose meaning has another measure's words is not believed."""
+"""Words in the meaning of a code. A code whose meaning has the words of another measure is refused."""
 MILLIMETRES = {"mm": 1.0, "cm": 10.0}
 """UCUM units that are read."""
 SINGLE, SELECTED, MEAN, MEDIAN = "single", "selected", "mean", "median"
@@ -54,12 +54,12 @@ class Value:
     """"hc", "ac", "fl", "bpd" or "ofd"."""
     mm: float
     kind: str = SINGLE
-    """`SINGLE`, or what stands for several: `SELECTED`, `MEAN` or `MEDIAN`."""
+    """`SINGLE`, or one value for several: `SELECTED`, `MEAN` or `MEDIAN`."""
     fetus: str = ""
     image: str = ""
-    """SOP Instance UID of the image it was measured in; empty where none, or several, are named."""
+    """SOP Instance UID of the image it was measured in; empty if the report names none or several."""
     frame: int | None = None
-    """Frame of that image, from 0; None where none is named."""
+    """Frame of that image, from 0; None if the report names none."""
 
 
 @dataclass(frozen=True)
@@ -67,13 +67,13 @@ class Refusal:
     """A report or a value that is not used."""
 
     where: str
-    """File, and measure if one value is meant."""
+    """File, and the measure of a single value."""
     reason: str
 
 
 @dataclass(frozen=True)
 class _Context:
-    """Facts that the containers above a content item state about it."""
+    """Facts about a content item from the containers above it."""
 
     fetus: str = ""
     study: str = ""
@@ -101,10 +101,10 @@ class Reader:
         self.studies |= referenced(self.document, "PertinentOtherEvidenceSequence")
 
     def read(self) -> tuple[tuple[Value, ...], tuple[Refusal, ...]]:
-        """The values, each once, and the refused ones.
+        """Read the values, each once, and the refused ones.
 
-        A value of the summary section is a copy where the body has one of that measure. Where there are several
-        fetuses, a value that names none is refused.
+        A value of the summary section is a copy, and skipped, if the body has one of that measure and fetus. If there
+        are several fetuses, a value without one is refused.
         """
         self._walk(self.document, _Context(), 0)
         body = {(v.measure, v.fetus) for v, summary in self.found if not summary}
@@ -130,7 +130,7 @@ class Reader:
             self._walk(child, context, depth + 1)
 
     def _inside(self, item: Any, children: list[Any], context: _Context) -> _Context:
-        """The context of what a container holds."""
+        """The context of the items in a container."""
         subject_is_fetus = any(code(c, "ConceptCodeSequence")[0] == FETUS for c in children)
         for child in children:
             name = concept(child)[0]
@@ -172,7 +172,7 @@ class Reader:
         return Value(measure, mm, kind, context.fetus, *self._image(item, context.group))
 
     def _image(self, item: Any, group: Any) -> tuple[str, int | None]:
-        """The one image and frame that a value, or else its group, was measured in."""
+        """The image and frame of a value, or else of its group; ("", None) if there is none or several."""
         images = set(self._images(item))
         if not images and group is not None:
             images = set(self._images(group))
@@ -181,7 +181,7 @@ class Reader:
         return images.pop() if len(images) == 1 else ("", None)
 
     def _images(self, item: Any, depth: int = 4) -> Iterator[tuple[str, int | None]]:
-        """(SOP Instance UID, frame) of the images below an item, other values' images left out."""
+        """Yield (SOP Instance UID, frame) of the images below an item, except those of other values."""
         if path := item.get("ReferencedContentItemIdentifier"):
             item = self._by_reference(path)
         for found in item.get("ReferencedSOPSequence") or () if item.get("ValueType") == "IMAGE" else ():
@@ -213,12 +213,12 @@ def code(item: Any, key: str) -> tuple[str, str, str]:
 
 
 def concept(item: Any) -> tuple[str, str, str]:
-    """The name of a content item."""
+    """(value, scheme, meaning) of the name of a content item."""
     return code(item, "ConceptNameCodeSequence")
 
 
 def referenced(document: Any, key: str) -> dict[str, str]:
-    """Study by SOP Instance UID of what an evidence sequence names."""
+    """Study UIDs by SOP Instance UID of the objects in an evidence sequence."""
     return {
         str(instance.ReferencedSOPInstanceUID): str(of_study.StudyInstanceUID)
         for of_study in document.get(key) or ()
@@ -228,7 +228,7 @@ def referenced(document: Any, key: str) -> dict[str, str]:
 
 
 def _name_of_fetus(item: Any) -> str:
-    """A text as it is, or a number; empty where there is neither: that is no fetus."""
+    """The name or number of a fetus as text; empty if there is neither."""
     number = _numeric(item)
     return str(item.get("TextValue") or "").strip() or ("" if number is None else f"{number:g}")
 
@@ -261,10 +261,10 @@ def _millimetres(item: Any, measure: str) -> float:
 
 
 def _kind(item: Any) -> str:
-    """Whether a value is a single one or stands for several.
+    """The kind of a value: `SINGLE`, `SELECTED`, `MEAN` or `MEDIAN`.
 
     Raises:
-      UserError: it was not measured with calipers, or is no size (a standard deviation).
+      UserError: it was not measured with calipers, or is not a size (a standard deviation).
     """
     kind, chosen = SINGLE, False
     for child in item.get("ContentSequence") or ():
