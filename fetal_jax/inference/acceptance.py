@@ -1,4 +1,4 @@
-"""The decision: a value stands by itself, must be looked at, or is not given, and the reasons in plain words."""
+"""The decision on a value: usable without review, to review, or refused, with the reasons in plain words."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from fetal_jax.planes import SHAPE_OF_PLANE
 
 Status = Literal["measured", "review", "refused"]
 WITH_VALUE = ("measured", "review")
-"""The statuses that come with millimetres."""
+"""The statuses of values in millimetres."""
 SURE = 0.8
-"""Probability of its plane below which a value must be looked at."""
+"""Probability of its plane below which a value needs review."""
 
 NO_SPACING = "no spacing: state the millimetres per pixel (spacing_mm)"
 NOT_CALIBRATED = (
@@ -37,19 +37,19 @@ WORDS = {
     "ragged outline": "the outline has gaps or bulges",
     "low confidence": "the outline is soft{where}",
 }
-"""Each flag of `biometry.FLAGS` as a sonographer would say it. `{where}` names the sides, or is empty."""
+"""Each flag of `biometry.FLAGS` in a sonographer's words. `{where}` names the sides, or is empty."""
 _OF_FEMUR = {"low confidence": "it is not clear where the femur ends{where}"}
 
 _NO_VALUE = {"nothing found", "no spacing", "implausible size"}
 _NO_DOUBT = {"leaves the frame"}
-"""An ellipse continues where the picture ends: up to 40 % outside it is noted, no more."""
+"""Flags that need no review: an ellipse continues beyond the picture, and up to 40 % of it outside is only noted."""
 _ALWAYS_DOUBT = {"implausible shape", "little is seen", "cut off"}
-"""Flags of the shape itself. What the other flags say of the outline, a fitted score weighs."""
+"""Flags of the shape itself, which always need review. A fitted score weighs the other flags of the outline."""
 
 
 @dataclass(frozen=True)
 class Decision:
-    """The status of a value, and why it is not `measured`: empty where it is."""
+    """The status of a value, and the reasons if it is not `measured`."""
 
     status: Status
     reasons: tuple[str, ...] = ()
@@ -64,19 +64,19 @@ def decide(
     frame_doubts: Sequence[str] = (),
     where: Mapping[str, str] | None = None,
 ) -> Decision:
-    """Decide what a measurement is good for.
+    """Decide whether a measurement is given, and whether it needs review.
 
     Args:
-      found: the measurement; None where the plane is not measured.
+      found: the measurement; None if the plane is not one that is measured.
       planes: probability of each plane that the network knows.
-      plane: the plane measured: the one asked for, else the most probable one.
+      plane: the measured plane: the one that was asked for, else the most probable one.
       rule: the bundle's acceptance rule for the plane; None: the bundle was never calibrated.
-      error_probability: the rule's score, `score.error_probability`; None where the rule is made of flags alone.
-      frame_doubts: what is doubtful about the frame itself, such as the decoder's warnings.
-      where: for a flag, the sides it is about, such as " on the left side".
+      error_probability: the rule's score, `score.error_probability`; None if the rule uses flags only.
+      frame_doubts: doubts about the frame itself, such as the decoder's warnings.
+      where: the sides that a flag refers to, such as " on the left side", by flag.
 
     Returns:
-      `refused` for no value at all, `review` for any doubt, else `measured`; with every reason, the gravest first.
+      `refused` if there is no value, `review` if there is any doubt, else `measured`; with all reasons, worst first.
     """
     if plane not in SHAPE_OF_PLANE:
         return Decision("refused", (f"{_other_plane(planes)}: {GIVE_PLANE}",))
@@ -98,19 +98,19 @@ def decide(
 
 
 def plane_is_sure(planes: Mapping[str, float], plane: str) -> bool:
-    """Whether the network sees this plane, with a probability of at least `SURE`."""
+    """Whether the network sees this plane with a probability of at least `SURE`."""
     return not _plane_doubts(planes, plane)
 
 
 def flag_words(flag: str, plane: str, where: str = "") -> str:
-    """A flag of `biometry.FLAGS` in a sonographer's words."""
+    """Translate a flag of `biometry.FLAGS` into a sonographer's words."""
     words = _OF_FEMUR.get(flag) if plane == "femur" else None
     return (words or WORDS[flag]).format(plane=plane, a_plane=_a(plane), where=where)
 
 
 def kind_of(reason: str) -> str:
-    """A reason as it is counted: without its numbers in parentheses, the sides, and the remedy after a colon or ";"."""
-    while (shorter := re.sub(r" ?\([^()]*\)", "", reason)) != reason:  # what another library said may have its own
+    """Reduce a reason to its kind, for counting: without parentheses, sides, and the remedy after ":" or ";"."""
+    while (shorter := re.sub(r" ?\([^()]*\)", "", reason)) != reason:  # other libraries' messages may nest them
         reason = shorter
     first = re.split("[;:]", reason)[0]
     return re.sub(r" on the [a-z, ]+ sides?$", "", first.strip())

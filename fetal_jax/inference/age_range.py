@@ -1,4 +1,4 @@
-"""The range of an age that comes from sizes: healthy fetuses of one age differ in size."""
+"""The range of an age computed from sizes: healthy fetuses of one age differ in size."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from fetal_jax.growth import hadlock, intergrowth, reference
 
 LEVEL = 0.95
 CORRELATION = 0.5
-"""Of two measures' z-scores at one age; an assumption. Of 1500 fetuses drawn from Hadlock's spread with a correlation
-of 0.3, 0.5 and 0.7 the range of HC, AC and FL holds 96, 95 and 93 %; from INTERGROWTH-21st's 95, 93 and 93 %."""
+"""Assumed correlation of two measures' z-scores at one age. Of 1500 fetuses drawn from Hadlock's spread with one of
+0.3, 0.5 and 0.7 the range of HC, AC and FL holds 96, 95 and 93 %; from INTERGROWTH-21st's 95, 93 and 93 %."""
 _STEP_MM = 0.01
 
 
 def age_range(sizes_mm: Mapping[str, float], weeks: float, standard: str) -> tuple[float, float]:
-    """The 95 % range, in weeks, of the age that a dating formula gave.
+    """95 % range (low, high), in weeks, of an age from a dating formula.
 
-    The standard's spread of each size at that age goes through the formula's slope:
+    The standard's spread of each size at that age is propagated through the formula:
     SD² = Σᵢⱼ gᵢ sᵢ rᵢⱼ gⱼ sⱼ with gᵢ = d age / d sizeᵢ, sᵢ the SD of size i, r = `CORRELATION` off the diagonal.
 
     Args:
-      sizes_mm: the measures that took part ("hc", "ac", "fl").
+      sizes_mm: the measures that the formula used ("hc", "ac", "fl"), in mm.
       weeks: the formula's age, within the ages of the standard.
-      standard: "hadlock" or "intergrowth", which gave it.
+      standard: "hadlock" or "intergrowth": the origin of the formula.
     """
     effects = []
     for measure in sizes_mm:

@@ -1,4 +1,4 @@
-"""The frames of a cine -> for each plane in it, its best frame, the median and the spread."""
+"""The frames of a cine -> best frame, median and spread of each plane in it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ COLUMNS = [
     *(f"spread_{name}" for name in MEASURED),
     *("review", "best_status"),
 ]
-"""Of `cines.csv`; the spread is 1.4826 times the median absolute deviation, the SD of a normal distribution."""
+"""Columns of `cines.csv`. The spread is 1.4826 times the median absolute deviation, the SD of a normal distribution."""
 
 
 @dataclass(frozen=True)
@@ -28,10 +28,10 @@ class Summary:
 
     plane: str
     best: Row
-    """The frame with the fewest flags, then the surest of its plane (to a per cent), then the
-    nearest to the median. A frame to review only where none is measured."""
+    """The frame with the fewest flags, then the highest probability of its plane (to 1 %), then the nearest to the
+    median. A frame to review only if no frame is `measured`."""
     frames: int
-    """Number of frames named as this plane."""
+    """Number of frames classified as this plane."""
     measured: int
     review: int
     median: dict[str, float | None]
@@ -48,9 +48,9 @@ class Summary:
 
 
 def summarise(rows: list[Row]) -> list[Summary]:
-    """Summaries of the planes of a file's rows in which at least one frame has a value, by name of the plane.
+    """Summarise each plane of a file that has at least one value; sorted by plane.
 
-    Best frame, median and spread are those of the measured frames; of the frames to review where none is measured.
+    Best frame, median and spread are those of the `measured` frames, or of the frames to review if there are none.
     """
     summaries = []
     for plane in sorted({row["plane"] for row in rows if row["status"] in WITH_VALUE}):
@@ -65,7 +65,7 @@ def summarise(rows: list[Row]) -> list[Summary]:
 
 
 def surest(rows: list[Row], column: str, middle: float) -> Row:
-    """The row with the fewest flags, then the surest of its plane (to a per cent), then the nearest to `middle`."""
+    """The row with the fewest flags, then the highest probability of its plane (to 1 %), then nearest to `middle`."""
 
     def doubt(row: Row) -> tuple[int, float, float]:
         return len(row["flags"]), -round(row["plane_probability"] or 0, 2), abs(row[column] - middle)

@@ -1,14 +1,14 @@
 """The frames of one examination -> sizes, ratios, age, weight and centiles. Pure functions on rows of measurements.
 
-Frames are grouped by what their rows say (`identity.COLUMNS`), never by a guess. The value of a structure is the median
-over its frames; a file counts once, however many frames it has. The rules, in this order:
+Frames are grouped by the columns of their rows that identify an examination (`identity.COLUMNS`). The value of a
+structure is the median over its frames; a file counts once, however many frames it has. The rules, in this order:
 
-1. Frames that are `measured` count; frames to `review` only where none is measured, and the value is to review then.
-2. Frames whose spacings come from different sources are not mixed: those of the most reliable source count
+1. Only frames that are `measured` count. If there are none, frames to `review` count, and the value needs review.
+2. Frames whose spacings come from different sources are not mixed: only the most reliable source counts
    (`SPACING_ORDER`).
 3. A frame is off if it differs from the median by more than two sonographers do (`score.WRONG`: HC 5 %, AC and FL 8 %).
-   If over a quarter are off, there is no value: they may show two fetuses. Else those are left out, and the value is to
-   review.
+   If over a quarter are off, there is no value: they may show two fetuses. Otherwise those are left out, and the value
+   needs review.
 4. If the ages by HC, AC and FL differ by over 20 %, nothing is computed from two structures: age, weight, ratios.
 """
 
@@ -32,7 +32,7 @@ from fetal_jax.outputs.rows import Row
 from fetal_jax.planes import MEASURED, PRIMARY, QUANTITIES
 
 CHOICES = {"hadlock": "hadlock", "intergrowth": "intergrowth", "who": "hadlock"}
-"""Standards of an examination, and the formula of age of each: WHO published none."""
+"""Standards of an examination, and the dating formula used with each: WHO published none."""
 SPACING_ORDER = ("dicom", "csv", "flag", "ruler")
 OFF_SHARE = 0.25
 AGES_APART = 0.2
@@ -51,11 +51,11 @@ class Examination:
     patient: str | None = None
     fetus: str | None = None
     day: int | None = None
-    """Counts days; only differences between examinations of one patient mean something."""
+    """A day number; only differences between examinations of one patient are meaningful."""
     date: str | None = None
     stated_ga_weeks: float | None = None
     refused: str = ""
-    """Why the frames are not of one examination; then nothing is computed."""
+    """Why the frames cannot be of one examination; then nothing is computed."""
 
 
 @dataclass(frozen=True)
@@ -66,14 +66,14 @@ class Structure:
     status: str
     """"measured", "review" or "refused" (no value)."""
     reason: str = ""
-    """Why the value is to review or there is none; which frames were left out."""
+    """Why the value needs review or is missing; which frames were left out."""
     sizes_mm: dict[str, float] = field(default_factory=dict)
     """By measure: "hc", "bpd" and "ofd" of a head, "ac", "fl"; medians."""
     counted: tuple[Row, ...] = ()
     left_out: tuple[Row, ...] = ()
     """Frames with a value that do not count."""
     best: Row | None = None
-    """The counted frame with the fewest flags, then the surest of its plane, then the nearest to the median."""
+    """The counted frame with the fewest flags, then the surest plane, then nearest to the median."""
 
     @property
     def contradicted(self) -> bool:
@@ -105,18 +105,18 @@ class Summary:
     examination: Examination
     standard: str
     structures: dict[str, Structure]
-    """By plane, always all three."""
+    """All three, by plane."""
     age: Age | None = None
-    """By the sizes of this examination."""
+    """From the sizes of this examination."""
     known_weeks: float | None = None
-    """The age by which the centiles are judged, if it does not come from the sizes of this examination."""
+    """The age for the centiles, if it does not come from the sizes of this examination."""
     known_by: str = ""
     """"stated" by the caller, or "first visit": dated there, plus the days since."""
     weight: FetalWeight | None = None
     ratios: dict[str, float] = field(default_factory=dict)
     """"cephalic_index" (100 BPD/OFD), "hc_ac", "fl_ac" (100 FL/AC)."""
     centiles: dict[str, Centile] = field(default_factory=dict)
-    """By measure, "efw" too."""
+    """By measure, including "efw"."""
     reasons: dict[str, str] = field(default_factory=dict)
     """Why there is no "age", "weight" or centile of a measure."""
     notes: tuple[str, ...] = ()
@@ -128,7 +128,7 @@ class Summary:
 
     @property
     def weeks(self) -> float | None:
-        """The age by which the centiles are judged."""
+        """The age for the centiles."""
         own = self.age.weeks if self.age else None
         return own if self.known_weeks is None else self.known_weeks
 
@@ -146,10 +146,10 @@ class Summary:
 
 
 def group(rows: Iterable[Row]) -> list[Examination]:
-    """The examinations of rows, in the order of their first frames. Rows that name no examination are left out.
+    """Group rows by examination, in the order of their first frames. Rows without an examination are ignored.
 
-    Frames of two patients, two days or two stated ages under one name are one examination that is refused. Its day is
-    that of the frames that name the patient.
+    An examination with frames of two patients, two days or two stated ages is refused. Its day is that of the frames
+    that name the patient.
     """
     groups: dict[tuple[str, str | None], list[Row]] = {}
     for row in rows:
@@ -176,14 +176,14 @@ def _examination(name: str, fetus: str | None, rows: list[Row]) -> Examination:
 
 
 _PLAIN = ""
-"""In place of a patient: days that are written as they are, each with its date."""
+"""Key in place of a patient, for days written as plain dates."""
 
 
 def _days(rows: list[Row]) -> dict[str | None, set[int]]:
-    """The days of rows, by the patient that each is counted for.
+    """The days of rows, by the patient whose offset they have.
 
-    A hashed day is shifted by its patient's name, or by none where the row names nobody: it says nothing about another
-    patient's. Days that are written as they are compare with each other.
+    A hashed day is shifted by an offset of its patient, and cannot be compared with another patient's. Rows without a
+    patient share an offset. Days that are written as plain dates can all be compared.
     """
     days: dict[str | None, set[int]] = {}
     for row in rows:
@@ -193,16 +193,16 @@ def _days(rows: list[Row]) -> dict[str | None, set[int]]:
 
 
 def summarise(examination: Examination, standard: str = "hadlock", ga_weeks: float | None = None) -> Summary:
-    """Sizes, age with its range, weight, ratios and centiles of one examination.
+    """Compute sizes, age with its range, weight, ratios and centiles of one examination.
 
     Args:
       examination: from `group`.
       standard: one of `CHOICES`, for age, weight and centiles.
-      ga_weeks: the known age in weeks; default: the one that the examination states. Without one the centiles are
-        judged at the age by the same sizes, and only compare the sizes with each other.
+      ga_weeks: the known age in weeks; default: the one that the examination states. Without one, the centiles are for
+        the age from the same sizes, and only compare the sizes with each other.
 
     Raises:
-      GrowthError: an unknown standard.
+      GrowthError: the standard is unknown.
     """
     if standard not in CHOICES:
         raise GrowthError(f"no standard of an examination is called {standard!r}: {', '.join(CHOICES)} are")
@@ -274,13 +274,13 @@ def _structure(plane: str, rows: tuple[Row, ...]) -> Structure:
 
 
 def _weights(rows: list[Row]) -> dict[int, float]:
-    """The weight of each row, by its id: a file's rows share the weight of one file; all sum to 1."""
+    """Weights by row id: the rows of a file share its weight; files weigh the same, all weights sum to 1."""
     counts = Counter(row["file"] for row in rows)
     return {id(row): 1 / (len(counts) * counts[row["file"]]) for row in rows}
 
 
 def _median(rows: list[Row], column: str) -> float:
-    """The median over rows, weighted by `_weights`; between the two middle values where half lies to either side."""
+    """Median of a column, weighted by `_weights`; midway between two values if each side has half the weight."""
     weights = _weights(rows)
     ordered = sorted(rows, key=lambda row: row[column])
     share = np.cumsum([weights[id(row)] for row in ordered])
@@ -297,13 +297,13 @@ def _lengths(sizes: Mapping[str, float]) -> dict[str, Any]:
 
 
 def _ages_apart(sizes: Mapping[str, float]) -> str:
-    """Why head, abdomen and femur cannot be of one fetus; empty where they can."""
+    """Say why head, abdomen and femur cannot be of one fetus; empty if they can."""
     ages = {}
     for measure in ("hc", "ac", "fl"):
         if measure in sizes:
             try:
                 ages[measure] = gestational_age(**_lengths({measure: sizes[measure]})).weeks
-            except GrowthError:  # outside 14 to 42 weeks: the age itself will say so
+            except GrowthError:  # outside 14 to 42 weeks: `_age` reports it
                 continue
     for one, other in combinations(sorted(ages, key=lambda m: -ages[m]), 2):
         if ages[one] > (1 + AGES_APART) * ages[other]:
@@ -313,7 +313,7 @@ def _ages_apart(sizes: Mapping[str, float]) -> str:
 
 
 def _age(sizes: Mapping[str, float], standard: str, reasons: dict[str, str]) -> Age | None:
-    """Age by HC, AC and FL. BPD is left out: it is an axis of the HC's own ellipse."""
+    """Age from HC, AC and FL. BPD is left out: it is an axis of the ellipse that gives HC."""
     formula = CHOICES[standard]
     try:
         age = gestational_age(**_lengths(sizes), standard=formula)

@@ -1,6 +1,6 @@
 """Measure files into a folder: rows, overlays and reports are written as frames arrive; an interrupted run resumes.
 
-A process of its own reads ahead (`reading.isolated`), this one runs the network, a thread writes.
+A separate process reads ahead (`reading.isolated`), this one runs the network, a thread writes.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ from fetal_jax.reading.spacing_table import Spacings
 
 CINES = "cines.csv"
 BEHIND = 4
-"""Frames that the writing thread may be behind."""
+"""Number of frames that may wait for the writing thread."""
 NAME_BYTES = 100
-"""Bytes of a picture's name that come from the frame's. Some file systems allow 143 in all; a letter takes up to 4."""
+"""Most bytes of a frame's name in a picture's. Some file systems allow 143 in all; a letter takes up to 4."""
 
 
 def measure_files(
@@ -66,26 +66,27 @@ def measure_files(
     standard: str = "hadlock",
     again: bool = False,
 ) -> Iterator[Row]:
-    """Measure each file; yield its rows as they are written. A file that cannot be read is a row too.
+    """Measure each file; yield its rows as they are written. A file that cannot be read gets a row, too.
 
     Args:
       predictor: the network of a bundle.
-      sources: the files that `reading.sources.find` found.
+      sources: the files, from `reading.sources.find`.
       spacings: the caller's millimetres per pixel.
       plane: "head", "abdomen", "femur" or "auto".
       out: the folder of the results. An interrupted run of the same call is resumed; a finished one is replaced. Only
         files that this program wrote there are overwritten or deleted.
       also: of "svg" and `formats.KINDS`.
       note: receives a message for each reason why reports could not be written, at the end.
-      asked: the paths that the caller gave, which distinguish one call from another.
-      submission: a file that the caller writes afterwards; refused before the work if it is somebody else's.
+      asked: the paths that the user gave; they are part of the call's identity.
+      submission: a file that the caller writes afterwards. If a file of that name is not of this program, the call is
+        refused before the work.
       naming: how examinations are named; default: by DICOM and the spacing table, identifiers hashed.
       standard: of age, weight and centiles of the examinations (`examination.CHOICES`).
-      again: whether the rows of finished results of the same call stay, of files that have not changed since.
+      again: whether to reuse the rows of finished results of the same call, for files that have not changed since.
 
     Raises:
-      UserError: the plane is not known, the spacing table has one row for several files, `out` cannot be written,
-        holds somebody else's files or another call's results, or another process writes there.
+      UserError: the plane is unknown, the spacing table has one row for several files, `out` cannot be written, holds
+        files that are not of this program or another call's results, or another process writes there.
     """
     predictor.check_plane(plane)
     spacings.check(sources)
@@ -93,7 +94,7 @@ def measure_files(
     call = call_of(predictor, spacings, plane, also, asked, standard, naming)
     with _failed_writes_in_words(out), closing(ResumeLog.open(out, call)) as log:
         for name in (RESULTS, JSON, FINGERPRINTS):
-            log.own.claim(name)  # a stranger's file is refused before anything is deleted
+            log.own.claim(name)  # refuse files of others before anything is deleted
         if submission:
             log.claim_submission(submission)
         for name in examinations.FILES:
@@ -135,7 +136,7 @@ def measure_files(
 
 
 def _noting(sources: list[Source], fingerprints: deque[list[int]]) -> Iterator[Source]:
-    """Pass sources on, each when its fingerprint is taken: a file that is written while it is read has changed."""
+    """Yield sources after taking their fingerprints, so that a file written while it is read counts as changed."""
     for source in sources:
         fingerprints.append(source.fingerprint())
         yield source
@@ -143,7 +144,7 @@ def _noting(sources: list[Source], fingerprints: deque[list[int]]) -> Iterator[S
 
 @contextmanager
 def _failed_writes_in_words(out: Path) -> Iterator[None]:
-    """A full or read-only disk is an error that the user can fix."""
+    """Turn the error of a full or read-only disk into a `UserError`."""
     try:
         yield
     except OSError as e:
@@ -162,7 +163,7 @@ def call_of(
     standard: str,
     naming: Naming,
 ) -> dict[str, Any]:
-    """Everything that decides the rows: a folder is resumed only by the call that began it."""
+    """Collect everything that affects the rows: a folder is resumed only by the call that began it."""
     info = predictor.info
     return {
         "paths": [str(path.absolute()) for path in asked],
@@ -177,7 +178,7 @@ def call_of(
 
 
 def _fingerprint(labels: Mapping[str, Any] | None) -> str | None:
-    """Short hash of the table's labels: it tells two calls apart without a name or a date in the file."""
+    """Short hash of the table's labels: it distinguishes calls without writing names or dates to the file."""
     if not labels:
         return None
     text = json.dumps({name: vars(label) for name, label in sorted(labels.items())})
@@ -191,7 +192,7 @@ def _with_examination(rows: list[Row]) -> list[Row]:
 def measured_row(
     predictor: Predictor, item: Frame | Failure, spacings: Spacings, plane: str, identities: Identities
 ) -> tuple[Row, FrameResult | None]:
-    """The row of a frame that was read, or of a file that was not, and the result that it was made from."""
+    """Measure a frame: its row and result. A failure gets a row without a result."""
     labels = spacings.labels_of(item.source)
     if isinstance(item, Failure):
         return failure_row(item) | identities.columns(labels, None), None
@@ -204,7 +205,7 @@ def measured_row(
 
 
 class Results:
-    """The files of a results folder, written in order by a thread of its own."""
+    """The files of a results folder, written in order by a separate thread."""
 
     def __init__(
         self, log: ResumeLog, rows: IO[bytes], taken: set[str], also: tuple[str, ...], note: Callable[[str], None]
@@ -236,7 +237,7 @@ class Results:
             self._tell_not_written()
 
     def picture_name(self, frame: Frame) -> str:
-        """`overlays/NAME.png`, `NAME_0007.png` in a cine; the second file of a name gets a number."""
+        """Choose `overlays/NAME.png`, or `NAME_0007.png` in a cine; a second file of the same name gets a number."""
         safe = re.sub(r"[^\w.+-]", "_", frame.source.stem).encode()[:NAME_BYTES].decode(errors="ignore") or "frame"
         suffix, n, name = f"_{frame.index:04d}" if frame.cine else "", 1, ""
         while not name or name.lower() in self._taken or not all(map(self._own.is_free, self._forms(name))):
@@ -246,7 +247,7 @@ class Results:
         return name
 
     def _forms(self, picture: str) -> list[str]:
-        """The names of all files that are written of a frame."""
+        """The names of all files that are written for a frame."""
         kinds = [formats.name(kind, picture) for kind in self._also if kind in formats.KINDS]
         return [picture, _svg(picture), *kinds] if "svg" in self._also else [picture, *kinds]
 
@@ -259,7 +260,7 @@ class Results:
         self._later(self._write_saved, rows)
 
     def finish(self, source: Source, rows: list[Row], fingerprint: list[int]) -> None:
-        """Call after the last row of a file, with its fingerprint from before it was read."""
+        """Complete a file after its last row; the fingerprint is from before it was read."""
         self._later(self._finish, source, rows, fingerprint)
 
     def _later(self, work: Callable[..., None], *args: Any) -> None:
@@ -322,7 +323,7 @@ class Results:
                 self._not_written.setdefault(reason, []).append((kind, source))
 
     def _tell_not_written(self) -> None:
-        """One line for each reason, however many files it is about."""
+        """Send one message per reason, however many files it concerns."""
         for reason, found in self._not_written.items():
             kinds, files = (list(dict.fromkeys(parts)) for parts in zip(*found, strict=True))
             about = f"{files[0]}" if len(files) == 1 else f"{amount(len(files), 'file')}, such as {files[0]}, which"

@@ -1,9 +1,9 @@
-"""The examination of a frame: from DICOM, from the caller's table, or from the caller's word. Never guessed.
+"""The examination of a frame: from DICOM, the caller's table, or `--one-examination`. Never guessed.
 
-Tables, JSON, pages and logs name patients and studies by keyed hashes (HMAC-SHA256), and days by a distance that only
-the key can turn into a date. The key is `FETAL_JAX_KEY` of the environment, so that several folders name a patient
-alike; else a random one in the results folder's `identifiers.key`. Who has the key can test whether a known identifier
-is in the results: keep the file apart from results that are given away.
+Tables, JSON, pages and logs name patients and studies by keyed hashes (HMAC-SHA256), and days by a shifted number that
+only the key can turn into a date. The key is `FETAL_JAX_KEY` of the environment, so that several folders use the same
+name for a patient; else a random one in the results folder's `identifiers.key`. Anyone with the key can test whether a
+known identifier is in the results: never share the key file together with results.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from fetal_jax.files import write_whole
 from fetal_jax.reading.study import Labels, Study
 
 ACQUISITION = ("instance", "device", "operator", "month")
-"""Columns that say how a DICOM frame was made: its object, the machine (with a part of the hash of its serial number),
-who scanned, and in which month."""
+"""Columns about the acquisition of a DICOM frame: its object, the machine (with part of the hash of its serial number),
+the operator, and the month."""
 COLUMNS = ("examination", "patient", "fetus", "day", "date", "stated_ga_weeks", *ACQUISITION)
-"""The columns of a row that say which examination it belongs to; all are empty where that is not known."""
+"""Columns of a row that identify its examination; all are empty if that is not known."""
 KEY_FILE, KEY_VARIABLE = "identifiers.key", "FETAL_JAX_KEY"
 ONE = "examination"
 """Name of the examination that `--one-examination` makes."""
@@ -42,10 +42,10 @@ class Naming:
     plain: bool = False
     """Whether identifiers are written as they are (`--identifiers`)."""
     months: bool = False
-    """Whether the month of an examination is written too: a report by month needs it, a folder of frames does not."""
+    """Whether to write the month of an examination: a report by month needs it, a folder of frames does not."""
 
     def fingerprint(self) -> list[Any]:
-        """Values that must be the same when a call is resumed; of a key in the environment, a hash."""
+        """Values that must be unchanged when a call is resumed; a key in the environment is included as a hash."""
         given = Key.of_environment()
         months = ["months"] if self.months else []
         digest = given and hashlib.sha256(b"key\0" + given).hexdigest()[:8]
@@ -53,7 +53,7 @@ class Naming:
 
 
 class Key:
-    """The key of one results folder; read, or made, when it is first needed."""
+    """The key of one results folder; read, or created, when it is first needed."""
 
     def __init__(self, claim: Callable[[str], Path]) -> None:
         """Take `claim`, which gives the path of a file that may be written (`OwnFiles.claim`)."""
@@ -64,7 +64,7 @@ class Key:
         """The key of `FETAL_JAX_KEY`, or None.
 
         Raises:
-          UserError: it is so short that it can be tried out.
+          UserError: it is short enough to be guessed.
         """
         text = os.environ.get(KEY_VARIABLE, "")
         if text and len(text) < 16:
@@ -82,14 +82,14 @@ class Key:
         return path.read_bytes().strip()
 
     def digest(self, kind: str, *parts: str) -> bytes:
-        """The keyed hash of some text, different for each kind of it."""
+        """Keyed hash of some texts; different for each `kind`."""
         text = "\0".join((kind, *parts)).encode("utf-8", "surrogateescape")
         return hmac.new(self._bytes, text, hashlib.sha256).digest()
 
 
 @dataclass(frozen=True)
 class Identities:
-    """Gives frames the columns `COLUMNS`."""
+    """Fills the columns `COLUMNS` of frames."""
 
     key: Key
     naming: Naming
@@ -98,9 +98,9 @@ class Identities:
         """The cells of one frame.
 
         Args:
-          labels: the caller's word, which decides about the examination. Patient and date are the header's where it
-            has them; frames of two patients in one examination are found by that.
-          study: of a DICOM file.
+          labels: from the caller's table, which decides the examination. Patient and date are those of the header if it
+            has them, so that frames of two patients in one examination are detected.
+          study: from the header of a DICOM file.
         """
         labels = labels or self.naming.one
         made = self._acquisition(study)
@@ -131,12 +131,12 @@ class Identities:
         }
 
     def name(self, kind: str, identifier: str) -> str:
-        """Name an identifier of some kind as rows do: "study", "patient", "instance", "operator" or "serial"."""
+        """Convert an identifier to its name in rows; `kind`: "study", "patient", "instance", "operator" or "serial"."""
         return identifier if self.naming.plain else self.key.digest(kind, identifier).hex()[:16]
 
     def _day(self, patient: str, text: str) -> int | None:
         try:
             day = date.fromisoformat(text).toordinal()
-        except ValueError:  # there is none, or the header has 20240231
+        except ValueError:  # no date, or one such as 20240231
             return None
         return day if self.naming.plain else day + int.from_bytes(self.key.digest("day", patient)[:4]) % 1_000_000

@@ -1,4 +1,4 @@
-"""A frame -> its plane and millimetres: the one way in, for a bundle and for a network in training."""
+"""A frame -> its plane and millimetres: the single entry point, for a bundle and for a network in training."""
 
 from __future__ import annotations
 
@@ -48,21 +48,21 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Found:
-    """A measurement of a map, with its geometry in network pixels."""
+    """A measurement on a map, with its geometry in network pixels."""
 
     seen: Prediction
     measurement: Measurement
-    box: tuple[float, ...]  # (x0, y0, x1, y1) of the frame in the map: outside nothing was seen
+    box: tuple[float, ...]  # (x0, y0, x1, y1) of the frame in the map; outside is padding
 
 
 @dataclass(frozen=True)
 class FrameResult:
     """The result for one frame.
 
-    Take values from here: the measurement of a refused frame has values, too. `status` is "measured" (the value stands
-    by itself), "review" (a person must look at it; `reason` says why) or "refused" (no value; `reason` says why and
-    what to do). The measurement's geometry is in the frame's own pixels; the measurement is None where the plane is not
-    measured.
+    Take values from here and not from `measurement`, which has values for refused frames, too. `status` is "measured"
+    (usable without review), "review" (a person must look at it; `reason` says why) or "refused" (no value; `reason`
+    says why and what to do). The measurement's geometry is in the frame's own pixels; the measurement is None if the
+    plane is not one that is measured.
     """
 
     status: acceptance.Status
@@ -70,13 +70,13 @@ class FrameResult:
     plane_probability: float | None
     measurement: Measurement | None
     reasons: tuple[str, ...] = ()
-    """Why it is not `measured`, the gravest first. Empty for `measured`."""
+    """Why it is not `measured`, worst first; empty for `measured`."""
     interval_mm: tuple[float, float] | None = None
-    """Prediction interval (low, high) of HC, AC or FL in mm; None where the bundle has none for this kind of frame."""
+    """Prediction interval (low, high) of HC, AC or FL in mm; None if the bundle has none for this kind of frame."""
     interval_data: str = ""
     """The data that the interval was calibrated on."""
     error_probability: float | None = None
-    """Probability that HC is off by more than 5 %, AC or FL by more than 8 %; None where the bundle has no score."""
+    """Probability that HC is off by more than 5 %, AC or FL by more than 8 %; None if the bundle has no score."""
 
     @property
     def reason(self) -> str:
@@ -84,7 +84,7 @@ class FrameResult:
         return "; ".join(self.reasons)
 
     def value(self, name: str) -> Any:
-        """A value of the measurement; None where the status is not "measured" or "review".
+        """Get a value of the measurement; None unless the status is "measured" or "review".
 
         Args:
           name: "hc_mm", "bpd_mm", "ofd_mm", "ac_mm", "fl_mm", "diameters_mm" or "sd_mm".
@@ -95,7 +95,7 @@ class FrameResult:
 
     @property
     def hc_mm(self) -> float | None:
-        """Head circumference."""
+        """Head circumference in mm."""
         return self.value("hc_mm")
 
     @property
@@ -110,12 +110,12 @@ class FrameResult:
 
     @property
     def ac_mm(self) -> float | None:
-        """Abdominal circumference."""
+        """Abdominal circumference in mm."""
         return self.value("ac_mm")
 
     @property
     def fl_mm(self) -> float | None:
-        """Femur length."""
+        """Femur length in mm."""
         return self.value("fl_mm")
 
 
@@ -138,10 +138,10 @@ class Predictor:
         Args:
           path: its directory, or the name of a shipped one: "default" or "heads".
           runtime: "onnx" (ONNX Runtime, the base install) or "jax" (StableHLO).
-          threads: that ONNX Runtime may use; 0: one a core.
+          threads: number of threads of ONNX Runtime; 0: one per core.
 
         Raises:
-          UserError: no bundle, a damaged or newer one, or a runtime that is not installed.
+          UserError: there is no bundle, it is damaged or newer than this version, or the runtime is not installed.
         """
         from fetal_jax.inference import runtimes
 
@@ -151,7 +151,7 @@ class Predictor:
 
     @property
     def letterbox(self) -> Letterbox:
-        """Frame -> network pixels."""
+        """The map from a frame to the network's canvas."""
         return Letterbox(*self.info.input_shape)
 
     def predict(self, frames: Sequence[Array], spacings: Sequence[Spacing | None]) -> list[Prediction]:
@@ -160,7 +160,7 @@ class Predictor:
         return self._look(frames, [self.letterbox.to_network((f.shape[0], f.shape[1]), s) for f, s in each])
 
     def _look(self, frames: Sequence[Array], to_network: Sequence[Array], mirrored: bool = False) -> list[Prediction]:
-        """Maps and planes of frames as these affine maps (2, 3) show them to the network, or of their mirror images."""
+        """Run the network on frames warped by affine maps (2, 3), or on their mirror images."""
         shape = self.info.input_shape
         fed = np.stack([warp(to_grey(f), m, shape) for f, m in zip(frames, to_network, strict=True)])
         maps, planes = self._probabilities((fed[:, :, ::-1] if mirrored else fed)[..., None])
@@ -169,9 +169,9 @@ class Predictor:
         return [Prediction(*each) for each in zip(maps, named, fed, to_network, strict=True)]
 
     def _probabilities(self, fed: Array) -> tuple[Array, Array]:
-        """Maps (B, H, W) and planes (B, P) of frames (B, H, W, 1) in network pixels."""
+        """Probabilities of maps (B, H, W) and planes (B, P) for frames (B, H, W, 1) in network pixels."""
         flip = self.info.flip_average
-        # one call for both: its threads meet half as often as in two calls
+        # one call for both: its threads synchronise half as often as in two calls
         map_logits, plane_logits = self.forward(np.concatenate([fed, fed[:, :, ::-1]]) if flip else fed)
         maps, planes = expit(map_logits), softmax(plane_logits, axis=-1)
         if flip:
@@ -190,13 +190,13 @@ class Predictor:
           spacing_mm: mm per pixel of the frame: one number, or (row, column) as a tuple, list, array or pydicom's
             PixelSpacing; None gives no millimetres.
           plane: "head", "abdomen" or "femur"; "auto" takes the one that the network sees.
-          warnings: what is doubtful about the frame itself, such as a decoder's warnings; any makes a value `review`.
+          warnings: doubts about the frame itself, such as a decoder's warnings; any of them makes a value `review`.
 
         Raises:
-          UserError: a plane that is not measured or that the network was not trained on, or "auto" where it cannot tell
-            planes apart.
-          ValueError: an array that is not a frame, a spacing that is not one or two positive numbers, or warnings that
-            are not a sequence of texts.
+          UserError: the plane is not one that is measured or that the network was trained on, or is "auto" for a
+            network of one plane.
+          ValueError: the array is not a frame, the spacing is not one or two positive numbers, or the warnings are not
+            a sequence of texts.
         """
         return self.measure_batch([frame], [spacing_mm], plane, [warnings])[0]
 
@@ -207,7 +207,7 @@ class Predictor:
         plane: str = "auto",
         warnings: Sequence[Sequence[str]] | None = None,
     ) -> list[FrameResult]:
-        """`measure` of several frames of any sizes, as one batch through the network.
+        """Measure several frames of any sizes, as one batch through the network.
 
         Args:
           frames: as in `measure`.
@@ -216,14 +216,14 @@ class Predictor:
           warnings: a sequence of texts for each frame; None: no warnings.
 
         Raises:
-          UserError, ValueError: as `measure`; ValueError also where there is not one spacing for each frame.
+          UserError, ValueError: as `measure`; ValueError also if there is not one spacing for each frame.
         """
         self.check_plane(plane)
         frames = list(frames)
         spacings = _one_for_each_frame("spacings", spacings, len(frames))
         warned = [()] * len(frames) if warnings is None else _one_for_each_frame("warnings", warnings, len(frames))
         for texts in warned:
-            if isinstance(texts, str) or not isinstance(texts, Sequence):  # a text would be taken letter by letter
+            if isinstance(texts, str) or not isinstance(texts, Sequence):  # a string would be split into letters
                 raise ValueError(f'warnings is a sequence of texts, such as ["premature end of file"], not {texts!r}')
         if not frames:
             return []
@@ -234,11 +234,11 @@ class Predictor:
         return [self.result(p, f, s, plane, w) for p, f, s, w in each]
 
     def check_plane(self, plane: str, argument: str = "plane") -> None:
-        """Refuse a plane that is not measured or not known to the network, and "auto" where it knows only one.
+        """Refuse a plane that is not measured or unknown to the network, and "auto" if it knows only one.
 
         Args:
           plane: as in `measure`.
-          argument: how the caller spells it, for the message: "plane", or "--plane" on the command line.
+          argument: its name in messages: "plane", or "--plane" on the command line.
 
         Raises:
           UserError: says which planes there are.
@@ -267,7 +267,7 @@ class Predictor:
         asked: str = "auto",
         warnings: Sequence[str] = (),
     ) -> FrameResult:
-        """The result for a frame that `predict` has seen; `asked` and `warnings` as in `measure`."""
+        """Make the result from a prediction; `asked` and `warnings` as in `measure`."""
         plane = max(seen.planes, key=lambda p: seen.planes[p]) if asked == "auto" else asked
         probability = seen.planes.get(plane) if len(self.info.planes) > 1 else None
         if plane not in SHAPE_OF_PLANE:
@@ -294,10 +294,10 @@ class Predictor:
         )
 
     def find(self, seen: Prediction, frame: Array, plane: str, spacing: Spacing | None) -> Found:
-        """Measure the structure of a plane on a frame that `predict` has seen.
+        """Measure the structure of a plane from a prediction.
 
-        If the bundle says so (`BundleInfo.close_up`), the network looks again at what is found, enlarged and mirrored,
-        and the mean of both maps is measured, in which the second one counts twice.
+        If `BundleInfo.close_up` is set, the network runs again on the structure that was found, enlarged and mirrored.
+        The mean of both maps is measured, in which the second one counts twice.
         """
         first = self._measured(seen, frame, plane, spacing)
         outline = first.measurement.ellipse or first.measurement.shaft
@@ -311,7 +311,7 @@ class Predictor:
         second = self._measured(replace(closer, probability=mean, planes=seen.planes), frame, plane, spacing)
         if SEVERAL not in first.measurement.flags or SEVERAL in second.measurement.flags:
             return second
-        flags = (SEVERAL, *second.measurement.flags)  # the second picture may show one of them alone
+        flags = (SEVERAL, *second.measurement.flags)  # the second picture may show only one of them
         return replace(second, measurement=replace(second.measurement, flags=flags))
 
     def _measured(self, seen: Prediction, frame: Array, plane: str, spacing: Spacing | None) -> Found:
@@ -325,7 +325,7 @@ class Predictor:
         return Found(seen, measure(seen.probability, plane, network_mm, frame=box), box)
 
     def _doubt(self, looked: Found, rule: dict[str, Any] | None) -> tuple[float | None, dict[str, str]]:
-        """The error probability, and the sides that the flags are about; costs nothing where nothing is doubtful."""
+        """Compute the error probability, and the sides that flags refer to; fast if there is no doubt."""
         seen, found, box = looked.seen, looked.measurement, looked.box
         outline = found.ellipse or found.shaft
         if outline is None:
@@ -347,9 +347,9 @@ class Predictor:
         return max(found.primary_mm - half, 0.0), found.primary_mm + half
 
     def _interval_data(self, plane: str) -> str:
-        """The data of a plane's interval; empty where it says nothing about a user's frames.
+        """The data that a plane's interval was calibrated on; empty if the interval is not to be shown.
 
-        Errors on drawn frames say nothing about real ones, and an interval that does not name its data nothing at all.
+        Errors on synthetic frames do not apply to real ones, and an interval that does not name its data is not shown.
         """
         data = str(self.info.intervals.get(PRIMARY[plane], {}).get("data", ""))
         return "" if data.startswith(SYNTHETIC) else data

@@ -1,4 +1,4 @@
-"""Log of a results folder: its call and the rows already measured, so that an interrupted run resumes."""
+"""The resume log of a results folder: its call and the rows already measured."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from fetal_jax.outputs.rows import Row
 from fetal_jax.reading.sources import CALL, PARTS, Source
 
 NAME = "measuring.jsonl"
-"""A line for each measured file, while others are left; removed when the results are complete."""
+"""Name of the log, with a line for each measured file; removed when the results are complete."""
 FINGERPRINTS = "fingerprints.jsonl"
-"""A line for each measured file of complete results, with its fingerprint from before it was read."""
+"""Name of the list of fingerprints: a line for each file of complete results, from before it was read."""
 _FIXED = re.compile(
     r"measurements\.(csv|json)|examinations\.(csv|json)|report\.html|identifiers\.key|fingerprints\.jsonl|cines\.csv"
     r"|contact_sheet_\d+\.png"
@@ -29,10 +29,10 @@ _FIXED = re.compile(
 
 
 class ResumeLog:
-    """The lines of `measuring.jsonl`: a file's rows, saved once everything about it is written.
+    """The lines of `measuring.jsonl`: the rows of a file, saved once everything else about it is written.
 
-    Rows are read when they are needed, so that memory does not grow with the folder. A line that a kill cut short
-    does not count.
+    Rows are read when they are needed, so that memory does not grow with the folder. A line that a kill cut short is
+    ignored.
     """
 
     def __init__(self, own: OwnFiles, held: ExitStack) -> None:
@@ -40,11 +40,11 @@ class ResumeLog:
         self._path = own.claim(NAME)
         self._file = held.enter_context(self._path.open("ab"))
         self._reader = held.enter_context(self._path.open("rb"))
-        self._lines: dict[str, tuple[int, list[int]]] = {}  # of a file: where its line begins, its fingerprint
+        self._lines: dict[str, tuple[int, list[int]]] = {}  # by file: offset of its line, its fingerprint
         self._file.truncate(self._index())
 
     def _index(self) -> int:
-        """Find the whole lines; returns where the last one ends."""
+        """Find the complete lines; returns the end of the last one."""
         end = 0
         self._reader.seek(0)
         for line in self._reader:
@@ -56,7 +56,7 @@ class ResumeLog:
 
     @classmethod
     def open(cls, folder: Path, call: dict[str, Any]) -> Self:
-        """Lock a folder, and resume what was interrupted there, or begin.
+        """Lock a folder, and resume the interrupted run there, or begin a new one.
 
         A call that differs only by adding to the spacings of the earlier one replaces that one's results.
 
@@ -85,11 +85,11 @@ class ResumeLog:
             return log
 
     def take_up(self, sources: list[Source], finished: Path) -> None:
-        """Take the rows of finished results over, of files that are as they were when they were measured.
+        """Reuse the rows of finished results, for files that are unchanged since.
 
         Args:
           sources: the files of this call.
-          finished: `measurements.json`; nothing happens where there is none, or an interrupted run left its log.
+          finished: `measurements.json`. Nothing is reused if it is missing, or if an interrupted run left its log.
 
         Raises:
           UserError: the list of fingerprints is damaged.
@@ -107,10 +107,10 @@ class ResumeLog:
         self._index()
 
     def claim_submission(self, path: Path) -> None:
-        """List a file that the caller names and writes afterwards, in this folder or elsewhere (`OwnFiles.claim`).
+        """Claim a file that the caller writes afterwards, in this folder or elsewhere (`OwnFiles.claim`).
 
         Raises:
-          UserError: it is one of the results, or somebody else's file.
+          UserError: it is one of the results, or exists and is not of this program.
         """
         folder, real = Path(os.path.realpath(self.own.folder)), Path(os.path.realpath(path))
         first = real.relative_to(folder).parts[0] if folder in real.parents else ""
@@ -136,12 +136,12 @@ class ResumeLog:
         self._file.flush()
 
     def clear(self, keep: Callable[[str], bool]) -> None:
-        """Delete what the earlier run wrote, but for the pictures and reports to keep."""
+        """Delete the files of the earlier run, except the pictures and reports to keep."""
         self.own.clear(keep=lambda name: name in (CALL, NAME, KEY_FILE) or keep(name))
 
     def finish(self, sources: Iterable[Source]) -> None:
-        """Keep the fingerprints of the files of these results, and remove the log: the results are complete."""
-        gone = self._lines.keys() - map(str, sources)  # since the run that was interrupted
+        """Write the fingerprints of the measured files, and remove the log: the results are complete."""
+        gone = self._lines.keys() - map(str, sources)  # deleted since the interrupted run
         with files.open_whole(self.own.claim(FINGERPRINTS)) as file:
             self._reader.seek(0)
             for line in self._reader:
@@ -157,9 +157,9 @@ class ResumeLog:
 
 
 def fingerprints(folder: Path) -> dict[str, list[int]]:
-    """The fingerprints of the files of complete results, each from before the file was read.
+    """Read the fingerprints of the files of complete results, each from before the file was read.
 
-    Empty where there is no list of them, as in results of older versions: then nothing says that a file is as it was.
+    Empty if there is no list, as in results of older versions: then no file counts as unchanged.
 
     Raises:
       UserError: the list is damaged.
@@ -183,7 +183,7 @@ def _adds(before: list[Any], now: list[Any]) -> bool:
 
 
 def _check_foreign(folder: Path) -> None:
-    """Refuse a folder whose results are not of this program's current format, or not of this program at all."""
+    """Refuse a folder with results of an older format, or of another program."""
     if os.path.lexists(folder / OwnFiles.LIST):
         return
     names = sorted(path.name for path in folder.iterdir() if path.name in (CALL, NAME) or _FIXED.fullmatch(path.name))

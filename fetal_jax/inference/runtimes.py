@@ -16,7 +16,7 @@ from fetal_jax.errors import UserError
 Array = NDArray[Any]
 
 RUNTIMES = {"onnx": bundle.ONNX, "jax": bundle.STABLEHLO}
-"""The runtimes, and the file of a bundle that each of them runs."""
+"""The runtimes, and the file of a bundle that each one runs."""
 
 
 def load(folder: Path, info: BundleInfo, runtime: str, threads: int = 0) -> Any:
@@ -26,7 +26,7 @@ def load(folder: Path, info: BundleInfo, runtime: str, threads: int = 0) -> Any:
       folder: of the bundle.
       info: its checked `bundle.json`.
       runtime: one of `RUNTIMES`.
-      threads: that ONNX Runtime may use; 0: one a core.
+      threads: number of threads of ONNX Runtime; 0: one per core.
 
     Raises:
       UserError: the bundle has no file for that runtime, or the runtime is not installed.
@@ -43,7 +43,7 @@ class Network:
     """The forward function of a network's file; pickled as the file's path, so that a process pool can send it."""
 
     def __init__(self, start: Callable[[Path, int], Any], path: Path, threads: int) -> None:
-        """Start it."""
+        """Load the network by `start(path, threads)`."""
         self._started_with = (start, path.absolute(), threads)
         self._forward = start(path, threads)
 
@@ -61,11 +61,11 @@ def _onnx(path: Path, threads: int) -> Any:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    # waiting threads would spin and take the cores from decoding and drawing: half the frames per second on two cores
+    # waiting threads would spin, and take cores from decoding and drawing: half the frames per second on two cores
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as e:  # ONNX Runtime has an exception class for each thing that is wrong with a file
+    except Exception as e:  # ONNX Runtime has an exception class for each fault of a file
         raise UserError(f"{path} is not a network that ONNX Runtime runs ({str(e)[:80]}): export it again") from None
     if [i.name for i in session.get_inputs()] != ["frames"] or len(session.get_outputs()) != 2:
         raise UserError(f"{path} is not the network of a bundle: export it again")

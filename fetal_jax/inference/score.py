@@ -1,4 +1,4 @@
-"""The probability that a value is wrong: inputs free of scale and machine, and a logistic model of them.
+"""The probability that a value is wrong: a logistic model of inputs that do not depend on scale or machine.
 
 Each input is a doubt: small for a perfect outline, larger for a worse one, and relative to the structure's own size.
 A model's weights are therefore never negative: more doubt never gives a lower probability.
@@ -34,23 +34,24 @@ fold, on 3,100 values of 477 real frames as they are and spoilt, the area change
 far the second look's outline is from the first one's: 0.932, 0.916 and 0.830 with it, 0.932, 0.915 and 0.831 without.
 How dark the frame is along the outline said nothing: 0.44 and 0.51 on 195 such frames."""
 INPUTS_OF = {"head": INPUTS, "abdomen": INPUTS, "femur": (*INPUTS, "continues")}
-"""By plane. Where a sharp shadow crosses a femur, the map ends as sharply and nothing in it is in doubt, but in the
-frame the bone goes on, only darker. On 375 drawn femurs with shadows, out of fold, the area under the ROC curve went
-from 0.80 to 0.89, and 72 wrong ones stood in place of 114; of 237 right ones, frames as they are, 224 in place of 223.
-How much darker the frame is beyond the end added nothing. Shadows that cross the bone aslant are still missed."""
+"""By plane. Where a sharp shadow crosses a femur, the map ends sharply and without doubt, but the bone goes on in the
+frame, only darker. With `continues`, on 375 synthetic femurs with shadows, out of fold, the area under the ROC curve
+rose from 0.80 to 0.89, and 72 instead of 114 wrong values needed no review; of 237 right ones, on frames as they are,
+224 instead of 223. How much darker the frame is beyond the end added nothing. Oblique shadows are still missed."""
 FLOOR = 1e-3
-"""Inputs enter the model as log(FLOOR + input): they range over three powers of ten."""
+"""Inputs enter the model as log(FLOOR + input), because they span three powers of ten."""
 
 POINTS = 72
 REACH, STEPS = 0.12, 25
-"""Reach of a line to either side of the outline, in sizes of the structure, and its number of samples."""
+"""Reach of a line to either side of the outline, relative to the structure's size, and its number of samples."""
 _ALONG = np.linspace(-REACH, REACH, STEPS)
 NEAR, FAR, ASIDE = 0.04, 0.15, 0.25
 """Lengths of a shaft: from an end to where its surroundings are compared, before and beyond it, and how far aside."""
 LIKE = 0.99
-"""Correlation above which there is no more likeness, so that `continues` stays finite."""
+"""Largest correlation that is used, so that `continues` stays finite."""
 SOFT, OFF, DARK = 0.06, 0.02, 0.3
-"""Border width and distance, in mean diameters, from which a side is named; and its brightness over the brightest's."""
+"""Border width and distance, in mean diameters, from which a side is named; and brightness, relative to the brightest
+side, under which it is in shadow."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class Rim:
 def rim(probability: Array, shape: Ellipse | Shaft, box: Sequence[float]) -> Rim:
     """Sample a map (H, W) across a fitted shape, both in network pixels.
 
-    `box` is (x0, y0, x1, y1) of the frame in the map: points outside were never seen.
+    `box` is (x0, y0, x1, y1) of the frame in the map: points outside are not seen.
     """
     points, outward, _ = _outline(shape)
     map_values = _across(probability, shape)
@@ -90,7 +91,7 @@ def rim(probability: Array, shape: Ellipse | Shaft, box: Sequence[float]) -> Rim
 
 
 def _across(image: Array, shape: Ellipse | Shaft) -> Array:
-    """(N, STEPS) samples of an image (H, W) along the lines across the outline, from the inside outwards."""
+    """Sample an image (H, W) along lines across the outline, from inside to outside: (N, STEPS)."""
     points, outward, size = _outline(shape)
     where = points[:, None] + (size * _ALONG)[:, None] * outward[:, None]
     rows_columns = np.moveaxis(where[..., ::-1] - HALF_PIXEL, -1, 0)
@@ -163,7 +164,7 @@ def inputs(
 
 
 def _continues(pixels: Array, shaft: Shaft) -> float:
-    """Likeness of the frame beyond an end to the frame before it, at the end where it is larger.
+    """Similarity of the frame beyond an end of the bone to the frame before it; the larger one of both ends.
 
     It is (1 + r) / (1 - r), where r is the correlation of the brightness across the bone before the end and beyond it:
     near 1 where the bone ends. Its logarithm is twice Fisher's z. Each line across is divided by its mean, so that
@@ -190,10 +191,10 @@ def _continues(pixels: Array, shaft: Shaft) -> float:
 
 
 def sides_in_words(probability: Array, pixels: Array, shape: Ellipse | Shaft, box: Sequence[float]) -> dict[str, str]:
-    """For the flags about the outline, the sides that they are about: {"low confidence": " on the left side"}.
+    """Name the sides that flags of the outline refer to: {"low confidence": " on the left side"}.
 
-    A side is named where half of its border is softer than `SOFT`, or farther from the fitted outline than `OFF`; none
-    is named where all four are. " (in shadow)" is added where the frame is dark on all of the named sides.
+    A side is named if half of its border is softer than `SOFT`, or farther from the fitted outline than `OFF`; if all
+    four are, none is named. " (in shadow)" is added if the frame is dark on all of the named sides.
 
     Args:
       probability: the map (H, W).
@@ -224,7 +225,7 @@ def error_probability(model: Mapping[str, Any], given: Inputs) -> float:
     """Probability in [0, 1] that the value is off by more than `WRONG`, by a fitted logistic model.
 
     Args:
-      model: {"inputs": names, "weights": one a name, none negative, "bias": number}.
+      model: {"inputs": names, "weights": one per name, none negative, "bias": number}.
       given: at least the inputs that the model names.
 
     Raises:
@@ -248,14 +249,14 @@ def fit(
     Args:
       given: the inputs of each frame.
       wrong: whether each frame's value is off by more than `WRONG`.
-      weights: how much each frame counts; None: all the same.
+      weights: weight of each frame; None: all equal.
       names: the inputs to use.
       penalty: of the squared weights of the standardised inputs, in frames.
 
     Raises:
-      ValueError: no frame is wrong, or none is right: nothing to learn from.
+      ValueError: all frames are right, or all are wrong.
     """
-    from scipy.optimize import minimize  # a fifth of a second, of which measuring has no use
+    from scipy.optimize import minimize  # takes 0.2 s, and measuring does not need it
 
     truth = np.array(wrong, float)
     if not 0 < truth.sum() < len(truth):

@@ -8,23 +8,22 @@ from dataclasses import dataclass, replace
 from fetal_jax.inference.examination import Examination, Summary, summarise
 
 SAME_PREGNANCY_WEEKS = 5.0
-"""Largest difference between the age by sizes and the age that the first visit foretells. It allows for growth
+"""Largest difference between the age by sizes and the age that the first visit predicts. It allows for growth
 restriction; another woman's or another pregnancy's examination is usually further off."""
 LAST_WEEK = 43.0
 
 
 @dataclass(frozen=True)
 class Pregnancy:
-    """The examinations of one fetus, in order of time."""
+    """The examinations of one fetus, by date."""
 
     visits: tuple[Summary, ...]
 
     def changes(self, index: int) -> dict[str, float]:
         """Change of each measure's centile, in points of percent, from the visit before; empty at the first.
 
-        A centile that is a bound ("<1") has no change.
-
-        It is a change between two days, not a velocity: it is not divided by time, nor judged.
+        A centile that is a bound ("<1") has no change. The change is between two days and not a velocity: it is
+        neither divided by time nor judged.
         """
         if index == 0 or self.days(index) == self.days(index - 1):
             return {}
@@ -41,11 +40,11 @@ class Pregnancy:
 
 
 def follow(examinations: Iterable[Examination], standard: str = "hadlock") -> list[Pregnancy]:
-    """Summarise examinations, those of one fetus together.
+    """Summarise examinations, and join those of one fetus.
 
-    Visits are put together by patient and fetus where patient and day are known. A later visit is dated by the first
-    one that has an age, unless its own age is stated: dating each by its own sizes would hide a change of growth. If
-    that date and the sizes differ by over `SAME_PREGNANCY_WEEKS`, it begins another pregnancy, and a note says so.
+    Visits are joined by patient and fetus if patient and day are known. A later visit is dated by the first one that
+    has an age, unless its own age is stated: dating each by its own sizes would hide a change of growth. If that date
+    and the sizes differ by over `SAME_PREGNANCY_WEEKS`, the visit begins another pregnancy, and a note says so.
 
     Args:
       examinations: from `group`.
@@ -81,7 +80,7 @@ def _joined(summaries: list[Summary], standard: str) -> list[list[Summary]]:
 
 
 def _expected(visits: list[Summary], summary: Summary) -> float | None:
-    """The age that the first dated visit foretells for a later one."""
+    """The age in weeks that the first dated visit predicts for a later one."""
     dated = next((visit for visit in visits if visit.weeks is not None), None)
     if dated is None or dated.weeks is None:
         return None
