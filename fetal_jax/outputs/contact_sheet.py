@@ -1,4 +1,4 @@
-"""All overlays of a folder at a glance: pages of small pictures, each with its status."""
+"""Contact sheets: pages with small pictures of all overlays of a folder, each with its status."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ FRAME = {status: style.colour for status, style in STYLES.items()} | {"error": (
 
 
 class ContactSheet:
-    """`contact_sheet_01.png`, `_02.png`, …: a page is written when it is full, so that memory stays flat."""
+    """`contact_sheet_01.png`, `_02.png`, …: a page is written when it is full, to limit memory."""
 
     def __init__(self, claim: Callable[[str], Path]) -> None:
-        """`claim` gives the path of a page that may be written (`files.OwnFiles.claim`)."""
+        """Take `claim`, which gives the path of a page that may be written (`files.OwnFiles.claim`)."""
         self._claim, self._pages, self._tiles = claim, 0, 0
 
     def add(self, row: Row, picture: NDArray[Any] | None) -> None:
-        """Add a row with its overlay; None where there is no picture."""
+        """Add a row with its overlay (H, W, 3) uint8, or None without a picture."""
         if self._tiles == 0:
             self._page = Image.new("RGB", (COLUMNS * TILE[0], ROWS * TILE[1]))
         line, column = divmod(self._tiles, COLUMNS)
@@ -43,7 +43,7 @@ class ContactSheet:
             self.close()
 
     def close(self) -> None:
-        """Write the page that is not full yet, with the disclaimer below its tiles."""
+        """Write the last page, with the disclaimer below its tiles."""
         if self._tiles:
             self._pages += 1
             used = -(-self._tiles // COLUMNS) * TILE[1]
@@ -76,7 +76,7 @@ def _tile(row: Row, picture: NDArray[Any] | None) -> Image.Image:
 
 
 def _border(pen: ImageDraw.ImageDraw, status: str) -> None:
-    """A solid frame for what stands or cannot be read, dashes for the rest."""
+    """Draw a solid border for values that need no review and for unreadable files, a dashed one for the rest."""
     right, bottom = TILE[0] - 2, TILE[1] - 2
     pen.rectangle((1, 1, right, bottom), outline=FRAME[status], width=EDGE - 1)
     dash = STYLES[status].dash if status in STYLES else None
@@ -90,7 +90,7 @@ def _border(pen: ImageDraw.ImageDraw, status: str) -> None:
 
 
 def _summary(row: Row) -> str:
-    """HC, AC or FL; where the status is not `measured`, after the status and before the reason."""
+    """The text of a tile: HC, AC or FL; unless it is `measured`, with the status before and the reason after it."""
     value = next((f"{MEASURED[key].label} {row[key]:.1f} mm" for key in PRIMARY.values() if row[key] is not None), "")
     if row["status"] == "measured":
         return value

@@ -1,4 +1,4 @@
-"""Parts that the DICOM writers share: the source object of a row, the equipment, the shape, the SR document."""
+"""Parts shared by the DICOM writers: the source object of a row, the equipment, the shape, the SR document."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MODEL = "fetal_jax measure"
 STRUCTURES = {"head": ("69536005", "Head"), "abdomen": ("818983003", "Abdomen"), "femur": ("71341001", "Femur")}
 """SNOMED CT code and meaning of a plane."""
 SERIES_NUMBERS = {"sr": 900, "seg": 901, "sr1500": 902, "signed sr": 903}
-"""The series number of each kind of object: viewers list series by it, and one series holds one kind."""
+"""Series numbers: viewers sort series by them, and each series holds objects of one kind."""
 _IDENTIFY = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
 _MAY_BE_EMPTY = (
     *("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID"),
@@ -33,10 +33,10 @@ _MAY_BE_EMPTY = (
 
 
 def header_of(source: Source) -> Any:
-    """Read the header of a row's file and check that it can be referred to.
+    """Read the header of a row's file, and check that a report can refer to it.
 
     Raises:
-      UserError: the file is not DICOM, or lacks the UIDs that name it; highdicom is not installed.
+      UserError: the file is not DICOM or lacks its UIDs, or highdicom is not installed.
     """
     try:
         import highdicom  # noqa: F401
@@ -91,13 +91,13 @@ def identity(headers: Sequence[Any], instance_number: int, kind: str, *says: Any
 
 @contextmanager
 def refusing(what: str) -> Iterator[None]:
-    """Turn what highdicom raises about a header into a message.
+    """Turn an exception of highdicom about a header into a `UserError`.
 
     Args:
       what: beginning of the message, such as "FILE has a header that no report".
 
     Raises:
-      UserError: the header cannot be repeated.
+      UserError: the header lacks something that the object must repeat.
     """
     try:
         yield
@@ -202,7 +202,7 @@ def observation_context() -> Any:
 
 
 def fetus_context(fetus: str | None) -> list[Any]:
-    """The fetus that a container's values are of (TID 1008): an item, or none where there is but one fetus."""
+    """The fetus of a container's values (TID 1008): one item, or none for a single fetus."""
     from highdicom import sr
 
     name, relation = sr.CodedConcept("11951-1", "LN", "Fetus ID"), sr.RelationshipTypeValues.HAS_OBS_CONTEXT
@@ -210,22 +210,22 @@ def fetus_context(fetus: str | None) -> list[Any]:
 
 
 def spacing_note(row: Row) -> str:
-    """State where the millimetres come from."""
+    """State the source of the spacing in mm."""
     return f"spacing from {SPACING_SOURCES[row['spacing_source']]}"
 
 
 def notes(row: Row) -> list[str]:
-    """Notes that a person must read in every report of a row, beside the disclaimer."""
+    """Notes that every report of a row contains, beside the disclaimer."""
     return [*filter(None, [doubt(row)]), spacing_note(row)]
 
 
 def frame_numbers(header: Any, row: Row) -> list[int] | None:
-    """The frame of a cine, from 1, as a reference to it states it; None for an object of one frame."""
+    """Frame numbers for a reference to a frame of a cine, from 1; None for an object of one frame."""
     return [row["frame"] + 1] if int(header.get("NumberOfFrames") or 1) > 1 else None
 
 
 def shape_points(header: Any, row: Row, key: str) -> np.ndarray | None:
-    """Points (n, 2) that draw the shape a value was taken from; None if it leaves the frame, where SCOORD ends.
+    """Points (n, 2) of a measured shape for SCOORD; None if it leaves the frame, which SCOORD does not allow.
 
     Four points (ends of the long axis in pixels, then of the short one) are an ellipse, two are a line: of OFD and BPD,
     the diameter in millimetres. DICOM counts from the corner of the first pixel, as we do (PS3.3 C.18.6).
@@ -243,7 +243,7 @@ def shape_points(header: Any, row: Row, key: str) -> np.ndarray | None:
 
 
 def graphic_type(points: np.ndarray) -> Any:
-    """DICOM's name of what `shape_points` gives: four points are an ellipse, two a line."""
+    """DICOM's graphic type of `shape_points`: four points are an ellipse, two a line."""
     from highdicom import sr
 
     return sr.GraphicTypeValues.ELLIPSE if len(points) == 4 else sr.GraphicTypeValues.POLYLINE

@@ -21,17 +21,17 @@ UNCERTAIN = {
     "code": "UNCERTREL",
     "display": "uncertain reliability",
 }
-"""Mark of a value to review. All of ours are `preliminary`: nobody has looked at them."""
+"""Interpretation of a value to review. All values are `preliminary`: nobody has looked at them."""
 CATEGORY = "http://terminology.hl7.org/CodeSystem/observation-category"
 
 
 def write(source: Source, row: Row, picture: Path) -> None:
-    """Write a row as `picture`'s name with `.json`, naming patient, study and date as the row does."""
+    """Write a row to `picture` with the suffix `.json`. Patient, study and date are named as in the row."""
     picture.with_suffix(".json").write_text(json.dumps(bundle(row, context(row)), indent=1) + "\n")
 
 
 def bundle(row: Row, named: dict[str, Any]) -> dict[str, Any]:
-    """The Bundle of a row's values; `named` (from `context`) goes into every Observation."""
+    """Make the Bundle of a row's values; `named` (from `context`) goes into every Observation."""
     values = [(key, row[key], (q.loinc, q.name), q.unit) for key, q in MEASURED.items() if row[key] is not None]
     if row["ga_weeks"] is not None:
         values.append(("ga_weeks", row["ga_weeks"], GESTATIONAL_AGE, "wk"))
@@ -53,16 +53,16 @@ def _observation(row: Row, key: str, value: float, code: tuple[str, str], unit: 
 def observation(
     code: tuple[str, str], value: float, unit: str, method: str, notes: list[str], device: str, uncertain: bool
 ) -> dict[str, Any]:
-    """A preliminary Observation of the fetus.
+    """Make a preliminary Observation of the fetus.
 
     Args:
-      code: in LOINC, with its meaning.
+      code: LOINC code and its meaning.
       value: rounded to two digits.
-      unit: in UCUM.
-      method: how it was measured.
+      unit: UCUM code.
+      method: how the value was measured.
       notes: in plain words.
-      device: the program.
-      uncertain: whether a person must look at it.
+      device: name of the program.
+      uncertain: whether the value needs review.
     """
     mark = {"meta": {"security": [UNCERTAIN]}} if uncertain else {}
     return mark | {
@@ -79,7 +79,7 @@ def observation(
 
 
 def context(row: Row) -> dict[str, Any]:
-    """Study, patient, fetus and date of a row, hashed or as they are; what the row does not name is left out.
+    """Study, patient, fetus and date of a row, hashed or plain; those that the row does not name are left out.
 
     The mother is the subject. The fetus is the focus, which R4 has for what is not the subject of record. A frame that
     is no DICOM object is named by its file.

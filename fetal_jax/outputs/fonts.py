@@ -35,12 +35,12 @@ def _lacks(letter: str) -> bool:
 
 
 def width(text: str, size: float) -> float:
-    """Width of a text in pixels: the sum of its letters, each measured once (Pillow takes 0.2 ms for a whole text)."""
+    """Width of a text in pixels: the sum of its letters, each measured once (Pillow needs 0.2 ms for a whole text)."""
     return sum(_advance(letter, size) for letter in text)
 
 
 def fitting(text: str, size: float, room: float) -> int:
-    """How many of a text's letters fit into `room` pixels."""
+    """Number of a text's letters that fit into `room` pixels."""
     return bisect_right(list(accumulate(_advance(letter, size) for letter in text)), room)
 
 

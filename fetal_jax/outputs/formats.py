@@ -1,4 +1,4 @@
-"""A measured frame in the formats that other programs read: DICOM SR (TID 5000, TID 1500) and SEG, FHIR."""
+"""A measured frame in formats of other programs: DICOM SR (TID 5000, TID 1500) and SEG, FHIR."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def check(kinds: tuple[str, ...]) -> None:
     """Refuse kinds whose packages are not installed.
 
     Raises:
-      UserError: the package, and the command that installs it.
+      UserError: names the package, and the command that installs it.
     """
     for kind in set(DICOM_KINDS) & set(kinds):
         for package in ("pydicom", "highdicom"):
@@ -32,12 +32,12 @@ def check(kinds: tuple[str, ...]) -> None:
 
 
 def name(kind: str, picture: str) -> str:
-    """Path of a report, relative to the results folder: of `overlays/NAME.png`, `sr/NAME.dcm`."""
+    """Path of a report, relative to the results folder: `sr/NAME.dcm` for the picture `overlays/NAME.png`."""
     return f"{kind}/{PurePosixPath(picture).stem}{'.dcm' if kind in DICOM_KINDS else '.json'}"
 
 
 def write(kind: str, source: Source, row: Row, claim: Callable[[str], Path]) -> None:
-    """Write a measured row as one of `KINDS`, at once.
+    """Write a measured row as one of `KINDS`; atomic.
 
     Args:
       kind: the format.
@@ -46,9 +46,9 @@ def write(kind: str, source: Source, row: Row, claim: Callable[[str], Path]) -> 
       claim: gives the path of a file that may be written (`OwnFiles.claim`).
 
     Raises:
-      UserError: the file is not DICOM, where the kind needs one, or lacks what the kind must say.
+      UserError: the kind needs a DICOM file and this is none, or its header lacks something that the kind requires.
     """
-    module = import_module(f"fetal_jax.outputs.{_MODULES[kind]}")  # highdicom takes a second: only where asked for
+    module = import_module(f"fetal_jax.outputs.{_MODULES[kind]}")  # importing highdicom takes a second
     writer: Callable[[Source, Row, Path], None] = module.write
     path = claim(name(kind, row["overlay"]))
     draft = draft_of(path).with_suffix(path.suffix)  # the writers choose the suffix

@@ -18,8 +18,8 @@ COLUMNS = ["filename", "center_x_mm", "center_y_mm", "semi_axes_a_mm", "semi_axe
 def write_submission(rows: list[Row], path: Path) -> str:
     """Write the ellipse of every row that has one, whatever its status: the challenge wants every frame.
 
-    The centre is counted from the middle of the first pixel, as the challenge's outlines are. The ellipse is the one in
-    millimetres, also where pixels are not square. Returns a message with the number of ellipses and the frames without.
+    The centre is counted from the middle of the first pixel, as in the challenge's outlines. The ellipse is the one in
+    millimetres, also if pixels are not square. Returns a message with the number of ellipses and of frames without one.
 
     Raises:
       UserError: the file cannot be written.

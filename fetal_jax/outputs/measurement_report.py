@@ -32,10 +32,10 @@ from fetal_jax.reading.sources import Source
 
 
 def write(source: Source, row: Row, picture: Path) -> None:
-    """Write the row of a DICOM file as `picture`'s name with `.dcm`.
+    """Write the row of a DICOM file to `picture` with the suffix `.dcm`.
 
     Raises:
-      UserError: the file is no DICOM, or its header does not hold what a report must repeat.
+      UserError: the file is not DICOM, or its header lacks something that a report must repeat.
     """
     header = header_of(source)
     with refusing(f"{source} has a header that no report"):
@@ -43,19 +43,19 @@ def write(source: Source, row: Row, picture: Path) -> None:
 
 
 def content(header: Any, row: Row) -> Any:
-    """The content tree (highdicom MeasurementReport) of a row: a group for each value."""
+    """Make the content tree (highdicom MeasurementReport) of a row: a group for each value."""
     from highdicom import sr
     from pydicom.sr.codedict import codes
 
     keys = [key for key in MEASURED if row[key] is not None]
     context = observation_context()
-    if row["fetus"]:  # of all groups: TID 1501 has no place for it
+    if row["fetus"]:  # once for all groups: TID 1501 has no item for it
         subject = sr.CodedConcept("121024", "DCM", "Subject Class")
         context.append(sr.CodeContentItem(subject, codes.DCM.Fetus, sr.RelationshipTypeValues.HAS_OBS_CONTEXT))
         context.extend(fetus_context(row["fetus"]))
     return sr.MeasurementReport(
         observation_context=context,
-        procedure_reported=codes.SCT.ImagingProcedure,  # CID 100 has none of ultrasound
+        procedure_reported=codes.SCT.ImagingProcedure,  # CID 100 has no code for ultrasound
         imaging_measurements=[_group(header, row, key) for key in keys],
         referenced_images=[header],
     )

@@ -28,17 +28,17 @@ LINE_WIDTH = 1.5
 CALIPER = 6.0
 """Pixels from a caliper's centre to its tips."""
 PLAIN_WIDTH = 800
-"""Frames wider than this get thicker lines and longer dashes, so that they are seen when the picture is shrunk."""
+"""Frames wider than this get thicker lines and longer dashes, which stay visible when the picture is shrunk."""
 TEXT_SIZE, LINE_HEIGHT, MARGIN = 15, 20, 6
 
 
 @dataclass(frozen=True)
 class Style:
-    """Colour and dashes of an outline. Status shows in both: not everybody tells green from amber."""
+    """Colour and dashes of an outline. Both show the status, for readers who cannot tell green from amber."""
 
     colour: Colour
     dash: tuple[float, float] | None = None
-    """Lengths drawn and left out, in pixels; None: solid."""
+    """Lengths of dash and gap in pixels; None: solid."""
 
 
 STYLES = {
@@ -72,7 +72,7 @@ def draw(
     Args:
       frame: (H, W) or (H, W, 3) uint8.
       found: geometry in the frame's pixels; None draws the frame alone.
-      lines: text below the frame; a line that is too long is written smaller (`wrapped` breaks it instead).
+      lines: text below the frame; a line that is too long is set smaller (`wrapped` breaks lines instead).
       true: the annotated shape, drawn in blue.
       status: of the measurement: "measured", "review" or "refused".
       spacing_mm: size of a pixel; calipers are set to diameters in millimetres, without it in pixels.
@@ -165,7 +165,7 @@ def _paint(picture: Array, stroke: Stroke) -> None:
         drawn, gap = (stroke.scale * length for length in stroke.style.dash)
         travelled = np.append((np.cumsum(lengths) - lengths)[each] + along * lengths[each], 0.0)
         dots = dots[travelled % (drawn + gap) < drawn]
-    reach = LINE_WIDTH * stroke.scale / 2 + 0.5  # from the line to where a pixel is no longer covered
+    reach = LINE_WIDTH * stroke.scale / 2 + 0.5  # distance beyond which a pixel is not covered
     around = np.arange(-int(reach + 0.5), int(reach + 0.5) + 1)
     height, width = picture.shape[:2]
     x, y = (np.floor(d)[:, None] + near.ravel() for d, near in zip(dots.T, np.meshgrid(around, around), strict=True))
@@ -179,15 +179,15 @@ def _paint(picture: Array, stroke: Stroke) -> None:
 
 
 def _size(line: str, width: int) -> float:
-    """The largest type, up to `TEXT_SIZE`, in which a line fits into a picture's width."""
+    """The largest font size, up to `TEXT_SIZE`, at which a line fits into a picture's width."""
     return TEXT_SIZE * min(1.0, (width - 2 * MARGIN) / max(fonts.width(line, TEXT_SIZE), 1))
 
 
 def wrapped(lines: list[str], width: int) -> list[str]:
-    """Break lines between words where they are longer than a picture is wide."""
+    """Break lines that are longer than a picture is wide, between words."""
     room, written = width - 2 * MARGIN, []
     for line in lines:
-        current, end = "", 0.0  # the width is summed up as words come: a hundred letters are looked up once
+        current, end = "", 0.0  # widths are summed word by word: each letter is looked up once
         for word in line.split(" "):
             more = f" {word}" if current else word
             if current and end + fonts.width(more, TEXT_SIZE) > room:
@@ -199,7 +199,7 @@ def wrapped(lines: list[str], width: int) -> list[str]:
 
 
 def band_height(lines: list[str]) -> int:
-    """Rows that lines of text take below a frame."""
+    """Height in pixels of lines of text below a frame."""
     return LINE_HEIGHT * len(lines) + 8 if lines else 0
 
 

@@ -1,4 +1,4 @@
-"""The result for a frame as a row: the columns of `measurements.csv`, the keys of `measurements.json`."""
+"""The result for a frame as a row: columns of `measurements.csv`, keys of `measurements.json`."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ COLUMNS = [
     *("interval_data", "error_probability"),
     *identity.COLUMNS,
 ]
-"""`spacing_mm` is down the rows, `column_spacing_mm` along them: they differ where pixels are not square. `sd_mm`, the
+"""`spacing_mm` is down the rows, `column_spacing_mm` along them: they differ if pixels are not square. `sd_mm`, the
 90 % interval from `low_mm` to `high_mm`, the data it was calibrated on and the probability of an error over 5 % (HC) or
-8 % (AC, FL) are of HC, AC or FL. The last ten name the examination and how it was made (`inference.identity`)."""
+8 % (AC, FL) belong to HC, AC or FL. The last ten name the examination and the acquisition (`inference.identity`)."""
 GEOMETRY = ("ellipse_px", "shaft_px", "frame_px", "regions_px")
-"""Keys that only the JSON has. `frame_px` is width and height; `regions_px` are the boxes that the spacing holds for,
-none for the whole frame, with null for a side that is open."""
+"""Keys of the JSON only. `frame_px` is width and height; `regions_px` are the boxes where the spacing holds, empty for
+the whole frame, with null for an open side."""
 JSON, PARQUET = "measurements.json", "frames"
-"""The file that holds the rows in the folder of `measure`, and in that of `archive`."""
+"""Where the rows are in a results folder of `measure`, and of `archive`."""
 GESTATIONAL_AGE = ("18185-9", "Gestational Age")  # LOINC
 SCHEMA = Path(__file__).parent / "measurements.schema.json"
-"""JSON schema (draft 2020-12) of `measurements.json`, version 3; files of versions 1 and 2 satisfy it too."""
+"""JSON schema (draft 2020-12) of `measurements.json`, version 3. Files of versions 1 and 2 satisfy it, too."""
 SPACING_SOURCES = {
     "dicom": "the DICOM header",
     "csv": "the spacing table",
@@ -54,10 +54,10 @@ STATUSES = {"measured": "measured", "review": "to review", "refused": "refused",
 
 
 def read_rows(folder: Path) -> list[Row]:
-    """The rows of a results folder: of `measurements.json`, or of the Parquet files in `frames/`.
+    """Read the rows of a results folder from `measurements.json` or the Parquet files in `frames/`.
 
     Raises:
-      UserError: there are none, they are damaged, or pyarrow is not installed.
+      UserError: there are no rows, they are damaged, or pyarrow is not installed.
     """
     try:
         if (folder / JSON).is_file():
@@ -84,13 +84,13 @@ def _from_parquet(folder: Path) -> list[Row]:
 
 
 def failure_row(failure: Failure) -> Row:
-    """The row of a file or frame that could not be read."""
+    """Make the row of a file or frame that could not be read."""
     status = "error" if failure.damaged else "refused"
     return _empty(failure.source, failure.index) | {"status": status, "reason": failure.reason}
 
 
 def result_row(frame: Frame, size: PixelSize, result: FrameResult) -> Row:
-    """The row of a frame that was read, whatever its status."""
+    """Make the row of a frame that was read, whatever its status."""
     reason = result.reason.replace(acceptance.NO_SPACING, size.reason) if size.reason else result.reason
     row = _empty(frame.source, frame.index) | {
         "status": result.status,
@@ -122,10 +122,10 @@ def result_row(frame: Frame, size: PixelSize, result: FrameResult) -> Row:
 
 
 def _age(row: Row) -> Row:
-    """Gestational age from the frame's one measurement, by Hadlock's formulas: they take HC, AC or FL alone.
+    """Gestational age by Hadlock's formulas from HC, AC or FL alone, the frame's one measurement.
 
-    BPD is left out: ours is the short axis of the HC's ellipse, Hadlock's goes from the outer to the inner skull.
-    A size that the formula does not cover gives no age; that is no reason to doubt the size.
+    BPD is not used: ours is the short axis of the HC's ellipse, Hadlock's is outer-inner. A size outside the range of
+    the formula gives no age, which is no reason to doubt the size.
     """
     sizes = {name: row[name] for name in ("hc_mm", "ac_mm", "fl_mm")}
     if not any(sizes.values()):
@@ -159,7 +159,7 @@ def pixel_size(row: Row) -> str:
 
 def caption(row: Row) -> list[str]:
     """The lines of text below an overlay."""
-    sure = (row["plane_probability"] or 0) >= acceptance.SURE  # else a reason states the probability
+    sure = (row["plane_probability"] or 0) >= acceptance.SURE  # otherwise a reason states the probability
     probability = f" ({100 * row['plane_probability']:.0f} %)" if sure else ""
     values = [_with_interval(row, name, q.label) for name, q in MEASURED.items() if row[name] is not None]
     values += [f"age {format_age(row['ga_weeks'])} by {row['ga_standard']}"] if row["ga_weeks"] is not None else []
@@ -172,7 +172,7 @@ def caption(row: Row) -> list[str]:
 
 
 def doubt(row: Row) -> str:
-    """The note that SR, SEG and FHIR give a value that must be looked at; empty for one that stands by itself."""
+    """The note that SR, SEG and FHIR add to a value to review; empty for one that is usable without review."""
     return f"To be reviewed by a person: {row['reason']}" if row["status"] == "review" else ""
 
 
@@ -197,10 +197,10 @@ def _cell(value: Any) -> Any:
 
 
 class Table:
-    """A CSV file that is on the disk row by row."""
+    """A CSV file that is flushed after each row."""
 
     def __init__(self, path: Path, columns: list[str]) -> None:
-        # a file name may hold bytes that are no text
+        # a file name may have bytes that are not UTF-8
         self._file = path.open("w", newline="", encoding="utf-8", errors="backslashreplace")
         self._writer = csv.DictWriter(self._file, columns)
         self._writer.writeheader()
@@ -216,7 +216,7 @@ class Table:
 
 
 class JsonList:
-    """A JSON list written element by element, so that memory does not grow; as `json.dumps(rows, indent=1)` has it."""
+    """A JSON list written element by element to limit memory; the format is that of `json.dumps(rows, indent=1)`."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file, self._any = file, False

@@ -28,10 +28,10 @@ _SINGLE_FRAME = "1.2.840.10008.5.1.4.1.1.6.1"
 
 
 def write(source: Source, row: Row, picture: Path) -> None:
-    """Write the shape of a DICOM file's row as `picture`'s name with `.dcm`.
+    """Write the shape of a DICOM file's row to `picture` with the suffix `.dcm`.
 
     Raises:
-      UserError: the file is no DICOM, or its header does not hold what a segmentation must repeat.
+      UserError: the file is not DICOM, or its header lacks something that a segmentation must repeat.
     """
     header = header_of(source)
     import highdicom as hd
@@ -63,7 +63,7 @@ def write(source: Source, row: Row, picture: Path) -> None:
 
 
 def _refer_to_frame(segmentation: Any, sop_class: Any, frame: int) -> None:
-    """Name the cine and the frame in it wherever the segmentation names its source."""
+    """Refer to the cine and its frame wherever the segmentation refers to its source."""
     derivation = segmentation.PerFrameFunctionalGroupsSequence[0].DerivationImageSequence[0]
     for image in derivation.SourceImageSequence:
         image.ReferencedFrameNumber = frame

@@ -1,6 +1,6 @@
 """DICOM frames with values -> a Comprehensive SR: TID 5000 OB-GYN Ultrasound Procedure Report (PS3.16).
 
-highdicom has the value types, but no template for it: the tree is built here. Fetal Biometry (TID 5005) holds Biometry
+highdicom has the value types, but not this template: the tree is built here. Fetal Biometry (TID 5005) holds Biometry
 Groups (TID 5008) with a measurement (TID 300) for each value, inferred from the ellipse or line in the image.
 """
 
@@ -33,10 +33,10 @@ ORGANIZATION = "not stated"
 
 
 def write(source: Source, row: Row, picture: Path) -> None:
-    """Write the row of a DICOM file as `picture`'s name with `.dcm`.
+    """Write the row of a DICOM file to `picture` with the suffix `.dcm`.
 
     Raises:
-      UserError: the file is no DICOM, or its header does not hold what a report must repeat.
+      UserError: the file is not DICOM, or its header lacks something that a report must repeat.
     """
     header = header_of(source)
     with refusing(f"{source} has a header that no report"):
@@ -74,7 +74,7 @@ def sign(
       machine: the machine's report; None where it gave no value.
 
     Raises:
-      UserError: a header that lacks what a report must repeat, or a name that DICOM does not take.
+      UserError: a header lacks something that a report must repeat, or the name is not valid in DICOM.
     """
     before = [report_at(machine)] if machine else []
     earlier = report_at(path)
@@ -102,7 +102,7 @@ def _named(report: Any) -> set[str]:
 
 
 def content(header: Any, row: Row) -> Any:
-    """The root container of a row's report."""
+    """Make the root container of a row's report."""
     from pydicom.sr.codedict import codes
 
     values = measurements(header, row)
@@ -121,14 +121,14 @@ def tree(
     fetus: str | None,
     of_fetus: Sequence[Any] = (),
 ) -> Any:
-    """The root container.
+    """Make the root container of a report.
 
     Args:
-      parts: header and row of each frame that is named.
-      notes: of the summary, in plain words.
+      parts: header and row of each frame in the report.
+      notes: for the summary, in plain words.
       groups: Biometry Groups.
-      fetus: its name, where there are several: the headings of its values state it (PS3.17 I.3).
-      of_fetus: items of the Fetus Summary (TID 5003); none: it is left out.
+      fetus: its name if there are several: the headings of its values state it (PS3.17 I.3).
+      of_fetus: items of the Fetus Summary (TID 5003); empty: it is left out.
     """
     from highdicom import sr
 
@@ -151,7 +151,7 @@ def tree(
 
 
 def measurements(header: Any, row: Row) -> list[Any]:
-    """A measurement of each value of a frame, inferred from its outline."""
+    """Make a measurement item for each value of a frame, inferred from its outline."""
     found, source = [], dcm("121112", "Source of Measurement")
     for key, quantity in MEASURED.items():
         if row[key] is not None:
@@ -163,7 +163,7 @@ def measurements(header: Any, row: Row) -> list[Any]:
 
 
 def measurement(quantity: Quantity, value: float) -> Any:
-    """A size in millimetres, with how it is measured."""
+    """Make the item of a size in millimetres, with its method."""
     from highdicom import sr
     from pydicom.sr.codedict import codes
 
@@ -175,7 +175,7 @@ def measurement(quantity: Quantity, value: float) -> Any:
 
 
 def mark(item: Any, text: str) -> None:
-    """A comment on a value to review. The document says in any case whether a person has verified it."""
+    """Add a comment to a value; an empty text adds nothing."""
     from highdicom import sr
 
     if text:
@@ -184,14 +184,14 @@ def mark(item: Any, text: str) -> None:
 
 
 def dcm(value: str, meaning: str) -> Any:
-    """A DICOM code."""
+    """Make a code of DICOM's own scheme."""
     from highdicom import sr
 
     return sr.CodedConcept(value, "DCM", meaning)
 
 
 def container(name: Any, items: list[Any], template: str | None) -> Any:
-    """A container below another one."""
+    """Make a container below another one."""
     from highdicom import sr
 
     item = sr.ContainerContentItem(name, template_id=template, relationship_type=sr.RelationshipTypeValues.CONTAINS)
@@ -200,7 +200,7 @@ def container(name: Any, items: list[Any], template: str | None) -> Any:
 
 
 def number(name: tuple[str, str], value: float, unit: Any) -> Any:
-    """A number with a LOINC code, rounded to two digits."""
+    """Make a number with a LOINC code, rounded to two digits."""
     from highdicom import sr
 
     code = sr.CodedConcept(name[0], "LN", name[1])
@@ -215,7 +215,7 @@ def _image(header: Any, row: Row, name: Any, relation: Any) -> Any:
 
 
 def _where(header: Any, row: Row, key: str, name: Any) -> Any:
-    """The shape in the image that a value was taken from; the image alone if the shape leaves the frame."""
+    """The measured shape in its image, or only the image if the shape leaves the frame."""
     from highdicom import sr
 
     points = shape_points(header, row, key)

@@ -1,4 +1,4 @@
-"""Counts of the rows of a call: how many have each status, and the commonest main reasons."""
+"""Counts of a call's rows by status, and the most frequent main reasons."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Tally:
     statuses: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     frames: int = 0
-    """Frames that were looked at: neither unreadable nor without an image."""
+    """Frames that were measured or refused, without unreadable files and those without an image."""
     with_spacing: int = 0
     with_examination: int = 0
 

@@ -1,6 +1,6 @@
-"""A small SVG of a measure's centile curves with the visits of one pregnancy, without matplotlib (not a base package).
+"""A small SVG of a measure's centile curves with the visits of one pregnancy. matplotlib is not in the base install.
 
-Colours are CSS variables with defaults for white paper, so that a page may draw the same chart on black.
+Colours are CSS variables with defaults for white paper, so that a page can draw the same chart on black.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from fetal_jax.inference.examination import BPD_CONVENTION
 from fetal_jax.planes import QUANTITIES
 
 CENTILES = {3: "1 3", 10: "4 3", 50: "", 90: "4 3", 97: "1 3"}
-"""Curves that are drawn, and their dashes: told apart without colour."""
+"""Centiles that are drawn, and the dashes that distinguish their curves without colour."""
 STANDARD_NAMES = {"hadlock": "Hadlock", "intergrowth": "INTERGROWTH-21st", "who": "WHO"}
 WIDTH, HEIGHT = 320, 230
 _LEFT, _RIGHT, _TOP, _BOTTOM = 40, 22, 26, 30
@@ -32,24 +32,24 @@ class Point:
 
     weeks: float
     value: float
-    """In mm or g; a BPD outer to outer."""
+    """In mm or g; BPD is outer-outer."""
     low: float | None = None
-    """Range of the age, where it comes from the same sizes."""
+    """Range of the age in weeks, if it comes from the same sizes."""
     high: float | None = None
     current: bool = True
-    """Filled; visits other than the page's own are hollow."""
+    """Whether it is the page's own visit, drawn filled; others are hollow."""
 
 
 @lru_cache(maxsize=64)
 def curves(measure: str, standard: str) -> tuple[tuple[float, ...], dict[int, tuple[float, ...]]]:
-    """Ages in weeks, and the values at them of each centile of `CENTILES`."""
+    """Ages in weeks, and the values of each centile of `CENTILES` at these ages."""
     ages = np.linspace(*STANDARDS[standard].weeks[measure], _AGES)
     at = [reference(measure, age, standard) for age in ages]
     return tuple(map(float, ages)), {c: tuple(r.value(c) for r in at) for c in CENTILES}
 
 
 def draw(measure: str, standard: str, points: Sequence[Point]) -> Markup:
-    """An SVG element with the standard's curves and the points; it names itself for a screen reader.
+    """Draw the standard's curves and the points as an SVG element, with a label for screen readers.
 
     Raises:
       GrowthError: the standard has no curve for the measure.
@@ -99,11 +99,11 @@ def draw(measure: str, standard: str, points: Sequence[Point]) -> Markup:
         parts.append(
             f'<polyline fill="none" stroke="var(--chart-curve, #8994a3)" points="{path(lines[percent])}"{dashes}/>'
         )
-    for percent, shift in {97: -1, 50: 3, 3: 7}.items():  # the labels of near curves stay apart
+    for percent, shift in {97: -1, 50: 3, 3: 7}.items():  # keeps labels of close curves from overlapping
         parts.append(
             f'<text x="{x(ages[-1]) + 4:.1f}" y="{y(lines[percent][-1]) + shift:.1f}" font-size="8">{percent}</text>'
         )
-    return Markup("".join([*parts, "</g>", *_points(points, x, y), "</svg>"]))  # numbers and our own words only
+    return Markup("".join([*parts, "</g>", *_points(points, x, y), "</svg>"]))  # safe: only numbers and our own words
 
 
 def _points(points: Sequence[Point], x: Callable[[float], float], y: Callable[[float], float]) -> list[str]:
@@ -131,6 +131,6 @@ def _digits(measure: str) -> int:
 
 
 def _nice_step(span: float) -> float:
-    """Distance of grid lines: 1, 2 or 5 times a power of ten, at most six in `span`."""
+    """Distance between grid lines: 1, 2 or 5 times a power of ten, at most six in `span`."""
     power = 10 ** math.floor(math.log10(span / 6))
     return float(next(m * power for m in (1, 2, 5, 10) if span / (m * power) <= 6))

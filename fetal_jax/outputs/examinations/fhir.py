@@ -17,7 +17,7 @@ WEIGHT = ("11727-5", "Estimated Weight")  # LOINC
 
 
 def bundle(summary: Summary) -> dict[str, Any]:
-    """The Bundle of an examination's sizes, age and weight; it names patient and fetus as the rows do."""
+    """Make the Bundle of an examination's sizes, age and weight; names of patient and fetus are those of the rows."""
     examination = summary.examination
     row: dict[str, Any] = {"examination": examination.name, "patient": examination.patient}
     row |= {"fetus": examination.fetus, "date": examination.date}
@@ -51,5 +51,5 @@ def _observation(code: tuple[str, str], value: float, unit: str, method: str, do
 
 
 def text(summary: Summary) -> str:
-    """The Bundle as the content of a file."""
+    """Serialise the Bundle of an examination."""
     return json.dumps(bundle(summary), indent=1) + "\n"

@@ -1,4 +1,4 @@
-"""One printable page an examination, and the index of them: self-contained HTML, without a script."""
+"""One printable page per examination, and their index: self-contained HTML, without a script."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ RATIO_NAMES = {
     "fl_ac": ("FL/AC", "percent", ".1f"),
 }
 PICTURE_WIDTH = 720
-"""Pixels to which a frame is shrunk on a page: three make about 200 kB."""
+"""Width of a frame on a page in pixels: three frames take about 200 kB."""
 
 
 @functools.cache
 def _environment() -> Any:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # here: most calls write no page
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # imported here: most calls write no page
     from markupsafe import Markup
 
     loader = FileSystemLoader(Path(__file__).parent)
@@ -49,11 +49,11 @@ def _environment() -> Any:
 
 
 def render(pregnancy: Pregnancy, index: int, record: Record, folder: Path, pages: list[str]) -> str:
-    """The page of one visit.
+    """Render the page of one visit.
 
     Args:
       pregnancy: all visits of the fetus, for the charts.
-      index: of the visit.
+      index: position of the visit in `pregnancy`.
       record: from `tables.record`.
       folder: the results folder, which holds the overlays.
       pages: paths of the pages of all visits, relative to this one.
@@ -82,13 +82,13 @@ def render(pregnancy: Pregnancy, index: int, record: Record, folder: Path, pages
 
 
 def index(records: list[Record]) -> str:
-    """The index of all examinations of a results folder."""
+    """Render the index of all examinations of a results folder."""
     measures = [QUANTITIES[m] for m in ("hc", "ac", "fl", "efw")]
     return _environment().get_template("index.html.j2").render(records=records, measures=measures)
 
 
 def points(pregnancy: Pregnancy, index: int, measure: str) -> list[chart.Point]:
-    """The visits of a pregnancy that have a value and an age, as points of a measure's chart."""
+    """The points of a measure's chart: visits of a pregnancy with a value and an age."""
     found = []
     for i, visit in enumerate(pregnancy.visits):
         value = visit.weight.grams if measure == "efw" and visit.weight else visit.sizes_mm.get(measure)
@@ -100,7 +100,7 @@ def points(pregnancy: Pregnancy, index: int, measure: str) -> list[chart.Point]:
 
 
 def measure_cells(summary: Summary, record: Record, measure: str) -> dict[str, Any]:
-    """The cells of one row of the table."""
+    """The cells of a measure's row in the page's table."""
     quantity = QUANTITIES[measure]
     of = record["centiles"].get(measure)
     if measure == "efw":
@@ -137,7 +137,7 @@ def _position(of: Record) -> float:
 
 
 def _picture(summary: Summary, plane: str, folder: Path) -> dict[str, Any]:
-    """The best frame of a structure with its outline, as a JPEG in the page."""
+    """The best frame of a structure with its outline, as an embedded JPEG."""
     structure = summary.structures[plane]
     best = structure.best
     name = best and Path(best["file"]).name + (f", frame {best['frame'] + 1}" if best["frame"] else "")
@@ -171,5 +171,5 @@ def _format(value: float | None, form: str) -> str | None:
 
 
 def grams(value: float) -> str:
-    """Whole grams with a thin space between the thousands."""
+    """Format whole grams with a thin space as thousands separator."""
     return f"{value:,.0f}".replace(",", " ")

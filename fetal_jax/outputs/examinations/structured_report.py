@@ -26,18 +26,18 @@ _MEDIAN = ("373099004", "SCT", "Median")
 
 
 def content(summary: Summary, header_of: Callable[[Row], Any], notes: Sequence[str] = ()) -> tuple[list[Any], Any]:
-    """The headers that the report names, and its root container.
+    """Make the report: the headers it refers to, and its root container.
 
-    A Biometry Group for each structure holds the values of all counted frames, and their median where there are
+    A Biometry Group for each structure holds the values of all counted frames, and their median if there are
     several; the Fetus Summary holds weight and age.
 
     Args:
-      summary: of the examination; one of its structures has a value.
-      header_of: gives the DICOM header of a row.
+      summary: of an examination with at least one value.
+      header_of: reads the DICOM header of a row.
       notes: further lines of the report's summary.
 
     Raises:
-      UserError: a counted frame is no DICOM, or they are of several studies or patients.
+      UserError: a counted frame is not DICOM, or the frames are of several studies or patients.
     """
     from highdicom import sr
     from pydicom.sr.codedict import codes

@@ -1,4 +1,4 @@
-"""Examinations as `examinations.json` (its schema lies beside this file) and as the rows of `examinations.csv`."""
+"""Examinations as `examinations.json` (schema beside this file) and as the rows of `examinations.csv`."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ COLUMNS = [
 
 
 def record(pregnancy: Pregnancy, index: int, page: str = "") -> Record:
-    """The JSON object of one visit; `page` is the path of its page."""
+    """Make the JSON object of one visit; `page` is the path of its page."""
     summary = pregnancy.visits[index]
     examination = summary.examination
     changes = pregnancy.changes(index)
@@ -96,7 +96,7 @@ def as_json(records: list[Record]) -> str:
 
 
 def as_csv(records: list[Record]) -> str:
-    """The content of `examinations.csv`: a row an examination, empty cells where there is no value."""
+    """The content of `examinations.csv`: a row per examination, with empty cells for missing values."""
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
@@ -106,7 +106,7 @@ def as_csv(records: list[Record]) -> str:
 
 
 def cells(found: Record) -> Record:
-    """The values of a record by the names of `COLUMNS`; a centile that is a bound is text."""
+    """Convert a record to the columns `COLUMNS`; a centile that is a bound is text."""
     age, known, weight = found["age"] or {}, found["known_age"] or {}, found["weight"] or {}
     same = ("examination", "patient", "fetus", "day", "date", "status", "standard", "page")
     values = {name: found[name] for name in same} | {
@@ -130,7 +130,7 @@ def cells(found: Record) -> Record:
 
 
 def _centile(of: Record | None) -> str | float | None:
-    """The percent; of a bound, as "<1"."""
+    """The centile in percent; a bound as text such as "<1"."""
     if of is None:
         return None
     percent: float = of["percent"]

@@ -19,13 +19,13 @@ _NAME_BYTES = 100
 
 
 def write(rows: Iterable[Row], standard: str, own: OwnFiles, fhir: bool = False) -> list[Pregnancy]:
-    """Write `examinations.csv`, `.json`, a page for each examination and `report.html`; returns what they show.
+    """Write `examinations.csv`, `.json`, a page for each examination and `report.html`; returns the pregnancies.
 
     Args:
-      rows: of the frames whose examination is known; their overlays are in the folder.
+      rows: of frames whose examination is known, with overlays in the folder.
       standard: as for `examination.summarise`.
       own: the results folder.
-      fhir: whether a FHIR Bundle is written beside each page.
+      fhir: whether to write a FHIR Bundle beside each page.
 
     Raises:
       UserError: a name is taken by a file that this program did not write.
@@ -50,7 +50,7 @@ def write(rows: Iterable[Row], standard: str, own: OwnFiles, fhir: bool = False)
 
 
 def _name(summary: Summary, own: OwnFiles, taken: set[str]) -> str:
-    """The file name of an examination's page, without the suffix; the second of a name gets a number."""
+    """Choose the file name of an examination's page, without suffix; a second one of the same name gets a number."""
     wanted = "_".join(filter(None, (summary.examination.name, summary.examination.fetus)))
     safe = re.sub(r"[^\w.+-]", "_", wanted).strip(".").encode()[:_NAME_BYTES].decode(errors="ignore") or "examination"
     n, name = 1, safe
