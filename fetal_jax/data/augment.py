@@ -52,7 +52,7 @@ def fast_warp(frame: Array, to_output: Array, shape: tuple[int, int]) -> Array:
 
 
 def random_intensity(rng: Random, config: AugmentConfig, image: Array) -> Array:
-    """Change a frame (H, W) uint8 to look as if from another machine, setting or sonographer."""
+    """Change the grey values of a frame (H, W) uint8 as another machine, setting or sonographer would."""
 
     def applies(strength: float) -> bool:
         return strength > 0 and rng.random() < 0.5
@@ -130,7 +130,7 @@ def border(rng: Random, strength: float, image: Array) -> Array:
 
 
 def calipers(rng: Random, image: Array) -> Array:
-    """Draw a dotted ellipse or line with end crosses at a random place, so that calipers in a frame are no hint."""
+    """Draw a dotted ellipse or line with end crosses at a random position, so that the network ignores calipers."""
     height, width = image.shape
     cx, cy = rng.uniform(0.2, 0.8, 2) * [width, height]
     a = rng.uniform(0.1, 0.4) * width

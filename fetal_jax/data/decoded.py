@@ -47,7 +47,7 @@ class Decoded(Sequence[Frame]):
 
 
 def without_fold(frames: Decoded, fold: int) -> Sequence[Frame]:
-    """The frames of all subjects but those of a fold (`source.fold_of`); all frames if it is -1."""
+    """The frames of all subjects except those of a fold (`source.fold_of`); all frames if it is -1."""
     if fold < 0:
         return frames
     out = fold_of([frame.subject for frame in frames], fold)

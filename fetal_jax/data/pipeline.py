@@ -1,4 +1,4 @@
-"""Frames -> augmented batches with grain; a batch depends on the seed and its own number alone."""
+"""Frames -> augmented batches with grain; a batch depends only on the seed and its number."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def augmented(frame: Frame, rng: np.random.Generator, config: Config) -> Batch:
     if frame.shape is not None and augment.close_ups > 0 and rng.random() < augment.close_ups:
         seen, share = frame.shape.transform(to_canvas), rng.uniform(*CLOSE_UP_SHARES)
         to_canvas = close_up(to_canvas, seen, config.input_shape, share)
-        augment, plane = replace(augment, zoom=(1.0, 1.0)), -1  # planes are told from whole frames
+        augment, plane = replace(augment, zoom=(1.0, 1.0)), -1  # planes are recognised from whole frames
     to_network = geometry.compose(random_similarity(rng, augment, config.input_shape), to_canvas)
     image = random_intensity(rng, config.augment, fast_warp(frame.image, to_network, config.input_shape))
     mapped = frame.shape and frame.shape.transform(to_network)
@@ -62,7 +62,7 @@ def augmented(frame: Frame, rng: np.random.Generator, config: Config) -> Batch:
 
 
 def epoch(source: Sequence[Frame], data: DataConfig) -> list[int]:
-    """Indices of the frames of one epoch, each as often as `data.early_heads` and `data.femurs` say."""
+    """Indices of the frames of one epoch, repeated by `data.early_heads` and `data.femurs`."""
     if data.early_heads == data.femurs == 1:
         return list(range(len(source)))  # opens no frame
 
@@ -113,7 +113,7 @@ def training_batches(sources: Sequence[Sequence[Frame]], config: Config) -> Batc
 class Batches(grain.DatasetIterator):
     """Batches of a data set in order, made ahead of time by threads or worker processes.
 
-    Those share the cores: a program that makes batches sets OpenCV to one thread (`cv2.setNumThreads(1)`).
+    These share the cores, so the calling program should set OpenCV to one thread (`cv2.setNumThreads(1)`).
 
     The position is the number of the next batch, so a run may resume with another number of workers.
     """
@@ -157,7 +157,7 @@ class Batches(grain.DatasetIterator):
 
 def _start_worker(index: int, count: int) -> None:
     del index, count
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is the parent's to act on
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
     cv2.setNumThreads(1)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
@@ -165,5 +165,5 @@ def _start_worker(index: int, count: int) -> None:
 def _end_with_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent:
-        parent.join()  # a run that was killed leaves grain's processes behind
+        parent.join()  # otherwise a run that was killed leaves grain's processes behind
         os._exit(1)

@@ -1,4 +1,4 @@
-"""The record of what a network was trained on, in checkpoints and bundles, with that of the weights it started from."""
+"""The record of a network's training data, in checkpoints and bundles, with that of the weights it started from."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ if TYPE_CHECKING:
     from fetal_jax.data.source import Split
 
 Training = Mapping[str, Any]
-"""A record: `training_record`, and in a bundle `recipe` and `before`."""
+"""A record: the keys of `training_record`; in a bundle also `recipe` and `before`."""
 NOT_RECORDED: dict[str, Any] = {"datasets": None, "leave_out": -1}
-"""In `before`: what was trained on then is not known, because a bundle or a checkpoint is older than this record."""
+"""Entry of `before` whose data are not known, because the bundle or checkpoint is older than this record."""
 
 
 def training_record(train_splits: list[Split]) -> dict[str, Any]:
     """Record that a checkpoint and a bundle keep about the training data.
 
     Returns:
-      `datasets`, the fingerprint of each data set by its name and version; and both as text, for people and for
-      programs that know only the text: `dataset` and `fingerprint`.
+      `datasets`, the fingerprint of each data set by its name and version; and the same as texts, for people and older
+      programs: `dataset` and `fingerprint`.
     """
     datasets = {split.dataset: split.fingerprint for split in train_splits}
     return {"datasets": datasets, "dataset": ", ".join(datasets), "fingerprint": ", ".join(datasets.values())}
@@ -28,7 +28,7 @@ def training_record(train_splits: list[Split]) -> dict[str, Any]:
 def trained_on(training: Training) -> dict[str, str]:
     """Read a `training_record`: the fingerprint of each data set by its name without version, empty if not stated.
 
-    Older records hold the text alone. The trainings that came before are not in it: `seen` has those.
+    Older records have only the texts. Earlier trainings are not included: see `seen`.
     """
     return {name.rpartition("/")[0]: fingerprint for name, fingerprint in _datasets(training).items()}
 
@@ -49,21 +49,21 @@ def left_out(training: Training) -> int:
 
 
 def before(training: Training) -> list[dict[str, Any]]:
-    """The trainings that the weights had when a network's own run started, the first one first.
+    """The trainings of the weights before a network's own run, oldest first.
 
-    Of each the `datasets` of its record and the fold that it left out, `leave_out`. Empty after a start from random
-    weights or from SonoNet's, which saw no data set of ours. `NOT_RECORDED` stands for what is not known.
+    Each entry holds the `datasets` of its record, and the fold that it left out, `leave_out`. Empty after a start from
+    random weights, or from SonoNet's, which saw no data set of ours. A training that is not known is `NOT_RECORDED`.
     """
     return list(training.get("before", [NOT_RECORDED]))
 
 
 def before_run_from(start: Training) -> list[dict[str, Any]]:
-    """The `before` of a run that starts from the network with this record: that network's, and its own training."""
+    """The `before` of a run that starts from the network with this record: that network's `before` and training."""
     return [*before(start), {"datasets": _datasets(start), "leave_out": left_out(start)}]
 
 
 def before_mean_of(several: Iterable[list[dict[str, Any]]]) -> list[dict[str, Any]]:
-    """The `before` of the mean of several networks, from that of each: it has seen what any of them has."""
+    """The `before` of the mean of several networks: the union of theirs."""
     found: list[dict[str, Any]] = []
     for one in several:
         found += [training for training in one if training not in found]
@@ -76,14 +76,15 @@ def recorded(training: Training) -> list[dict[str, Any]]:
 
 
 def all_recorded(training: Training) -> bool:
-    """Whether all that the weights were trained on is known."""
+    """Whether all trainings of the weights are known."""
     return len(recorded(training)) == len(before(training))
 
 
 def seen(training: Training) -> dict[str, list[str]]:
-    """The data sets that the weights were ever trained on, by name without version; those of the last run first.
+    """The data sets that the weights were ever trained on, those of the last run first.
 
-    Of each the fingerprints that are stated, several if it was another one at another time.
+    Returns:
+      The recorded fingerprints of each data set by its name without version; several if the data set has changed.
     """
     found: dict[str, list[str]] = {}
     for each in (training, *reversed(recorded(training))):

@@ -61,13 +61,13 @@ def builder(name: str, data_dir: str | Path, **options: Any) -> Any:
 
 
 def on_disk(name: str, data_dir: str | Path) -> str | Path:
-    """Return the folder of a data set on this host's disk: `data_dir`, or a copy of a bucket (`gs://`).
+    """Return the folder of a data set on this host's disk: `data_dir`, or a copy of one in a bucket (`gs://`).
 
     Frames are read at random and memory-mapped, which a bucket does not allow. The copy is made once, in
     `files.user_cache()`, and again if the data set has changed. Several processes may call this at once.
 
     Raises:
-      UserError: the bucket does not hold the data set, or it cannot be copied.
+      UserError: the data set is not in the bucket, or cannot be copied.
     """
     if not in_bucket(data_dir):
         return data_dir
@@ -104,7 +104,7 @@ def splits(name: str, data_dir: str | Path) -> tuple[str, ...]:
 
 
 class Part(Sequence[Any]):
-    """Some elements of a sequence, opened when they are asked for. Pickled as the sequence and the indices."""
+    """Some elements of a sequence, opened on access. Pickled as the sequence and the indices."""
 
     def __init__(self, whole: Sequence[Any], indices: Sequence[int]):
         self.whole, self.indices = whole, indices
@@ -179,7 +179,7 @@ class Split:
         digest = hashlib.sha256(f"{self.dataset} {len(self)}".encode())
         for label in map(_label, self._open("segmentation_mask", "image")):
             shape, spacing, truth = label.pop("shape"), label.pop("spacing_mm"), label.pop("truth_mm")
-            del label["device"]  # says nothing of the label, and digests of older bundles are without it
+            del label["device"]  # is no part of the label, and digests of older bundles do not include it
             numbers = [*(np.asarray(shape) if shape else ()), spacing or 0, *truth.values()]
             values = [*label.values(), *truth, *(f"{round(x, 4) + 0.0:.4g}" for x in numbers)]  # + 0.0: no "-0"
             digest.update(repr(values).encode())
@@ -197,7 +197,7 @@ class Split:
 
 
 def _label(record: dict[str, Any]) -> dict[str, Any]:
-    """Everything of a frame but its pixels."""
+    """A record without the pixels."""
     geometry = GEOMETRIES[int(record["geometry"])]
     shape = SHAPES.get(geometry)
     return {

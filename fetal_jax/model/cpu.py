@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 STRIP = 1024
-"""Pixels of a frame that one matrix product of `kernel_gradient` takes, at most, unless a row has more."""
+"""Largest number of a frame's pixels in one matrix product of `kernel_gradient`, unless a single row has more."""
 
 
 def kernel_gradient(x: jax.Array, g: jax.Array) -> jax.Array:
@@ -61,8 +61,8 @@ def keep_freed_memory() -> None:
     touch: half the time of the kernel gradient above (82 ms against 33, 256x256x32 to 32). It changes the whole
     process, so that only commands call it, before other threads have memory of their own.
 
-    With one arena, what other threads allocate comes to lie between the temporaries, and those of the next step do not
-    fit into the holes: five levels at 256x256, batch 8, take 3.0 to 5.8 GB. With two they take 2.3 to 2.8 GB, and about
+    With one arena, the memory of other threads ends up between the temporaries, and those of the next step do not fit
+    into the holes: five levels at 256x256, batch 8, take 3.0 to 5.8 GB. With two they take 2.3 to 2.8 GB, and about
     5 % more time.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None

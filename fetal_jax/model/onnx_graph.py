@@ -34,7 +34,7 @@ class Graph:
         return output
 
     def constant(self, name: str, value: Any, dtype: Any = np.float32) -> str:
-        """Add an initializer, unless there is one of that name; returns the name."""
+        """Add an initializer unless one of that name exists; returns the name."""
         self.initializers.setdefault(name, np.asarray(value, dtype))
         return name
 
@@ -45,7 +45,7 @@ class Graph:
         if half:  # a runtime casts them once, when it loads the file
             weights = self.add("Cast", [weights], to=TensorProto.FLOAT)
         inputs = [x, weights]
-        # not an empty name: ONNX Runtime then keeps its fast blocked form from the convolution, half of its speed
+        # a missing bias is left out: with an empty name, ONNX Runtime loses the fast blocked layout and half its speed
         inputs += [bias] if bias else []
         return self.add("Conv", inputs, pads=[kernel.shape[0] // 2] * 4)
 
@@ -63,10 +63,10 @@ class Graph:
 
 
 def build(params: Any, config: ModelConfig, input_shape: tuple[int, int]) -> onnx.ModelProto:
-    """The graph of `model.UNet` with these parameters.
+    """Build the graph of `model.UNet` with these parameters.
 
     Args:
-      params: the tree, as NumPy arrays; float16 kernels are stored so, and the arithmetic stays float32.
+      params: the tree, as NumPy arrays; float16 kernels are stored as float16, the arithmetic is float32.
       config: the `model` group of the configuration.
       input_shape: (H, W).
 
@@ -141,10 +141,10 @@ def build(params: Any, config: ModelConfig, input_shape: tuple[int, int]) -> onn
 
 
 def parameters(model: onnx.ModelProto, like: Any) -> Any:
-    """The parameters of a graph made by `build`, as a tree of the shapes of `like`.
+    """Read the parameters of a graph made by `build`, as a tree like `like`.
 
     Raises:
-      UserError: the graph is of another network; names the first parameter that is different.
+      UserError: the graph is of another network; names the first parameter that differs.
     """
     stored = {i.name: numpy_helper.to_array(i) for i in model.graph.initializer}
 

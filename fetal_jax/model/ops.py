@@ -1,4 +1,4 @@
-"""Array operations of the network, chosen for speed; each equals its plain form up to float rounding."""
+"""Array operations of the network, optimised for speed; each equals its plain form up to rounding."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def standardise(x: jax.Array) -> jax.Array:
 
 
 def space_to_depth(x: jax.Array, block: int) -> jax.Array:
-    """(B, H, W, C) -> (B, H/block, W/block, block² C).
+    """Move blocks of pixels to channels, (B, H, W, C) -> (B, H/block, W/block, block² C).
 
     A row of blocks is `block` rows of pixels side by side. XLA writes this concatenation once. In the gradient of an
     up-sampling a transposition is written three times, one for each product and sum of it, and once channels first:
@@ -80,7 +80,7 @@ def space_to_depth(x: jax.Array, block: int) -> jax.Array:
 
 @partial(jax.custom_vjp, nondiff_argnums=(1,))
 def depth_to_space(x: jax.Array, block: int) -> jax.Array:
-    """(B, H, W, block² C) -> (B, block H, block W, C), the inverse of `space_to_depth`, which is also its gradient.
+    """Invert `space_to_depth`, (B, H, W, block² C) -> (B, block H, block W, C). Each is the gradient of the other.
 
     After a 1x1 convolution it is a transposed convolution of stride `block`, whose own gradient is a hundred times
     slower on a CPU.

@@ -3,10 +3,10 @@
 A checkpoint, `checkpoints/STEP/`, holds two items:
 - `state`: `step.State`, that is step, parameters, their running mean (EMA) and the optimiser's moments and counters.
 - `meta`: JSON with the training data and their `fingerprint`, `origin` (licence of the weights that the run
-  started from), `before` (`data.record`: what those were trained on), `progress` (`log.Progress`: skipped steps,
+  started from), `before` (`data.record`: their training), `progress` (`log.Progress`: skipped steps,
   validation scores), `position` (the next batch of the data iterator) and `digests` (32 bits for each leaf of the
   state, 32 for the rest of `meta`).
-The configuration is not in it but beside it, in `config.json`. Random numbers depend on seed and step alone.
+The configuration is beside the checkpoints, in `config.json`. Random numbers depend only on seed and step.
 
 A run starts from
 1. its newest checkpoint that is not damaged; damaged newer ones are moved to `damaged/`;
@@ -15,7 +15,7 @@ A run starts from
 A directory that holds a run of another configuration is refused.
 
 The newest `keep_checkpoints` are kept, and the one with the lowest `validation.validation_score` among those saved.
-`export` and `evaluate` take the newest, or with `--best` the latter.
+`export` and `evaluate` use the newest, or with `--best` that one.
 """
 
 from __future__ import annotations
@@ -65,20 +65,20 @@ def best_step(steps: Sequence[int], scores: dict[int, float]) -> int | None:
 
 
 def manager(workdir: Path, keep: int = 1, scores: dict[int, float] | None = None) -> ocp.CheckpointManager:
-    """Orbax's manager of `workdir/checkpoints/`, with asynchronous saves, that keeps `NewestAndBest`."""
+    """Open Orbax's manager of `workdir/checkpoints/`, with asynchronous saves and the policy `NewestAndBest`."""
     policy = NewestAndBest(keep, {} if scores is None else scores)
     options = ocp.CheckpointManagerOptions(preservation_policy=policy, create=True)
     return ocp.CheckpointManager(absolute(workdir) / FOLDER, options=options)
 
 
 def saved_steps(workdir: Path) -> list[int]:
-    """Steps of the checkpoints in a work directory, without opening them."""
+    """List the steps of the checkpoints in a work directory, without opening them."""
     folder = workdir / FOLDER
     return sorted(int(p.name) for p in folder.iterdir() if p.name.isdigit()) if folder.is_dir() else []
 
 
 def save(to: ocp.CheckpointManager, step: int, state: Any, iterator: Any, meta: dict[str, Any]) -> None:
-    """Start to write a checkpoint, after the previous one is written. Until it is complete, it is invisible.
+    """Start to write a checkpoint, after the previous one is written. It is invisible until it is complete.
 
     Raises:
       UserError: this checkpoint or the previous one cannot be written.
@@ -110,7 +110,7 @@ def _write(to: ocp.CheckpointManager, write: Callable[[], Any]) -> None:
 
 
 def restore(source: ocp.CheckpointManager, step: int, abstract: Any, iterator: Any | None = None) -> tuple[Any, Any]:
-    """State and meta of a checkpoint. Each device reads only its own part of the state.
+    """Read state and meta of a checkpoint. Each device reads only its own part of the state.
 
     Args:
       source: of `manager`.
@@ -127,20 +127,20 @@ def restore(source: ocp.CheckpointManager, step: int, abstract: Any, iterator: A
         state, meta, digests = _read(folder, abstract)
     except UserError as e:
         error = e
-    if not distributed.all_agree(error is None):  # what follows is computed together: nobody may be missing
+    if not distributed.all_agree(error is None):  # the rest is computed by all processes together: none may be missing
         raise error or UserError(f"{folder} cannot be read by another process")
     now = leaf_digests(state) if digests else {}
     changed = [name for name in now if now[name] != digests.get(name)]
     if changed:
         raise UserError(f"{folder} is damaged: remove it to resume from the one before (changed: {', '.join(changed)})")
-    position = meta.pop("position", {"next_index": step})  # a batch a step
+    position = meta.pop("position", {"next_index": step})  # one batch per step
     if iterator is not None:
         iterator.set_state(position)
     return state, meta
 
 
 def _read(folder: Any, abstract: Any) -> tuple[Any, dict[str, Any], dict[str, int]]:
-    """State, meta and the digests of the state's leaves, without communication between processes.
+    """Read state, meta and the digests of the state's leaves, without communication between processes.
 
     A process that fails inside a read that they do together would leave the others waiting.
     """
@@ -157,7 +157,7 @@ def _read(folder: Any, abstract: Any) -> tuple[Any, dict[str, Any], dict[str, in
 
 
 def checked_meta(meta: dict[str, Any]) -> tuple[dict[str, Any], dict[str, int]]:
-    """Meta without its digests, and the digests of the state's leaves.
+    """Check meta; returns it without its digests, and the digests of the state's leaves.
 
     The first checkpoints had neither digests nor a position. With a position but no digests, the key is damaged.
 
@@ -174,9 +174,9 @@ def checked_meta(meta: dict[str, Any]) -> tuple[dict[str, Any], dict[str, int]]:
 
 
 def restore_newest(source: ocp.CheckpointManager, abstract: Any, iterator: Any) -> tuple[int, Any, Any] | None:
-    """(step, state, meta) of the newest checkpoint that is not damaged; None if there is no checkpoint at all.
+    """Read (step, state, meta) of the newest checkpoint that is not damaged; None if there is no checkpoint.
 
-    Newer, damaged ones are named and moved to `damaged/` beside the checkpoints: Orbax would not save their steps
+    Newer, damaged ones are reported and moved to `damaged/` beside the checkpoints: Orbax would not save their steps
     again.
 
     Raises:
@@ -201,12 +201,12 @@ def _set_aside(source: ocp.CheckpointManager, step: int, error: UserError) -> No
     aside = source.directory.parent / DAMAGED
     if distributed.is_first():
         aside.mkdir(exist_ok=True)
-        if in_bucket(aside):  # which has no empty directories to move something into
+        if in_bucket(aside):  # a bucket has no empty directories to move something into
             (aside / "README").write_text("Checkpoints that could not be read.\n")
         taken = len([p for p in aside.iterdir() if p.name.split(".")[0] == str(step)])
         (source.directory / str(step)).rename(aside / (f"{step}.{taken}" if taken else str(step)))
         print(f"moved to {aside}, resuming from the checkpoint before: {error}", flush=True)
-    distributed.all_agree(True)  # moved, before any process looks again
+    distributed.all_agree(True)  # a barrier: moved before any process looks again
     source.reload()
 
 
@@ -230,8 +230,8 @@ def _digests(leaves: list[jax.Array]) -> list[jax.Array]:
 
 
 def _digest(leaf: jax.Array) -> jax.Array:
-    """Sum modulo 2^32 of the words, each mixed with its position by MurmurHash3's finaliser: in any order."""
-    words = jax.lax.bitcast_convert_type(leaf, jnp.uint32)  # float64: two words, along an axis of their own
+    """Sum modulo 2^32 of the words, each mixed with its position by MurmurHash3's finaliser; in any order."""
+    words = jax.lax.bitcast_convert_type(leaf, jnp.uint32)  # float64: two words, along a new axis
     strides = np.cumprod([1, *words.shape[:0:-1]], dtype=np.uint64)[::-1][: words.ndim]
     offsets = [
         jax.lax.broadcasted_iota(jnp.uint32, words.shape, axis) * jnp.uint32(int(stride) % 2**32)

@@ -1,4 +1,4 @@
-"""Several processes as one run: how they connect, and the few values that they exchange.
+"""Several processes as one run: connecting them, and the few values that they exchange.
 
 In a run of one process every function here returns at once.
 """
@@ -21,19 +21,19 @@ Array = NDArray[Any]
 DEAD_AFTER = 60  # seconds without a heartbeat from a process until the others give up
 LOST = 134  # exit code of a process that lost another one; JAX ends with it too, where a missed heartbeat comes first
 OF_PEERS = re.compile("(ABORTED|CANCELLED|DEADLINE_EXCEEDED|FAILED_PRECONDITION|INTERNAL|UNAVAILABLE|UNKNOWN): ")
-"""Beginning of JAX's error where another process may be the cause. No memory or a wrong argument has another status."""
+"""Beginning of JAX's error if another process may be the cause. Lack of memory and wrong arguments have other codes."""
 
 
 def start(coordinator: str | None = None, processes: int | None = None, process_id: int | None = None) -> None:
-    """Join the other processes of this run. Call it before anything is computed.
+    """Join the other processes of this run. To be called before anything is computed.
 
     Arguments that are None are read from `FETAL_COORDINATOR` (host:port of process 0), `FETAL_PROCESSES` and
-    `FETAL_PROCESS_ID`. If those are not set either, JAX looks for a cluster that it knows (Cloud TPU, GKE, SLURM,
-    Open MPI). Without one, this process is the whole run.
+    `FETAL_PROCESS_ID`. If those are not set either, JAX detects the cluster (Cloud TPU, GKE, SLURM, Open MPI). Without
+    one, this process is the whole run.
 
     Raises:
       UserError: only some of the three are given, or a value is impossible.
-      RuntimeError: after 300 s another process is not there (`lost_peer`), where JAX does not abort by itself.
+      RuntimeError: another process did not join within 300 s (`lost_peer`), if JAX does not abort by itself.
     """
     where = coordinator or os.environ.get("FETAL_COORDINATOR")
     count, own = _number(processes, "FETAL_PROCESSES"), _number(process_id, "FETAL_PROCESS_ID")
@@ -62,7 +62,7 @@ def _number(given: int | None, variable: str) -> int | None:
 
 
 def is_first() -> bool:
-    """Whether this is the process that prints and writes for all."""
+    """Whether this is the process that prints and writes for all of them."""
     return jax.process_index() == 0
 
 
@@ -79,7 +79,7 @@ def all_agree(own: bool) -> bool:
 
 
 def from_first(tree: Any) -> Any:
-    """The arrays of the first process in every process, bit for bit. All give trees of the same shapes and types."""
+    """Broadcast the first process's arrays, bit for bit. All processes give trees of the same shapes and types."""
     return tree if jax.process_count() == 1 else jax.tree.map(_from_first, tree)
 
 
@@ -90,10 +90,10 @@ def _from_first(own: Any) -> Array:
 
 
 def lost_peer(error: BaseException) -> str:
-    """JAX's words on another process that is gone or late, in one line; empty where something else ended the run.
+    """JAX's message about another process that is gone or late, in one line; empty if something else ended the run.
 
-    A lost process is often noticed in a save or while files are closed, by an error that follows JAX's. So of all
-    errors that led to this one, the first that is JAX's or a UserError decides.
+    A lost process is often noticed in a save or while files are closed, by an error that follows JAX's. So of the chain
+    of errors that led to this one, the first that is JAX's or a UserError decides.
     """
     said = ""
     cause: BaseException | None = error
@@ -108,13 +108,13 @@ def lost_peer(error: BaseException) -> str:
 
 def _of_peer(error: BaseException) -> bool:
     said = str(error)
-    if isinstance(error, jax.errors.JaxRuntimeError | ValueError):  # JAX raises a ValueError where it computes at once
+    if isinstance(error, jax.errors.JaxRuntimeError | ValueError):  # JAX raises a ValueError when it computes eagerly
         return jax.distributed.is_initialized() and bool(OF_PEERS.match(said)) and "tensorstore" not in said
     return isinstance(error, RuntimeError) and "coordinator address" in said  # Cloud TPU: the first has no name yet
 
 
 def give_up(code: int) -> NoReturn:
-    """End this process at once after an error: a normal exit waits for the others, and they wait for this one."""
+    """End this process at once after an error: a normal exit would wait for the others, which wait for this one."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

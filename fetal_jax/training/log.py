@@ -27,7 +27,7 @@ class Progress:
 
     Attributes:
       skipped: steps that were skipped because loss or gradient was not finite.
-      consecutive_nonfinite: the number of them up to the last step without a finite one between.
+      consecutive_nonfinite: how many of the last steps, in a row, were skipped.
       validation_scores: `validation.validation_score` by step.
     """
 
@@ -36,7 +36,7 @@ class Progress:
     validation_scores: dict[int, float] = field(default_factory=dict)
 
     def restore(self, meta: dict[str, Any]) -> None:
-        """Take the values out of a checkpoint's meta. The first checkpoints have none, later ones older names."""
+        """Restore the values from a checkpoint's meta. The first checkpoints have none, later ones older names."""
         saved = meta.pop("progress", {})
         self.skipped = saved.get("skipped", 0)
         self.consecutive_nonfinite = saved.get("consecutive_nonfinite", saved.get("bad_in_a_row", 0))
@@ -44,21 +44,21 @@ class Progress:
         self.validation_scores |= {int(step): score for step, score in scores.items()}
 
     def to_meta(self) -> dict[str, Any]:
-        """The values as JSON holds them."""
+        """The values as JSON types."""
         return vars(self) | {"validation_scores": {str(step): s for step, s in self.validation_scores.items()}}
 
 
 class Log:
-    """Writes a row a logged step, and keeps the values of the progress bar. Only the first process writes.
+    """Writes one row per logged step, and keeps the values of the progress bar. Only the first process writes.
 
-    The metrics of a step are read after the next step was started, so that the device never waits for the host.
+    The metrics of a step are read after the next step has started, so that the device never waits for the host.
 
     Args:
-      workdir: of the run; rows after `start` are removed, those steps are trained again.
+      workdir: of the run; rows after `start` are removed, because those steps are trained again.
       start: step that the run resumes from.
       config: the configuration of the run.
       progress: updated by every row.
-      schedule: learning rate by the number of updates before.
+      schedule: learning rate by the number of earlier updates.
       filenames: of all training frames, for the message about non-finite steps.
     """
 
@@ -76,7 +76,7 @@ class Log:
         self._pending: tuple[int, dict[str, jax.Array], Array] | None = None
         self._clock, self._clock_step = time.monotonic(), start
         self.shown: dict[str, str] = {}
-        self.stopped = False  # whether some process was asked to stop
+        self.stopped = False  # whether any process was asked to stop
         self._board: Any = None
         self._unwritten = ""
         if distributed.is_first():
@@ -145,7 +145,7 @@ class Log:
                 self._board.add_scalar(name, value, step)
 
     def save(self) -> None:
-        """Write the rows that are not in the file yet. A bucket's files cannot be appended to: they are sent whole."""
+        """Write the rows that are not in the file yet. In a bucket, files cannot grow and are written whole."""
         if self._unwritten and in_bucket(self._path):
             write_whole(self._path, self._path.read_text() + self._unwritten)
         elif self._unwritten:

@@ -1,7 +1,7 @@
 """The joint loss of arXiv 2311.09607, λ·L_cls + (1-λ)·L_seg. λ is `loss.cls_weight`; `joint_loss` applies it.
 
-L_cls is the cross-entropy of the plane, L_seg binary cross-entropy plus soft Dice of the map. Each is a mean over the
-examples of the batch that carry the label it needs.
+L_cls is the cross-entropy of the plane; L_seg is binary cross-entropy plus soft Dice of the map. Each is a mean over
+the examples of the batch that have the label it needs.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def segmentation_loss(logits: jax.Array, target: jax.Array) -> jax.Array:
     """Segmentation loss (B,) of maps (B, H, W): mean binary cross-entropy against the coverage, plus soft Dice loss.
 
     Dice has squares in its denominator, 1 - 2Σpt / (Σp² + Σt²) (Milletari et al. 2016), so that both terms are minimal
-    at p = t even if a border pixel's t is a fraction. One pixel of smoothing makes it finite for an empty target.
+    at p = t even if a border pixel's t is a fraction. Smoothing by one pixel keeps it finite for an empty target.
     """
     cross_entropy = optax.sigmoid_binary_cross_entropy(logits, target).mean(axis=(1, 2))
     p = jax.nn.sigmoid(logits)
@@ -44,7 +44,7 @@ def joint_loss(
     cls_weight: float,
     counts: tuple[jax.Array, jax.Array] | None = None,
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """The joint loss λ·L_cls + (1-λ)·L_seg, each term a mean over the examples that carry its label.
+    """Compute the joint loss λ·L_cls + (1-λ)·L_seg, each term a mean over the examples that have its label.
 
     Args:
       map_logits: (B, H, W) float32 or wider.

@@ -54,9 +54,9 @@ def train(
 
     Args:
       config: the configuration of the run.
-      workdir: made if it does not exist; on disk or in a bucket.
+      workdir: created if it does not exist; on disk or in a bucket.
       profile: write a trace of a few steps into `workdir/profile/`.
-      stop_requested: asked before every step; if true in any process, the run saves a checkpoint and stops.
+      stop_requested: called before every step; if true in any process, the run saves a checkpoint and stops.
 
     Raises:
       UserError: the data set is not prepared, the directory is in use or holds a run of another configuration.
@@ -66,7 +66,7 @@ def train(
     _check_batch_size(config)
     sharding = Sharding.create(config.mesh.data, config.mesh.fsdp)
 
-    # Everything opened below is closed on every way out, the last opened first: a checkpoint in flight gets written.
+    # Everything opened below is closed on every exit, last opened first, so that a checkpoint in flight is written.
     with ExitStack() as stack:
         # --- data, and a work directory for this run alone
         names = configuration.mixture(config)
@@ -99,7 +99,7 @@ def train(
             start, state, saved = found
             progress.restore(saved)
             origin = saved.pop("origin", "")  # licence of the weights that the run started from
-            before = record.before(saved)  # what those were trained on
+            before = record.before(saved)  # the training of those weights
             if record.trained_on(saved) != record.trained_on(meta):
                 raise UserError(f"{workdir} was trained on {saved['fingerprint']}, here is {meta['fingerprint']}")
             config = keep_start(workdir, config)
@@ -130,11 +130,11 @@ def train(
             validated = bool(validation_splits) and (step % steps_between_validations(config) == 0 or last)
             if validated:
                 _validate(sharding.local(state.ema), step, validation_splits, config, log)
-                if bar.disable:  # in a file or a pipe; the bar shows the same
+                if bar.disable:  # output to a file or a pipe; otherwise the bar shows the same
                     _say(f"step {step} of {config.total_steps}: {log.summary}")
             stop = log.stopped and not last
             if step % config.checkpoint_every == 0 or validated or last or stop:
-                log.flush()  # a run that resumes from here has this step's row
+                log.flush()  # so that a run resumed from here has this step's row
                 log.save()
                 extra = {"origin": origin, "before": before, "progress": progress.to_meta()}
                 checkpoints.save(manager, step, state, iterator, meta | extra)
@@ -168,7 +168,7 @@ def _validate(params: Any, step: int, validation_splits: dict[str, Split], confi
 
 
 def steps_between_validations(config: Config) -> int:
-    """`eval_every`, or what gives at least ten validations."""
+    """`eval_every`, or else an interval that gives at least ten validations."""
     return config.eval_every or max(config.total_steps // 10, 1)
 
 

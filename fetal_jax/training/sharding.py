@@ -19,7 +19,7 @@ RULES: tuple[tuple[str, tuple[str | None, ...]], ...] = (
     (r"project/kernel", (None, "fsdp")),  # up-convolutions (in, 4 out)
     (r".*", ()),  # scales, biases, both heads, counters: replicated
 )
-"""The first rule that matches the path applies, alike for parameters, their running mean and both moments."""
+"""The first rule that matches the path applies, to parameters, their running mean and both moments alike."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Sharding:
 
     @classmethod
     def create(cls, data: int, fsdp: int) -> Sharding:
-        """A mesh over all devices. One of the two sizes may be -1: all devices that the other leaves.
+        """Make a mesh over all devices. One of the two sizes may be -1: all remaining devices.
 
         Raises:
           UserError: the product of the sizes is not the number of devices.
@@ -67,16 +67,16 @@ class Sharding:
         return jax.tree_util.tree_map_with_path(place, abstract)
 
     def put(self, batch: Any) -> Any:
-        """The global batch on its devices, from the part that this process has."""
+        """Place the global batch on its devices, from this process's part of it."""
         return jax.tree.map(lambda x: jax.make_array_from_process_local_data(self.batch, x), batch)
 
     def local(self, tree: Any) -> Any:
-        """The whole of a sharded tree, on one device of each process."""
+        """Gather a sharded tree on one device of each process."""
         return jax.tree.map(lambda x: x.addressable_data(0), jax.jit(_same, out_shardings=self.replicated)(tree))
 
 
 def spread(tree: Any, abstract: Any) -> Any:
-    """Place a tree that every process has as a whole on the shardings of `abstract`."""
+    """Shard a tree that every process has in full, as in `abstract`."""
 
     def place(leaf: jax.Array, like: jax.ShapeDtypeStruct) -> jax.Array:
         whole = np.asarray(leaf)

@@ -2,7 +2,7 @@
 
 SonoNet's first stage works at full resolution; a network with a 2x2 stem has no such stage. The stem is fitted to the
 output of that stage, in two minutes on two cores (4 % of the variance is left), and all other layers are copied. The
-network then starts with SonoNet's answers: 93 % of frames keep their class of fourteen, brains as before.
+network then predicts as SonoNet does: 93 % of frames keep their class of fourteen, brains as before.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ LICENCE = "SonoNet16 (C. F. Baumgartner et al., doi 10.1109/TMI.2017.2712367), A
 PLANES = ("other", "other", "abdomen", "other", "head", "head", "femur", *["other"] * 7)
 """The plane of each of SonoNet's fourteen classes."""
 FRAMES, CROPS, CROP, STEPS = 400, 32, 48, 2500
-"""The stem is fitted on crops of `FRAMES` frames: `STEPS` steps of `CROPS` crops of `CROP` x `CROP` pixels."""
+"""The stem is fitted on `FRAMES` frames, in `STEPS` steps of `CROPS` crops of `CROP` x `CROP` pixels."""
 
 
 def check(path: Path, config: Config) -> list[Layer]:
@@ -42,7 +42,7 @@ def check(path: Path, config: Config) -> list[Layer]:
       config: the configuration of the run.
 
     Raises:
-      UserError: the file is another one, or the network of the configuration cannot hold it; names the keys to give.
+      UserError: the file is another one, or does not fit the configuration's network; names the keys to give.
     """
     wrong = [key for key, value in SONONET16.items() if getattr(config.model, key) != value]
     if wrong:
@@ -55,11 +55,11 @@ def check(path: Path, config: Config) -> list[Layer]:
 
 
 def start(path: Path, params: Any, config: Config, sources: Sequence[Sequence[Frame]]) -> Any:
-    """The tree `params` of a network with SonoNet's encoder and class head in it.
+    """Copy SonoNet's encoder and class head into the tree `params` of a network.
 
     Args:
       path: `SonoNet16.npz`.
-      params: random parameters; those that SonoNet lacks (the decoder) stay.
+      params: random parameters; those that SonoNet lacks (the decoder) are kept.
       config: the configuration of the run.
       sources: the training frames of each data set; the stem is fitted on some of them.
 
@@ -73,7 +73,7 @@ def start(path: Path, params: Any, config: Config, sources: Sequence[Sequence[Fr
     params = jax.tree.map(np.asarray, params) | {"head": _dense(layers[13]), "plane": plane_head(layers[14], config)}
     convolutions = [(f"down{i}", j) for i, depth in enumerate(config.model.depths) for j in range(2 * (i == 0), depth)]
     for (block, j), (kernel, bias) in zip(convolutions, layers[2:13], strict=True):
-        if (block, j) == ("down0", 2):  # its input is the stem's output: scaled, and with channels that SonoNet lacks
+        if (block, j) == ("down0", 2):  # its input, the stem's output, is scaled and has channels that SonoNet lacks
             kernel = np.pad(kernel * scale[:, None], ((0, 0), (0, 0), (0, width - len(scale)), (0, 0)))
         params[block] = params[block] | {f"conv{j}": {"conv": {"kernel": kernel}, "bias": bias}}
     params["down0"] = params["down0"] | stem
@@ -81,10 +81,10 @@ def start(path: Path, params: Any, config: Config, sources: Sequence[Sequence[Fr
 
 
 def read(path: Path) -> list[Layer]:
-    """SonoNet's fifteen layers, with their frozen batch normalisation folded in.
+    """Read SonoNet's fifteen layers, with their frozen batch normalisation folded in.
 
     Raises:
-      UserError: no such file, or another one.
+      UserError: there is no such file, or it is another one.
     """
     try:
         with np.load(path, allow_pickle=False) as f:
@@ -114,13 +114,13 @@ def stem_stage(stem: Any, x: Any) -> jax.Array:
 
 
 def fit_stem(layers: list[Layer], block: Any, frames: Array, seed: int) -> tuple[Any, Array]:
-    """Fit the first two convolutions of a level: their first channels become SonoNet's first stage, over `scale`.
+    """Fit the first two convolutions of a level: their first channels become SonoNet's first stage, divided by `scale`.
 
     Args:
-      layers: of `read`.
+      layers: from `read`.
       block: random parameters of the first level.
       frames: (N, H, W, 1) uint8.
-      seed: of the crops.
+      seed: for the choice of crops.
 
     Returns:
       `conv0` and `conv1`, and the scale (16,): the standard deviation of each channel of SonoNet's stage.
@@ -153,7 +153,7 @@ def fit_stem(layers: list[Layer], block: Any, frames: Array, seed: int) -> tuple
 
 
 def plane_head(layer: Layer, config: Config) -> Any:
-    """SonoNet's classes as subclasses of the planes. A class is repeated, with its odds shared, to fill a plane's."""
+    """Make SonoNet's classes subclasses of the planes. To fill a plane, a class is repeated and its odds are shared."""
     kernel, bias = layer[0][0, 0], layer[1]
     columns, biases = [], []
     for plane in config.planes:
@@ -165,7 +165,7 @@ def plane_head(layer: Layer, config: Config) -> Any:
 
 
 def letterboxed(sources: Sequence[Sequence[Frame]], shape: tuple[int, int], rng: np.random.Generator) -> Array:
-    """Up to `FRAMES` frames (N, H, W, 1) uint8, a random draw of equal size from each data set."""
+    """Draw up to `FRAMES` frames at random, equally many from each data set: (N, H, W, 1) uint8."""
     share = FRAMES // len(sources)
     chosen = [s[int(i)] for s in sources for i in rng.permutation(len(s))[:share]]
     return np.stack([Letterbox(*shape)(frame.image) for frame in chosen])[..., None]

@@ -33,9 +33,9 @@ def check_start(config: Config) -> None:
 def start_parameters(
     config: Config, params: Any, sources: Sequence[Sequence[Frame]]
 ) -> tuple[Any, str, list[dict[str, Any]]]:
-    """Parameters to start from, by name, the licence of their weights, and what these were trained on.
+    """Load the parameters to start from, the licence of their weights, and the record of their training.
 
-    The last is `record.before` of the run. Of SonoNet's weights it is empty: they were trained on no data set of ours.
+    The last is `record.before` of the run. For SonoNet it is empty: its weights were trained on no data set of ours.
 
     Args:
       config: the configuration of the run, which names a bundle or SonoNet's file.
@@ -55,7 +55,7 @@ def check_bundle(folder: Path, config: Config) -> None:
     """Refuse a bundle of another network. If its planes differ, print that the class head starts from random.
 
     Raises:
-      UserError: no bundle, one without ONNX, or one of another network; names the keys to give.
+      UserError: there is no bundle, it has no ONNX file, or it is of another network; names the keys to give.
     """
     info = bundle.read(folder)
     if bundle.ONNX not in info.files:
@@ -74,7 +74,7 @@ def check_bundle(folder: Path, config: Config) -> None:
 
 
 def bundle_parameters(folder: Path, config: Config, like: Any) -> tuple[Any, str]:
-    """Parameters in a bundle's `model.onnx`, as a tree like the given one, and their licence.
+    """Read the parameters of a bundle's `model.onnx`, as a tree like `like`, and their licence.
 
     Args:
       folder: a bundle that `check_bundle` accepts.
@@ -82,7 +82,7 @@ def bundle_parameters(folder: Path, config: Config, like: Any) -> tuple[Any, str
       like: parameters, or their shapes.
 
     Raises:
-      UserError: no bundle, or one of another network.
+      UserError: there is no bundle, or it is of another network.
     """
     info = bundle.read(folder)
     left_out = () if info.planes == tuple(config.planes) else ("plane",)
@@ -94,7 +94,7 @@ def bundle_parameters(folder: Path, config: Config, like: Any) -> tuple[Any, str
 
 
 def onnx_graph() -> Any:
-    """The module `model.onnx_graph`, which needs the `export` extra.
+    """Import the module `model.onnx_graph`, which needs the `export` extra.
 
     Raises:
       UserError: onnx is not installed.

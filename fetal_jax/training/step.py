@@ -31,7 +31,7 @@ class State:
 
 
 def learning_rate(config: Config) -> optax.Schedule:
-    """Linear warm-up, then a cosine to zero at the last step. Its argument is the number of updates before."""
+    """Linear warm-up, then a cosine to zero at the last step, as a function of the number of earlier updates."""
     warmup = min(config.optim.warmup_steps, config.total_steps // 2)
     return optax.warmup_cosine_decay_schedule(0.0, config.optim.lr, warmup, config.total_steps)
 
@@ -65,7 +65,7 @@ def ema_decay(config: Config, step: jax.Array) -> jax.Array:
 def train_step(
     state: State, batch: dict[str, jax.Array], network: Any, tx: optax.GradientTransformation, config: Config
 ) -> tuple[State, dict[str, jax.Array]]:
-    """One step: draw the targets, take the gradient of the joint loss, update parameters and their running mean.
+    """Do one step: draw the targets, take the gradient of the joint loss, update parameters and their running mean.
 
     If the loss or its gradient is not finite, the update is skipped: only the step counter advances, and `skipped` is
     1. `optax.apply_if_finite` is not used because it applies the bad update after `max_consecutive_errors`, does not
@@ -73,9 +73,9 @@ def train_step(
 
     Args:
       state: before the step.
-      batch: of `data.pipeline.training_batches`, without `index`.
+      batch: from `data.pipeline.training_batches`, without `index`.
       network: a `model.unet.UNet`.
-      tx: of `optimiser`.
+      tx: from `optimiser`.
       config: the configuration of the run.
 
     Returns:
@@ -106,7 +106,7 @@ def train_step(
 
 
 def accumulated(gradient: Callable[[Any, Any], Any], params: Any, batch: dict[str, jax.Array], parts: int) -> Any:
-    """Gradient accumulation: the sum of `gradient(params, part)` over the parts of a batch, one part at a time.
+    """Accumulate gradients: the sum of `gradient(params, part)` over the parts of a batch, one part at a time.
 
     A part is every `parts`-th example, so that each device keeps its own examples. The losses of the parts must sum
     to the loss of the batch (`losses.joint_loss` with `counts`).
@@ -138,7 +138,7 @@ def abstract_state(network: Any, tx: optax.GradientTransformation, config: Confi
 
 
 def with_parameters(state: Any, abstract: Any, params: Any) -> Any:
-    """The state with these parameters, also in the running mean; parameters that the tree lacks stay as they are."""
+    """Set parameters, also in the running mean; those that the tree `params` lacks are kept."""
     like = {name: abstract.params[name] for name in params}
     return state.replace(params=state.params | spread(params, like), ema=state.ema | spread(params, like))
 
@@ -146,9 +146,9 @@ def with_parameters(state: Any, abstract: Any, params: Any) -> Any:
 def compiled_step(
     network: Any, tx: optax.GradientTransformation, config: Config, sharding: Sharding, state: Any
 ) -> jax.stages.Compiled:
-    """`train_step`, compiled for a mesh and for states of the given shapes and shardings. The state is donated.
+    """Compile `train_step` for a mesh and for states of the given shapes and shardings. The state is donated.
 
-    A batch has one key more, `stop` (B,): whether the process that made the example was asked to stop. The metrics
+    A batch has one more key, `stop` (B,): whether the process that made the example was asked to stop. The metrics
     have `stop`, true if any process was.
     """
 

@@ -19,12 +19,12 @@ from fetal_jax.training import distributed
 Array = NDArray[Any]
 BATCH = 16
 PLANE, CLASS, PREDICTED, TRUTH, ERROR = range(5)
-"""Columns of a frame's row: its plane, into `PLANES`; its class and the predicted one, into the network's planes; its
-size and the error of the size, in mm."""
+"""Columns of a row: index of its plane in `PLANES`; indices of its class and the predicted one in the planes of
+the network; its size and the error of the size, in mm."""
 
 
 def draw(length: int, count: int, seed: int) -> Array:
-    """Indices (min(count, length),) of a random draw without replacement, in order; the same at every validation."""
+    """Draw indices (min(count, length),) without replacement, in order; the same at every validation."""
     return np.sort(np.random.default_rng(seed).permutation(length)[:count])
 
 
@@ -60,9 +60,9 @@ def measured(predictor: Predictor, frames: Split | Sequence[Frame], indices: Arr
 
 
 def summary(rows: Array, planes: Sequence[str]) -> dict[str, float]:
-    """Mean absolute error of each size in mm, with the number of frames and of failed measurements.
+    """Compute the mean absolute error of each size in mm, with the number of frames and of failed measurements.
 
-    If the network has several classes, also the accuracy of the planes, over the frames that have a class.
+    If the network has several classes, also the accuracy of the planes, over the frames with a class.
     """
     report: dict[str, float] = {}
     for plane, name in PRIMARY.items():

@@ -1,4 +1,4 @@
-"""The work directory of a run: held by one run at a time, and for one configuration."""
+"""The work directory of a run: locked by one run at a time, and for one configuration."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ LONGER = (
     "export it and start a new run from it: fetal-jax export --workdir=OLD --out=BUNDLE, then fetal-jax train with "
     "--workdir=NEW --config.init.bundle=BUNDLE"
 )
-"""The learning rate falls to the end of a run, so that its last steps cannot be followed by more of them."""
+"""The learning rate falls to zero at the end of a run, so that a finished run cannot be extended."""
 
 
 @contextmanager
 def exclusive(workdir: Path) -> Iterator[None]:
-    """Hold a work directory for this run: two runs in one would mix their checkpoints. A bucket has no lock.
+    """Lock a work directory for this run: two runs in one would mix their checkpoints. A bucket has no lock.
 
-    The first process holds it for all processes of the run.
+    The first process locks it for all processes of the run.
 
     Raises:
-      UserError: another run holds it.
+      UserError: another run has locked it.
     """
     with ExitStack() as stack:
         error: UserError | None = None
@@ -51,7 +51,7 @@ def check_workdir(workdir: Path, config: Config, remedy: str = "give another --w
       remedy: end of the message about another configuration.
 
     Raises:
-      UserError: names the keys that differ, or what is wrong with `init`.
+      UserError: names the keys that differ, or the fault in `init`.
     """
     path = workdir / "config.json"
     if path.exists():
@@ -67,9 +67,9 @@ def check_workdir(workdir: Path, config: Config, remedy: str = "give another --w
 
 
 def keep_start(workdir: Path, config: Config) -> Config:
-    """The configuration of a run that resumes, with the start that it really had; prints where another one was given.
+    """Return the configuration of a resumed run, with the start it really had; prints a note if another one was given.
 
-    A run that goes on from a checkpoint uses no start, so `config.json` must go on naming the one that was used.
+    A resumed run does not use `init`, so `config.json` must keep the start that was used.
     """
     used = configuration.from_json(workdir / "config.json").init
     given = config.init.bundle or config.init.sononet
