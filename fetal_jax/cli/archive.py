@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, flags: list[str]) -> int:
-    """Measure every file into Parquet; returns 3 where one could not be read."""
+    """Measure every file into Parquet; returns 3 if a file could not be read, else 0."""
     if args.workers < 1:
         raise UserError(f"--workers={args.workers}: give at least 1")
     if flags and args.runner == "local":
@@ -45,7 +45,7 @@ def run(args: argparse.Namespace, flags: list[str]) -> int:
     _check_installed(args.runner)
     formats.check(args.also)
 
-    from fetal_jax.archive import local, places, sweep  # Arrow, which --help does not need
+    from fetal_jax.archive import local, places, sweep  # imports Arrow, which --help does not need
     from fetal_jax.archive.worker import Job
 
     spacings = spacings_of(args)
@@ -111,5 +111,5 @@ def _may_state_spacing(file: str) -> bool:
 
 
 def _bundle_name(folder: Path) -> str:
-    """The name of a shipped bundle, wherever the package is on a worker; else the whole path."""
+    """The name of a shipped bundle, which is valid wherever a worker has the package; else the whole path."""
     return folder.name if folder.parent == bundle.SHIPPED else str(folder.absolute())

@@ -15,9 +15,9 @@ from fetal_jax.reading.images import write_png
 from fetal_jax.reading.spacing_table import Spacings
 
 SEEDS = range(300_000, 300_024)
-"""Seeds that no split holds."""
+"""Seeds that no split uses."""
 TABLE = "spacing.csv"
-"""The table of their spacings, beside their folder."""
+"""Name of the table of the frames' spacings, beside their folder."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -77,7 +77,7 @@ def call(command: object, argv: list[str]) -> None:
 
 
 def new_frames() -> dict[str, tuple[str, int]]:
-    """File name -> (plane, seed) of each frame that the demo measures."""
+    """Map the file name of each frame that the demo measures to (plane, seed)."""
     from tfds_builders.fetal_phantom.fetal_phantom_dataset_builder import PLANES
 
     planes = PLANES["small"]
@@ -86,10 +86,10 @@ def new_frames() -> dict[str, tuple[str, int]]:
 
 
 def refuse_other_files(frames: Path) -> None:
-    """Refuse a folder of frames, or a table of spacings, that the demo did not make, before any work.
+    """Refuse a folder of frames, or a table of spacings, that is not from the demo, before any work.
 
     Raises:
-      UserError: naming one of the files.
+      UserError: names one of the other files.
     """
     other = sorted({p.name for p in frames.iterdir()} - set(new_frames())) if frames.is_dir() else []
     if other:

@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _margin(text: str) -> tuple[str, float]:
-    """`HC=4.9` as ("hc_mm", 4.9)."""
+    """Parse `HC=4.9` as ("hc_mm", 4.9)."""
     name, _, value = text.partition("=")
     by_name = {MEASURED[column].label: column for column in PRIMARY.values()}
     try:
@@ -81,6 +81,6 @@ def run(args: argparse.Namespace, overrides: list[str]) -> None:
     args.runtime = args.runtime or "onnx"
     if args.best and not args.workdir:
         raise UserError("--best needs a run: give --workdir")
-    from fetal_jax.cli import evaluation  # not for --help, which every installation answers
+    from fetal_jax.cli import evaluation  # --help must work in every installation
 
     evaluation.run(args)

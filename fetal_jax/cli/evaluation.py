@@ -1,4 +1,4 @@
-"""The work of `fetal-jax evaluate`: it needs JAX, the arguments beside it do not."""
+"""The work of `fetal-jax evaluate`. It needs JAX; parsing the arguments (`cli.evaluate`) does not."""
 
 from __future__ import annotations
 
@@ -53,13 +53,13 @@ DATA_DIR = "runs/data"
 
 @dataclass(frozen=True)
 class Network:
-    """A network that measures, and where it comes from."""
+    """A network to test, and its origin."""
 
     name: str
     predictor: Predictor
-    training: dict[str, Any]  # as a bundle states it
+    training: dict[str, Any]  # as in `bundle.json`
     data_dir: str
-    flags: list[str]  # of the command that opens it again
+    flags: list[str]  # options of a command that opens it again
 
     @property
     def datasets(self) -> list[str]:
@@ -68,7 +68,7 @@ class Network:
 
     @property
     def seen(self) -> list[str]:
-        """Those, and the ones that the weights it started from were trained on."""
+        """`datasets`, and those that the weights it started from were trained on."""
         return list(seen(self.training))
 
 
@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> None:
     """Measure a split, write metrics.json, frames.csv and report.html, print the table."""
     args.out = epath.Path(args.out)
     args.workdir = [epath.Path(path) for path in args.workdir or ()]
-    args.out.mkdir(parents=True, exist_ok=True)  # a folder that cannot be written is reported before the work
+    args.out.mkdir(parents=True, exist_ok=True)  # reports a folder that cannot be written before the work
     if args.compare:
         found = compare.compare_runs(args.compare[0], args.compare[1], args.out, args.data_dir)
         print("\n".join(compare.lines(found)))
@@ -96,7 +96,7 @@ def _run_networks(args: argparse.Namespace, claim: Claim) -> None:
     networks = [_open(path, args) for path in args.workdir or args.bundle]
     datasets = _datasets(networks, args)
     many, several_sets = len(networks) > 1, len(datasets) > 1
-    opened = [{d: _frames(n, d, many, args.split) for d in datasets} for n in networks]  # all, before the work
+    opened = [{d: _frames(n, d, many, args.split) for d in datasets} for n in networks]  # all of them before the work
     if args.calibrate:
         args.bundle = [calibrate(args, claim)]
         networks = [_open(args.bundle[0], args)]
@@ -117,7 +117,7 @@ def _run_networks(args: argparse.Namespace, claim: Claim) -> None:
 
 
 def _datasets(networks: list[Network], args: argparse.Namespace) -> list[str]:
-    """The data sets to test on: those asked for, else those that the networks were trained on and that have the split.
+    """The data sets to test on: those asked for, else the networks' training sets that have the split.
 
     Raises:
       UserError: none is asked for, and the networks were trained on different ones.
@@ -131,9 +131,9 @@ def _datasets(networks: list[Network], args: argparse.Namespace) -> list[str]:
 
 
 def _having(split: str, datasets: list[str], data_dirs: Collection[str]) -> list[str]:
-    """The data sets without those that lack a split, which are named; all of them if none has it.
+    """Drop, and print, the data sets that lack a split; keep all if none has it.
 
-    A set that is not prepared at all stays: that it is missing is an error, when it is opened.
+    A data set that is not prepared is kept: opening it raises the error.
     """
     whole = split.partition("/fold")[0]
 
@@ -143,14 +143,14 @@ def _having(split: str, datasets: list[str], data_dirs: Collection[str]) -> list
 
     lacking = [name for name in datasets if lacks(name)]
     if len(lacking) == len(datasets):
-        return list(datasets)  # opening the first one says which splits it has
+        return list(datasets)  # the error on opening the first one lists its splits
     for name in lacking:
         print(f"{name} has no split {split}: it is left out")
     return [name for name in datasets if name not in lacking]
 
 
 def _frames(network: Network, dataset: str, many: bool, split: str) -> Split | str:
-    """The frames of a data set to test a network on; with many networks, the reason if it may not be tested on it."""
+    """The frames of a data set to test a network on; with `many` networks, the reason if it may not be tested on it."""
     try:
         refuse_other_split(network.seen, dataset, split)
         name = held_out(network.training, dataset) if split == HELD_OUT else split
@@ -170,7 +170,7 @@ def _open(path: Path, args: argparse.Namespace) -> Network:
         flags = [f"--workdir={path}", *["--best"] * args.best]
         return Network(f"{path}", live_predictor(config, params), training, data_dir, flags)
     predictor = Predictor.from_bundle(path, args.runtime)
-    name = path.name if bundle.is_shipped(path) else f"{path}"  # no path of this machine in a report that others read
+    name = path.name if bundle.is_shipped(path) else f"{path}"  # reports do not state paths of this machine
     flags = [f"--bundle={name}", f"--runtime={args.runtime}"]
     return Network(name, predictor, predictor.info.training, args.data_dir or DATA_DIR, flags)
 
@@ -198,7 +198,7 @@ def _write(
 
 
 def _origin(network: Network, frames: Split, dataset: str, out: Path, args: argparse.Namespace) -> Origin:
-    """The lines that say how the report was made."""
+    """The lines of the report about its origin."""
     training, info = network.training, network.predictor.info
     lines = {
         "network": network.name,
@@ -241,7 +241,7 @@ def _start_trained_on(network: Network) -> str:
 
 
 def _command(flags: list[str], args: argparse.Namespace, out: Path | None = None, data_dir: str | None = None) -> str:
-    """The command that evaluates again."""
+    """The command that repeats the evaluation."""
     margins = [f"--margin={NAMES[m]}={percent:g}" for m, percent in args.margin or ()]
     place = [f"--data-dir={data_dir or args.data_dir}"] if data_dir or args.data_dir else []
     words = ["fetal-jax", "evaluate", *flags, f"--split={args.split}", *margins, *place, f"--out={out or args.out}"]
@@ -253,11 +253,11 @@ def _progress(changes: Iterable[Any]) -> Iterable[Any]:
 
 
 def calibrate(args: argparse.Namespace, claim: Claim) -> Path:
-    """Write temperature, intervals and acceptance rules into a bundle, or into a copy of an installed one; its path.
+    """Write temperature, intervals and acceptance rules into a bundle, or a copy of an installed one; returns its path.
 
-    They come from frames that were neither trained on nor chosen with. The table of a measure comes from the first
-    data set that has enough frames of it: the error of a real head says nothing of a synthetic one's. The rules come
-    from all data sets together.
+    They are fitted to frames that were used neither for training nor for choosing a checkpoint. The table of a measure
+    comes from the first data set with enough frames of it: errors on real heads do not apply to synthetic ones. The
+    rules come from all data sets together.
     """
     (path,) = args.bundle
     opened = Predictor.from_bundle(path, args.runtime)
@@ -289,7 +289,7 @@ def calibrate(args: argparse.Namespace, claim: Claim) -> Path:
         drawn = [(part.dataset, frame) for frame in draw(part.frames)]
         cases += measure_cases(predictor, drawn, lambda each: tqdm(list(each), unit="frame"))
     rules, judged = fit_rules(cases, ", ".join(data.values()))
-    kept = before.acceptance if temperature == before.temperature else {}  # other rules were fitted to other planes
+    kept = before.acceptance if temperature == before.temperature else {}  # older rules fit another temperature
     info = replace(info, acceptance=kept | rules)
     path = bundle.update(path, info, args.out / "bundle")
     plot_rules(judged, picture)
@@ -335,7 +335,7 @@ def _run_results(args: argparse.Namespace, claim: Claim) -> None:
 
 
 def table(summary: dict[str, Any]) -> list[str]:
-    """The numbers as lines for a terminal."""
+    """Format the summary for a terminal."""
     lines = []
     for measure in MEASURES:
         if measure not in summary:

@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, overrides: list[str]) -> None:
     """Write the bundle, and print its files with their sizes."""
-    from etils import epath  # not for --help, which every installation answers
+    from etils import epath  # --help must work in every installation
 
     from fetal_jax import bundle, export
 

@@ -150,7 +150,7 @@ def _print_weights(sizes: dict[str, float], convention: str | None, wanted: str 
 def _values(
     sizes: dict[str, float], weights: dict[str, FetalWeight], standard: str, wanted: str | None
 ) -> dict[str, float]:
-    """Sizes that a standard has curves for, and the weight by its own formula or by the wanted one."""
+    """Sizes in mm for which a standard has curves, and the weight in g by its own formula or the wanted one."""
     formula = wanted or STANDARDS[standard].weight_formula
     found = sizes | ({"efw": weights[formula].grams} if formula in weights else {})
     return {measure: found[measure] for measure in STANDARDS[standard].weeks if measure in found}
@@ -159,7 +159,7 @@ def _values(
 def _print_centiles(
     values: dict[str, float], weeks: float, standard: str, convention: str | None, wanted: str | None
 ) -> list[Centile]:
-    """Print and return the centile of each value in a standard, a BPD in the standard's convention as on the chart."""
+    """Print and return the centile of each value in a standard; BPD is converted to the standard's convention."""
     chosen = STANDARDS[standard]
     centiles = []
     for measure, value in values.items():

@@ -1,4 +1,4 @@
-"""The console script: runs a command, and turns every way it can end into an exit code and at most one line."""
+"""The console script: runs a command, and turns its end into an exit code and at most one line."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ COMMANDS = {
 RESUME = dict.fromkeys(("measure", "archive", "pacs"), "; the same call resumes") | dict.fromkeys(
     ("train", "demo"), "; the same call resumes at the newest checkpoint, or at the first step if there is none"
 )
-"""Commands that continue an interrupted call when it is given again, and the end of their message about it."""
+"""Commands that resume when the same call is given again, and the end of their message about it."""
 WITH_OVERRIDES = ("train", "demo")
 """Commands that take `--config.KEY=VALUE`."""
 WITH_FLAGS = ("archive",)
-"""Commands that pass on what follows `--`."""
+"""Commands that pass on the arguments after `--`."""
 
 
 class Terminated(BaseException):
@@ -48,8 +48,8 @@ def main(argv: list[str] | None = None) -> int:
     """Run `fetal-jax COMMAND ...`.
 
     Returns:
-      The exit code: 0; 1 (a fault of this program); 2 (the call is wrong, or a file cannot be written); 3 (some file
-      was not read); 75 (stopped by SIGTERM: the same call resumes); 130 (Ctrl-C); 134 (another process of the run is
+      The exit code: 0; 1 (a bug in this program); 2 (the call is wrong, or a file cannot be written); 3 (a file could
+      not be read); 75 (stopped by SIGTERM: the same call resumes); 130 (Ctrl-C); 134 (another process of the run is
       gone or late: the same call resumes); 141 (the reader of a pipe is gone); 143 (stopped by SIGTERM).
     """
     argv = sys.argv[1:] if argv is None else argv
@@ -66,7 +66,7 @@ def main(argv: list[str] | None = None) -> int:
         return _end(130, f"{said}: interrupted{again}")
     except Terminated:
         return _end(75 if again else 128 + signal.SIGTERM, f"{said}: stopped{again}")
-    except BrokenPipeError:  # `fetal-jax growth ... | head`: the reader has had enough
+    except BrokenPipeError:  # `fetal-jax growth ... | head`: the reader has closed the pipe
         return _end(128 + signal.SIGPIPE, "")
     except UserError as e:
         return _end(2, f"{said}: {e}")
@@ -74,7 +74,7 @@ def main(argv: list[str] | None = None) -> int:
         if (e.name or "").partition(".")[0] in ("fetal_jax", "tfds_builders", ""):
             raise
         return _end(2, f"{said}: {e}: pip install '.[train,export]'")
-    except OSError as e:  # a place that cannot be written, a full disk
+    except OSError as e:  # a folder that cannot be written, or a full disk
         return _end(2, f"{said}: {e.filename or 'output'}: {e.strerror or e}: make room, or give another place")
     except MemoryError:
         return _end(1, f"{said}: out of memory{again}")
@@ -90,8 +90,8 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(argv: list[str], name: str) -> int:
     """Parse the command line and run the command."""
-    if "--quiet" in argv or not sys.stderr.isatty():  # a progress bar is for a person who looks on
-        os.environ.setdefault("TQDM_DISABLE", "1")  # which tqdm reads when it is imported
+    if "--quiet" in argv or not sys.stderr.isatty():  # progress bars are for a terminal
+        os.environ.setdefault("TQDM_DISABLE", "1")  # tqdm reads it when it is imported
     parser = argparse.ArgumentParser(prog="fetal-jax", description=f"Fetal biometry from ultrasound. {NOT_CLINICAL}")
     parser.add_argument("-V", "--version", action="version", version=f"fetal-jax {__version__}")
     parser.add_argument("--quiet", action="store_true", help="print errors only")
@@ -99,7 +99,7 @@ def _run(argv: list[str], name: str) -> int:
     module: Any = None
     for command, text in COMMANDS.items():
         sub = commands.add_parser(command, help=text, description=text, allow_abbrev=False)
-        before = argparse.SUPPRESS  # keeps a --quiet that was given before the command
+        before = argparse.SUPPRESS  # keeps a --quiet given before the command
         sub.add_argument("--quiet", action="store_true", default=before, help="print errors only")
         if command == name:  # the other commands are not imported
             if name == "measure" and not {"-h", "--help"} & {*argv}:
@@ -119,7 +119,7 @@ def _run(argv: list[str], name: str) -> int:
             without = next((a for a in unknown if a.startswith("--config.") and "=" not in a), "")
             write = f": write {without}=VALUE" if without and name in WITH_OVERRIDES else ""
             parser.error(f"{args.command} does not know {' '.join(unknown)}{write}")
-    except SystemExit as e:  # argparse has said why, or has printed the help
+    except SystemExit as e:  # argparse has printed the reason, or the help
         return int(e.code or 0)
     run: Callable[[argparse.Namespace, list[str]], int | None] = module.run
     if not args.quiet:
@@ -142,18 +142,18 @@ def _with_home(arg: str) -> str:
 def _open_closed_streams() -> None:
     """Give a process started without stdin, stdout or stderr (`>&-`, cron) the null device in their place.
 
-    Otherwise the next file that is opened takes the number of the stream, and is written into by whatever prints.
+    Otherwise the next file to be opened gets the stream's number, and printed text ends up in that file.
     """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is this one
         if getattr(sys, name) is None:
             setattr(sys, name, open(number, "w" if number else "r", closefd=False))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a file name may hold bytes that are no text
+            stream.reconfigure(errors="backslashreplace")  # a file name may have bytes that are not UTF-8
 
 
 @contextmanager
@@ -174,7 +174,7 @@ def _sigterm_raises() -> Iterator[None]:
 
 
 def _end(code: int, line: str) -> int:
-    """Print the last line, and see to it that Python's own last flush finds no broken stream."""
+    """Print the last line, and replace broken streams, so that Python's flush at exit does not fail."""
     try:
         if line:
             print(line, file=sys.stderr)

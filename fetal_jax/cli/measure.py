@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """The options that decide the values, of `measure` and of `archive`."""
+    """Add the options that affect values, for `measure` and `archive`."""
     shipped = "a folder (./NAME), or a shipped bundle: default (default) or heads"
     parser.add_argument("--bundle", type=bundle.find, default=bundle.DEFAULT, metavar="BUNDLE", help=shipped)
     parser.add_argument("--runtime", choices=tuple(RUNTIMES), default="onnx", help="jax: StableHLO; default: onnx")
@@ -71,7 +71,7 @@ def kinds(text: str) -> tuple[str, ...]:
 
 
 def run(args: argparse.Namespace, overrides: list[str]) -> int:
-    """Measure every file; returns 3 where one could not be read."""
+    """Measure every file; returns 3 if a file could not be read, else 0."""
     formats.check(args.also)
     ellipses: list[Row] = []
     keep, submission = (ellipses.append, args.hc18_submission) if args.hc18_submission else (None, None)
@@ -127,9 +127,9 @@ def measure_paths(
     naming: Naming | None = None,
     standard: str = "hadlock",
 ) -> Counter[str]:
-    """Measure files and folders with a bundle into `out`; returns how many rows have each status.
+    """Measure files and folders with a bundle into `out`; returns the number of rows by status.
 
-    `keep` is given each row, `submission` is a file that the caller writes afterwards; the others are as for
+    `keep` is called with each row, `submission` is a file that the caller writes afterwards; the others are those of
     `measure_files`.
 
     Raises:
@@ -155,7 +155,7 @@ def measure_paths(
                 tell(f"error: {row['reason']}")
             if keep:
                 keep(row)
-            bar.total += row["frame"] > 0  # the length of a cine is known when it is read
+            bar.total += row["frame"] > 0  # the length of a cine is only known when it is read
             bar.update()
     if found.left_out:
         others = ", ".join(f"{n} {suffix}" for suffix, n in found.left_out.most_common(5))
@@ -175,13 +175,13 @@ def _written(out: Path, tally: Tally) -> str:
 
 
 def tell(text: str) -> None:
-    """Print what went wrong, above a progress bar: on stderr, since `--quiet` closes the other one."""
+    """Print a problem above a progress bar: on stderr, because `--quiet` closes stdout."""
     tqdm.write(text, file=sys.stderr)
 
 
 def remedy(spacings: Spacings) -> str:
-    """The remedy where no frame that was read has a spacing."""
-    if spacings.source in ("flag", "csv"):  # it was given, and something in the files speaks against it
+    """The remedy if no frame that was read has a spacing."""
+    if spacings.source in ("flag", "csv"):  # a spacing was given, but the files contradict it
         return "the one that was given does not go with them: the reason of each row says why"
     return ASK
 
@@ -205,5 +205,5 @@ def may_state_spacing(source: Source) -> bool:
         return not name.endswith(SUFFIXES)
     try:
         return is_dicom(head_of(source.path))
-    except OSError:  # of a file without a suffix, only the work shows what it is
+    except OSError:  # measuring will show what the file is
         return source.path.is_file() and not name.endswith(SUFFIXES)

@@ -75,7 +75,7 @@ def _rate(text: str) -> float:
 
 
 def run(args: argparse.Namespace, overrides: list[str]) -> int:
-    """Sweep; returns 3 where an object failed or a file could not be read, 75 where the server is away."""
+    """Sweep; returns 3 if an object failed or a file could not be read, 75 if the server cannot be reached, else 0."""
     kinds = ("sr", *args.also)
     formats.check(kinds)
     try:
@@ -97,7 +97,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
 
     http = origin.Http(url, credentials, args.ca_file, args.connections, args.rate, tqdm.write)
     with ExitStack() as held:
-        fresh = args.dry_run and not (args.out / states.NAME).exists()  # then nothing is written
+        fresh = args.dry_run and not (args.out / states.NAME).exists()  # a dry run writes nothing
         if not fresh:
             held.enter_context(lock(args.out, "wait for it to end, or give another --out"))
         own = None if fresh else OwnFiles(args.out)
@@ -115,7 +115,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
         for name in (RESULTS, pacs.JSON):
             own.claim(name)  # a stranger's file is refused before the work
         spool = own.claim(pacs.SPOOL)
-        shutil.rmtree(spool, ignore_errors=True)  # what a kill left
+        shutil.rmtree(spool, ignore_errors=True)  # left by a kill
         spool.mkdir()
         held.callback(shutil.rmtree, spool, ignore_errors=True)
         identities = Identities(Key(own.claim), naming)
@@ -158,11 +158,11 @@ def _list(sweep: Sweep, query: dict[str, str], kinds: tuple[str, ...]) -> int:
 
 
 def _query(texts: list[str]) -> dict[str, str]:
-    """Search keys.
+    """Parse search keys.
 
     Raises:
-      UserError: no KEY=VALUE, one that is given twice, a key that DICOM does not know: a server ignores such a one, and
-        the whole archive would match; or a date that DICOM does not write so: nothing would match.
+      UserError: a text is not KEY=VALUE, a key is repeated, DICOM does not know a key (servers ignore it, so that the
+        whole archive would match), or a date is not in DICOM's form (nothing would match).
     """
     from pydicom.datadict import dictionary_VR, tag_for_keyword
 

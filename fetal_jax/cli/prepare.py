@@ -14,7 +14,7 @@ from fetal_jax import files
 from fetal_jax.errors import UserError
 from fetal_jax.files import in_bucket
 
-LISTED = 50  # lines about missing frames; there may be 12,358 of 12,400
+LISTED = 50  # most lines about missing frames; 12,358 of 12,400 may be missing
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> None:
         raise UserError(f"{args.manual_dir or args.name}: give the data set's folder with --manual-dir")
     if args.contact_sheet and (args.contact_sheet.suffix != ".png" or not args.contact_sheet.parent.is_dir()):
         raise UserError(f"{args.contact_sheet}: give --contact-sheet a .png file in an existing folder")
-    import tensorflow_datasets as tfds  # not for --help, which every installation answers
+    import tensorflow_datasets as tfds  # --help must work in every installation
 
     from fetal_jax.config import Config
     from fetal_jax.data.contact_sheet import contact_sheet
@@ -60,7 +60,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> None:
     tfds.display_progress_bar(True)
     if not found:
         print(f"preparing {args.name} in {made.data_dir}", flush=True)
-        with alone(Path(made.data_dir).parent), redirect_stdout(io.StringIO()):  # TFDS says "Downloading" of all
+        with alone(Path(made.data_dir).parent), redirect_stdout(io.StringIO()):  # TFDS prints "Downloading" for all
             made.download_and_prepare(download_config=tfds.download.DownloadConfig(manual_dir=args.manual_dir))
     counts = ", ".join(f"{name} {split.num_examples}" for name, split in made.info.splits.items())
     print(f"{made.info.full_name} in {args.data_dir}: {counts}")
@@ -84,7 +84,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> None:
 
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """Hold the folder of a data set while it is prepared, and remove what a killed preparation left.
+    """Lock the folder of a data set while it is prepared, and remove the remains of a killed preparation.
 
     Raises:
       UserError: another process is preparing it, or the folder cannot be written.

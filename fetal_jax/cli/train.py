@@ -1,6 +1,6 @@
 """`fetal-jax train`: train a configuration in a work directory, or resume it.
 
-Loads JAX only when it trains, so that `--help` and `--help-config` answer at once and in every installation.
+JAX is imported only to train, so that `--help` and `--help-config` are fast and work in every installation.
 """
 
 from __future__ import annotations
@@ -65,8 +65,8 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     """Train; resume if the work directory holds a checkpoint of the same configuration.
 
     Returns:
-      0, or 75 (`EX_TEMPFAIL`: start the command again) if SIGTERM stopped the run and a checkpoint is saved. One of
-      several processes that fails ends here: with 2 or 1 as `main`, or with 134 if another process is gone or late.
+      0, or 75 (`EX_TEMPFAIL`: start the command again) if SIGTERM stopped the run and a checkpoint is saved. If one of
+      several processes fails, it exits here: with 2 or 1 as in `main`, or 134 if another process is gone or late.
     """
     try:
         import jax
@@ -89,7 +89,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
         if not (lost or jax.distributed.is_initialized()):
             raise
         if lost:
-            traceback.print_exc()  # JAX words some faults of its own in the same way
+            traceback.print_exc()  # some bugs raise the same messages in JAX
             said, code = f"another process of the run is gone or late ({lost}){RESUME['train']}", distributed.LOST
         elif isinstance(e, UserError):
             said, code = str(e), 2
@@ -106,7 +106,7 @@ def train_config(path: str, workdir: Path, overrides: list[str], profile: bool =
     Raises:
       UserError: the configuration, the data or the work directory is wrong, or the loss stays not finite.
       Preempted: SIGTERM stopped the run; a checkpoint is saved.
-      KeyboardInterrupt: Ctrl-C did; after the first one a checkpoint is saved, a second one ends at once.
+      KeyboardInterrupt: Ctrl-C stopped the run; the first one saves a checkpoint, a second one ends at once.
     """
     import cv2
     import jax
@@ -129,7 +129,7 @@ def train_config(path: str, workdir: Path, overrides: list[str], profile: bool =
         if signal.SIGINT not in received:
             raise
         print(e, flush=True)
-        raise KeyboardInterrupt from None  # a person has stopped it: no code that asks to start again
+        raise KeyboardInterrupt from None  # a person stopped it, so the exit code must not ask for a restart
     except FloatingPointError as e:
         raise UserError(f"{e}; lower optim.lr, or look at the frames") from None
     except OSError as e:
@@ -138,9 +138,9 @@ def train_config(path: str, workdir: Path, overrides: list[str], profile: bool =
 
 @contextmanager
 def stop_on_signals() -> Iterator[list[int]]:
-    """A list that SIGTERM and the first Ctrl-C enter inside the block, so that a run ends between two steps.
+    """Yield a list to which SIGTERM and the first Ctrl-C are appended, so that a run can end between two steps.
 
-    Only the main thread can have handlers; in another one the list stays empty. A Ctrl-C that is ignored stays so.
+    Only the main thread can have handlers; in other threads the list stays empty. An ignored Ctrl-C stays ignored.
     """
     received: list[int] = []
     if threading.current_thread() is not threading.main_thread():
@@ -168,7 +168,8 @@ def stop_on_signals() -> Iterator[list[int]]:
 def keep_compiled_programs() -> None:
     """Cache compiled programs in the user's cache folder, so that the next start of a configuration takes seconds.
 
-    JAX's own variables change it: `JAX_COMPILATION_CACHE_DIR` the folder, `JAX_ENABLE_COMPILATION_CACHE=false` ends it.
+    JAX's own variables take precedence: `JAX_COMPILATION_CACHE_DIR` sets the folder,
+    `JAX_ENABLE_COMPILATION_CACHE=false` turns it off.
     """
     import jax
 
@@ -181,8 +182,8 @@ def _use_all_cores(config: Config) -> None:
     """Without an accelerator, make one CPU device per core: as many as divide the batch, or its accumulated part.
 
     XLA runs the operations of one CPU device one after the other, and the small ones on one core: two devices on two
-    cores train the demo 1.3 times as fast as one (101 frames/s against 78). A mesh that asks for a number of devices,
-    or `XLA_FLAGS` that set it, stay as they are.
+    cores train the demo 1.3 times as fast as one (101 frames/s against 78). If the mesh or
+    `XLA_FLAGS` set the number of devices, it is not changed.
     """
     import jax
 

@@ -65,7 +65,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> None:
         listening = held.enter_context(_bound(args.host, args.port))
         host, port = listening.getsockname()[:2]
         named = f"[{host}]" if ":" in host else host
-        # after the #: a browser sends it to nobody, and no log has it
+        # after the #: a browser does not send it, and no log contains it
         address = f"http://{named}:{port}/" + (f"#token={token}" if token else "")
         print(address, flush=True)
         if not session.store.writable:
@@ -87,7 +87,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> None:
 
 
 def _bound(host: str, port: int) -> socket.socket:
-    """A listening socket, so that the address is known before the first line is printed."""
+    """Open a listening socket, so that the address is known before the first line is printed."""
     try:
         return socket.create_server(
             (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=256
@@ -97,7 +97,7 @@ def _bound(host: str, port: int) -> socket.socket:
 
 
 def _results_of(paths: list[Path], held: ExitStack) -> Path:
-    """The results folder to show; frames are measured into a folder beside them, while the page is open."""
+    """The results folder to show. Frames are first measured into a folder beside them, while the page is open."""
     from fetal_jax.reading.sources import is_archived
     from fetal_jax.view.measuring import Measuring
 
@@ -128,7 +128,7 @@ def _holds_results(folder: Path) -> bool:
 
 
 def _asked(folder: Path) -> list[str] | None:
-    """Paths of the call that made a results folder; None if it does not say."""
+    """Paths of the call that made a results folder; None if they are not recorded."""
     from fetal_jax.reading.sources import CALL
 
     try:

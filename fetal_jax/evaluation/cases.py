@@ -1,4 +1,4 @@
-"""Measured frames for an acceptance rule to learn from: as they are, spoilt, and as planes that they do not show."""
+"""Measured frames for fitting an acceptance rule: unchanged, spoilt, and as planes that they do not show."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from fetal_jax.inference.score import Inputs
 from fetal_jax.planes import SHAPE_OF_PLANE
 
 MOST = 40
-"""Frames of a plane that a data set gives, at random: real ones are few, and synthetic ones must not outvote them."""
+"""Most frames of a plane from one data set, at random, so that synthetic frames do not outweigh the few real ones."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """A value that the network gave, and how far off it is."""
+    """A value from the network, and its error."""
 
     source: str
-    """Name of the data set, without its version."""
+    """Name of the data set without version."""
     subject: str
     filename: str
     kind: str
@@ -37,11 +37,11 @@ class Case:
     flags: tuple[str, ...]
     given: Inputs
     off: float
-    """Signed relative error of HC, AC or FL in pixels; infinite where the frame shows another plane."""
+    """Signed relative error of HC, AC or FL in pixels; infinite if the frame shows another plane."""
 
     @property
     def weight(self) -> float:
-        """All spoilt copies of a frame together count as much as the frame as it is."""
+        """Weight of the case: all spoilt copies of a frame together weigh as much as the unchanged frame."""
         return 1 / len(SPOILERS) if self.kind in SPOILERS else 1.0
 
     @property
@@ -50,19 +50,19 @@ class Case:
         return abs(self.off) > score.WRONG[self.plane]
 
     def status(self, error_probability: float | None, limit: float = 1.0) -> str:
-        """Decide by a score, or where it is None by the flags alone; the spacing counts as known."""
+        """Decide by a score, or if it is None by the flags alone; the spacing counts as known."""
         flags = tuple(f for f in self.flags if f != "no spacing")
         found, rule = Measurement(self.plane, flags=flags), {"data": "", "limit": limit}
         return acceptance.decide(found, self.planes, self.plane, rule, error_probability).status
 
     @property
     def scored(self) -> bool:
-        """Whether the score decides: all else that prevents `measured` has been passed."""
+        """Whether the score decides, because nothing else prevents `measured`."""
         return self.status(0.0) == "measured"
 
 
 def draw(split: Split, seed: int = 0, most: int = MOST) -> list[Frame]:
-    """Frames of a split: at most `most` of each plane, without those whose structure nobody outlined."""
+    """Draw frames of a split: at most `most` of each plane, without those whose structure is not annotated."""
     taken = defaultdict[str | None, list[Frame]](list)
     for i in np.random.default_rng(seed).permutation(len(split)):
         frame = split[int(i)]
@@ -77,7 +77,7 @@ def measure_cases(
     frames: Sequence[tuple[str, Frame]],
     progress: Callable[[Iterable[tuple[str, Frame]]], Iterable[tuple[str, Frame]]] = iter,
 ) -> Iterator[Case]:
-    """Measure frames as they are, with each kind of spoiling, and as each other plane that the network measures.
+    """Measure frames unchanged, with each kind of spoiling, and as each other plane that the network measures.
 
     A frame in which nothing is found gives no value and no case.
 
@@ -102,7 +102,7 @@ def measure_cases(
 
 
 def case_of(predictor: Predictor, source: str, frame: Frame, kind: str, plane: str, seen: Prediction) -> Iterator[Case]:
-    """Measure a frame that `predict` has seen, as a plane: one case, or none where nothing is found.
+    """Measure a frame from its prediction, as a plane: one case, or none if nothing is found.
 
     Arguments are the fields of `Case`; `frame` is the changed one.
     """

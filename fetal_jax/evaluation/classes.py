@@ -16,9 +16,9 @@ Array = NDArray[Any]
 
 
 def expected_class(plane: str, known: tuple[str, ...]) -> str | None:
-    """The class that a network with the classes `known` should name: the plane itself, else `other`.
+    """The right answer for a plane, of a network with the classes `known`: the plane itself, else `other`.
 
-    None if the plane is unknown, or is not among the classes and there is no `other`.
+    None if the plane is unknown, or is not in `known` and there is no `other`.
     """
     if plane in known:
         return plane
@@ -26,7 +26,7 @@ def expected_class(plane: str, known: tuple[str, ...]) -> str | None:
 
 
 def plane_summary(frames: list[EvaluatedFrame], temperature: float) -> dict[str, Any]:
-    """The `plane` part of `metrics.json`; empty if no frame has both a prediction and a class."""
+    """Compute the `plane` part of `metrics.json`; empty if no frame has both a prediction and a class."""
     seen = [(f, f.planes, name) for f in frames if f.planes and (name := expected_class(f.plane, tuple(f.planes)))]
     if not seen:
         return {}
@@ -34,7 +34,7 @@ def plane_summary(frames: list[EvaluatedFrame], temperature: float) -> dict[str,
     probability = np.array([list(p.values()) for _, p, _ in seen])
     true = np.array([classes.index(name) for *_, name in seen])
     predicted, confidence = probability.argmax(1), probability.max(1)
-    before = metrics.tempered(probability, 1 / temperature).max(1)  # as it would be without the temperature
+    before = metrics.tempered(probability, 1 / temperature).max(1)  # confidence without the temperature
     structure = np.array([f.plane in SHAPE_OF_PLANE for f, *_ in seen])
     doubt = 1 - sum((probability[:, classes.index(c)] for c in classes if c in SHAPE_OF_PLANE), np.zeros(len(seen)))
     right, planes = (true == predicted).astype(float), np.array([f.plane for f, *_ in seen])

@@ -1,4 +1,4 @@
-"""Flow of the frames of a split: the ones left out, with the reason, and the outcome of the others."""
+"""Flow of the frames of a split: those left out, by reason, and the outcome of the others."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ STATUSES = ("measured", "review", "refused")
 
 
 def flow(frames: list[EvaluatedFrame]) -> dict[str, Any]:
-    """Counts of frames. The parts of `left_out` and of `by_status` together are all frames.
+    """Count frames. The parts of `left_out` and of `by_status` add up to all frames.
 
     `left_out`: frames without errors, by reason. `compared`: frames with a shape or a length to compare with.
-    `without_mm`: those of them without a length in mm. `by_status`: of each status the compared frames, the failures
-    among them and how often each reason was given.
+    `without_mm`: those of them without a length in mm. `by_status`: by status, the number of compared frames, of
+    failures among them, and of each reason.
     """
     compared = [f for f in frames if f.compared]
     return {

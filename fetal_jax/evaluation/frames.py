@@ -1,4 +1,4 @@
-"""Measure every labelled frame of a split and compare it with the truth."""
+"""Measure every labelled frame of a split, and compare it with the annotation."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ LEAST_DICE = 0.90
 BY_FLAGS = {"data": ""}
 """An acceptance rule without a score."""
 MOST_FEMUR_PERCENT = 10.0
-"""Error of the length above which a femur is a failure. Its Dice says little: the shape is some three pixels thick."""
+"""Error of the length above which a femur is a failure. Its Dice means little: the shape is some three pixels wide."""
 
 
 @dataclass(frozen=True)
 class EvaluatedFrame:
-    """Errors of one frame. None: does not apply or was never annotated; an error of NaN: nothing was measured."""
+    """Errors of one frame. None: not applicable or not annotated; NaN in an error: nothing was measured."""
 
     index: int
     filename: str
     subject: str
-    plane: str  # "unknown" where the data set does not say
+    plane: str  # "unknown" if the data set does not state it
     predicted_plane: str | None
     measure: str | None
     true_mm: float | None = None
@@ -43,7 +43,7 @@ class EvaluatedFrame:
     hausdorff95_mm: float | None = None
     surface_mm: float | None = None
     found: Measurement | None = None
-    endpoint_errors: dict[str, float] = field(default_factory=dict)  # by diameter, over its length; NaN of a failure
+    endpoint_errors: dict[str, float] = field(default_factory=dict)  # by diameter, over its length; NaN for a failure
     planes: dict[str, float] | None = None
     interval_mm: tuple[float, float] | None = None
     device: str = ""
@@ -59,7 +59,7 @@ class EvaluatedFrame:
 
 
 def evaluate_frames(predictor: Predictor, frames: Split | Sequence[Frame]) -> Iterator[EvaluatedFrame]:
-    """Yield all frames in their order. The plane is given and the status ignored: no frame is left out."""
+    """Yield all frames in order. The plane is given, and values of any status count, so that no frame is left out."""
     for start in range(0, len(frames), BATCH):
         indices = range(start, min(start + BATCH, len(frames)))
         part = [frames[i] for i in indices]
@@ -83,7 +83,7 @@ def evaluate_frame(
 ) -> EvaluatedFrame:
     """Compare one frame with a measurement in its own pixels.
 
-    Its status is that of `result`; without one, of a file's predictions, the measurement's flags decide.
+    Its status is that of `result`. Without one, as for predictions from a file, the measurement's flags decide.
     """
     plane = frame.plane or "unknown"
     measure = PRIMARY.get(plane)
@@ -130,7 +130,7 @@ def evaluate_frame(
 def _is_failure(
     true: Ellipse | Shaft, fitted: Ellipse | Shaft | None, dice: float, true_mm: float | None, error_mm: float | None
 ) -> bool:
-    """No geometry, an ellipse with a low Dice, or a femur whose length is off (in pixels if mm are unknown)."""
+    """Whether it failed: no shape, an ellipse with a low Dice, or a femur of wrong length (in pixels without mm)."""
     if fitted is None:
         return True
     if not isinstance(true, Shaft):
@@ -145,9 +145,9 @@ def _is_failure(
 
 
 def diameters(frame: Frame) -> tuple[str, ...]:
-    """Names of the pairs of end points of a shape, the long axis first.
+    """Names of a shape's diameters (pairs of end points), the long axis first.
 
-    An ellipse alone cannot tell TAD from APAD: without both lengths they are `long` and `short`.
+    An ellipse alone does not show which axis is TAD and which APAD: without both lengths they are `long` and `short`.
     """
     if frame.plane == "femur":
         return ("fl",)

@@ -17,13 +17,13 @@ Array = NDArray[Any]
 
 
 def dice(one: Array, other: Array) -> float:
-    """2|A∩B| / (|A| + |B|) of two boolean masks (H, W); 1 where both are empty (Dice, Ecology 1945; 26: 297)."""
+    """2|A∩B| / (|A| + |B|) of two boolean masks (H, W); 1 if both are empty (Dice, Ecology 1945; 26: 297)."""
     total = int(one.sum()) + int(other.sum())
     return 2 * int((one & other).sum()) / total if total else 1.0
 
 
 class Overlap(NamedTuple):
-    """Overlap of two shapes. Distances in mm, NaN where one is empty or the spacing is unknown."""
+    """Overlap of two shapes. Distances in mm, NaN if a shape is empty or the spacing is unknown."""
 
     dice: float
     hausdorff_mm: float
@@ -46,7 +46,7 @@ def surface_distances(one: Array, other: Array, spacing_mm: float) -> tuple[Arra
 
 
 def hausdorff(one: Array, other: Array, spacing_mm: float, percent: float = 100) -> float:
-    """Largest distance, in mm, from the border of one mask (H, W) to that of the other; NaN where one is empty.
+    """Largest distance, in mm, from the border of one mask (H, W) to that of the other; NaN if one is empty.
 
     With `percent` below 100, the larger of the two ways' percentiles (HD95; Taha & Hanbury, BMC Med Imaging 2015).
     """
@@ -64,7 +64,7 @@ def overlap(
     if fitted is None:
         return Overlap(0.0, *[float("nan")] * 3)
     if isinstance(true, Shaft) and isinstance(fitted, Shaft) and np.isnan(true.width):
-        fitted = Shaft.from_ends(fitted.ends, np.nan)  # the width was never annotated: one rule draws both
+        fitted = Shaft.from_ends(fitted.ends, np.nan)  # the width is not annotated: both are drawn by the same rule
     one, other = geometry.mask(fitted, *shape), geometry.mask(true, *shape)
     ways = surface_distances(one, other, spacing_mm)
     if not len(ways[0]):
@@ -86,7 +86,7 @@ def endpoint_error(found: ArrayLike, true: ArrayLike) -> float:
 def error_summary(errors: ArrayLike) -> dict[str, Any]:
     """Summary of signed errors (N,): mean absolute error and bias, each with its SD, median and largest absolute error.
 
-    In the unit of the errors, SD over n - 1: None for a single error. For HC in mm, `mae` and `bias` are ADF and DF of
+    In the unit of the errors; SD over n - 1, None for a single error. For HC in mm, `mae` and `bias` are ADF and DF of
     HC18 (van den Heuvel et al., PLoS ONE 2018; 13: e0200412). NaN is a frame without a measurement: it is counted as
     `missing` and left out of every mean.
     """
@@ -107,7 +107,7 @@ def error_summary(errors: ArrayLike) -> dict[str, Any]:
 
 
 def within(errors: ArrayLike, true: ArrayLike, failed: ArrayLike, percent: float) -> Array:
-    """Whether the error of each frame (N,) is at most so many percent of the truth: 1 or 0, NaN without a truth.
+    """Whether the error of each frame (N,) is at most `percent` of the true value: 1 or 0, NaN without a true value.
 
     A failure is 0, whatever its error; so is a frame without a measurement (error NaN).
     """
@@ -138,7 +138,7 @@ def macro_f1(table: Array) -> float:
 def auroc(positive: ArrayLike, score: ArrayLike) -> float:
     """Probability that a positive scores higher than a negative, ties count half (Hanley & McNeil 1982).
 
-    NaN where all (N,) are of one class.
+    NaN if all (N,) are of one class.
     """
     positive, ranks = np.asarray(positive, bool), stats.rankdata(np.asarray(score, float))
     n, m = int(positive.sum()), int((~positive).sum())
@@ -146,7 +146,7 @@ def auroc(positive: ArrayLike, score: ArrayLike) -> float:
 
 
 class Reliability(NamedTuple):
-    """Share of all frames, mean confidence and accuracy of each bin of confidence (B,); NaN where a bin is empty."""
+    """Share of all frames, mean confidence and accuracy of each bin of confidence (B,); NaN for an empty bin."""
 
     share: Array
     confidence: Array
@@ -154,7 +154,7 @@ class Reliability(NamedTuple):
 
 
 def reliability(confidence: ArrayLike, right: ArrayLike, bins: int = 15) -> Reliability:
-    """Reliability diagram of frames (N,): equal bins, each holds its upper end (Guo et al., ICML 2017)."""
+    """Reliability diagram of frames (N,): bins of equal width that include their upper end (Guo et al., ICML 2017)."""
     confidence, right = np.asarray(confidence, float), np.asarray(right, float)
     cell = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
     counts, sums, hits = (np.bincount(cell, weight, bins) for weight in (None, confidence, right))
@@ -163,13 +163,13 @@ def reliability(confidence: ArrayLike, right: ArrayLike, bins: int = 15) -> Reli
 
 
 def calibration_error(confidence: ArrayLike, right: ArrayLike, bins: int = 15) -> float:
-    """ECE: mean |confidence - accuracy| over equal bins, weighted by their frames (Guo et al., ICML 2017)."""
+    """ECE: mean |confidence - accuracy| over bins of equal width, weighted by frames (Guo et al., ICML 2017)."""
     found = reliability(confidence, right, bins)
     return float(np.nansum(found.share * np.abs(found.confidence - found.accuracy)))
 
 
 def tempered(probability: ArrayLike, temperature: float) -> Array:
-    """Probabilities (N, C) after dividing their logarithms by a temperature and normalising."""
+    """Temper probabilities (N, C): divide their logarithms by a temperature, and normalise."""
     return np.asarray(softmax(np.log(np.maximum(np.asarray(probability, float), 1e-30)) / temperature, axis=-1))
 
 
@@ -185,9 +185,9 @@ def best_temperature(probability: ArrayLike, true: ArrayLike) -> float:
 
 
 def risk_coverage(errors: ArrayLike, doubt: ArrayLike) -> tuple[Array, Array]:
-    """Risk-coverage curve: (share of frames kept, mean absolute error of those), the least doubtful (N,) first.
+    """Risk-coverage curve: (share of frames kept, mean absolute error of those), least doubtful frames (N,) first.
 
-    Errors without NaN. El-Yaniv & Wiener, J Mach Learn Res 2010; 11: 1605-41, with the absolute error for the loss.
+    Errors must not be NaN. El-Yaniv & Wiener, J Mach Learn Res 2010; 11: 1605-41, with the absolute error for the loss.
     """
     order = np.argsort(np.asarray(doubt, float), kind="stable")
     size, kept = np.abs(np.asarray(errors, float))[order], np.arange(1, len(order) + 1)

@@ -1,4 +1,4 @@
-"""The folder that an evaluation leaves: metrics.json, frames.csv, report.html."""
+"""The results folder of an evaluation: metrics.json, frames.csv, report.html."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from fetal_jax.evaluation.report.report import Origin, render
 
 FILES = METRICS, FRAMES, REPORT = "metrics.json", "frames.csv", "report.html"
 LIST = "evaluated.jsonl"
-"""The list of the files that evaluations wrote: `measure` has its own, and a `report.html` too."""
+"""Name of the list of files that evaluations wrote; `measure` has another list, and writes a `report.html`, too."""
 Claim = Callable[[str], Path]
-"""Gives the path of a file that may be written, by its name in the folder of the results."""
+"""Gives the path of a file that may be written, from its name in the results folder."""
 NEEDED = ("filename", "subject", "plane", "measure", "true_mm", "error_mm", "dice", "hausdorff_mm", "failed")
-"""Columns without which two evaluations cannot be compared."""
+"""Columns that are required to compare two evaluations."""
 COLUMNS = [
     *("filename", "subject", "plane", "predicted_plane", "measure", "true_mm", "measured_mm", "error_mm", "dice"),
     *("hausdorff_mm", "failed", "hausdorff95_mm", "surface_mm", "plane_right", "low_mm", "high_mm", "flags"),
@@ -37,12 +37,12 @@ COLUMNS = [
 
 @contextmanager
 def claiming(out: Path) -> Iterator[Claim]:
-    """Hold a folder of results: nobody else writes there, and only what evaluations wrote there is overwritten.
+    """Lock a results folder, so that no other process writes there and only files of evaluations are overwritten.
 
     A bucket has neither lock nor list.
 
     Raises:
-      UserError: another process writes there; of the yielded function, a file that no evaluation wrote.
+      UserError: another process writes there. Raised by the yielded function: a file is not from an evaluation.
     """
     if files.in_bucket(out):
         yield lambda name: out / name
@@ -52,7 +52,7 @@ def claiming(out: Path) -> Iterator[Claim]:
 
 
 def within(claim: Claim, folder: str) -> Claim:
-    """`claim` for the files of a folder in the folder of the results; "" is that folder itself."""
+    """Restrict `claim` to a subfolder of the results folder; "" is that folder itself."""
     return lambda name: claim(f"{folder}/{name}" if folder else name)
 
 
@@ -61,7 +61,7 @@ def write(
 ) -> None:
     """Write the files; the other arguments are those of `report.render`.
 
-    The old ones go first and metrics.json comes last: after a kill there is no mixture of two evaluations.
+    Old files are deleted first and metrics.json is written last, so that a kill never leaves a mix of two evaluations.
     """
     source = {"dataset": frames.dataset, "split": frames.name, "data_dir": origin.data_dir}
     stated = {"title": origin.title, "command": origin.command, "data": frames.fingerprint, "source": source}
@@ -69,7 +69,7 @@ def write(
 
 
 def write_files(claim: Claim, summary: dict[str, Any], evaluated: list[EvaluatedFrame], page: str) -> None:
-    """Write metrics.json, frames.csv and report.html, in an order that leaves no mixture of two evaluations."""
+    """Write metrics.json, frames.csv and report.html, in an order that never mixes two evaluations."""
     table = io.StringIO(newline="")
     writer = csv.DictWriter(table, COLUMNS, extrasaction="ignore")
     writer.writeheader()
@@ -83,7 +83,7 @@ def write_files(claim: Claim, summary: dict[str, Any], evaluated: list[Evaluated
 
 
 def write_json(path: Path, values: Any) -> None:
-    """Write JSON, with null for a value that is not a number: NaN is not JSON."""
+    """Write JSON, with null for NaN, which JSON does not have."""
     files.write_whole(path, json.dumps(_without_nan(values), indent=2, allow_nan=False) + "\n")
 
 
@@ -111,10 +111,10 @@ def _cells(frame: EvaluatedFrame) -> dict[str, Any]:
 
 
 def read(folder: Path) -> tuple[dict[str, Any], dict[str, dict[str, str]]]:
-    """(metrics.json, rows of frames.csv by file name) of an evaluation.
+    """Read an evaluation: (metrics.json, rows of frames.csv by file name).
 
     Raises:
-      UserError: the folder holds no evaluation, a damaged one, or a frame twice.
+      UserError: the folder has no evaluation, a damaged one, or one with a frame twice.
     """
     try:
         summary = json.loads((folder / METRICS).read_text())

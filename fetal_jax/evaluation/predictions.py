@@ -2,8 +2,8 @@
 
 The CSV has `filename` and, in pixels of the frame with centres at (column + 0.5, row + 0.5), `cx,cy,a,b,theta` or
 `x1,y1,x2,y2`; or the end points as arXiv 2512.16710 names them (`ofd_1_x` ... `bpd_2_y`, `tad_`, `apad_`, `fl_`),
-which are pixel indices. Cells are empty where nothing was found. A mask is an image named as its frame, in the same
-subfolder where the frame's name has one; its suffix may differ, such as PNG for a JPEG.
+which are pixel indices. Cells are empty if nothing was found. A mask is an image with the name of its frame, including
+the subfolder; its suffix may differ, such as PNG for a JPEG.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ LANDMARKS = [
     for diameters in (("ofd", "bpd"), ("tad", "apad"), ("fl",))
 ]
 MOST_OFF = 2.0
-"""Ratio to the true size, at the median, above which the unit must be another. A pixel is 0.05 to 0.4 mm."""
+"""Median ratio to the true size above which the unit must be wrong. A pixel is 0.05 to 0.4 mm."""
 
 
 def evaluate_predictions(path: Path, frames: Split) -> Iterator[EvaluatedFrame]:
     """Yield all frames of a split; one without a prediction is a failure.
 
     Raises:
-      UserError: predictions of other frames, two of one frame, cells that are not numbers, or another unit.
+      UserError: there are predictions of other frames, two of one frame, cells that are not numbers, or another unit.
     """
     names = [frames[i].filename for i in range(len(frames))]
     twice = [name for name, n in Counter(names).items() if n > 1]
@@ -62,7 +62,7 @@ def evaluate_predictions(path: Path, frames: Split) -> Iterator[EvaluatedFrame]:
 
 
 def read_csv(path: Path) -> Shapes:
-    """The shape of each frame by file name, None where the cells are empty.
+    """Read the shape of each frame by file name; None if its cells are empty.
 
     Raises:
       UserError: a column is missing, a frame occurs twice, or a cell is not a number.
@@ -103,7 +103,7 @@ def _shape(columns: list[str], cells: list[str], at: str) -> Ellipse | Shaft | N
 
 
 def _masks(folder: Path, names: list[str]) -> dict[str, Path]:
-    """The mask of each frame that has one, by the frame's name."""
+    """Find the mask of each frame that has one, by the frame's name."""
     files = [p for p in sorted(folder.rglob("*")) if p.suffix.lower() in SUFFIXES]
     if not files:
         raise UserError(f"{folder} holds no image: give the folder of the masks, named as their frames")

@@ -1,4 +1,4 @@
-"""Error under changes of the frames: one change at a time, at growing strength."""
+"""Errors under changes of the frames: one change at a time, with increasing strength."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from fetal_jax.inference import Predictor
 Array = NDArray[Any]
 Random = np.random.Generator
 FRAMES = 48
-"""Drawn at random: 36 changed copies of a whole split would take too long."""
+"""Number of frames, drawn at random: 36 changed copies of a whole split would take too long."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """A change of frames: the meaning and unit of its strength, the level that changes nothing, the levels tried."""
+    """A change of frames: meaning and unit of its strength, the neutral level, and the levels to test."""
 
     meaning: str
     unit: str
@@ -36,7 +36,7 @@ class Change:
 
 
 def _pixels(change: Callable[[Array, float, Random], Array]) -> Callable[[Frame, float, Random], Frame]:
-    """Wrap a change of grey values, which leaves geometry and spacing."""
+    """Wrap a change of grey values, which keeps geometry and spacing."""
     return lambda frame, level, rng: replace(frame, image=change(frame.image, level, rng))
 
 
@@ -71,7 +71,7 @@ def _jpeg(image: Array, level: float, rng: Random) -> Array:
 
 
 def _crop(frame: Frame, level: float, rng: Random) -> Frame:
-    """Cut a share off each side, as a tighter export does."""
+    """Crop a share off each side, as a tighter export does."""
     height, width = frame.image.shape
     top, left = round(level * height), round(level * width)
     moved = geometry.affine(shift=(-left, -top))
@@ -113,7 +113,7 @@ CHANGES = {
 
 
 def changed(frame: Frame, name: str, level: float, seed: int) -> Frame:
-    """Apply one change to a frame; the seed decides where shadows and marks fall."""
+    """Apply one change to a frame; the seed decides the position of shadows and marks."""
     change = CHANGES[name]
     return frame if level == change.none else change.apply(frame, level, np.random.default_rng(seed))
 
@@ -121,8 +121,8 @@ def changed(frame: Frame, name: str, level: float, seed: int) -> Frame:
 def measure_robustness(predictor: Predictor, frames: Split, progress: Callable[[Any], Any] = iter) -> dict[str, Any]:
     """Measure some frames under each change at each of its levels.
 
-    A level holds `level`, `frames`, `missing` (without a measurement), `failed_share` of all, `mae_percent` of those
-    with a measurement and its 95 % interval by subject (None with too few subjects).
+    Each level has `level`, `frames`, `missing` (without a measurement), `failed_share` of all, `mae_percent` of those
+    with a measurement, and its 95 % interval by subject (None with too few subjects).
     """
     order = np.random.default_rng(0).permutation(len(frames))
     everything = (frames[int(i)] for i in order)

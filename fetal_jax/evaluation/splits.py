@@ -1,4 +1,4 @@
-"""Checks that the frames of a split are new to a network, by what it says it was trained on."""
+"""Checks that the frames of a split are new to a network, from its record of training data."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fetal_jax.errors import UserError
 from fetal_jax.inference import Predictor
 
 HELD_OUT = "held-out"
-"""As a split: the fold of the training split that the run left out."""
+"""Name, in place of a split, of the fold of the training split that the run left out."""
 ENOUGH = 100
 """Subjects of a calibration split from which it serves alone; HC18's has 18 and 36 heads, while its folds have 639."""
 START_NOT_RECORDED = (
@@ -23,7 +23,7 @@ START_NOT_RECORDED = (
 
 
 def refuse_other_split(trained: Iterable[str], dataset: str, split: str) -> None:
-    """Refuse another configuration of a data set that was trained on: it divides the same frames differently.
+    """Refuse another configuration of a training data set, because it splits the same frames differently.
 
     Args:
       trained: all data sets that the weights were ever trained on (`record.seen`).
@@ -45,9 +45,9 @@ def refuse_other_split(trained: Iterable[str], dataset: str, split: str) -> None
 
 
 def changed_training(training: dict[str, Any], dataset: str, data_dir: str) -> str:
-    """A warning if the training split of a data set is no longer what the network was trained on, else empty.
+    """Give a warning if the training split of a data set has changed since the training, else an empty text.
 
-    Test frames may then have been trained on: one subject more or less moves others to another split.
+    Test frames may then have been used for training: one subject more or less moves others to another split.
     """
     known = seen(training).get(dataset)
     if not known or "train" not in splits(dataset, data_dir):
@@ -60,10 +60,10 @@ def changed_training(training: dict[str, Any], dataset: str, data_dir: str) -> s
 
 
 def held_out(training: dict[str, Any], dataset: str) -> str:
-    """The split that a network has not seen because `data.leave_out` left it out of the training split.
+    """The fold of the training split that a network has not seen (`data.leave_out`).
 
     Raises:
-      UserError: it left nothing out, or what it started from has seen those frames.
+      UserError: nothing was left out, or the weights that the run started from have seen those frames.
     """
     fold = left_out(training)
     if fold < 0:
@@ -79,22 +79,22 @@ def held_out(training: dict[str, Any], dataset: str) -> str:
 
 @dataclass(frozen=True)
 class Unseen:
-    """Frames that a network has neither trained on nor been chosen with."""
+    """Frames that were used neither to train a network nor to choose its checkpoint."""
 
     dataset: str
     predictor: Predictor
     frames: Split
     data: str
-    """The fingerprint that a bundle states for them."""
+    """Fingerprint of these frames, for `bundle.json`."""
 
 
 def unseen(opened: Predictor, folds: Sequence[Predictor], dataset: str, data_dir: str) -> list[Unseen]:
-    """The frames of a data set to calibrate a bundle on: what each of the folds left out.
+    """The frames of a data set to calibrate a bundle on: those that each fold left out.
 
-    Without folds, or where it is large (`ENOUGH`), the data set's calibration split, measured by the bundle itself.
+    Without folds, or if it is large (`ENOUGH`), the data set's calibration split, measured by the bundle itself.
 
     Raises:
-      UserError: neither is there, or a fold was trained on other frames.
+      UserError: there are neither, or a fold was trained on other frames.
     """
     for network in (opened, *folds):
         refuse_other_split(seen(network.info.training), dataset, "calibration")

@@ -1,4 +1,4 @@
-"""Spoilt copies of frames, so that a score of wrong values has wrong values to learn from: one function a kind.
+"""Spoilt copies of frames, which give the score of wrong values wrong values to learn from. One function per kind.
 
 The measured structure keeps its true geometry. Strengths are relative to the structure's size, so that they mean the
 same on every machine.
@@ -43,7 +43,7 @@ def _dark(rng: Random, frame: Frame, other: Frame) -> Frame:
 
 
 def _shadow(rng: Random, frame: Frame, other: Frame) -> Frame:
-    """Three to eight sectors in shadow, or one side of the structure with up to half of it."""
+    """Darken three to eight sectors, or one side of the structure with up to half of it."""
     image = frame.image
     if rng.random() < 0.5:
         for _ in range(rng.integers(3, 9)):
@@ -55,7 +55,7 @@ def _shadow(rng: Random, frame: Frame, other: Frame) -> Frame:
 
 
 def _beyond(rng: Random, frame: Frame, distance: float) -> Array:
-    """(H, W) bool: pixels beyond a line at a distance, in radii, from the structure's middle, in any direction."""
+    """Mask (H, W) bool of the pixels beyond a line in a random direction; distance from the centre in radii."""
     (x, y), radius = _middle(frame)
     angle = rng.uniform(0, 2 * np.pi)
     height, width = frame.image.shape
@@ -86,12 +86,12 @@ def _two_structures(rng: Random, frame: Frame, other: Frame) -> Frame:
 
 
 def _body(rng: Random, frame: Frame, other: Frame) -> Frame:
-    """Put a structure of another plane beside it, touching: a body at a head, a limb at an abdomen."""
+    """Put a structure of another plane beside it, touching: a body next to a head, a limb next to an abdomen."""
     return _beside(rng, frame, other, rng.uniform(0.6, 1.2), rng.uniform(0.8, 1.1))
 
 
 def _beside(rng: Random, frame: Frame, other: Frame, size: float, distance: float) -> Frame:
-    """Copy a structure to the side of another; the structure of the frame itself stays as it is.
+    """Copy a structure beside another one; the structure of the frame itself is unchanged.
 
     Args:
       rng: draws the direction and the turn.
@@ -129,13 +129,13 @@ def _wider(shape: Ellipse | Shaft, factor: float) -> Ellipse | Shaft:
 
 
 def _extent(shape: Ellipse | Shaft) -> tuple[Array, Array]:
-    """(x, y) of the upper left and the lower right corner of the box around a shape."""
+    """Upper left and lower right corner (x, y) of the bounding box of a shape."""
     points = shape.points(64) if isinstance(shape, Ellipse) else shape.ends
     return points.min(0), points.max(0)
 
 
 def _middle(frame: Frame) -> tuple[tuple[float, float], float]:
-    """(x, y) of the structure's middle, and its radius: half the mean diameter, or half the length."""
+    """Centre (x, y) and radius of a structure: half the mean diameter, or half the length."""
     shape = frame.shape
     if isinstance(shape, Ellipse):
         return (shape.cx, shape.cy), (shape.a + shape.b) / 2

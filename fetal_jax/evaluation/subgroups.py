@@ -1,4 +1,4 @@
-"""Errors by device, trimester, spacing and outcome: for whom it is worst."""
+"""Errors by device, trimester, spacing and outcome, and the worst subgroup."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fetal_jax.evaluation.statistics.agreement import REPEAT_LIMIT_PERCENT
 SPACING_BANDS = (0.0, 0.1, 0.15, 0.2, 0.3, np.inf)
 """Edges of the bands of spacing, in mm per pixel."""
 LEAST_FRAMES = 10
-"""Frames with a measurement below which a group is not called the worst."""
+"""Least frames with a measurement for a group to count as the worst."""
 
 GROUPINGS: dict[str, Callable[[EvaluatedFrame], str]] = {
     "device": lambda f: f.device or "not recorded",
@@ -26,9 +26,9 @@ GROUPINGS: dict[str, Callable[[EvaluatedFrame], str]] = {
 
 
 def subgroups(measure: str, frames: list[EvaluatedFrame]) -> dict[str, dict[str, dict[str, Any]]]:
-    """Errors of the frames with a true length in each group of each grouping.
+    """Compute the errors of the frames with a true length in each group of each grouping.
 
-    A group holds `frames`, `subjects`, `failed`, `missing`, `mae`, `mae_percent`, `bias_percent` (None without any
+    A group has `frames`, `subjects`, `failed`, `missing`, `mae`, `mae_percent`, `bias_percent` (None without any
     measurement), `within_repeat_limit` and `ci`, its 95 % intervals.
     """
     known = [f for f in frames if f.true_mm is not None]
@@ -44,9 +44,10 @@ def subgroups(measure: str, frames: list[EvaluatedFrame]) -> dict[str, dict[str,
 def worst(
     groups: dict[str, dict[str, dict[str, Any]]], by: str = "mae_percent"
 ) -> tuple[str, str, dict[str, Any]] | None:
-    """(grouping, group, errors) with the largest mean error, in percent or in mm ("mae"), of groups that are a part.
+    """Find the group with the largest mean error, in percent or in mm ("mae"): (grouping, group, errors).
 
-    Outcomes take no part: they are not known before the measurement. None if no group has enough frames.
+    Groups of all frames are ignored, and so are outcomes, which are not known before the measurement. None if no group
+    has enough frames.
     """
     candidates = [
         (grouping, name, errors)

@@ -1,4 +1,4 @@
-"""Evaluated frames -> the numbers of `metrics.json`, each with its interval and the frames that lack it."""
+"""Evaluated frames -> the numbers of `metrics.json`, with intervals and counts of missing frames."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from fetal_jax.planes import MEASURED, PRIMARY
 
 Array = NDArray[Any]
 Columns = dict[str, Array]
-"""Values of frames (N,), NaN where there is none."""
+"""Values of frames (N,) by name; NaN if missing."""
 
 MEASURES = tuple(PRIMARY.values())
 NAMES = {column: MEASURED[column].label for column in MEASURES}
 DISTANCES = ("hausdorff_mm", "hausdorff95_mm", "surface_mm")
 PLANNED_SUBJECTS = (50, 100, 200, 500, 1000)
-"""Numbers of subjects for which the report says how narrow the limits of agreement would be."""
+"""Numbers of subjects for which the report states the width of the limits of agreement."""
 
 
 def summarise(
@@ -42,14 +42,14 @@ def summarise(
     intervals: Mapping[str, Mapping[str, Any]] | None = None,
     margins: Mapping[str, float] | None = None,
 ) -> dict[str, Any]:
-    """The numbers of `metrics.json`: errors of each measure, overlap, agreement, failures, planes, flow of frames.
+    """Compute the numbers of `metrics.json`: errors by measure, overlap, agreement, failures, planes, flow of frames.
 
     `ci` holds the 95 % interval, by subject, of the value of the same name beside it: exact for shares, bootstrap for
-    the others, absent where fewer than `bootstrap.FEWEST` subjects have the value.
+    the others, absent if fewer than `bootstrap.FEWEST` subjects have the value.
 
     Args:
       frames: all frames of a split.
-      temperature: what the averaged plane probabilities were tempered with.
+      temperature: that the averaged plane probabilities were tempered with.
       intervals: the bundle's tables, whose coverage is checked.
       margins: non-inferiority margins in percent of the mean, by measure; by default those of two sonographers.
     """
@@ -66,7 +66,7 @@ def summarise(
 
 
 def _not_measured(frames: list[EvaluatedFrame], summary: dict[str, Any]) -> dict[str, str]:
-    """Reasons of empty tables, by the name of the table."""
+    """Reasons for empty tables, by name of the table."""
     reasons = {}
     present = [summary[m] for m in MEASURES if m in summary]
     if not present:
@@ -169,7 +169,7 @@ def _columns(measure: str, frames: list[EvaluatedFrame]) -> Columns:
 
 
 def _means(columns: Columns) -> Columns:
-    """Columns (N,) whose means are reported; NaN where a frame takes no part."""
+    """Columns (N,) whose means are reported; NaN for frames that do not count."""
     error, true = columns["error_mm"], columns["true_mm"]
     means = {
         "mae": np.abs(error),
@@ -184,7 +184,7 @@ def _means(columns: Columns) -> Columns:
 
 
 def _shares(measure: str, columns: Columns, frames: list[EvaluatedFrame]) -> Columns:
-    """Columns (N,) of ones and zeros whose means are shares of frames; NaN where a frame takes no part."""
+    """Columns (N,) of ones and zeros whose means are shares of frames; NaN for frames that do not count."""
     error, true, failed = columns["error_mm"], columns["true_mm"], columns["failed"]
     shares = {"failed_share": failed, "coverage": columns["inside"]}
     for percent in (5, 10):
@@ -196,14 +196,14 @@ def _shares(measure: str, columns: Columns, frames: list[EvaluatedFrame]) -> Col
 
 
 def _inside_percent_of_mean(columns: Columns, margin: float) -> Array:
-    """As `metrics.within`, in percent of the mean of the pair, as limits of agreement are."""
+    """As `metrics.within`, but in percent of the mean of the pair, as for limits of agreement."""
     true = columns["true_mm"]
     middle = true + np.nan_to_num(columns["error_mm"]) / 2
     return metrics.within(columns["error_mm"], np.where(np.isnan(true), np.nan, middle), columns["failed"], margin)
 
 
 def _spread(true: Array, error: Array) -> dict[str, float]:
-    """Median absolute error, limits of agreement, ICC and concordance of lengths (N,); NaN where undefined."""
+    """Median absolute error, limits of agreement, ICC and concordance of lengths (N,); NaN if undefined."""
     known = ~np.isnan(error)
     true, error = true[known], error[known]
     found = {"median": float(np.median(np.abs(error))) if len(error) else np.nan}
@@ -226,7 +226,7 @@ def _sd(values: Array) -> float:
 
 
 def _by_trimester(columns: Columns, keep: Array, of: Any) -> dict[str, Any]:
-    """Something of the frames of each trimester, by the true length."""
+    """Apply `of` to the frames of each trimester, by the true length."""
     parts = {name: columns["trimester"] == name for name in (*ages.TRIMESTERS, "unknown")}
     return {name: of({k: v[p & keep] for k, v in columns.items()}) for name, p in parts.items() if (p & keep).any()}
 
@@ -234,7 +234,7 @@ def _by_trimester(columns: Columns, keep: Array, of: Any) -> dict[str, Any]:
 def _coverage(columns: Columns, frames: list[EvaluatedFrame], table: Mapping[str, Any]) -> dict[str, Any]:
     """Coverage of the conformal intervals, overall and by trimester, beside the 99 % range that chance alone allows.
 
-    Frames of one subject are not independent: the range is that of as many frames as there are subjects.
+    Frames of one subject are not independent: the range is computed for as many frames as there are subjects.
     """
     columns = columns | {"subject": np.unique([f.subject for f in frames], return_inverse=True)[1]}
 

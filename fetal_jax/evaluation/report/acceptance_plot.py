@@ -1,4 +1,4 @@
-"""The picture of a bundle's acceptance rules: are the probabilities true, and what does each limit cost."""
+"""A plot of a bundle's acceptance rules: calibration of the probabilities, and cost of each limit."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BINS = np.array([0, 0.01, 0.03, 0.1, 0.3, 1.0])
 
 
 def plot_rules(judged: Sequence[Judged], path: epath.Path) -> None:
-    """Write a PNG: wrong values over their error probability, and over the share of values that are kept.
+    """Write a PNG: share of wrong values over error probability, and over the share of values that are kept.
 
     All probabilities are out of fold. The dots on the right are the limits.
     """
@@ -53,7 +53,7 @@ def plot_rules(judged: Sequence[Judged], path: epath.Path) -> None:
 
 
 def _bins(probability: Array, wrong: Array) -> tuple[Array, Array]:
-    """Mean probability and share of wrong values in each bin that has ten values or more."""
+    """Mean probability and share of wrong values in each bin with at least ten values."""
     which = np.clip(np.digitize(probability, BINS) - 1, 0, len(BINS) - 2)
     full = [b for b in range(len(BINS) - 1) if (which == b).sum() >= 10]
     means = [(probability[which == b].mean(), wrong[which == b].mean()) for b in full]

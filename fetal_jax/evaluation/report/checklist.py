@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Collection
 
 AUTHOR = ""
-"""No report made from a run can answer it: the author of the study does."""
+"""For the author of the study: a report of a run cannot answer it."""
 MADE = "How it was made"
 NETWORK, PARTITIONS, INTERNAL, EXTERNAL = "network", "partitions", "internal", "external"
-"""Answered under `MADE`, if the network, its partitions and the kind of the test are known."""
+"""Answered under `MADE`, if the network, its partitions and the kind of test are known."""
 FLOW, SIZES, GROUPS = "Flow of frames", "Millimetres and overlap", "For whom it is worst"
 AGREEMENT, MARGIN, PLANES = "Agreement", "Non-inferiority", "Planes"
 ACCEPTANCE, ROBUSTNESS, WORST, SUMMARY = "Acceptance", "Robustness", "Worst frames", "Summary"
@@ -129,8 +129,8 @@ def answered(items: list[tuple[str, str, str]], done: Collection[str]) -> list[l
 
     Args:
       items: `CLAIM` or `TRIPOD_AI`.
-      done: headings of the sections that show something, and which of `NETWORK`, `PARTITIONS`, `INTERNAL` and
-        `EXTERNAL` the report states.
+      done: headings of the sections with content, and those of `NETWORK`, `PARTITIONS`, `INTERNAL` and `EXTERNAL`
+        that the report states.
     """
     made = {NETWORK, PARTITIONS, INTERNAL, EXTERNAL}
     return [[item, text, (MADE if w in made else w) if w in done else "not done"] for item, text, w in items]

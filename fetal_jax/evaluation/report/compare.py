@@ -39,7 +39,7 @@ VALUES = {
 
 
 def compare_runs(one: Path, other: Path, out: Path, data_dir: str | None = None) -> dict[str, Any]:
-    """Write comparison.json and comparison.html of two folders that `fetal-jax evaluate` left; return the numbers.
+    """Write comparison.json and comparison.html of two folders of `fetal-jax evaluate`; returns the numbers.
 
     Args:
       one: a folder, A on the page.
@@ -48,7 +48,7 @@ def compare_runs(one: Path, other: Path, out: Path, data_dir: str | None = None)
       data_dir: the prepared data, for the pictures; by default where A was evaluated from.
 
     Raises:
-      UserError: a folder is no evaluation, they share no frame, or disagree on what is true.
+      UserError: a folder has no evaluation, or the two share no frame or differ in true values.
     """
     (first, a), (second, b) = outputs.read(one), outputs.read(other)
     names = [name for name in a if name in b]
@@ -87,7 +87,7 @@ def compare_runs(one: Path, other: Path, out: Path, data_dir: str | None = None)
 
 
 def lines(found: dict[str, Any]) -> list[str]:
-    """The comparison as lines for a terminal."""
+    """Format the comparison for a terminal."""
     written = []
     for measure, name in {**NAMES, "plane": "planes"}.items():
         for key, v in found.get(measure, {}).items():
@@ -117,9 +117,9 @@ def _number(cell: str) -> float:
 
 
 def _columns(names: list[str], rows: Rows, measure: str) -> dict[str, Array]:
-    """Values of frames (N,), NaN where there is none; a failure is not within 5 %."""
+    """Values of frames (N,) by column, NaN if missing; a failure counts as not within 5 %."""
     if measure == "plane":
-        known = np.array([rows[n].get("plane_right", "") != "" for n in names], bool)  # the class is the network's
+        known = np.array([rows[n].get("plane_right", "") != "" for n in names], bool)  # by the network's classes
         right = np.array([rows[n].get("plane_right") == "True" for n in names], float)
         return {"plane": np.where(known, right, np.nan)}
     error, true, dice, hausdorff = (
@@ -138,7 +138,7 @@ def _columns(names: list[str], rows: Rows, measure: str) -> dict[str, Array]:
 
 
 def _paired(subjects: list[str], a: dict[str, Array], b: dict[str, Array]) -> dict[str, Any]:
-    """Both means over the frames where both have the value, their difference, its interval (or None) and p."""
+    """Compute both means over the frames where both have a value, their difference, its interval (or None) and p."""
     differences = {k: b[k] - a[k] for k in a if not np.isnan(b[k] - a[k]).all()}
     ci = bootstrap.mean_intervals(subjects, differences)
     return {
@@ -155,11 +155,11 @@ def _paired(subjects: list[str], a: dict[str, Array], b: dict[str, Array]) -> di
 
 
 def shared(a: Array, b: Array) -> dict[str, float | None]:
-    """Common part of the signed errors (N,) in mm of two networks, over the frames where both have one.
+    """Compute the shared part of the signed errors (N,) in mm of two networks, over the frames where both have one.
 
-    `apart`: mean absolute difference of the two measurements. `correlation`: of the errors. `sd`: the root of their
-    covariance; if the networks are independent, the part that the frames and their labels add to any network. The last
-    two are None without three frames that differ, `sd` also if the correlation is negative.
+    `apart`: mean absolute difference of the two measurements. `correlation`: of the errors. `sd`: root of their
+    covariance; for independent networks, this is the part due to the frames and their labels. The last two are None
+    without three frames that differ, `sd` also if the correlation is negative.
     """
     both = ~np.isnan(a + b)
     a, b = a[both], b[both]
@@ -172,7 +172,7 @@ def shared(a: Array, b: Array) -> dict[str, float | None]:
 
 
 def _most_different(names: list[str], a: Rows, b: Rows) -> list[str]:
-    """Frames that only one of the two failed on first, then by the difference of the two errors, then of the Dice."""
+    """Sort frames: first those on which only one failed, then by the difference of errors, then of Dice."""
 
     def difference(name: str) -> tuple[bool, float, float]:
         x, y = a[name], b[name]

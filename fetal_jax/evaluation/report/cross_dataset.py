@@ -1,4 +1,4 @@
-"""One table of several networks on several data sets: trained on A, tested on B."""
+"""Cross-dataset table: several networks, each tested on several data sets."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fetal_jax.evaluation.summary import MEASURES, NAMES
 
 JSON, PAGE = "matrix.json", "matrix.html"
 Result = dict[str, Any] | str
-"""The numbers of `summary.summarise`, or the reason for their absence."""
+"""The numbers of `summary.summarise`, or the reason why there are none."""
 
 
 def write_cross_dataset(
@@ -24,7 +24,7 @@ def write_cross_dataset(
       claim: gives their paths.
       cells: the result of each network, by its name, on each data set.
       trained: the data sets that each network was trained on.
-      command: what makes them again.
+      command: the command that repeats the evaluation.
     """
     outputs.write_json(claim(JSON), {"trained": trained, "cells": cells})
     datasets = list(next(iter(cells.values())))

@@ -1,4 +1,4 @@
-"""The five lines that a reader sees first."""
+"""The five lines at the top of the report."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ Summary = dict[str, Any]
 
 
 def headline(summary: Summary, kind: str, made: str) -> list[list[str]]:
-    """Answer: how many frames, how wrong, for whom it is worst, may another hospital rely on it, how was it made.
+    """Write five lines: number of frames, errors, worst subgroup, validity for other hospitals, origin.
 
-    Each of the five is a list of sentences, one for each measure.
+    Each line is a list of sentences, one for each measure.
 
     Args:
       summary: of `summary.summarise`.
-      kind: `INTERNAL` or `EXTERNAL`, or empty where the training data are unknown.
+      kind: `INTERNAL` or `EXTERNAL`, or empty if the training data are unknown.
       made: one sentence on the network, the program and the date.
     """
     parts = {m: summary[m] for m in MEASURES if m in summary}

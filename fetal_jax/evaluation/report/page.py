@@ -29,7 +29,7 @@ class Cell(NamedTuple):
 
 @dataclass(frozen=True)
 class Table:
-    """A table of texts and cells; `text_columns` are set flush left and wrap."""
+    """A table of texts and cells; `text_columns` are left-aligned and wrap."""
 
     kind: ClassVar[str] = "table"
     head: Sequence[str]
@@ -48,14 +48,14 @@ class Text:
 
 @dataclass(frozen=True)
 class Plot:
-    """A plot as an SVG document, with the line below it."""
+    """A plot as an SVG document, with its caption."""
 
     svg: str
     caption: str
 
     @property
     def source(self) -> str:
-        """The plot as a `data:` address."""
+        """The plot as a `data:` URL."""
         return "data:image/svg+xml;base64," + base64.b64encode(self.svg.encode()).decode()
 
 
@@ -70,7 +70,7 @@ class Outline:
 
 @dataclass(frozen=True)
 class Picture:
-    """A frame of `width` x `height` pixels as a JPEG, outlines in its pixels, and the line below it."""
+    """A frame of `width` x `height` pixels as a JPEG, with outlines in its pixels and a caption."""
 
     jpeg: bytes
     width: int
@@ -80,7 +80,7 @@ class Picture:
 
     @property
     def source(self) -> str:
-        """The frame as a `data:` address."""
+        """The frame as a `data:` URL."""
         return "data:image/jpeg;base64," + base64.b64encode(self.jpeg).decode()
 
 
@@ -105,14 +105,14 @@ Sections = dict[str, Sequence[Block]]
 
 
 def page(title: str, intro: str, sections: Sections, command: str, summary: Sequence[Sequence[str]] = ()) -> str:
-    """Render an HTML document that loads nothing else, runs no script and says so in its own security policy.
+    """Render an HTML document that loads nothing and runs no script, which its content security policy enforces.
 
     Args:
       title: of the page.
-      intro: follows the disclaimer that every page has.
+      intro: text after the disclaimer.
       sections: blocks by heading; an empty section is left out.
-      command: what makes the page again.
-      summary: what a reader sees first: points, each a list of sentences.
+      command: the command that makes the page again.
+      summary: points at the top, each a list of sentences.
     """
     digest = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
     return TEMPLATES.get_template("page.html").render(
@@ -139,7 +139,7 @@ def not_measured(what: str, why: str) -> Text:
 
 
 def number(value: Any, digits: int = 2) -> str:
-    """A number, a pair `a to b`, or `not measured`."""
+    """Format a number, a pair as `a to b`, or None as `not measured`."""
     if value is None:
         return "not measured"
     if isinstance(value, list | tuple):
@@ -148,6 +148,6 @@ def number(value: Any, digits: int = 2) -> str:
 
 
 def with_interval(value: Any, interval: Any, digits: int = 2, sd: Any = None) -> Cell:
-    """A value, ± its SD if given, and its interval in small type."""
+    """Format a value, ± its SD if given, with its interval in small type."""
     text = number(value, digits) + ("" if sd is None else f" ± {number(sd, digits)}")
     return Cell(text, "" if interval is None else number(interval, digits))

@@ -1,4 +1,4 @@
-"""Frames with outlines, for the pages."""
+"""Frames with outlines, for the pages of an evaluation."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from fetal_jax.evaluation.report.page import Outline, Picture
 from fetal_jax.geometry import Ellipse, Shaft
 
 WIDEST = 960
-"""Pixels of a picture's longer side, at most: a frame of 800 x 540 stays as it is."""
+"""Largest longer side of a picture in pixels: a frame of 800 x 540 is not scaled."""
 TICK = 6.0
 """Half length, in pixels, of the mark at each end of a femur."""
 COLOURS = {"annotated": "#5aeb78", "measured": "#ffd23c", "a": "#ffd23c", "b": "#5ac8ff"}
 
 
 def picture(frame: Frame, shapes: dict[str, Ellipse | Shaft | None], caption: str) -> Picture:
-    """A frame with an outline of each shape in its pixels, by role: a key of `COLOURS`."""
+    """Make a picture of a frame with outlines of shapes in its pixels, by role (a key of `COLOURS`)."""
     height, width = frame.image.shape
     image = Image.fromarray(frame.image)
     image.thumbnail((WIDEST, WIDEST))

@@ -20,11 +20,11 @@ from matplotlib import pyplot as plt
 Array = NDArray[Any]
 BLUE, ORANGE, GREY = "#1f5f8b", "#c4641a", "#555555"
 MARKER = {"marker": "o", "linestyle": "", "ms": 3, "alpha": 0.55, "mew": 0}
-MANY = 1500  # points above which they are drawn as pixels: the file stays small
+MANY = 1500  # points from which they are drawn as pixels, to keep the file small
 
 
 def bland_altman(measure: str, frames: list[EvaluatedFrame], summary: dict[str, Any]) -> Plot:
-    """Difference over mean with bias, 95 % limits (Bland & Altman 1986) and the limits of two sonographers."""
+    """Plot difference over mean with bias, 95 % limits (Bland & Altman 1986) and the limits of two sonographers."""
     a, (measured, true) = summary["agreement"]["mm"], _pairs(frames)
     fig, axes = _axes(f"mean of both {NAMES[measure]} (mm)", "measured - annotated (mm)")
     axes.plot((measured + true) / 2, measured - true, color=BLUE, rasterized=len(true) > MANY, **MARKER)
@@ -41,7 +41,7 @@ def bland_altman(measure: str, frames: list[EvaluatedFrame], summary: dict[str, 
 
 
 def error_by_size(measure: str, frames: list[EvaluatedFrame]) -> Plot:
-    """Absolute error over the true length, and its mean in each fifth of the frames."""
+    """Plot the absolute error over the true length, and its mean in each fifth of the frames."""
     measured, true = _pairs(frames)
     size = np.abs(measured - true)
     fig, axes = _axes(f"annotated {NAMES[measure]} (mm)", "absolute error (mm)")
@@ -52,10 +52,10 @@ def error_by_size(measure: str, frames: list[EvaluatedFrame]) -> Plot:
 
 
 def risk_coverage(measure: str, frames: list[EvaluatedFrame]) -> Plot | None:
-    """Mean error of the frames kept when the most doubtful are given up first.
+    """Plot the mean error of the frames kept, when the most doubtful ones are dropped first.
 
-    First those to review, then by error probability, or without a score by `sd_mm` over the size. None with fewer than
-    two frames that have a value.
+    Frames to review are dropped first, then by error probability, or without a score by `sd_mm` over the size. None
+    with fewer than two frames that have a value.
     """
     known = [f for f in frames if f.error_mm is not None]
     measured = [f for f in known if f.measured_mm is not None and f.found is not None]
@@ -89,7 +89,7 @@ def _doubt(frame: EvaluatedFrame) -> float:
 
 
 def reliability(bins: list[dict[str, float]]) -> Plot:
-    """Accuracy of the plane over its confidence."""
+    """Plot the accuracy of the plane over its confidence."""
     fig, axes = _axes("confidence", "accuracy")
     axes.plot([0, 1], [0, 1], ls="--", lw=1, color=GREY)
     share, confidence, accuracy = (np.array([b[k] for b in bins]) for k in ("share", "confidence", "accuracy"))
@@ -100,7 +100,7 @@ def reliability(bins: list[dict[str, float]]) -> Plot:
 
 
 def robustness(name: str, unit: str, levels: list[dict[str, Any]]) -> Plot:
-    """Mean error in percent (left) and share of failures (right) over the strength of one change."""
+    """Plot mean error in percent (left) and share of failures (right) over the strength of one change."""
     fig, axes = _axes(unit, "mean absolute error (%)", (4, 2.9))
     x = np.arange(len(levels))
     low, high = np.array([r["mae_percent_ci"] or (np.nan, np.nan) for r in levels], float).T
@@ -136,7 +136,7 @@ def _axes(x: str, y: str, size: tuple[float, float] = (4.6, 3.4)) -> Any:
 
 def _svg(fig: Any, caption: str) -> Plot:
     buffer = io.BytesIO()
-    with plt.rc_context({"svg.hashsalt": "fetal_jax"}):  # the same numbers, the same file
+    with plt.rc_context({"svg.hashsalt": "fetal_jax"}):  # makes the file reproducible
         fig.savefig(buffer, format="svg", dpi=130, metadata={"Date": None})
     plt.close(fig)
     return Plot(buffer.getvalue().decode(), caption)

@@ -52,10 +52,10 @@ def render(summary: dict[str, Any], evaluated: list[EvaluatedFrame], frames: Spl
     """Render the page.
 
     Args:
-      summary: of `summary.summarise`, and `robustness` if it was measured.
-      evaluated: of `frames.evaluate_frames`.
-      frames: the split that they are of.
-      origin: stated under "How it was made".
+      summary: from `summary.summarise`, with `robustness` if it was measured.
+      evaluated: from `frames.evaluate_frames`.
+      frames: the split of these frames.
+      origin: for the section "How it was made".
     """
     compared = [f for f in evaluated if f.dice is not None]
     by_measure = {m: [f for f in compared if f.measure == m] for m in MEASURES if m in summary}
@@ -129,7 +129,7 @@ def _drawn(compared: list[EvaluatedFrame]) -> list[EvaluatedFrame]:
 
 
 def _badness(frame: EvaluatedFrame) -> tuple[int, float]:
-    """Frames without a measurement first, then by their error; those without millimetres by their overlap."""
+    """Sort key, worst first: frames without a measurement, then by error, or without millimetres by overlap."""
     if frame.error_mm is None:
         return 0, 1 - (frame.dice or 0)
     return (2, 0.0) if np.isnan(frame.error_mm) else (1, abs(frame.error_mm))
@@ -158,7 +158,7 @@ def _picture(evaluated: EvaluatedFrame, frame: Frame) -> Picture:
 
 
 def _made(frames: Split, origin: Origin, date: str) -> dict[str, str]:
-    """The data, the network and the versions of what measured."""
+    """The data, the network and the versions of the programs."""
     versions = [f"{name} {found}" for name in PACKAGES if (found := _version(name))]
     return {
         "data": frames.fingerprint,

@@ -26,10 +26,10 @@ def render(summary: dict[str, Any], frames: list[EvaluatedFrame], title: str, co
     """Render the page.
 
     Args:
-      summary: of `summary.summarise`, and `scanner` of `scanner.outputs.counts`.
-      frames: of `scanner.outputs.compared`.
+      summary: from `summary.summarise`, with `scanner` from `scanner.outputs.counts`.
+      frames: from `scanner.outputs.compared`.
       title: of the page.
-      command: what makes it again.
+      command: the command that makes it again.
     """
     by_measure = {m: [f for f in frames if f.measure == m] for m in MEASURES if m in summary}
     agreeing = {m: part for m, part in by_measure.items() if summary[m].get("agreement")}

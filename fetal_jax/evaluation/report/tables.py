@@ -13,7 +13,7 @@ from fetal_jax.evaluation.summary import MEASURES, NAMES
 
 Summary = dict[str, Any]
 
-LINES = [  # key, meaning, digits, SD that goes with it
+LINES = [  # key, meaning, digits, key of its SD
     ("mae", "absolute error, mm (HC18's ADF)", 2, "mae_sd"),
     ("bias", "signed error, mm (HC18's DF)", 2, "sd"),
     ("median", "median absolute error, mm", 2, None),
@@ -31,7 +31,7 @@ LINES = [  # key, meaning, digits, SD that goes with it
 
 
 def frame_flow(summary: Summary) -> list[Block]:
-    """From all frames to those compared, and what became of them."""
+    """Flow from all frames to the compared ones, and their outcome."""
     flow = summary["flow"]
     steps = [["frames of the split", str(flow["frames"])]]
     steps += [[f"left out: {reason}", str(n)] for reason, n in flow["left_out"].items()]
@@ -60,7 +60,7 @@ def frame_flow(summary: Summary) -> list[Block]:
 
 
 def sizes(summary: Summary) -> list[Block]:
-    """Errors and overlap, one column for each measure."""
+    """Errors and overlap, one column per measure."""
     present = [m for m in MEASURES if m in summary]
     if not present:
         return [not_measured("Millimetres and overlap", summary["not_measured"]["shapes"])]
@@ -103,7 +103,7 @@ def _size(s: Summary, key: str, digits: int, sd: str | None) -> Cell:
         return Cell("not measured")
     if key == "dice":  # every frame has one
         lacking = 0
-    elif key.startswith("within"):  # a frame without a measurement is outside every share
+    elif key.startswith("within"):  # frames without a measurement count as outside
         lacking = s["without_mm"]
     else:
         lacking = s.get(f"{key}_missing", s["missing"] + s["without_mm"])
@@ -182,7 +182,7 @@ def ages(summary: Summary) -> list[Block]:
 
 
 def agreement(summary: Summary) -> list[Block]:
-    """Limits of agreement beside those of two sonographers."""
+    """Limits of agreement, compared with those of two sonographers."""
     found = {m: summary[m]["agreement"] for m in MEASURES if summary.get(m, {}).get("agreement")}
     if not found:
         return [not_measured("Agreement", summary["not_measured"]["agreement"])]
@@ -213,7 +213,7 @@ def agreement(summary: Summary) -> list[Block]:
 
 
 def non_inferiority(summary: Summary) -> list[Block]:
-    """Verdicts against the margins, and how many subjects would narrow the limits to what."""
+    """Verdicts against the margins, and the width of the limits for planned numbers of subjects."""
     found = {m: summary[m] for m in MEASURES if summary.get(m, {}).get("non_inferiority")}
     if not found:
         return [not_measured("Non-inferiority", summary["not_measured"]["agreement"])]

@@ -1,1 +1,1 @@
-"""Scanners' own values beside ours: frames matched, agreement written."""
+"""Agreement of our values with those of scanners' reports: matching, and output."""

@@ -1,8 +1,8 @@
-"""Values of scanners' reports and the measured frames or examinations that they are of.
+"""Match values of scanners' reports with measured frames or examinations.
 
-Identifiers are compared as the results name them: by keyed hash, or as they are. A value that names its image is
-compared with that frame. The other values of an examination are compared with the examination's value, one for each
-measure: the one that the scanner selected, else its mean or median, else the only one.
+Identifiers are compared in the form that the results have: as keyed hashes, or plain. A value that names its image is
+compared with that frame. Other values are compared with the examination's value, one for each measure: the one that
+the scanner selected, else its mean or median, else the only one.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Visit = tuple[str, str | None]
 
 @dataclass(frozen=True)
 class Pair:
-    """A value of a scanner and what was measured in its place."""
+    """A value of a scanner, and our measurement of the same."""
 
     measure: str
     """"hc", "ac", "fl", "bpd" or "ofd"."""
@@ -41,7 +41,7 @@ class Pair:
     reason: str
     visit: Visit
     subject: str
-    """The patient, else the examination: values of one are not independent."""
+    """The patient, else the examination: values of one subject are not independent."""
     row: Row
     """The frame, or the examination's best one."""
     kind: str
@@ -50,22 +50,22 @@ class Pair:
 
 @dataclass
 class Matched:
-    """The pairs, and everything that makes none, with the reason."""
+    """The pairs, and the values and reports without a pair, with reasons."""
 
     pairs: list[Pair] = field(default_factory=list)
     refused: list[Refusal] = field(default_factory=list)
 
     def reasons(self) -> Counter[str]:
-        """Count reasons; numbers in them do not tell two apart."""
+        """Count reasons; those that differ only in numbers are counted together."""
         return Counter(re.sub(r"\d[\d.]*", "N", r.reason).partition(":")[0] for r in self.refused)
 
     def why_none(self) -> str:
-        """Why there is no pair: the commonest reasons."""
+        """The most frequent reasons why there is no pair."""
         return "; ".join(f"{reason} ({n})" for reason, n in self.reasons().most_common(3)) or "they have no values"
 
 
 def identities(folder: Path) -> list[Identities]:
-    """The ways in which a results folder may name examinations: as they are, and hashed where its key is there.
+    """The ways in which a results folder may name examinations: plain, and hashed if its key is available.
 
     Raises:
       UserError: `FETAL_JAX_KEY` is too short.
@@ -85,8 +85,8 @@ def match(reports: Iterable[Report], rows: Sequence[Row], named: Sequence[Identi
       named: from `identities`.
 
     Returns:
-      The pairs; refused: what the reports refused, what names another patient's examination, and what cannot be
-      assigned to one frame or examination.
+      The pairs, and the refused values: refused by the reports, of another patient's examination, or not assigned to a
+      single frame or examination.
     """
     index = _Index(rows)
     matched = Matched()
@@ -105,7 +105,7 @@ def match(reports: Iterable[Report], rows: Sequence[Row], named: Sequence[Identi
 
 
 class _Index:
-    """Rows by the object, the examination and the day that they are of."""
+    """Index of rows by object, examination and day."""
 
     def __init__(self, rows: Sequence[Row]) -> None:
         self.frames: dict[str, list[Row]] = defaultdict(list)
@@ -149,7 +149,7 @@ class _Index:
             return [], [str(e)]
 
     def _frame(self, value: Value, named: Sequence[Identities]) -> Row | None:
-        """The row of the frame that a value names; None where there is no such row, or several."""
+        """The row of the frame that a value names; None if there is no such row, or several."""
         if not value.image:
             return None
         rows = [row for who in named for row in self.frames.get(who.name("instance", value.image), ())]
@@ -187,7 +187,7 @@ class _Index:
         raise UserError("no frame of this examination is among the results")
 
     def _fetus(self, examination: str, fetus: str, stated: set[str]) -> tuple[Visit, list[Row]]:
-        """The rows of a fetus; where the rows or the report name none, there must be one only."""
+        """The rows of a fetus; if rows or report do not name one, there must be only one."""
         fetuses = self.visits[examination]
         if fetus in fetuses:
             return (examination, fetus), fetuses[fetus]
@@ -200,7 +200,7 @@ class _Index:
 
 
 def _chosen(values: list[Value]) -> Value:
-    """The one value that stands for several of a measure.
+    """Choose one of several values of a measure.
 
     Raises:
       UserError: they differ, and none is selected, a mean or a median.

@@ -33,10 +33,10 @@ REFUSED = "refused.csv"
 def evaluate(
     results: Path, reports: Path, claim: Claim, command: str, margins: Mapping[str, float] | None = None
 ) -> dict[str, Any]:
-    """Compare a results folder with the reports below a folder; write the files, return the summary.
+    """Compare a results folder with the reports below a folder; writes the files, returns the summary.
 
     Raises:
-      UserError: no results or no report, or no value of a report belongs to a result.
+      UserError: there are no results or no reports, or no value of a report matches a result.
     """
     rows = read_rows(results)
     found, refused = read_folder(reports)
@@ -57,7 +57,7 @@ def evaluate(
 
 
 def _remedy(rows: Sequence[Row], hashed: bool) -> str:
-    """The remedy where no value belongs to a result."""
+    """The remedy if no value matches a result."""
     if not any(row.get("examination") for row in rows):
         return (
             "the results name no examination: measure the DICOM files, or a --spacing-csv with examination, patient "
@@ -72,7 +72,7 @@ def _remedy(rows: Sequence[Row], hashed: bool) -> str:
 
 
 def _not_measured(summary: Mapping[str, Any]) -> dict[str, str]:
-    """The reasons of empty tables, in terms of reports. Planes are in `scanner`, not in a table of probabilities."""
+    """Reasons for empty tables, worded for reports. Planes are in `scanner`, not in a table of probabilities."""
     reasons = {name: why for name, why in summary["not_measured"].items() if name != "planes"}
     if not summary["scanner"]["planes"]["frames"]:
         reasons["planes"] = (
@@ -88,9 +88,9 @@ def _not_measured(summary: Mapping[str, Any]) -> dict[str, str]:
 
 
 def compared(pairs: Sequence[Pair]) -> list[EvaluatedFrame]:
-    """The pairs of HC, AC and FL as evaluated frames. The plane is the scanner's: a value of HC is of a head.
+    """Convert the pairs of HC, AC and FL to evaluated frames. The scanner's measure gives the plane: HC means a head.
 
-    Without an outline to compare with, a failure has no value or is off by over 10 %.
+    There is no outline to compare with; a failure has no value, or an error of over 10 %.
     """
     frames = []
     for index, pair in enumerate(matching.primary(pairs)):
@@ -123,7 +123,7 @@ def compared(pairs: Sequence[Pair]) -> list[EvaluatedFrame]:
 
 
 def counts(reports: Sequence[Report], matched: Matched) -> dict[str, Any]:
-    """Counts of what was read, matched and refused; agreement of BPD and OFD, whose convention no report states."""
+    """Count values read, matched and refused; with the agreement of BPD and OFD, whose convention no report states."""
     pairs = matched.pairs
     diameters = {}
     for measure in ("bpd", "ofd"):

@@ -17,16 +17,16 @@ REPEAT_LIMIT_PERCENT = {"hc_mm": 3.0, "ac_mm": 5.3, "fl_mm": 6.6}
 """95 % limits of agreement of one sonographer who scans twice, in percent of the mean (Sarris et al. 2012)."""
 LIMIT = 1.96
 SHARE = 0.95
-"""The share of differences that limits of agreement are made to hold."""
+"""The share of differences that limits of agreement are meant to contain."""
 FEWEST = 3
 ROUNDING = 1e-9
-"""Middles of pairs that differ by less of their size are one value: a slope over them would be that of the rounding."""
+"""Relative difference below which means of pairs count as equal: a slope over them would be one of rounding errors."""
 
 
 def bland_altman(
     measured: ArrayLike, true: ArrayLike, percent: bool = False, subjects: int | None = None
 ) -> dict[str, Any]:
-    """Bias and 95 % limits of agreement of paired measurements (N,), with 95 % confidence intervals.
+    """Compute bias and 95 % limits of agreement of paired measurements (N,), with 95 % confidence intervals.
 
     In their unit, or in percent of each pair's mean.
 
@@ -34,14 +34,14 @@ def bland_altman(
     s² (1/n + 1.96² / (2 (n - 1))). `slope` is that of the difference over the mean (proportional bias), with its p.
 
     Args:
-      measured: by one method.
-      true: by the other.
-      percent: differences in percent of the mean of the pair.
-      subjects: independent subjects; their number takes the place of n in the intervals. All pairs if None. The
-        intervals are None with fewer than three.
+      measured: values of one method.
+      true: values of the other method.
+      percent: whether to take differences in percent of the mean of the pair.
+      subjects: number of independent subjects, used as n in the intervals; None: the number of pairs. The intervals are
+        None with fewer than three.
 
     Raises:
-      ValueError: fewer than three pairs.
+      ValueError: there are fewer than three pairs.
     """
     measured, true = np.asarray(measured, float), np.asarray(true, float)
     pairs = len(measured)
@@ -79,7 +79,7 @@ def limit_half_width(sd: float, n: int) -> float:
 def subjects_for(sd: float, half_width: float, most: int = 1_000_000) -> int | None:
     """Fewest subjects whose limits of agreement have a 95 % confidence interval of at most ± `half_width`.
 
-    None where `most` are not enough.
+    None if `most` are not enough.
     """
     low, high = FEWEST - 1, most
     if half_width <= 0 or limit_half_width(sd, most) > half_width:
@@ -93,7 +93,7 @@ def subjects_for(sd: float, half_width: float, most: int = 1_000_000) -> int | N
 def icc(ratings: ArrayLike) -> float:
     """ICC(2,1) of ratings (subjects, raters): two-way random, single rater, absolute agreement.
 
-    Shrout & Fleiss, Psychol Bull 1979; 86: 420-8. NaN where all ratings are equal, or of one subject.
+    Shrout & Fleiss, Psychol Bull 1979; 86: 420-8. NaN if all ratings are equal, or there is only one subject.
     """
     x = np.asarray(ratings, float)
     n, k = x.shape
@@ -110,7 +110,7 @@ def icc(ratings: ArrayLike) -> float:
 def concordance(measured: ArrayLike, true: ArrayLike) -> float:
     """Lin's concordance: 2 s_xy / (s_x² + s_y² + (x̄ - ȳ)²), variances over n (Biometrics 1989; 45: 255).
 
-    NaN where all values are equal.
+    NaN if all values are equal.
     """
     x, y = np.asarray(measured, float), np.asarray(true, float)
     spread = x.var() + y.var() + (x.mean() - y.mean()) ** 2
@@ -118,9 +118,9 @@ def concordance(measured: ArrayLike, true: ArrayLike) -> float:
 
 
 def agreement(measured: ArrayLike, true: ArrayLike, measure: str, subjects: int | None = None) -> dict[str, Any]:
-    """Agreement of HC, AC or FL (N,) in mm and in percent of the mean, beside two sonographers.
+    """Compute the agreement of HC, AC or FL (N,) in mm and in percent of the mean, beside that of two sonographers.
 
-    ICC and concordance are None where they are undefined.
+    ICC and concordance are None if undefined.
     """
     measured, true = np.asarray(measured, float), np.asarray(true, float)
     correlations = {"icc": icc(np.column_stack([measured, true])), "concordance": concordance(measured, true)}
@@ -136,16 +136,16 @@ def non_inferiority(limits: dict[str, Any], share_inside: float, margin: float, 
     """Whether the limits of agreement are shown to be no wider than a margin.
 
     Args:
-      limits: of `bland_altman`, in percent.
-      share_inside: share of all labelled frames whose difference is at most the margin; failures are outside.
+      limits: from `bland_altman`, in percent.
+      share_inside: share of all labelled frames whose difference is at most the margin; failures count as outside.
       margin: in percent of the mean of the pair.
-      source: where the margin comes from.
+      source: of the margin.
 
     Returns:
       `verdict` is "non-inferior": the outer 95 % confidence bound of both limits is inside the margin, and so are at
       least 95 % of all frames; "inferior": one limit is outside it with its whole interval; else "not shown". `bound`
-      is the outer confidence bound farther from 0, `subjects_needed` how many subjects would bring it inside the margin
-      if the limits stay (None: no number would).
+      is the outer confidence bound farther from 0, `subjects_needed` the number of subjects that would bring it inside
+      the margin with the same limits (None: no number would).
     """
     widest = max(abs(limits["lower"]), abs(limits["upper"]))
     found = {"margin_percent": margin, "source": source, "share_inside": share_inside, "limit": widest}

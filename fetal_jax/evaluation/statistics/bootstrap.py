@@ -22,10 +22,10 @@ _TAILS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
 
 
 def mean_intervals(subjects: Sequence[str], columns: Mapping[str, Array]) -> Intervals:
-    """Percentile intervals of the mean of each column (N,) of frames; NaN cells take no part.
+    """Percentile intervals of the mean of each column (N,) of frames; NaN cells are ignored.
 
-    A column that fewer than `FEWEST` subjects have a value in gets no interval, nor does one of equal values: drawing
-    them again says nothing (no failure in either of two runs is not a difference of "0 to 0").
+    A column in which fewer than `FEWEST` subjects have a value gets no interval, nor does one of equal values, which
+    resampling does not change (no failure in either of two runs is not a difference of "0 to 0").
 
     Args:
       subjects: the subject of each frame. Frames of one subject are not independent: they are drawn together.
@@ -58,7 +58,7 @@ def intervals(subjects: Sequence[str], statistics: Statistics) -> Intervals:
 
 
 def _draws(subjects: Sequence[str]) -> tuple[Array, Array]:
-    """The subject's number of each frame (N,), and how often each of B draws holds each subject (B, S).
+    """Index of the subject of each frame (N,), and number of times each draw has each subject (B, S).
 
     The seed is fixed: the same frames give the same report.
     """

@@ -14,13 +14,13 @@ from fetal_jax.evaluation.summary import MEASURES
 
 
 def interval_tables(frames: list[EvaluatedFrame], data: str) -> dict[str, dict[str, Any]]:
-    """The bundle's interval table of each measure with enough calibration frames, of enough subjects.
+    """Make the bundle's interval table of each measure with enough calibration frames, of enough subjects.
 
-    A frame without a measurement or an error estimate takes no part, and gets no interval when measured.
+    Frames without a measurement or an error estimate are ignored; such frames get no interval in use, either.
 
     Args:
-      frames: of the calibration split of one data set.
-      data: its fingerprint, kept in the tables.
+      frames: the calibration split of one data set.
+      data: its fingerprint, stored in the tables.
     """
     tables = {}
     for measure in MEASURES:
@@ -44,12 +44,12 @@ def interval_tables(frames: list[EvaluatedFrame], data: str) -> dict[str, dict[s
 
 
 def plane_temperature(frames: list[EvaluatedFrame]) -> float | None:
-    """The temperature that fits the plane probabilities of calibration frames best (Guo et al., ICML 2017).
+    """Fit the temperature of the plane probabilities to calibration frames (Guo et al., ICML 2017).
 
-    It is fitted to the probabilities as averaged over the mirrored frame, and `Predictor` applies it to those.
+    It is fitted to the averages over frame and mirrored frame, to which `Predictor` applies it.
 
-    A frame whose class is not among the network's takes no part. None with too few frames, or if all are of one class
-    or named right: then the lowest temperature fits best, and every probability would be 0 or 1.
+    Frames whose class the network does not have are ignored. None with too few frames, or if all are of one class or
+    classified correctly: then the lowest temperature fits best, and every probability would be 0 or 1.
     """
     seen = [(f.planes, name) for f in frames if f.planes and (name := expected_class(f.plane, tuple(f.planes)))]
     if len(seen) < conformal.FEWEST or len({name for _, name in seen}) < 2:

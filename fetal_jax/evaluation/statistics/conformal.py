@@ -1,4 +1,4 @@
-"""Split conformal prediction intervals, scaled with the map's own error estimate.
+"""Split conformal prediction intervals, scaled by the map's own error estimate.
 
 Lei et al., J Am Stat Assoc 2018; 113: 1094-1111, §5.2: the score of a frame is its absolute error over its `sd_mm`.
 The factor is the score that 90 % of the calibration frames, with one more counted as infinite, do not exceed.
@@ -14,14 +14,14 @@ LEVEL = 0.9
 FEWEST = 20
 """Calibration frames below which no table is made; a 90 % factor is finite from nine on."""
 FEWEST_SUBJECTS = 9
-"""Subjects of those frames below which no table is made: with fewer `coverage_range`, which counts them, has no law."""
+"""Subjects of those frames below which no table is made: with fewer, `coverage_range` is undefined."""
 
 
 def factor(errors_mm: ArrayLike, sd_mm: ArrayLike, level: float = LEVEL) -> float:
     """Half width of the interval in units of `sd_mm`. Errors and estimates are (N,), without NaN.
 
     Raises:
-      ValueError: too few frames for that level.
+      ValueError: there are too few frames for this level.
     """
     scores = np.sort(np.abs(np.asarray(errors_mm, float)) / np.asarray(sd_mm, float))
     rank = int(np.ceil((len(scores) + 1) * level))
@@ -31,10 +31,10 @@ def factor(errors_mm: ArrayLike, sd_mm: ArrayLike, level: float = LEVEL) -> floa
 
 
 def coverage_range(calibrated: int, tested: int, level: float = LEVEL) -> tuple[float, float] | None:
-    """Range of the coverage of `tested` frames in 99 % of all draws: beta-binomial, frames exchangeable.
+    """Range of the coverage of `tested` frames in 99 % of all draws: beta-binomial, for exchangeable frames.
 
     Angelopoulos & Bates 2021 (arXiv 2107.07511), §3.2: coverage given the calibration frames is Beta(n + 1 - l, l),
-    l = floor((n + 1)(1 - level)). None where l is 0, with fewer than `FEWEST_SUBJECTS` of them at 90 %.
+    l = floor((n + 1)(1 - level)). None if l is 0: at 90 %, with fewer than `FEWEST_SUBJECTS`.
     """
     outside = int(np.floor((calibrated + 1) * (1 - level) + 1e-9))
     if outside == 0:

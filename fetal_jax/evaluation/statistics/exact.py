@@ -12,7 +12,7 @@ from scipy import stats
 Array = NDArray[Any]
 
 ENUMERATED = 16
-"""Subjects up to which all 2^n sign patterns are tried: 65,536."""
+"""Most subjects for which all 2^n sign patterns are tried: 65,536."""
 DRAWS = 9999
 """Random sign patterns above that: no p is below 1 / 10,000."""
 
@@ -20,14 +20,14 @@ DRAWS = 9999
 def sign_flip_p(subjects: Sequence[str], differences: ArrayLike) -> float:
     """Two-sided p of "the mean paired difference is 0", by flipping the signs of whole subjects.
 
-    The paired permutation test (Fisher, The Design of Experiments, 1935, section 21). Without a difference between the
-    two runs each subject's differences are as likely with the other sign. p is the share of sign patterns whose
+    The paired permutation test (Fisher, The Design of Experiments, 1935, section 21). If the two runs do
+    not differ, each subject's differences are as likely with the opposite sign. p is the share of sign patterns whose
     absolute mean is at least the observed one: exact for up to `ENUMERATED` subjects, so that n subjects cannot give
     less than 2 / 2^n. Above, (1 + hits) / (1 + draws) of random patterns (Phipson & Smyth 2010).
 
     Args:
       subjects: the subject of each pair (N,).
-      differences: of the pairs (N,); NaN where one of the two lacks a value: left out.
+      differences: of the pairs (N,); NaN, if one of the two has no value, is ignored.
     """
     values = np.asarray(differences, float)
     known = ~np.isnan(values)
@@ -46,7 +46,7 @@ def sign_flip_p(subjects: Sequence[str], differences: ArrayLike) -> float:
 
 
 def share_interval(share: float, independent: int, level: float = 0.95) -> tuple[float, float]:
-    """Clopper-Pearson interval of a share, with the number of subjects for the number of trials.
+    """Clopper-Pearson interval of a share, with the number of subjects as the number of trials.
 
     Frames of one subject are not independent: `independent` is the number of subjects, as in Korn & Graubard, Survey
     Methodology 1998; 24: 193-201, which takes a count that need not be whole. Exact from one subject on: 0 failures
@@ -59,7 +59,7 @@ def share_interval(share: float, independent: int, level: float = 0.95) -> tuple
 
 
 def share_intervals(subjects: Sequence[str], columns: dict[str, Array]) -> dict[str, tuple[float, float]]:
-    """`share_interval` of each column (N,) of ones, zeros and NaN (takes no part); none of an empty one."""
+    """`share_interval` of each column (N,) of ones, zeros and NaN (ignored); empty columns are left out."""
     found = {}
     for name, column in columns.items():
         known = ~np.isnan(column)

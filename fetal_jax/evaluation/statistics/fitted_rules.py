@@ -19,8 +19,8 @@ from fetal_jax.inference import score
 Array = NDArray[Any]
 FOLDS = 5
 FEW_WRONG, MOST_WRONG, MOST_RIGHT = 0.01, 0.05, 0.9
-"""At most 1 % of the measured values may be wrong, out of fold; where that leaves less than 90 % of the right values
-measured, as few more as reach 90 %, but never over 5 %. Half of the weight is spoilt frames."""
+"""At most 1 % of the measured values may be wrong, out of fold. If that leaves less than 90 % of the right values
+measured, more are allowed until 90 % are, but never over 5 %. Half of the weight is spoilt frames."""
 FEWEST, FEWEST_WRONG = 20, 10
 """Subjects below which a plane gets no rule, and wrong values below which it gets no score."""
 
@@ -32,11 +32,11 @@ class Judged:
     plane: str
     cases: list[Case]
     limit: float | None
-    """None where the rule has no score."""
+    """None if the rule has no score."""
     probability: Array
-    """(N,) error probability; NaN where something else than the score decides."""
+    """(N,) error probability; NaN if something other than the score decides."""
     measured: Array
-    """(N,) bool: whether the value stands by itself."""
+    """(N,) bool: whether the value is `measured`, and needs no review."""
 
     @property
     def wrong(self) -> Array:
@@ -45,14 +45,14 @@ class Judged:
 
 
 def fit_rules(cases: Sequence[Case], data: str) -> tuple[dict[str, dict[str, Any]], list[Judged]]:
-    """The acceptance rule of each plane, for `bundle.json`, and what it does out of fold.
+    """Fit the acceptance rule of each plane, for `bundle.json`, and judge it out of fold.
 
-    A plane with few subjects gets no rule, so that each of its values is to be reviewed. One with few wrong
-    values, of which a score cannot learn, gets the rule without a score: a value stands that has no flag.
+    A plane with few subjects gets no rule, so that all of its values need review. One with few wrong values, too few to
+    fit a score, gets the rule without a score: values without a flag need no review.
 
     Args:
-      cases: of frames that the network has not seen.
-      data: the names and fingerprints of their data sets.
+      cases: from frames that the network has not seen.
+      data: names and fingerprints of their data sets.
     """
     rules, judged = {}, []
     for plane in dict.fromkeys(case.plane for case in cases):
@@ -76,7 +76,7 @@ def fit_rules(cases: Sequence[Case], data: str) -> tuple[dict[str, dict[str, Any
 
 
 def describe(judged: Sequence[Judged], without: Sequence[str] = ()) -> list[str]:
-    """The numbers as lines for a terminal, and the planes `without` a rule."""
+    """Format the numbers for a terminal, with the planes `without` a rule."""
     lines = []
     for plane in judged:
         right, stands = ~plane.wrong, plane.measured
@@ -99,13 +99,14 @@ def describe(judged: Sequence[Judged], without: Sequence[str] = ()) -> list[str]
 
 
 COUNTS = ("frames", "plane", "right", "right and measured", "measured", "wrong and measured", "bound")
-"""Columns of `counts`. The bound is of the share of wrong ones among the measured: 95 %, exact, frames independent."""
+"""Columns of `counts`. The bound is the exact 95 % one of the share of wrong values among the measured, for independent
+frames."""
 
 
 def counts(judged: Sequence[Judged]) -> list[tuple[str, str, int, int, int, int, float]]:
-    """Count what the rules do to each kind of frame, out of fold: a row of `COUNTS` for each kind and plane.
+    """Count the decisions for each kind of frame, out of fold: a row of `COUNTS` for each kind and plane.
 
-    Frames as they are have a row for each data set.
+    Unchanged frames have a row for each data set.
     """
     rows = []
     for plane in judged:
@@ -121,7 +122,7 @@ def counts(judged: Sequence[Judged]) -> list[tuple[str, str, int, int, int, int,
 
 
 def out_of_fold(cases: Sequence[Case]) -> Array:
-    """Error probability of each case by a model that was fitted without its subject: (N,), NaN if nothing to learn."""
+    """Error probability (N,) of each case by a model fitted without its subject; NaN if there is nothing to fit."""
     names = np.array([case.subject for case in cases])
     subjects = np.random.default_rng(0).permutation(np.unique(names))
     found = np.full(len(cases), np.nan)
@@ -133,7 +134,7 @@ def out_of_fold(cases: Sequence[Case]) -> Array:
 
 
 def by_model(learnt: Sequence[Case], judged: Sequence[Case]) -> Array:
-    """Error probabilities (N,) of cases by a model fitted to others; NaN where those are all right, or all wrong."""
+    """Error probabilities (N,) of cases by a model fitted to others; NaN if those are all right, or all wrong."""
     wrong = [case.wrong for case in learnt]
     if not 0 < sum(wrong) < len(wrong):
         return np.full(len(judged), np.nan)
@@ -147,7 +148,7 @@ def _model(cases: Sequence[Case]) -> dict[str, Any]:
 
 
 def limit(probabilities: Array, wrong: Sequence[bool], weights: Sequence[float]) -> float:
-    """The highest error probability of a measured value, by the shares above; -1 where none may stand."""
+    """The highest error probability of a measured value, by the shares above; -1 if no value may be measured."""
     order = np.argsort(probabilities)
     counts, bad = np.array(weights, float)[order], np.array(wrong, float)[order]
     share = np.cumsum(counts * bad) / np.cumsum(counts)
