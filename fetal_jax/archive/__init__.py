@@ -1,1 +1,1 @@
-"""Whole archives: millions of frames to Parquet, a PACS, the cohort report."""
+"""Whole archives: millions of frames to Parquet, sweeps of a PACS, the cohort report."""

@@ -1,6 +1,6 @@
-"""Apache Beam: the same shards on this machine, Dataflow, Flink or Spark. Needs the extra `beam`.
+"""Run the shards with Apache Beam: on this machine, Dataflow, Flink or Spark. Needs the extra `beam`.
 
-The plan is a file of the results folder: a pipeline that held millions of names would be too large to submit.
+The plan is a file in the results folder: a pipeline with millions of names in it would be too large to submit.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from fetal_jax.archive.worker import Job, Worker
 from fetal_jax.errors import UserError
 
 RUNNERS = {"direct": "FnApiRunner", "dataflow": "DataflowRunner", "flink": "FlinkRunner", "spark": "SparkRunner"}
-"""Beam's runners. `direct` is the one that needs no other program; DirectRunner would look for one."""
+"""Beam's runners. `direct` must need no other program, as FnApiRunner does; DirectRunner would look for one."""
 SECONDS = 5.0
-"""Between two looks at the results, for the progress."""
+"""Interval between two looks at the results, for the progress."""
 
 
 class Measure(beam.DoFn):
-    """Measures shards; the network is opened once a worker."""
+    """Measures shards; the network is opened once per worker."""
 
     def __init__(self, job: Job) -> None:
         self._job = job
@@ -40,12 +40,12 @@ class Measure(beam.DoFn):
         self._worker = Worker(self._job)
 
     def process(self, line: str) -> Iterator[str]:
-        """Measure a shard; yields the name of its results."""
+        """Measure a shard, and yield the name of its results."""
         assert self._worker
         yield self._worker.run(Shard.of_line(line))
 
     def teardown(self) -> None:
-        """End the reading process."""
+        """Stop the reading process."""
         if self._worker:
             self._worker.close()
 
@@ -56,15 +56,15 @@ def run(
     """Measure shards by a pipeline, and wait for its end.
 
     Args:
-      job: what each worker is to do.
+      job: the work of each worker.
       shards: to be measured.
-      plan: a file on this machine that the plan is written to before it goes to the results folder.
+      plan: a file on this machine to which the plan is written before it is put into the results folder.
       runner: one of `RUNNERS`.
       flags: Beam's own, such as `--project=…`.
-      progress: receives the number of shards that are done, from time to time.
+      progress: receives the number of finished shards from time to time.
 
     Raises:
-      UserError: Beam does not know a flag, or the pipeline did not end well.
+      UserError: Beam does not know a flag, or the pipeline failed.
     """
     out = Folder(job.out)
     plan.write_text("".join(shard.as_line() + "\n" for shard in shards), encoding="ascii")
@@ -91,7 +91,7 @@ def run(
 
 @contextmanager
 def _watched(out: Folder, progress: Callable[[int], None]) -> Iterator[None]:
-    """Look at the results from time to time; Beam's runners have no other progress in common."""
+    """Report progress by looking at the results from time to time: Beam's runners have no common progress interface."""
     ended = threading.Event()
     before = len(out.names(FRAMES))
 

@@ -1,4 +1,4 @@
-"""The frames of all shards -> examinations, as `measure` has them: a patient's frames may be in many shards."""
+"""The frames of all shards -> examinations as in `measure`. A patient's frames may be in many shards."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def rows_in(file: Any) -> int:
 
 
 def write(out: Folder, names: list[str], job: Job, scratch: Path) -> int:
-    """Write the examinations of all frames, unless they are there; returns how many there are.
+    """Write the examinations of all frames, unless they exist; returns their number.
 
-    The frames that name an examination are held in memory, in Arrow's columns: some hundred bytes each.
+    Frames with an examination are held in memory, in Arrow columns: some hundred bytes each.
 
     Args:
       out: the results.
       names: of the files of frames.
-      job: has the standard.
+      job: the call, with the standard.
       scratch: a folder on this machine.
     """
     name = f"{shards.digest([EXAMINATIONS])}-{shards.digest([*names, job.call])}.parquet"
@@ -62,9 +62,9 @@ def write(out: Folder, names: list[str], job: Job, scratch: Path) -> int:
 
 
 def _patients(out: Folder, names: list[str]) -> Iterator[tuple[list[Row], dict[str, Any]]]:
-    """The frames of each patient, with the columns of the call; of each examination where the patient is not known.
+    """Yield the frames of each patient, or of each examination without a patient, with the columns of the call.
 
-    An examination is never divided: with frames of two patients it is refused, and both must be there for that.
+    An examination is never divided: one with frames of two patients is refused, which needs the frames of both.
     """
     parts = []
     for name in names:
@@ -85,7 +85,7 @@ def _patients(out: Folder, names: list[str]) -> Iterator[tuple[list[Row], dict[s
 
 
 def _ends(column: pa.ChunkedArray) -> list[int]:
-    """Indices at which runs of equal values end."""
+    """End indices of runs of equal values."""
     runs = pc.run_end_encode(column.combine_chunks())
     runs = runs.combine_chunks() if isinstance(runs, pa.ChunkedArray) else runs
     return [int(end) for end in runs.run_ends.to_pylist()]

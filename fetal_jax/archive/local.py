@@ -1,4 +1,4 @@
-"""Plain processes on this machine. A worker that dies is replaced, and its shard is measured again."""
+"""Run the shards in processes on this machine. If a worker dies it is replaced, and its shard is measured again."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from fetal_jax.archive.worker import Job, Worker
 from fetal_jax.errors import UserError
 
 ATTEMPTS = 3
-"""Workers that may die of one shard."""
+"""Workers that may die of a shard before it is given up."""
 
 
 @dataclass
 class _Hand:
-    """A process, the line to it, and the shard that it measures."""
+    """A process, the pipe to it, and the shard that it measures."""
 
     process: Any
     line: Connection
@@ -34,13 +34,13 @@ class _Hand:
 def run(
     job: Job, shards: list[Shard], workers: int, serve: Callable[[Job, Connection], None] | None = None
 ) -> Iterator[tuple[Shard, str | None]]:
-    """Measure shards; yields each as it is done, with the name of its results; None where workers kept dying of it.
+    """Measure shards; yields each when it is done, with the name of its results, or None if workers kept dying of it.
 
     `serve` is the main loop of a worker, for tests.
 
     Raises:
-      UserError: something cannot be written, a bucket does not answer, or a worker has not the call's bundle.
-      RuntimeError: a fault of this program, with the worker's traceback.
+      UserError: something cannot be written, a bucket does not answer, or a worker lacks the call's bundle.
+      RuntimeError: a bug in this program; has the worker's traceback.
     """
     todo, deaths = deque(shards), Counter[str]()
     hands: list[_Hand] = []
@@ -85,12 +85,12 @@ def _start(job: Job, serve: Callable[[Job, Connection], None]) -> _Hand:
     ours, theirs = context.Pipe()
     process = context.Process(target=serve, args=(job, theirs), daemon=True)
     process.start()
-    theirs.close()  # so that the line ends when the process does
+    theirs.close()  # so that the pipe closes when the process ends
     return _Hand(process, ours)
 
 
 def _send(line: Connection, shard: Shard) -> None:
-    with suppress(OSError):  # it died while it was idle: the next look at the line says so
+    with suppress(OSError):  # it died while idle: the next look at the pipe shows it
         line.send(shard)
 
 
@@ -102,8 +102,8 @@ def _end(hand: _Hand) -> None:
 
 
 def serve_shards(job: Job, line: Connection) -> None:
-    """Main loop of a worker: a shard comes in, the name of its results goes out, until the line ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is the parent's to act on
+    """Main loop of a worker: receive a shard, send the name of its results, until the pipe closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     worker = None
@@ -122,7 +122,7 @@ def serve_shards(job: Job, line: Connection) -> None:
     except Exception as e:
         failure = RuntimeError(f"{type(e).__name__} in a worker: {e}\n{traceback.format_exc()}")
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # which the parent sends as soon as it has read the failure
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the parent sends it as soon as it has read the failure
         if failure:
             with suppress(OSError):  # the parent is gone
                 line.send((False, failure))
@@ -133,5 +133,5 @@ def serve_shards(job: Job, line: Connection) -> None:
 def _end_with_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent:
-        parent.join()  # a call that was killed leaves no worker behind
+        parent.join()  # so that a killed call leaves no worker behind
         os._exit(1)

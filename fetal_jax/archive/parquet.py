@@ -17,11 +17,11 @@ from fetal_jax.planes import PRIMARY
 
 FRAMES, EXAMINATIONS, DEAD_LETTERS = "frames", "examinations", "dead_letters"
 ROWS = 1000
-"""Rows that are held in memory before they are written."""
+"""Number of rows that are buffered before they are written."""
 _TALLY = b"fetal_jax"
 
 CALL = ("bundle", "version", "versions", "call")
-"""SHA-256 of the bundle's networks and card; of this program, and of the packages that decide the values, the versions;
+"""SHA-256 of the bundle's networks and card; version of this program; versions of the packages that affect the values;
 digest of `call.json`."""
 PROVENANCE = ("source", "member", "sha256", "shard", "report", *CALL)
 """The file, or the archive and the member; SHA-256 of its content; the Parquet file; the name of the frame's reports
@@ -60,11 +60,11 @@ SCHEMAS = {
     ),
     DEAD_LETTERS: _schema("file", "frame", "what", "reason", *PROVENANCE),
 }
-"""By kind of file. `what` of a dead letter is "frame", or the kind of report that could not be written."""
+"""Schemas by kind of file. `what` of a dead letter is "frame", or the kind of report that could not be written."""
 
 
 def examination(record: tables.Record) -> dict[str, Any]:
-    """The row of an examination: numbers only in columns of numbers, the best frames by file."""
+    """Make the row of an examination: only numbers in numeric columns, the best frames by file."""
     row: dict[str, Any] = tables.cells(record) | {name: record[name] for name in ("visit", "visits")}
     for measure in _MEASURES:
         of = record["centiles"].get(measure) or {}
@@ -80,7 +80,7 @@ def examination(record: tables.Record) -> dict[str, Any]:
 
 
 class Writer:
-    """A Parquet file of one of `SCHEMAS`, written as rows arrive, so that memory does not grow with it."""
+    """A Parquet file of one of `SCHEMAS`, written as rows arrive, to limit memory."""
 
     def __init__(self, path: Path, kind: str) -> None:
         """Open a file for writing."""
@@ -97,7 +97,7 @@ class Writer:
         self._file.close()
 
     def add(self, row: dict[str, Any]) -> None:
-        """Add a row; keys that are no column are left out."""
+        """Add a row; keys that are not columns are ignored."""
         self._rows.append({name: utf8(row.get(name)) for name in self._schema.names})
         self.count += 1
         if len(self._rows) == ROWS:
@@ -115,7 +115,7 @@ class Writer:
 
 
 def counts(file: Any) -> tuple[Tally, Counter[str]]:
-    """The counts that `Writer.note` wrote into an open file."""
+    """Read the counts that `Writer.note` wrote into an open file."""
     saved = json.loads(parquet.read_metadata(file).metadata[_TALLY])
     left_out = Counter(saved.pop("left_out"))
     tally = Tally(Counter(saved.pop("statuses")), Counter(saved.pop("reasons")), **saved)
@@ -123,5 +123,5 @@ def counts(file: Any) -> tuple[Tally, Counter[str]]:
 
 
 def utf8(value: Any) -> Any:
-    """Text that UTF-8 can hold: a file's name may hold bytes that are no text."""
+    """Make a text valid in UTF-8: a file's name may have bytes that are not."""
     return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value

@@ -1,4 +1,4 @@
-"""Folders on a disk and in a bucket (`gs://`, `s3://`, …: whatever Arrow opens): list, read, write whole, remove."""
+"""Folders on a disk or in a bucket (`gs://`, `s3://`, … as Arrow supports): list, read, write atomically, remove."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from fetal_jax.reading.sources import is_wanted
 DRAFT = re.compile(r"\.fetal-jax-[0-9a-f]{16}\.draft")
 FIRST_SECONDS = 60
 """Seconds for which Arrow repeats its first request to a Google bucket; it ends some 30 s later. By default it repeats
-for 15 minutes, deaf to Ctrl-C and SIGTERM: right in a sweep, too long where a name or a credential is wrong."""
+for 15 minutes and ignores Ctrl-C and SIGTERM: right in a sweep, too long if a name or a credential is wrong."""
 
 
 class Unreadable(Exception):
-    """An object cannot be read, though its store answers: the message says why."""
+    """An object cannot be read although its store answers; has the reason."""
 
 
 def _opened(place: str, gs_option: str = "") -> tuple[Any, str, str]:
-    """The file system of a place, its path there, and what stands before the path in the address."""
+    """Open the file system of a place; returns it, the path in it, and the part of the URL before the path."""
     if not in_bucket(place):
         return fs.LocalFileSystem(), os.path.abspath(place), ""
     scheme, _, path = place.partition("://")
     bucket, _, key = path.partition("/")
     try:
-        # without the key, which may hold what no address may
+        # without the key, which may have characters that a URL may not
         system, root = fs.FileSystem.from_uri(f"{scheme}://{bucket or '/'}{gs_option}")
     except (ValueError, NotImplementedError) as e:  # pyarrow's errors are of these types
         raise UserError(f"{place} cannot be opened ({str(e)[:80]}): give gs://BUCKET/FOLDER") from None
@@ -56,7 +56,7 @@ def reach(place: str) -> None:
     """Wait until a bucket answers.
 
     Raises:
-      UserError: it does not (see `FIRST_SECONDS`), or it cannot be opened.
+      UserError: it does not answer (see `FIRST_SECONDS`), or cannot be opened.
     """
     option = f"?retry_limit_seconds={FIRST_SECONDS}" if place.startswith("gs://") else ""
     system, path, _ = _opened(place, option)
@@ -67,12 +67,12 @@ def reach(place: str) -> None:
 
 
 def objects(pattern: str) -> Iterator[str]:
-    """The objects of a bucket that a pattern names (`*` within a folder, `**` across), or that are in a folder.
+    """List the objects of a bucket that match a pattern (`*` within a folder, `**` across), or are in a folder.
 
-    What is named or matched is read whatever it is called; in a folder the rules of `reading.sources.find` decide.
+    Objects that are named or matched are all read; in a folder the rules of `reading.sources.find` decide.
 
     Raises:
-      UserError: there is none, or the bucket cannot be reached.
+      UserError: there are none, or the bucket cannot be reached.
     """
     base = re.split(r"[*?]", pattern)[0]
     base = base if base == pattern else base.rpartition("/")[0]
@@ -101,7 +101,7 @@ def _expression(pattern: str) -> str:
 
 
 def _is_frame(system: Any, info: Any, place: str) -> bool:
-    """As `is_wanted`; an object that cannot be read is listed, so that its dead letter says why."""
+    """As `is_wanted`; an object that cannot be read is listed, so that its dead letter gives the reason."""
     try:
         return is_wanted(info.base_name, lambda: next(_pieces(system, info.path, place, HEAD), b""))
     except Unreadable:
@@ -109,11 +109,11 @@ def _is_frame(system: Any, info: Any, place: str) -> bool:
 
 
 def _pieces(system: Any, path: str, place: str, size: int = 2**20) -> Iterator[bytes]:
-    """The content of an object, after Arrow's own attempts.
+    """Yield the content of an object; Arrow repeats failed requests.
 
     Raises:
-      Unreadable: the store does not give it out.
-      UserError: the store does not answer for its folder either: all other objects would fail, too.
+      Unreadable: the store refuses it.
+      UserError: the store does not answer for its folder, either: all other objects would fail, too.
     """
     try:
         with system.open_input_stream(path) as file:
@@ -127,7 +127,7 @@ def _pieces(system: Any, path: str, place: str, size: int = 2**20) -> Iterator[b
 
 
 def fetch(place: str, into: Path) -> Path:
-    """Copy an object below a folder, under its own name and folders, since a spacing table may go by them.
+    """Copy an object into a folder, keeping its name and folders, which a spacing table may use.
 
     Raises:
       Unreadable, UserError: as `_pieces`.
@@ -148,32 +148,32 @@ class Folder:
     """A folder of results. Names are relative to it, with `/`."""
 
     def __init__(self, place: str) -> None:
-        """Open it; nothing is made yet."""
+        """Open the folder; nothing is created yet."""
         self.place, self.in_bucket = place, in_bucket(place)
         self._system, self._root, _ = _opened(place)
 
     def names(self, part: str) -> list[str]:
-        """The names of the files and folders in a part of it, sorted; drafts left out."""
+        """The names of the files and folders in `part` of the folder, sorted, without drafts."""
         selector = fs.FileSelector(f"{self._root}/{part}", allow_not_found=True)
         return sorted(i.base_name for i in self._system.get_file_info(selector) if not DRAFT.fullmatch(i.base_name))
 
     def exists(self, name: str) -> bool:
-        """Whether there is such a file."""
+        """Whether a file exists."""
         return bool(self._system.get_file_info([f"{self._root}/{name}"])[0].type == fs.FileType.File)
 
     def open(self, name: str) -> Any:
-        """A file, to be read from any position."""
+        """Open a file for random access."""
         return self._system.open_input_file(f"{self._root}/{name}")
 
     def read(self, name: str) -> bytes | None:
-        """The content of a file; None where there is none."""
+        """Read a file; None if it does not exist."""
         if not self.exists(name):
             return None
         with self.open(name) as file:
             return bytes(file.read())
 
     def put(self, file: Path, name: str) -> None:
-        """Write a file whole: whoever looks sees all of it or none, however many write it.
+        """Write a file atomically: readers see all of it or nothing, however many processes write it.
 
         Raises:
           OSError: it cannot be written.
@@ -184,7 +184,7 @@ class Folder:
             with file.open("rb") as source, self._system.open_output_stream(path) as target:
                 shutil.copyfileobj(source, target, 2**20)
             return
-        # a name of its own for each draft: on Flink, Spark or after a kill, two workers may write the same file
+        # each draft has its own name: on Flink, Spark or after a kill, two workers may write the same file
         draft = Path(path).with_name(f".fetal-jax-{secrets.token_hex(8)}.draft")
         draft.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -194,7 +194,7 @@ class Folder:
             draft.unlink(missing_ok=True)
 
     def remove(self, name: str) -> None:
-        """Remove a file, or a folder with what is in it; it may be gone."""
+        """Remove a file or a folder with its content; it need not exist."""
         info = self._system.get_file_info([f"{self._root}/{name}"])[0]
         if info.type == fs.FileType.Directory:
             self._system.delete_dir(info.path)
@@ -202,7 +202,7 @@ class Folder:
             self._system.delete_file(info.path)
 
     def remove_drafts(self, part: str) -> None:
-        """Remove what killed workers left. For whoever holds the folder's lock."""
+        """Remove drafts of killed workers. The caller holds the folder's lock."""
         if not self.in_bucket and Path(self._root, part).is_dir():
             for path in Path(self._root, part).iterdir():
                 if DRAFT.fullmatch(path.name):

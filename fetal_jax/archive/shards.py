@@ -1,4 +1,4 @@
-"""The files of a call -> shards, the units of work that succeed or fail as a whole."""
+"""The files of a call -> shards: units of work that succeed or fail as a whole."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fetal_jax.reading.archives import is_archive
 from fetal_jax.reading.sources import Source
 
 MOST = 256
-"""Files of a shard; half as many on the average. What a worker has done of a shard is lost when it dies."""
+"""Most files of a shard; the average is half as many. When a worker dies, its work on the shard is lost."""
 _NAME = re.compile(r"([0-9a-f]{16})-[0-9a-f]{16}\.parquet")
 
 
@@ -26,7 +26,7 @@ class Shard:
 
     files: tuple[str, ...]
     known: tuple[str, ...] = ()
-    """Names of the results that earlier calls wrote of these files; all but the current one are removed."""
+    """Names of the results of these files from earlier calls; all but the current one are removed."""
 
     @property
     def key(self) -> str:
@@ -34,21 +34,21 @@ class Shard:
         return digest(map(_absolute, self.files))
 
     def as_line(self) -> str:
-        """One line of text, from which `of_line` makes the shard."""
+        """Serialise the shard as a line of text, for `of_line`."""
         return json.dumps([self.files, self.known])
 
     @classmethod
     def of_line(cls, line: str) -> Shard:
-        """The shard of a line."""
+        """Parse a line of `as_line`."""
         files, known = json.loads(line)
         return cls(tuple(files), tuple(known))
 
 
 def plan(files: Iterable[str], most: int = MOST) -> list[Shard]:
-    """Divide files into shards, in their order.
+    """Divide files into shards, in order.
 
-    A shard ends where the name of its last file says so, so that a file that is added or gone changes one shard or
-    two, and the others are found done.
+    A hash of each file's name decides whether a shard ends there, so that adding or removing a file changes only one or
+    two shards, and the results of the others remain valid.
     """
     shards, together = [], list[str]()
     for file in files:
@@ -68,7 +68,7 @@ def _absolute(name: str) -> str:
 
 
 def digest(parts: Iterable[str]) -> str:
-    """16 hexadecimal digits of the SHA-256 of some text."""
+    """16 hexadecimal digits of the SHA-256 of some texts."""
     text = "".join(f"{len(part)}:{part}" for part in parts)
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
@@ -78,19 +78,19 @@ def name(shard: Shard, contents: Iterable[tuple[str, str | None]]) -> str:
 
     Args:
       shard: the files.
-      contents: of each frame's file, its name and SHA-256.
+      contents: name and SHA-256 of each frame's file.
     """
     return f"{shard.key}-{digest(t for file, text in contents for t in (_absolute(file), text or ''))}.parquet"
 
 
 def key_of(result: str) -> str | None:
-    """The key of the shard that a file of results is of; None of a file of another name."""
+    """The key of a shard from the name of its results; None for a file with another kind of name."""
     match = _NAME.fullmatch(result)
     return match and match.group(1)
 
 
 def sha256(source: Source) -> str | None:
-    """SHA-256 of a file's content, in hexadecimal; None where it cannot be read, which its row will say."""
+    """SHA-256 of a file's content, in hexadecimal; None if it cannot be read, which its row reports."""
     try:
         file = source.open()
         if isinstance(file, Path):

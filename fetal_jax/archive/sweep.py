@@ -1,4 +1,4 @@
-"""A call from its beginning to its end: the plan, the workers, the examinations, the counts."""
+"""A whole call of `archive`: the plan, the workers, the examinations, the counts."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ from fetal_jax.reading.spacing_table import Spacings
 
 _PARTS = (FRAMES, EXAMINATIONS, DEAD_LETTERS)
 PLAN = "plan.jsonl"
-"""Input of a pipeline of Beam; it is removed at its end."""
+"""Input of a Beam pipeline; it is removed at its end."""
 _DIED = "0" * 16
-"""Second half of the name of the dead letters of a shard that killed its workers."""
+"""Second half of the name of a shard's dead letters, if it killed its workers."""
 
 
 @dataclass
@@ -44,10 +44,10 @@ class Summary:
 
 
 def inputs(patterns: Sequence[str], out: str) -> tuple[list[str], Counter[str]]:
-    """The files that patterns name, archives unopened, and how many others were left out, by suffix.
+    """List the files that match patterns, with archives unopened, and count other files by suffix.
 
     Raises:
-      UserError: a pattern names nothing.
+      UserError: a pattern matches nothing.
     """
     on_disk = [Path(pattern) for pattern in patterns if not in_bucket(pattern)]
     found = find_files(on_disk, None if in_bucket(out) else Path(out)) if on_disk else None
@@ -57,10 +57,10 @@ def inputs(patterns: Sequence[str], out: str) -> tuple[list[str], Counter[str]]:
 
 
 def check_table(spacings: Spacings, inputs: list[str]) -> None:
-    """Refuse a spacing table that has one row for several frames, wherever the frames are measured.
+    """Refuse a spacing table that has one row for several frames.
 
     Raises:
-      UserError: so it is, or it cannot be found out: the frames are in archives in a bucket.
+      UserError: it has one, or this cannot be checked because the frames are in archives in a bucket.
     """
     if not spacings.table:
         return
@@ -77,18 +77,18 @@ def run(
     measure: Callable[[Job, list[Shard], Path], Iterator[tuple[Shard, str | None]]],
     progress: Callable[[int], None],
 ) -> Summary:
-    """Measure inputs into a results folder; shards that are done are not measured again.
+    """Measure inputs into a results folder; finished shards are not measured again.
 
     Args:
-      job: what to do; `call` and `scratch` are filled in here.
-      patterns: as the caller gave them.
+      job: the work; `call` and `scratch` are filled in here.
+      patterns: as the user gave them.
       inputs: from `inputs`.
-      measure: a runner: measures shards and yields each as it is done, with the name of its results or None where its
+      measure: a runner: measures shards and yields each when it is done, with the name of its results, or None if its
         workers died; it may use a folder on this machine.
-      progress: receives the number of files that are done, each time that some are.
+      progress: receives the number of finished files, each time that there are more.
 
     Raises:
-      UserError: another process writes there, or the folder holds something else or another call's results.
+      UserError: another process writes there, or the folder has other files or another call's results.
     """
     with files.lock(job.out, "wait for it to end, or give another --out"), _scratch() as scratch:
         out = places.Folder(job.out)
@@ -102,7 +102,7 @@ def run(
         died: set[str] = set()
         for shard, result in measure(job, plan, scratch):
             if result is None:
-                for old in shard.known:  # of what the files held before
+                for old in shard.known:  # results of earlier contents of the files
                     out.remove(f"{FRAMES}/{old}")
                 _write_died(job, out, shard, scratch)
                 died.add(shard.key)
@@ -117,7 +117,7 @@ def _scratch() -> Iterator[Path]:
 
 
 def _opened(job: Job, patterns: Sequence[str], out: places.Folder, scratch: Path) -> Job:
-    """Check that the folder is this call's, begin it otherwise, and make the key of identifiers."""
+    """Check that the folder belongs to this call, or begin it, and make the key of identifiers."""
     predictor = job.open()
     predictor.check_plane(job.plane, "--plane")
     call = job.call_with(predictor)
@@ -146,7 +146,7 @@ def _opened(job: Job, patterns: Sequence[str], out: places.Folder, scratch: Path
 
 
 def _write_died(job: Job, out: places.Folder, shard: Shard, scratch: Path) -> None:
-    """Dead letters for the files of a shard that killed its workers; the next call tries it again."""
+    """Write dead letters for the files of a shard that killed its workers; the next call tries it again."""
     made = {"shard": None, **job.provenance(job.open())}
     with Writer(scratch / "died", DEAD_LETTERS) as dead:
         for file in shard.files:
@@ -156,7 +156,7 @@ def _write_died(job: Job, out: places.Folder, shard: Shard, scratch: Path) -> No
 
 
 def _finish(job: Job, out: places.Folder, keys: set[str], died: set[str], scratch: Path) -> Summary:
-    """Remove results of files that are gone or changed, count the rest, and write the examinations."""
+    """Remove results of files that are deleted or changed, count the rest, and write the examinations."""
     for name in out.names(FRAMES):
         if shards.key_of(name) and shards.key_of(name) not in keys:
             out.remove(f"{FRAMES}/{name}")

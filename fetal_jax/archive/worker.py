@@ -1,4 +1,4 @@
-"""A worker: opens the network once, and measures shard after shard into Parquet."""
+"""A worker: opens the network once, and measures one shard after another into Parquet."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from fetal_jax.reading.sources import OVERLAYS, Source, expand
 from fetal_jax.reading.spacing_table import Spacings
 
 PACKAGES = ("numpy", "scipy", "scikit-image", "onnxruntime", "pillow", "pydicom", "python-gdcm")
-"""Packages that decide the values."""
+"""Packages that affect the values."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Job:
 
     out: str
     bundle: str
-    """A shipped bundle's name, or a path that is there on each worker."""
+    """A shipped bundle's name, or a path that exists on each worker."""
     runtime: str
     plane: str
     spacings: Spacings
@@ -54,16 +54,16 @@ class Job:
     threads: int = 1
 
     def open(self) -> Predictor:
-        """The network."""
+        """Open the network."""
         return Predictor.from_bundle(bundle.find(self.bundle), self.runtime, self.threads)
 
     def call_with(self, predictor: Predictor) -> dict[str, Any]:
-        """The content of `call.json`, without the patterns."""
+        """Make the content of `call.json`, without the patterns."""
         call = call_of(predictor, self.spacings, self.plane, self.also, [], self.standard, self.naming)
         return {"command": "archive"} | call
 
     def provenance(self, predictor: Predictor) -> dict[str, str]:
-        """The columns that all rows share."""
+        """Make the columns that all rows share."""
         networks = shards.digest(f"{k}={v}" for k, v in sorted(predictor.info.files.items()))
         return {"bundle": networks, "version": __version__, "versions": _versions(), "call": self.call}
 
@@ -73,7 +73,7 @@ def _versions() -> str:
     for package in PACKAGES:
         try:
             found.append(f"{package} {version(package)}")
-        except PackageNotFoundError:  # of the extra `dicom`
+        except PackageNotFoundError:  # in the extra `dicom`
             continue
     return ", ".join(found)
 
@@ -85,7 +85,7 @@ class Worker:
         """Open the network.
 
         Raises:
-          UserError: the bundle, the version or the key of identifiers here is not that of the call.
+          UserError: the bundle, the version or the key of identifiers on this machine is not that of the call.
         """
         self._job, self._out = job, places.Folder(job.out)
         self._predictor = job.open()
@@ -98,19 +98,19 @@ class Worker:
         self._frames: Generator[Frame | Failure | None, None, None] | None = None
 
     def close(self) -> None:
-        """End the reading process."""
+        """Stop the reading process."""
         if self._frames:
             self._inbox.put(None)
             self._frames.close()
             self._frames = None
 
     def run(self, shard: Shard) -> str:
-        """Measure a shard unless its results are there; returns their name.
+        """Measure a shard unless its results exist; returns their name.
 
-        The file of frames is written last: where it is, the shard is done.
+        The file of frames is written last: if it exists, the shard is done.
 
         Raises:
-          OSError: something cannot be written; what was written is replaced by the next attempt.
+          OSError: something cannot be written; the next attempt replaces all files.
           UserError: a bucket does not answer.
         """
         with tempfile.TemporaryDirectory(prefix="fetal-jax-", dir=self._job.scratch) as folder:
@@ -168,8 +168,8 @@ class Worker:
     def _rows(
         self, sources: list[Source], unread: dict[Path, str], identities: Identities, drawn: Path
     ) -> Iterator[tuple[Source, list[Row]]]:
-        """The rows of each file, as `fetal-jax measure` has them."""
-        if self._frames is None:  # one reading process for all shards: it takes half a second to start
+        """Yield the rows of each file as `fetal-jax measure` makes them."""
+        if self._frames is None:  # one reading process for all shards, because it takes half a second to start
             self._inbox = queue.SimpleQueue()
             self._frames = read_ahead(iter(self._inbox.get, None), self._job.spacings.read_ruler)
         for source in sources:
@@ -190,7 +190,7 @@ class Worker:
                     rows.append(row)
                 yield source, rows
         except BaseException:
-            self.close()  # what is read ahead is of this attempt
+            self.close()  # drop frames that were read ahead
             raise
 
     def _reports(self, source: Source, rows: list[Row], drawn: Path) -> Iterator[Row]:
@@ -206,7 +206,7 @@ class Worker:
 
 
 def _picture(number: int, frame: Frame) -> str:
-    """The name that a frame's reports are called by: unique within the shard, and the same in every attempt."""
+    """The name for a frame's reports: unique within the shard, and the same in every attempt."""
     safe = re.sub(r"[^\w.+-]", "_", frame.source.stem).encode()[:100].decode(errors="ignore")
     return f"{OVERLAYS}/{number:05d}_{safe}{f'_{frame.index:04d}' if frame.cine else ''}.png"
 
@@ -223,7 +223,7 @@ def _made(path: Path) -> Path:
 
 
 def fetched(file: str, scratch: Path, unread: dict[Path, str]) -> Path:
-    """The file, or a copy of an object of a bucket; one that cannot be read is a path to nothing, `unread` says why."""
+    """The file, or a copy of an object of a bucket; if it is unreadable, a missing path, and the reason in `unread`."""
     if not in_bucket(file):
         return Path(file)
     try:
@@ -235,12 +235,12 @@ def fetched(file: str, scratch: Path, unread: dict[Path, str]) -> Path:
 
 
 def shown(source: Source, files: dict[Path, str]) -> str:
-    """A file's name as the caller knows it."""
+    """A file's name as the user gave it."""
     return str(source).replace(str(source.path), files[source.path], 1)
 
 
 def key_file(out: places.Folder, scratch: Path) -> Path:
-    """The file of the key that hashes identifiers: the results folder's, of a bucket a copy."""
+    """The file of the key that hashes identifiers: in the results folder, or a copy of the one in a bucket."""
     if not out.in_bucket:
         return Path(out.place) / KEY_FILE
     copy = scratch / KEY_FILE

@@ -1,1 +1,1 @@
-"""The local page: look at measured frames, correct them, sign them. Needs the `view` extra; no JAX, no model."""
+"""The local page to review, correct and sign measured frames. Needs the `view` extra; no JAX, no model."""

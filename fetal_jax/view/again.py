@@ -1,9 +1,9 @@
-"""Answers of readers in a frame that was measured again since: of a file that was rewritten, or with a scale.
+"""Answers of readers for a frame that was measured again later: the file was rewritten, or a scale was given.
 
-1. The answer stands where the machine's answer and the scale are those that it was made beside. Else the file may show
+1. An answer is valid if the machine's answer and the scale are the same as when it was given. If not, the file may show
    something else: the page shows the frame as open (`reopened`), and nothing is exported or compared (`left_out`).
-2. A standing answer has the values that were recorded with it. Where there was no scale then, it has those of today's:
-   the outline is the same, and so is the picture. `Session.today` says so of the reader and of the machine.
+2. A valid answer keeps the values that were recorded with it. If there was no scale at that time, its values follow
+   from today's scale: outline and picture are the same. `Session.today` does this for the reader and the machine.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from fetal_jax.view.answer import Answer
 from fetal_jax.view.store import Event
 
 CLOSE_PX = 0.01
-"""Outlines of one picture differ by less, whatever processor measured it."""
+"""Largest difference in pixels between outlines of one picture that were measured on different processors."""
 CLOSE_PROBABILITY = 1e-3
-"""So do probabilities of the plane; they tell pictures without an outline apart."""
+"""The same for the probability of the plane, which distinguishes pictures without an outline."""
 _SHAPES = ("ellipse", "shaft")
 
 
 def kept(row: Row) -> dict[str, Any]:
-    """The machine's answer that an event is made beside, as it is kept for `stands`."""
+    """The part of the machine's answer that is kept with an event, for `stands`."""
     probability = row["plane_probability"]
     return {"answer": Answer.of_row(row).json(), "spacing_mm": spacing_of(row), "plane_probability": probability}
 
 
 def stands(row: Row, event: Event) -> bool:
-    """Whether a frame's row of today is the one that an event was made beside, but for a scale that it lacked.
+    """Whether a frame's row is still the one that an event was made for, except for a scale that was missing.
 
-    Events of earlier versions do not tell scale and probability: there the outline alone decides.
+    Events of earlier versions have neither scale nor probability: for them, only the outline decides.
     """
     now = kept(row)
     then = now | event.machine
@@ -45,9 +45,9 @@ def stands(row: Row, event: Event) -> bool:
 
 
 def reopened(event: Event, initial: Answer) -> Answer:
-    """An answer that does not stand any more: without its decision and ticks.
+    """Reopen an answer that is no longer valid: remove its decision and ticks.
 
-    A person's outline stays to be looked at; the machine's gives way to `initial`, which a frame begins with.
+    A person's outline is kept for review; the machine's is replaced by `initial`, the first answer of a frame.
     """
     was_machine = all(event.answer.json()[key] == event.machine["answer"][key] for key in ("plane", *_SHAPES))
     outline = initial if was_machine else event.answer
@@ -55,18 +55,18 @@ def reopened(event: Event, initial: Answer) -> Answer:
 
 
 def left_out(number: int, event: Event) -> str:
-    """The words for an answer that does not stand."""
+    """The message about an answer that is no longer valid."""
     return f"frame {number + 1}: measured again since {event.reader or 'the reader'} answered: look again"
 
 
 def had_scale(event: Event) -> bool:
-    """Whether a scale was known when the event was made; an early event tells it by its values alone."""
+    """Whether a scale was known when the event was made; early events show it only by having values."""
     values = [*event.mm.values(), *event.machine["mm"].values()]
     return event.machine.get("spacing_mm") is not None or any(v is not None for v in values)
 
 
 def _close(then: Any, now: Any, by: float) -> bool:
-    """Whether two lists of numbers are the same but for rounding; None is equal to None alone."""
+    """Whether two lists of numbers are equal up to rounding; None is equal only to None."""
     if then is None or now is None:
         return then is now
     pairs = zip(then, now, strict=True)

@@ -30,10 +30,10 @@ COLUMNS = (
 
 
 def table(session: Session) -> dict[str, Any]:
-    """The agreement of each two readers, the machine first; an adjudicator counts as a reader.
+    """Compute the agreement of each pair of readers, the machine first; an adjudicator counts as a reader.
 
     Raises:
-      UserError: a blinded reader asks.
+      UserError: the reader is blinded.
     """
     if session.blinded:
         raise UserError("a blinded reader does not see how others measure: open the folder without --blinded")
@@ -44,7 +44,7 @@ def table(session: Session) -> dict[str, Any]:
 
 
 def _last_answers(session: Session) -> dict[str, dict[int, Event]]:
-    """By reader, and by frame: the last answer, of frames that the reader has decided on, as it holds today."""
+    """The last valid answer by reader and frame, for frames that the reader has decided on."""
     found: dict[str, dict[int, Event]] = {}
     for (reader, file, frame), history in list(session.store.histories.items()):
         number = session.results.number(file, frame)
@@ -100,7 +100,7 @@ _KEPT = ("pairs", "subjects", "bias", "sd", "lower", "upper", "bias_ci", "lower_
 
 
 def _unchanged(events: list[Event]) -> bool:
-    """Whether any of them accepted the machine's outline as it was."""
+    """Whether any of the events accepted the machine's outline unchanged."""
     return any(all(e.answer.json()[k] == e.machine["answer"][k] for k in ("plane", "ellipse", "shaft")) for e in events)
 
 
@@ -109,7 +109,7 @@ def _blinded(event: Event) -> bool:
 
 
 def as_csv(found: dict[str, Any]) -> str:
-    """The table as the content of `agreement.csv`: a row a quantity of a pair; the machine's name is "machine"."""
+    """Write the table as text of `agreement.csv`: a row per pair and quantity; the machine is named "machine"."""
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, COLUMNS)
     writer.writeheader()

@@ -1,4 +1,4 @@
-"""A person's or the machine's answer for one frame, and the millimetres that follow from it."""
+"""A person's or the machine's answer for one frame, and its values in millimetres."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DECISIONS = ("", "accepted", "rejected")
 _KEYS = ("plane", "ellipse", "shaft", "decision", "comment")
 MAX_COMMENT = 2000
 MAX_PIXEL = 1e5
-"""No frame is as large: `reading.images` allows 25 million pixels."""
+"""Largest coordinate; no frame is as large: `reading.images` allows 25 million pixels."""
 VALUES = ("hc_mm", "bpd_mm", "ofd_mm", "ac_mm", "fl_mm", "long_mm", "short_mm")
 
 
@@ -28,7 +28,7 @@ VALUES = ("hc_mm", "bpd_mm", "ofd_mm", "ac_mm", "fl_mm", "long_mm", "short_mm")
 class Answer:
     """Plane, geometry in the frame's pixels, decision and comment.
 
-    Both shapes may be present, so that a plane can be changed and changed back; the plane's own one counts.
+    Both shapes may be present, so that a plane can be changed and changed back; only the plane's own shape counts.
     """
 
     plane: str | None
@@ -48,10 +48,10 @@ class Answer:
 
     @classmethod
     def parse(cls, data: Any) -> Self:
-        """Check what a browser sent.
+        """Parse and check an answer from the browser.
 
         Raises:
-          ValueError: a key or a value that cannot be; the message names the key.
+          ValueError: a key is missing or unknown, or a value is invalid; names the key.
         """
         if not isinstance(data, dict) or set(data) | {"ticks"} != {*_KEYS, "ticks"}:  # an early event has no ticks
             raise ValueError(f"an answer has the keys {', '.join(_KEYS)}, ticks")
@@ -68,7 +68,7 @@ class Answer:
         return cls(data["plane"], *shapes, data["decision"], comment, checklist.parse(data.get("ticks", {})))
 
     def json(self) -> dict[str, Any]:
-        """The same as `parse` takes: five numbers a shape; null for an unknown width."""
+        """The form that `parse` reads: five numbers per shape, with null for an unknown width."""
         ellipse = None if self.ellipse is None else np.asarray(self.ellipse).tolist()
         shaft = None if self.shaft is None else [None if math.isnan(v) else v for v in np.asarray(self.shaft).tolist()]
         return {
@@ -82,7 +82,7 @@ class Answer:
 
     @property
     def shape(self) -> Ellipse | Shaft | None:
-        """The shape that is measured in the plane."""
+        """The shape that is measured in this plane."""
         kind = SHAPE_OF_PLANE.get(self.plane or "")
         return self.ellipse if kind == "ellipse" else self.shaft if kind == "shaft" else None
 
@@ -91,8 +91,8 @@ class Answer:
     ) -> dict[str, float | None]:
         """`VALUES` for pixels of (row, column) mm; all None without a spacing or a shape.
 
-        `regions` are the parts of the frame that the spacing holds for, none for all of it: an outline that one region
-        does not contain has no values.
+        `regions` are the parts of the frame where the spacing holds, empty for the whole frame: an outline that is not
+        inside one region has no values.
         """
         values: dict[str, float | None] = dict.fromkeys(VALUES)
         shape = self.shape
@@ -109,7 +109,7 @@ class Answer:
 
 
 def corrected_row(row: Row, answer: Answer, values: dict[str, float | None]) -> Row:
-    """The row as `outputs` takes it, with an accepted answer in place of the machine's: nothing is in doubt."""
+    """Make a row for `outputs` with an accepted answer in place of the machine's, without doubts."""
     shape = answer.shape
     return (
         row
@@ -130,13 +130,13 @@ def corrected_row(row: Row, answer: Answer, values: dict[str, float | None]) -> 
 
 
 def rejected_row(row: Row, why: str) -> Row:
-    """The row without values, where a person has rejected the frame or has not yet read it."""
+    """Make a row without values, for a frame that a person has rejected or not yet read."""
     empty = dict.fromkeys((*VALUES, "ga_weeks", "ga_standard", "sd_mm", "low_mm", "high_mm"))
     return row | empty | {"status": "refused", "reason": why, "flags": [], "ellipse_px": None, "shaft_px": None}
 
 
 def age(values: dict[str, float | None]) -> dict[str, Any]:
-    """`ga_weeks` and `ga_standard` of HC, AC or FL alone; None where the formula does not cover the size."""
+    """`ga_weeks` and `ga_standard` from HC, AC or FL alone; None if the formula does not cover the size."""
     hc, ac, fl = (values[name] for name in ("hc_mm", "ac_mm", "fl_mm"))
     try:
         if hc or ac or fl:

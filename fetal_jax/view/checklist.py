@@ -1,8 +1,8 @@
-"""Checklist of a plane that is good enough to be measured: six items of a head and an abdomen, four of a femur.
+"""Checklist for planes that are good enough to be measured: six items for head and abdomen, four for a femur.
 
-After Salomon et al., Ultrasound Obstet Gynecol 2006; 27: 34-40, whose score the ISUOG guideline takes up (Salomon et
+After Salomon et al., Ultrasound Obstet Gynecol 2006; 27: 34-40, whose score the ISUOG guideline adopts (Salomon et
 al., Ultrasound Obstet Gynecol 2019; 53: 715-723). The wording is ours, for research use. Four items are judged by
-geometry; the thresholds of `fills` and `symmetric` are our reading of words. A reader's tick or cross goes before ours.
+geometry; the thresholds of `fills` and `symmetric` are our interpretation. A reader's tick or cross overrides ours.
 """
 
 from __future__ import annotations
@@ -42,20 +42,20 @@ ITEMS: dict[str, dict[str, str]] = {
         "calipers": "Calipers at the ends of the diaphysis alone",
     },
 }
-"""Item -> what it says, by plane. A tick is kept as "plane.item"."""
+"""Items and their text, by plane. A tick is stored as "plane.item"."""
 OF_OUTLINE = ("symmetric", "angle", "fills", "calipers")
-"""Items that a change of the outline opens again."""
+"""Items that a change of the outline reopens."""
 FILLS, CIRCULAR, STEEPEST = 0.5, 0.85, 45.0
-"""Share of the picture's side, shortest over longest axis of an abdomen, degrees."""
+"""Least share of the picture's side; least ratio of an abdomen's axes; largest angle in degrees."""
 UNFIT = ("poor fit", "ragged outline", "low confidence", "implausible shape", "cut off", "little is seen")
-"""Flags of an outline that does not lie on the structure (docs/flags.md)."""
+"""Flags of an outline that does not follow the structure (docs/flags.md)."""
 
 
 def parse(data: Any) -> dict[str, bool]:
-    """Check the ticks that a browser sent.
+    """Parse and check ticks from the browser.
 
     Raises:
-      ValueError: an item that there is not, or something else than true and false.
+      ValueError: an item does not exist, or a value is not true or false.
     """
     if not isinstance(data, dict) or not all(type(value) is bool for value in data.values()):
         raise ValueError("ticks are true or false by item")
@@ -66,7 +66,7 @@ def parse(data: Any) -> dict[str, bool]:
 
 
 def reopened(ticks: dict[str, bool]) -> dict[str, bool]:
-    """The ticks that still stand after the outline has changed."""
+    """The ticks that remain valid after the outline has changed."""
     return {key: value for key, value in ticks.items() if key.partition(".")[2] not in OF_OUTLINE}
 
 
@@ -77,14 +77,14 @@ def judged(
     spacing_mm: tuple[float, float] | None = None,
     flags: list[str] | None = None,
 ) -> dict[str, bool]:
-    """The items that geometry answers, as "plane.item"; those it cannot are missing.
+    """Judge items by geometry, as "plane.item"; the other items are missing.
 
     Args:
       plane: of the answer.
       shape: in the frame's pixels.
-      frame: width and height of the frame, or of the part of it that the scale holds for, in pixels.
+      frame: width and height in pixels of the frame, or of the part of it where the scale holds.
       spacing_mm: of pixels down the rows and along them; None: square.
-      flags: of the machine, where the outline is still its own; None where a person has drawn or changed it.
+      flags: of the machine, if the outline is still its own; None if a person has drawn or changed it.
     """
     if plane not in PRIMARY or shape is None:
         return {}
@@ -105,7 +105,7 @@ def judged(
 
 
 def listed(plane: str | None, ours: dict[str, bool], ticks: dict[str, bool]) -> list[dict[str, Any]]:
-    """List a plane's items: met or not (None: open), who says so ("", "machine", "reader"), and what we said."""
+    """List a plane's items: met or not (None: open), by whom ("", "machine", "reader"), and our own judgement."""
     found = []
     for item, text in ITEMS.get(plane or "", {}).items():
         key = f"{plane}.{item}"
@@ -116,7 +116,7 @@ def listed(plane: str | None, ours: dict[str, bool], ticks: dict[str, bool]) -> 
 
 
 def score(items: list[dict[str, Any]]) -> str:
-    """Items met, of how many; and how many nobody has judged."""
+    """Format the number of items met, of all items, and of those not judged."""
     if not items:
         return ""
     left = sum(item["met"] is None for item in items)

@@ -1,4 +1,4 @@
-"""The examinations of a results folder as a reader's corrections leave them: values, age, weight, centiles, charts."""
+"""The examinations of a results folder with a reader's corrections: values, age, weight, centiles, charts."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def row_after(session: Session, number: int, answer: Answer | None = None) -> Ro
     count once they are accepted.
 
     Args:
-      session: whose reader is asked.
+      session: of the reader.
       number: of the row.
-      answer: in place of the stored one, while a handle moves.
+      answer: used in place of the stored one while a handle is dragged.
     """
     row = session.row(number)
     stored = session.answer(row)
@@ -45,15 +45,15 @@ def row_after(session: Session, number: int, answer: Answer | None = None) -> Ro
 
 
 def pregnancy(session: Session, k: int, row_of: Callable[[int], Row]) -> tuple[Pregnancy, int]:
-    """All visits of an examination's fetus, and which of them it is.
+    """All visits of an examination's fetus, and the index of the examination among them.
 
     Args:
-      session: whose results are asked.
+      session: with the results.
       k: number of the examination.
-      row_of: gives the row of a number.
+      row_of: gives the row for a number.
 
     Raises:
-      UserError: there is no such examination, or its frames were measured again as another one's.
+      UserError: there is no such examination, or its frames were measured again and now belong to another one.
     """
     groups = list(session.results.examinations.items())
     if not 0 <= k < len(groups):
@@ -74,12 +74,12 @@ def pregnancy(session: Session, k: int, row_of: Callable[[int], Row]) -> tuple[P
 
 
 def of_machine(session: Session, k: int) -> tuple[Pregnancy, int]:
-    """An examination as `measure` left it; returns and raises as `pregnancy`."""
+    """An examination as measured by the machine; returns and raises as `pregnancy`."""
     return pregnancy(session, k, session.row)
 
 
 def accepted(session: Session, k: int) -> tuple[Pregnancy, int, int]:
-    """An examination of the frames alone that the reader accepted; and how many with a value await a decision."""
+    """An examination of accepted frames only, as `pregnancy`; and the number of frames with a value but no decision."""
     members = list(session.results.examinations.values())[k]
     decisions = {n: a.decision if (a := session.answer(session.row(n))) else "" for n in members}
     undecided = sum(not d and row_after(session, n)["status"] in WITH_VALUE for n, d in decisions.items())
@@ -92,12 +92,12 @@ def accepted(session: Session, k: int) -> tuple[Pregnancy, int, int]:
 
 
 def shown(session: Session, k: int, live: tuple[int, Answer] | None = None) -> dict[str, Any]:
-    """Everything that the page shows of one examination.
+    """Everything that the page shows about one examination.
 
     Args:
-      session: whose reader is asked.
+      session: of the reader.
       k: number of the examination.
-      live: a frame's number and the answer that stands in for the stored one, while a handle moves.
+      live: a frame's number, and the answer used in place of the stored one while a handle is dragged.
 
     Raises:
       UserError: there is no such examination.
@@ -133,7 +133,7 @@ def preview(session: Session, number: int, data: Any) -> dict[str, Any]:
     """The examination of a frame with an answer that is not recorded yet, as `shown`.
 
     Raises:
-      ValueError: the answer cannot be.
+      ValueError: the answer is invalid.
       UserError: the frame has no examination.
     """
     answer = Answer.parse(data)
@@ -152,7 +152,7 @@ def _age(summary: Summary) -> dict[str, str | None]:
 
 
 def _frames(session: Session, summary: Summary) -> list[dict[str, Any]]:
-    """The frames by number: whether each counts for the value of its structure."""
+    """List the frames by number, with whether each counts for the value of its structure."""
     counted = {id(row) for s in summary.structures.values() for row in s.counted}
     best = {id(s.best) for s in summary.structures.values() if s.best}
     found = []

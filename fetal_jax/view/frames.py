@@ -1,4 +1,4 @@
-"""The pictures of frames as PNG, decoded by a process of its own that a bad file cannot take down with it."""
+"""The pictures of frames as PNG, decoded in a separate process, so that a bad file cannot crash the server."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from fetal_jax.reading.spacing import NOT_COVERED, Region, agree
 from fetal_jax.view.results import Results
 
 CACHE_BYTES = 96 * 2**20
-"""Encoded frames that are kept: some 300, or a long cine."""
+"""Size of the cache of encoded frames: some 300 frames, or a long cine."""
 Key = tuple[str, tuple[int, ...], int]
-"""Source, its fingerprint, frame: a file that is written again is read again."""
+"""Source, its fingerprint, frame; the fingerprint changes when a file is rewritten."""
 
 
 class Frames:
-    """Reads one file at a time; keeps the last ones."""
+    """Reads one file at a time, and caches the last ones."""
 
     def __init__(self, results: Results) -> None:
         self._results = results
@@ -39,7 +39,7 @@ class Frames:
         self._first: threading.Thread | None = None
 
     def warm(self) -> None:
-        """Begin to read the frame that the page shows first: the reading process takes a second to start."""
+        """Begin to read the first frame of the page, because the reading process takes a second to start."""
         self._first = threading.Thread(target=self._read_first, name="first frame")
         self._first.start()
 
@@ -51,10 +51,10 @@ class Frames:
                 self.png(first)
 
     def png(self, row: Row) -> tuple[bytes, bool]:
-        """The frame of a row as grey PNG, and whether it is the frame: else it is the overlay that `measure` drew.
+        """The frame of a row as grey PNG and True, or else the overlay of `measure` and False.
 
         Raises:
-          UserError: neither can be read; says why.
+          UserError: neither can be read; has the reason.
         """
         source = self._results.source(row)
         with self._mutex:
@@ -73,16 +73,16 @@ class Frames:
         return overlay.read_bytes(), False
 
     def regions(self, row: Row) -> tuple[Region, ...]:
-        """The parts of a DICOM frame that the row's spacing holds for; none: all of it.
+        """The parts of a DICOM frame where the row's spacing holds; empty: the whole frame.
 
-        The row says so; rows of an earlier version leave it to the file, and a file that is gone says nothing.
+        They are in the row; for rows of earlier versions they are read from the file, if it still exists.
         """
         spacing = spacing_of(row)
         if row["regions_px"] is not None and spacing is not None:
             return tuple(Region(_box(sides), spacing) for sides in row["regions_px"])
         source = self._results.source(row)
         if source is None and spacing is not None and NOT_COVERED in (row["reason"] or ""):
-            return (Region((0, 0, 0, 0), spacing),)  # refused when it was measured, and nothing here says more
+            return (Region((0, 0, 0, 0), spacing),)  # refused when it was measured, and there is no other information
         if source is None or spacing is None or not is_dicom_file(source):
             return ()
         key = _key(source, row)
@@ -91,11 +91,11 @@ class Frames:
                 self._fill(source, key)
             regions = self._regions.get(key, ())
         agreeing = tuple(r for r in regions if agree(r.mm, spacing))
-        # a header that was changed since it was measured: its scale holds nowhere
+        # the header has changed since the measurement: its scale holds nowhere
         return agreeing or ((Region((0, 0, 0, 0), spacing),) if regions else ())
 
     def size(self, row: Row) -> tuple[int, int] | None:
-        """Width and height of a frame in pixels; None where neither the row nor a file says it."""
+        """Width and height of a frame in pixels, from the row or a file; None if neither has them."""
         if row["frame_px"]:
             return row["frame_px"][0], row["frame_px"][1]
         with suppress(UserError, OSError):
@@ -104,7 +104,7 @@ class Frames:
         return None
 
     def _fill(self, source: Source, wanted_key: Key) -> tuple[bytes | None, str]:
-        """Put the frames of a file into the cache; returns the wanted one, or why it is missing."""
+        """Put the frames of a file into the cache; returns the wanted one, or None and the reason."""
         self._asked.put(source)
         wanted, reason = None, ""
         while (item := next(self._read)) is not None:
@@ -124,7 +124,7 @@ class Frames:
         return wanted, reason
 
     def close(self) -> None:
-        """End the reading process."""
+        """Stop the reading process."""
         if self._first:
             self._first.join()
         with self._mutex:

@@ -1,4 +1,4 @@
-"""Frames that are measured while the page is open, and those that are added to their folder later."""
+"""Measure frames while the page is open, including those that are added to the folder later."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from fetal_jax.reading.sources import Source, find
 from fetal_jax.view.results import JSON
 
 EVERY = 2.0
-"""Seconds between two looks at the folder; more where a look takes long."""
+"""Seconds between two looks at the folder; more if a look takes long."""
 PATIENCE = 20
-"""A look takes at most one part in so many of the time."""
+"""The wait after a look is at least this many times as long as the look took."""
 Seen = dict[str, tuple[Source, list[int]]]
 
 
@@ -27,12 +27,12 @@ class Measuring:
     """Measures paths into a results folder in a thread, with the shipped bundle and the spacings in the headers."""
 
     def __init__(self, paths: list[Path], out: Path) -> None:
-        """Take the paths that the caller gave, and the results folder."""
+        """Take the user's paths and the results folder."""
         self._paths, self._out = paths, out
         self._stop = threading.Event()
 
     def start(self, held: ExitStack) -> None:
-        """Begin; `held` ends it. The folder holds results, or a log of them, when this returns.
+        """Start measuring; `held` stops it. The folder has results, or a resume log, when this returns.
 
         Raises:
           UserError: there is nothing to measure, the folder cannot be written, or its fingerprints are damaged.
@@ -42,9 +42,9 @@ class Measuring:
         if not ((self._out / JSON).is_file() and not (self._out / LOG).exists()):
             rows = self._measure()
             try:
-                next(rows)  # the folder exists, or the reason why not is known
+                next(rows)  # creates the folder, or raises
             except UserError:
-                if (self._out / LOG).exists():  # another server measures there: this one follows
+                if (self._out / LOG).exists():  # another server measures there: this one only shows its results
                     return
                 raise
         else:
@@ -56,7 +56,7 @@ class Measuring:
         held.callback(self._stop.set)
 
     def _work(self, rows: Iterator[Row], seen: Seen) -> None:
-        """Measure `rows`; then again whenever a file is new or was written, and has come to rest."""
+        """Measure `rows`, then again whenever a file is new or rewritten and no longer changing."""
         before, wait = seen, EVERY
         while True:
             try:

@@ -1,4 +1,4 @@
-"""Several readers of one folder: who may read how, and what an adjudicator sees of the others."""
+"""Several readers of one folder: their roles, and what an adjudicator sees of the others."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from fetal_jax.view.results import Results
 from fetal_jax.view.store import Event, History, Store
 
 Today = Callable[[Row, Event], Event | None]
-"""An answer as it holds today, or None where it does not stand: `Session.today`."""
+"""Gives an answer with today's values, or None if it is no longer valid: `Session.today`."""
 
 MACHINE = ""
-"""Stands for the machine where readers are named."""
+"""The machine's name among readers."""
 UNREAD = "unread"
 """The status of every frame that a blinded reader sees."""
 
 
 def check_role(store: Store, reader: str, role: str) -> None:
-    """Refuse an adjudicator who is one of the readers, and a reader who adjudicates.
+    """Refuse a reader who is also an adjudicator.
 
     Raises:
-      UserError: it is so, or a role that needs a name has none.
+      UserError: the reader is, or a role that needs a name has none.
     """
     if role != "reader" and not reader:
         raise UserError(f"{'--blinded' if role == 'blinded' else '--adjudicate'} needs --reader=NAME")
@@ -37,7 +37,7 @@ def check_role(store: Store, reader: str, role: str) -> None:
 
 
 def last_answers(store: Store, row: Row, today: Today) -> Iterator[Event]:
-    """The answers that stand in a frame, one a reader, without adjudicators, in the order of the names."""
+    """Yield the last valid answer of each reader for a frame, without adjudicators, sorted by name."""
     found = (store.histories.get((reader, row["file"], row["frame"])) for reader in readers(store))
     last = (h.events[-1] for h in found if h and h.events and h.events[-1].role != "adjudicator")
     yield from (event for event in (today(row, event) for event in last) if event is not None)
@@ -49,7 +49,7 @@ def readers(store: Store) -> list[str]:
 
 
 def readings(store: Store, row: Row, machine_mm: dict[str, float | None], today: Today) -> list[dict[str, Any]]:
-    """All answers in a frame, the machine's first, as an adjudicator sees them."""
+    """All answers for a frame, the machine's first, as an adjudicator sees them."""
     machine = {"reader": MACHINE, "answer": Answer.of_row(row).json(), "mm": machine_mm, "time": None}
     others = [
         {"reader": e.reader, "answer": e.answer.json(), "mm": e.mm, "time": e.time}
@@ -59,7 +59,7 @@ def readings(store: Store, row: Row, machine_mm: dict[str, float | None], today:
 
 
 def answer_of(store: Store, row: Row, reader: Any, today: Today) -> Answer:
-    """The answer of a reader, or of the machine, in a frame.
+    """The answer of a reader, or of the machine, for a frame.
 
     Raises:
       ValueError: there is none.
@@ -80,7 +80,7 @@ def taken(history: History, answer: Answer) -> str | None:
 
 
 def apart(store: Store, results: Results, event: int, today: Today) -> dict[int, dict[str, Any]]:
-    """Differences between readers, by number of the frame, of the frames that somebody has answered after `event`."""
+    """Differences between readers by frame number, for frames with an answer after `event`."""
     found = {}
     for (_, file, frame), history in list(store.histories.items()):
         number = results.number(file, frame)
@@ -91,9 +91,9 @@ def apart(store: Store, results: Results, event: int, today: Today) -> dict[int,
 
 
 def difference(events: list[Event]) -> tuple[str, bool]:
-    """Say how far readers are apart in a frame, and whether an adjudicator should look at it first.
+    """Describe the difference between readers in a frame, and whether an adjudicator should see it first.
 
-    Values are apart if the largest is over 5 % (HC) or 8 % (AC, FL) above the smallest.
+    Values differ if the largest is over 5 % (HC) or 8 % (AC, FL) above the smallest.
     """
     if len(events) < 2:
         return ("one reader" if events else ""), False

@@ -1,4 +1,4 @@
-"""A results folder of `fetal-jax measure`: its rows, also while they are being written, and the frames they name."""
+"""A results folder of `fetal-jax measure`: its rows, also while they are being written, and their frames."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class Results:
     """Rows in the order of their first appearance; a row's number never changes while the program runs."""
 
     def __init__(self, folder: Path) -> None:
-        """Read the rows that are there.
+        """Read the existing rows.
 
         Raises:
-          UserError: no results of `fetal-jax measure`, or damaged ones.
+          UserError: there are no results of `fetal-jax measure`, or they are damaged.
         """
         self.folder, self.rows, self.complete = folder, list[Row](), False
         self.examinations: dict[tuple[str, str | None], dict[int, None]] = {}
@@ -44,7 +44,7 @@ class Results:
         self.refresh()
 
     def refresh(self) -> None:
-        """Read what was written since the last call: the log of a running `measure`, or the finished JSON."""
+        """Read rows written since the last call, from the resume log of a running `measure` or the finished JSON."""
         with self._mutex:
             if self._read_log():
                 return
@@ -75,7 +75,7 @@ class Results:
         return f"{name} · {row['frame']}" if row["frame"] else name
 
     def source(self, row: Row) -> Source | None:
-        """The file that a row was measured in; None where it is not there any more."""
+        """The file of a row; None if it no longer exists."""
         for root in (Path(), *self._roots):
             path = root / row["file"]
             if path.is_file():
@@ -86,14 +86,14 @@ class Results:
         return None
 
     def overlay(self, row: Row) -> Path | None:
-        """The picture that `measure` drew of a row; None where it is gone or would be outside of the folder."""
+        """The overlay of a row; None if it no longer exists, or would be outside the folder."""
         if not row["overlay"]:
             return None
         home, path = (self.folder / OVERLAYS).resolve(), (self.folder / row["overlay"]).resolve()
         return path if path.is_relative_to(home) and path.is_file() else None
 
     def standard(self) -> str:
-        """The standard of age, weight and centiles that the examinations were computed by."""
+        """The standard of age, weight and centiles of the examinations."""
         try:
             found = json.loads((self.folder / CALL).read_text(encoding="ascii"))["examinations"][0]
         except (OSError, ValueError, TypeError, KeyError, IndexError):
@@ -101,7 +101,7 @@ class Results:
         return found if found in CHOICES else STANDARD
 
     def _read_log(self) -> bool:
-        """Read new whole lines of the log; False where there is none."""
+        """Read new complete lines of the log; returns whether there is a log."""
         try:
             with (self.folder / LOG).open("rb") as file:
                 if file.seek(0, 2) < self._read_bytes:  # another run began
@@ -184,7 +184,7 @@ def _ending(path: str, parts: int) -> str:
 
 
 def _roots(folder: Path) -> list[Path]:
-    """Folders that a relative path of a row may be seen from: those above the paths that `measure` was given."""
+    """Folders to which a row's relative path may refer: those above the paths that `measure` was given."""
     try:
         asked = json.loads((folder / CALL).read_text(encoding="ascii"))["paths"]
         return list(dict.fromkeys(parent for path in asked for parent in Path(path).parents))

@@ -1,4 +1,4 @@
-"""The guard before every request: who may ask (Host, Origin, token), how much (bytes, seconds), and what leaves."""
+"""The guard of every request: checks Host, Origin and token, limits bytes and seconds, adds security headers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MAX_BODY = 64 * 2**10
-"""Bytes of a request. A reading with the longest comment takes under 20,000."""
+"""Largest request in bytes. An answer with the longest comment takes under 20,000."""
 BODY_SECONDS = 10.0
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 HEADERS = {
@@ -43,8 +43,8 @@ class Refused(Exception):
 class Guard:
     """ASGI middleware. With a token, everything under /api/ needs `Authorization: Bearer TOKEN`.
 
-    A POST says by `X-Page` which page it comes from (`Session.page`); whoever says it, says it right: a tab may have
-    been left open while the server was started again for another reader.
+    A POST must name its page (`Session.page`) by `X-Page`, and other requests that name one must name the right one: a
+    tab may have been left open while the server was restarted for another reader.
     """
 
     def __init__(self, app: ASGIApp, page: str, token: str = "") -> None:
@@ -94,9 +94,9 @@ class Guard:
             raise Refused(412, "this page is of another reader or folder: reload it")
 
     def _is_ours(self, host: str) -> bool:
-        """Whether a Host header names this machine. A page of another site can only bring a name of its own.
+        """Whether a Host header names this machine. A page of another site can only send a name of its own.
 
-        With a token the server is seen from outside: by an IP address, which no DNS entry can be rebound to, or by
+        With a token the server can be reached from outside: by an IP address, which DNS rebinding cannot fake, or by
         this machine's name.
         """
         if not re.fullmatch(r"[\w.:\[\]-]+", host):
@@ -114,7 +114,7 @@ class Guard:
 
 
 async def _body(scope: Scope, receive: Receive) -> bytes:
-    """The whole body, within `MAX_BODY` and `BODY_SECONDS`."""
+    """Read the whole body, within `MAX_BODY` and `BODY_SECONDS`."""
     if scope["method"] != "POST":
         return b""
     body = b""
@@ -134,7 +134,7 @@ async def _body(scope: Scope, receive: Receive) -> bytes:
 
 
 def _limited(body: bytes, receive: Receive) -> Receive:
-    """A `receive` that gives the body once, then what the connection says."""
+    """Make a `receive` that returns the body once, then the messages of the connection."""
     given = False
 
     async def once() -> Any:

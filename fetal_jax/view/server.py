@@ -1,4 +1,4 @@
-"""The HTTP face of a session: static files, a small JSON interface, the guard before both."""
+"""The HTTP interface of a session: static files and a small JSON API, both behind the guard."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".s
 
 
 def app(session: Session, token: str = "") -> Starlette:
-    """The ASGI application of a session; with a token, /api/ needs it."""
+    """Make the ASGI application of a session; with a token, /api/ requires it."""
 
     def about(_: Request) -> Response:
         return JSONResponse(session.about())
@@ -98,7 +98,7 @@ def _replying(work: Callable[[Request], Response]) -> Callable[[Request], Respon
 
 
 def _posted(work: Callable[[Request, Any], Response]) -> Callable[[Request], Any]:
-    """An endpoint that takes JSON. The work runs in a thread, as every synchronous endpoint does."""
+    """Make an endpoint that takes JSON. `work` runs in a thread, like all synchronous endpoints."""
     from starlette.concurrency import run_in_threadpool
 
     async def reply(request: Request) -> Response:

@@ -1,4 +1,4 @@
-"""One opened results folder: rows, frames and corrections, as the page asks for them. No HTTP."""
+"""One opened results folder: rows, frames and corrections for the page. No HTTP."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ from fetal_jax.view.results import Results
 from fetal_jax.view.store import ACTIONS, NAME, Conflict, Event, History, Store
 
 FAR = 1e9
-"""Stands for the open sides of a region, since JSON has no infinity."""
+"""Coordinate of the open sides of a region, because JSON has no infinity."""
 REVIEW = "review"
-"""Folder within the results: corrections and their exports."""
+"""Folder inside the results, with corrections and their exports."""
 MAX_ID = 64
-"""Characters of an event's own id; the page's have 32."""
+"""Most characters of an event's id; those of the page have 32."""
 _EVENT_KEYS = {"action", "after", "answer", "beside", "id", "reader"}
 OF_OUTLINE = ("move", "pull", "turn", "draw", "plane")
-"""Actions after which the ticks of an outline are open again."""
+"""Actions after which the ticks about an outline are reopened."""
 
 
 class Session:
     """One reader's view of a results folder."""
 
     def __init__(self, results: Results, store: Store, frames: Frames, reader: str, role: str = "reader") -> None:
-        """Take the parts; `role` is of `store.ROLES`."""
+        """Take the parts; `role` is one of `store.ROLES`."""
         self.results, self.store, self.frames, self.reader, self.role = results, store, frames, reader, role
 
     @property
@@ -48,15 +48,15 @@ class Session:
 
     @property
     def page(self) -> str:
-        """Hash of folder, reader and role: a page of another one is refused, and this one's goes on after a restart."""
+        """Hash of folder, reader and role: other pages are refused, and the same page continues after a restart."""
         return _hash(str(self.results.folder.resolve()), self.reader, self.role)
 
     @classmethod
     def open(cls, folder: Path, reader: str, held: ExitStack, role: str = "reader") -> Self:
-        """Open a folder; `held` releases it. The second server of a folder, or of one on a full disk, is read-only.
+        """Open a folder; `held` releases it. A second server of a folder, or one on a full disk, is read-only.
 
         Raises:
-          UserError: no results, corrections that cannot be read, or a role that the reader cannot have.
+          UserError: there are no results, the corrections cannot be read, or the reader cannot have the role.
         """
         results = Results(folder)
         review, writable = folder / REVIEW, True
@@ -74,7 +74,7 @@ class Session:
         return cls(results, store, frames, reader, role)
 
     def about(self) -> dict[str, Any]:
-        """Facts that the page asks for once."""
+        """Facts that the page requests once."""
         labels = {q.column: q.label for q in QUANTITIES.values()}
         return {
             "page": self.page,
@@ -92,12 +92,12 @@ class Session:
     def changes(self, rows: int, event: int, exams: int = 0, remeasured: int = 0) -> dict[str, Any]:
         """Rows from number `rows` on, examinations from `exams` on, and this reader's answers after `event`.
 
-        Then the rows that were measured again, but for the first `remeasured` ones, and the answers in them. An
-        adjudicator is also told where other readers are apart.
+        Also the rows that were measured again, without the first `remeasured` ones, and the answers for them. For an
+        adjudicator, also the frames in which other readers differ.
         """
         self.results.refresh()
         self.store.refresh()
-        last = self.store.last  # before the answers: an event that comes while they are read is told next time
+        last = self.store.last  # before the answers: an event that arrives meanwhile is reported next time
         known = len(self.results.remeasured)
         anew = dict.fromkeys(n for n in self.results.remeasured[remeasured:known] if n < rows)
         answers = {
@@ -126,7 +126,7 @@ class Session:
         }
 
     def row(self, number: int) -> Row:
-        """The row of a number.
+        """The row with a number.
 
         Raises:
           UserError: there is none.
@@ -136,7 +136,7 @@ class Session:
         return self.results.rows[number]
 
     def picture(self, number: int) -> tuple[bytes, bool]:
-        """The PNG of a frame, and whether it is the frame, not the overlay that `measure` drew.
+        """The PNG of a frame, and whether it is the frame rather than the overlay of `measure`.
 
         Raises:
           UserError: it cannot be read, or a blinded reader would see the machine's outline in it.
@@ -171,15 +171,15 @@ class Session:
         }
 
     def change(self, number: int, data: Any) -> dict[str, Any]:
-        """Add the event that a browser sent: `action`, `after` and, but for undo and redo, `answer`.
+        """Add an event from the browser: `action`, `after` and, except for undo and redo, `answer`.
 
-        "choose" takes the answer of another `reader` (empty: the machine), which only an adjudicator may do. An `id`
-        is the event's own: the last event sent again changes nothing. `beside` is that of the state that it is about.
+        "choose" takes the answer of another `reader` (empty: the machine), which only an adjudicator may do. `id`
+        identifies the event: sending the last event again changes nothing. `beside` is that of the state it refers to.
 
         Raises:
-          ValueError: something cannot be; the message says what.
-          Conflict: the frame was changed in another tab, or measured again, or the number is another frame's now.
-          UserError: nothing to undo, or the server is read-only.
+          ValueError: a value is invalid; the message says which.
+          Conflict: the frame was changed in another tab, or measured again, or the number now belongs to another frame.
+          UserError: there is nothing to undo, or the server is read-only.
         """
         if not isinstance(data, dict) or not {"action", "after"} <= set(data) <= _EVENT_KEYS:
             raise ValueError(f"an event has the keys {', '.join(sorted(_EVENT_KEYS))}")
@@ -198,12 +198,12 @@ class Session:
         if action == "choose":
             kept["chosen"] = data.get("reader")
             answer = self._chosen(row, data.get("reader"))
-        elif action == "reset":  # the outline: what the reader wrote and ticked is about the frame
+        elif action == "reset":  # resets the outline; the reader's comment and ticks are about the frame
             own = self.answer(row) or machine
             answer = replace(machine, comment=own.comment, ticks=checklist.reopened(own.ticks))
         elif action not in ("undo", "redo"):
             answer = Answer.parse(data.get("answer"))
-        elif not self._stands(row, self._history(row)):  # what it brings back was made beside another measurement
+        elif not self._stands(row, self._history(row)):  # undo and redo would restore an answer for another measurement
             raise UserError(f"nothing to {action}: the frame was measured again")
         if answer and action in OF_OUTLINE:
             answer = replace(answer, ticks=checklist.reopened(answer.ticks))
@@ -216,7 +216,7 @@ class Session:
         return self._state(row, history, machine)
 
     def state(self, number: int) -> dict[str, Any]:
-        """The reader's answer in a frame, as `change` returns it."""
+        """The reader's answer for a frame, as `change` returns it."""
         row = self.row(number)
         return self._state(row, self._history(row), self._initial(row))
 
@@ -232,26 +232,26 @@ class Session:
         return list(self.results.examinations).index(key)
 
     def answer(self, row: Row) -> Answer | None:
-        """The reader's answer in a frame, open again where it does not stand (`again`); None before the first."""
+        """The reader's answer for a frame, reopened if it is no longer valid (`again`); None before the first."""
         history = self._history(row)
         return self._now(row, history.events[-1])[0] if history.events else None
 
     def today(self, row: Row, event: Event) -> Event | None:
-        """An event with the values that it has today, its own and the machine's; None where it does not stand."""
+        """An event with today's values, its own and the machine's; None if it is no longer valid."""
         if not again.stands(row, event):
             return None
         mm = event.mm if again.had_scale(event) else self.millimetres(row, event.answer)
         theirs = event.machine["mm"]
-        if row["status"] not in WITH_VALUE or not any(theirs.values()):  # early events kept values that were refused
+        if row["status"] not in WITH_VALUE or not any(theirs.values()):  # early events stored refused values
             theirs = self.machine_mm(row)
         return replace(event, mm=mm, machine=event.machine | {"mm": theirs, "status": row["status"]})
 
     def machine_mm(self, row: Row) -> dict[str, float | None]:
-        """The machine's values in a frame: none where it refused them, though an outline and a scale are there."""
+        """The machine's values for a frame; all None if it refused them, even with an outline and a scale."""
         return self.millimetres(row, Answer.of_row(row)) if row["status"] in WITH_VALUE else dict.fromkeys(VALUES)
 
     def checklist(self, row: Row, answer: Answer) -> list[dict[str, Any]]:
-        """The items of an answer's plane, ours filled where geometry answers them."""
+        """The items of an answer's plane, those that geometry can judge filled in."""
         size, regions = self.frames.size(row), self.frames.regions(row)
         if len(regions) == 1 and all(map(math.isfinite, regions[0].box)):
             x0, y0, x1, y1 = regions[0].box
@@ -263,7 +263,7 @@ class Session:
         return checklist.listed(answer.plane, ours, answer.ticks)
 
     def _initial(self, row: Row) -> Answer:
-        """The answer that a reader starts from: the machine's answer, or nothing."""
+        """The first answer of a reader: the machine's answer, or an empty one."""
         return Answer(None) if self.blinded else Answer.of_row(row)
 
     def _chosen(self, row: Row, reader: Any) -> Answer:
@@ -280,11 +280,11 @@ class Session:
         return {"n": number, "name": self.results.name(row), **seen}
 
     def millimetres(self, row: Row, answer: Answer) -> dict[str, float | None]:
-        """The values of an answer in a frame."""
+        """The values of an answer for a frame."""
         return answer.millimetres(spacing_of(row), self.frames.regions(row))
 
     def _brief(self, row: Row, history: History) -> dict[str, Any]:
-        """The part that the list shows of a reader's answer."""
+        """The part of a reader's answer for the list."""
         answer, mm = self._now(row, history.events[-1]) if history.events else (self._initial(row), None)
         primary = PRIMARY.get(answer.plane or "")
         edited = not self.blinded and (answer.shape != Answer.of_row(row).shape or answer.plane != row["plane"])
@@ -304,7 +304,7 @@ class Session:
         return self.store.histories.get(self._key(row)) or History()
 
     def _now(self, row: Row, event: Event) -> tuple[Answer, dict[str, float | None]]:
-        """The reader's answer after a last event, and its values."""
+        """The reader's answer after an event, and its values."""
         if (today := self.today(row, event)) is not None:
             return today.answer, today.mm
         answer = again.reopened(event, self._initial(row))
@@ -314,7 +314,7 @@ class Session:
         return not history.events or again.stands(row, history.events[-1])
 
     def _beside(self, row: Row) -> str:
-        """Hash of a frame and the machine's answer in it: an event says by it what the reader had in sight."""
+        """Hash of a frame and the machine's answer for it, by which an event identifies what the reader saw."""
         return _hash(row["file"], row["frame"], again.kept(row))
 
     def _state(self, row: Row, history: History, machine: Answer) -> dict[str, Any]:

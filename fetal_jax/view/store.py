@@ -1,4 +1,4 @@
-"""The corrections: an append-only SQLite file. Every change is an event with time, reader and both answers."""
+"""Corrections in an append-only SQLite file. Every change is an event with time, reader and both answers."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ NAME = "corrections.sqlite"
 APPLICATION = 0x46424A58
 """SQLite's application_id: a file of another program is refused."""
 SCHEMA = 2
-"""SQLite's user_version. A later version of this program reads earlier ones; an earlier one refuses later ones.
-Version 2: answers may hold ticks, the machine's part the role of the reader, names of files may be bytes."""
+"""SQLite's user_version. Later versions of this program read earlier files; earlier ones refuse later files.
+Version 2: answers may have ticks, the machine's part has the role of the reader, names of files may be bytes."""
 ACTIONS = (
     *("move", "pull", "turn", "draw", "plane", "accept", "reject", "undecide", "comment", "tick", "choose", "reset"),
     *("undo", "redo"),
@@ -46,7 +46,7 @@ Key = tuple[str, str, int]
 
 
 class Conflict(Exception):
-    """The frame was changed since the caller last saw it, in another tab or by another measurement."""
+    """The frame was changed since the caller last read it, in another tab or by another measurement."""
 
 
 @dataclass(frozen=True)
@@ -65,13 +65,13 @@ class Event:
 
     @property
     def role(self) -> str:
-        """The role in which the reader saw the frame, of `ROLES`."""
+        """The role of the reader when the event was made, one of `ROLES`."""
         return str(self.machine.get("role", ROLES[0]))
 
 
 @dataclass
 class History:
-    """The events of one reader in one frame, and what can be undone and redone."""
+    """The events of one reader for one frame, with undo and redo."""
 
     past: list[Answer] = field(default_factory=list)
     future: list[Answer] = field(default_factory=list)
@@ -90,7 +90,7 @@ class History:
     def add(self, event: Event, initial: Answer) -> None:
         """Apply an event; `initial` is the answer before the first one, and before the first after a new measurement.
 
-        Undo goes back to no answer that was made beside another outline of the machine's.
+        Undo never returns to an answer for an earlier measurement.
         """
         anew = bool(self.events) and event.machine["answer"] != self.events[-1].machine["answer"]
         if anew:
@@ -110,13 +110,13 @@ class History:
 
 
 class Store:
-    """All events of a folder of results."""
+    """All events of a results folder."""
 
     def __init__(self, path: Path, writable: bool) -> None:
         """Open or create the file.
 
         Raises:
-          UserError: a file of another program or of a later version, a damaged one, or one that cannot be opened.
+          UserError: the file is from another program or a later version, is damaged, or cannot be opened.
         """
         self.path, self.writable = path, writable
         self.histories: defaultdict[Key, History] = defaultdict(History)
@@ -148,7 +148,7 @@ class Store:
         self.refresh()
 
     def refresh(self) -> list[Event]:
-        """Read the events that were added since the last call; a read-only server follows the writing one.
+        """Read events added since the last call, by which a read-only server follows the writing one.
 
         Raises:
           UserError: the file cannot be read.
@@ -177,21 +177,22 @@ class Store:
         machine: dict[str, Any],
         after: int,
     ) -> History:
-        """Add one event; it is on the disk when this returns.
+        """Add one event; it is on disk when this returns.
 
         Args:
           key: reader, file, frame.
-          action: of `ACTIONS`. "undo" and "redo" take the answer from the history.
+          action: one of `ACTIONS`. "undo" and "redo" take the answer from the history.
           answer: the answer after the change.
-          millimetres: gives the values of an answer, kept with the event.
-          machine: the machine's answer, kept with the event; its "id", if any, is the event's own. The last event
-            again (its reply was lost) is not added twice.
-          after: the `version` of the history that the caller has seen.
+          millimetres: computes the values of an answer, which are stored with the event.
+          machine: the machine's answer, stored with the event; its "id", if any, is the event's id. If the last event
+            is sent again because its reply was lost, it is not added twice.
+          after: the `version` of the history that the caller has read.
 
         Raises:
           Conflict: the history has another version.
-          UserError: read-only, nothing to undo or redo, or the file cannot be written by this user.
-          OSError: there is no room, or somebody else holds the file; nothing was added, and later it may be.
+          UserError: the store is read-only, there is nothing to undo or redo, or this user cannot write the file.
+          OSError: the disk is full, or another program has locked the file. Nothing was added; a later attempt may
+            succeed.
         """
         with self._mutex:
             if not self.writable or self._db is None:
@@ -225,7 +226,7 @@ class Store:
                         values,
                     )
             except sqlite3.Error as e:
-                if e.sqlite_errorcode & 0xFF in _NO_ROOM:  # the last byte; the others say more of it
+                if e.sqlite_errorcode & 0xFF in _NO_ROOM:  # the last byte is the primary code
                     raise OSError(errno.EIO, str(e), str(self.path)) from None
                 raise UserError(f"{self.path} cannot be written ({e}): see who may write there") from None
             self.refresh()
@@ -239,7 +240,7 @@ class Store:
 
 _HEADER = ("application_id", "user_version")
 _NO_ROOM = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_BUSY)
-"""Errors that pass: the same event is worth another attempt."""
+"""Temporary errors: the same event can be sent again."""
 
 
 @contextmanager
@@ -251,7 +252,7 @@ def _named(path: Path) -> Iterator[None]:
     """
     try:
         yield
-    except sqlite3.OperationalError as e:  # the disk or the rights, not the content
+    except sqlite3.OperationalError as e:  # due to the disk or permissions, not the content
         raise UserError(f"{path} cannot be opened ({e}): make room on its disk, and see who may write there") from None
     except sqlite3.DatabaseError as e:
         raise UserError(f"{path} cannot be read ({e}): move it away") from None
@@ -265,7 +266,7 @@ def _event(values: tuple[Any, ...]) -> Event:
 
 
 def _stored(file: str) -> str | bytes:
-    """A file's name as SQLite takes it: a name that is no text as its bytes."""
+    """A file's name for SQLite: bytes if it is not UTF-8."""
     try:
         file.encode()
     except UnicodeEncodeError:

@@ -2,9 +2,9 @@
 
 The rule: for each measure, machine and month with at least `FEWEST` patients, and as many in the machine's other
 months, Welch's t-test between the month's patients and the others'. The most significant month is flagged while its p
-is below `FALSE_ALARM` over the number of tests that are left (Holm's steps); it is then taken out of what the others
-are compared with, so that one month that drifted does not make its neighbours suspicious. Without drift, a report has a
-false alarm with a probability of at most `FALSE_ALARM`, over all its machines, months and measures together.
+is below `FALSE_ALARM` over the number of tests left (Holm's steps). It is then removed from the comparison group, so
+that one drifted month does not make the others suspicious. Without drift, a report has a false alarm with a
+probability of at most `FALSE_ALARM`, over all its machines, months and measures together.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ FEWEST = 20
 
 @dataclass(frozen=True)
 class Cell:
-    """The values of one measure, machine and month: one for each patient, the mean of theirs."""
+    """The values of one measure, machine and month: the mean value of each patient."""
 
     measure: str
     device: str
@@ -46,12 +46,12 @@ class Alarm:
     """Mean of the machine's other months."""
     p: float
     limit: float
-    """Limit that p had to be below."""
+    """The limit for p."""
 
 
 @dataclass(frozen=True)
 class Drift:
-    """All that was tested, and what was found."""
+    """The tests of a report, and the alarms."""
 
     tests: int
     too_few: int
@@ -90,7 +90,7 @@ def _testable(cell: Cell, group: list[Cell]) -> bool:
 
 
 def _test(cell: Cell, group: list[Cell]) -> tuple[float, float] | None:
-    """(mean of the other months, p); None where too few are left."""
+    """Welch's test: (mean of the other months, p); None if too few patients are left."""
     if not _testable(cell, group):
         return None
     n, total, squares = (sum(getattr(c, k) for c in group if c is not cell) for k in ("n", "total", "squares"))

@@ -16,7 +16,7 @@ _HASH = re.compile(r"[0-9a-f]{16}")
 
 
 class Names:
-    """Names as the page shows them: hashes stay, every other identifier becomes one."""
+    """Names for the page: hashes are kept, every other identifier is hashed."""
 
     def __init__(self, folder: Path) -> None:
         key = Key.of_environment()
@@ -26,7 +26,7 @@ class Names:
         self._key, self._plain = key, _are_plain(folder)
 
     def hashed(self, name: str | None) -> str:
-        """Sixteen hexadecimal digits; "not recorded" and "several" stay."""
+        """Sixteen hexadecimal digits; "not recorded" and "several" are kept."""
         if name is None or name in ("not recorded", "several") or (_HASH.fullmatch(name) and not self._plain):
             return name or "not recorded"
         return hmac.new(self._key, b"shown\0" + name.encode("utf-8", "surrogateescape"), hashlib.sha256).hexdigest()[
@@ -41,7 +41,7 @@ class Names:
         return f"{model}#{self.hashed(serial)[:6]}"
 
     def show(self, by: str, name: str) -> str:
-        """The name of a group."""
+        """The name of a group for the page; `by` is the grouping."""
         return self.hashed(name) if by == "operator" else self.device(name) if by == "device" else name
 
 
@@ -49,6 +49,6 @@ def _are_plain(folder: Path) -> bool:
     """Whether the results were made with `--identifiers`: a serial number such as 123456 looks like a hash."""
     try:
         _, (plain, *_), *_ = json.loads((folder / CALL).read_text(encoding="ascii"))["examinations"]
-    except (OSError, ValueError, LookupError, TypeError):  # a folder of another program's making
+    except (OSError, ValueError, LookupError, TypeError):  # a folder from another program
         return False
     return bool(plain)

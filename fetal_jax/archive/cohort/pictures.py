@@ -1,4 +1,4 @@
-"""Pictures for the cohort report: the outlined structure alone, since a frame's edges may name the patient."""
+"""Pictures for the cohort report: only the outlined structure, because a frame's edges may name the patient."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from fetal_jax.evaluation.report.page import Outline, Picture
 from fetal_jax.geometry import Ellipse, Shaft
 
 RIM = 0.15
-"""Rim shown around the structure, as a share of its size. All else is black."""
+"""Visible rim around the structure, relative to its size. The rest is black."""
 WIDEST = 420
-"""Pixels of a picture's longer side, at most."""
+"""Largest longer side of a picture in pixels."""
 COLOUR = "#ffd23c"
 _PNG = re.compile(rb'href="data:image/png;base64,([A-Za-z0-9+/=]+)"')
 
 
 def picture(folder: Path, frame: dict[str, Any] | None, caption: str) -> Picture | None:
-    """The structure of a frame; None where there is no overlay of it, or no shape.
+    """Make a picture of a frame's structure; None if there is no overlay or no shape.
 
     Args:
       folder: of the results.
       frame: its row, with `overlay` (of `measure`) or `report` (of `archive --also=svg`).
-      caption: the line below it.
+      caption: text below it.
     """
     shape = _shape(frame) if frame else None
     image = _image(folder, frame) if frame and shape else None
@@ -57,7 +57,7 @@ def _shape(frame: dict[str, Any]) -> Ellipse | Shaft | None:
 
 
 def _image(folder: Path, frame: dict[str, Any]) -> Image.Image | None:
-    """The frame in grey at its own size: the upper part of an overlay, or the picture in an SVG."""
+    """Load the grey frame at its own size: the upper part of an overlay, or the picture in an SVG."""
     overlay, report = frame.get("overlay"), frame.get("report")
     name = overlay or (f"svg/{report}.svg" if report else "")
     path = (folder / name).resolve()
@@ -81,7 +81,7 @@ def _outline(shape: Ellipse | Shaft) -> np.ndarray:
 
 
 def _around(shape: Ellipse | Shaft) -> np.ndarray:
-    """The polygon that is shown, (N, 2)."""
+    """The visible polygon (N, 2) around a shape."""
     if isinstance(shape, Ellipse):
         rim = RIM * shape.b
         return Ellipse(shape.cx, shape.cy, shape.a + rim, shape.b + rim, shape.theta).points(120)
@@ -93,7 +93,7 @@ def _around(shape: Ellipse | Shaft) -> np.ndarray:
 
 
 def _inside(points: np.ndarray, size: tuple[int, int]) -> tuple[int, int, int, int] | None:
-    """The box of points within a picture; None if it is empty."""
+    """Bounding box of points, clipped to a picture; None if it is empty."""
     low = np.clip(np.floor(points.min(0)), 0, size).astype(int)
     high = np.clip(np.ceil(points.max(0)), 0, size).astype(int)
     return (int(low[0]), int(low[1]), int(high[0]), int(high[1])) if (high - low > 1).all() else None

@@ -21,7 +21,7 @@ from matplotlib.ticker import MaxNLocator
 COLOURS = {"hc": "#1f5f8b", "ac": "#c4641a", "fl": "#3f7d4e"}
 MARKERS = {"hc": "o", "ac": "s", "fl": "^"}
 MOST = 6
-"""Machines that are drawn: those with most values."""
+"""Most machines that are drawn: those with most values."""
 
 
 def z_by_week(rows: Sequence[tuple[str, dict[str, ZScores]]], caption: str) -> Plot:
@@ -52,7 +52,7 @@ def half_width(z: ZScores) -> float:
 
 
 def by_month(cells: Sequence[Cell], alarms: set[tuple[str, str]], unit: str) -> list[Plot]:
-    """Mean value of each measure by month, a plot a machine; `alarms` (device, month) are marked."""
+    """Plot the mean value of each measure by month, one plot per machine; `alarms` (device, month) are marked."""
     devices = sorted({c.device for c in cells}, key=lambda d: (-sum(c.n for c in cells if c.device == d), d))[:MOST]
     months = sorted({c.month for c in cells})
     top = max((abs(c.mean) + 2 / np.sqrt(c.n) for c in cells if c.device in devices and c.n > 4), default=1.0)
@@ -80,7 +80,7 @@ def _svg(fig: Any, axes: Any, caption: str) -> Plot:
     if axes.get_legend_handles_labels()[0]:
         axes.legend(frameon=False, fontsize=8, ncols=3)
     buffer = io.BytesIO()
-    with plt.rc_context({"svg.hashsalt": "fetal_jax"}):  # the same numbers, the same file
+    with plt.rc_context({"svg.hashsalt": "fetal_jax"}):  # makes the file reproducible
         fig.savefig(buffer, format="svg", dpi=110, metadata={"Date": None})
     plt.close(fig)
     return Plot(buffer.getvalue().decode(), caption)

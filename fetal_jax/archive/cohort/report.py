@@ -1,4 +1,4 @@
-"""The cohort report: one page on a whole results folder, without a name, a birth date or an identifier as it was."""
+"""The cohort report: one page about a whole results folder, without names, birth dates or plain identifiers."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ def write(folder: Path, out: Path, command: str, reports: Path | None = None) ->
     Args:
       folder: of `archive` or `measure`.
       out: the file.
-      command: what makes it again.
+      command: the command that makes it again.
       reports: scanners' structured reports, to compare with.
 
     Raises:
-      UserError: no results, a package is missing, or the reports have nothing of these results.
+      UserError: there are no results, a package is missing, or no report matches these results.
     """
     tables, names = Tables(folder), Names(folder)
     matched = _matched(folder, reports) if reports else None
@@ -71,7 +71,7 @@ def _matched(folder: Path, reports: Path) -> Matched:
 
 
 def _differences(matched: Matched) -> list[dict[str, Any]]:
-    """Ours minus the scanner's, in percent of their mean."""
+    """Differences of our values minus the scanner's, in percent of their mean."""
     return [
         {
             "person": p.subject,

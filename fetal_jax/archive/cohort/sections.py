@@ -36,7 +36,7 @@ TITLES = {"week": "week", "device": "machine", "operator": "operator", "month": 
 
 
 def frames(tables: Tables, names: Names) -> list[Block]:
-    """Shares of the statuses in all, by machine and by month, and the reasons."""
+    """Shares of the statuses, overall, by machine and by month, and the reasons."""
     blocks: list[Block] = []
     for by in (None, "device", "month"):
         rows = []
@@ -58,7 +58,7 @@ def frames(tables: Tables, names: Names) -> list[Block]:
 
 
 def sizes(tables: Tables, size: dict[str, int], names: Names) -> list[Block]:
-    """z-scores by week, machine, operator and month: where the age is known; without any, at the sizes' own age."""
+    """z-scores by week, machine, operator and month, for known ages; if no age is known, at the age from the sizes."""
     dated = size["dated"] > 0
     blocks: list[Block] = [Text(f"z-scores {DATED if dated else OWN}.")]
     for by, title in TITLES.items():
@@ -125,7 +125,7 @@ def _alarm(alarm: Alarm, names: Names) -> list[str]:
 
 
 def scanner(matched: Matched, differences: list[dict[str, Any]], names: Names) -> list[Block]:
-    """Agreement with the scanner's values, in all and by machine, and what was refused."""
+    """Agreement with the scanner's values, overall and by machine, and the refused values."""
     rows, groups = [], []
     for m in MEASURES:
         pairs = [p for p in matched.pairs if p.measure == m]
@@ -157,7 +157,7 @@ def scanner(matched: Matched, differences: list[dict[str, Any]], names: Names) -
 
 
 def surprising(tables: Tables, folder: Path, names: Names, with_differences: bool) -> list[Block]:
-    """The examinations farthest from what is expected, with pictures of the structures."""
+    """The examinations with the most unusual sizes, with pictures of the structures."""
     rows, shown = [], []
     for rank, visit in enumerate(tables.surprising(SURPRISING, with_differences), start=1):
         label, plane = QUANTITIES[visit["measure"]].label, MEASURES[visit["measure"]]

@@ -1,4 +1,4 @@
-"""The numbers of the cohort report: queries by DuckDB over the Parquet of `archive`, or the JSON of `measure`."""
+"""The numbers of the cohort report: DuckDB queries over the Parquet of `archive`, or the JSON of `measure`."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ left join (
     from frames where examination is not null group by examination, fetus
 ) made on e.examination = made.examination and e.fetus::varchar is not distinct from made.fetus::varchar
 """
-"""One row an examination and fetus, with the machine, the operator and the month of its frames."""
+"""One row per examination and fetus, with the machine, the operator and the month of its frames."""
 
 
 class ZScores(NamedTuple):
@@ -59,13 +59,13 @@ class ZScores(NamedTuple):
 
 
 class Tables:
-    """Opens a results folder and answers the questions of the report."""
+    """A results folder, and the queries of the report."""
 
     def __init__(self, folder: Path) -> None:
         """Open a folder of `archive` (Parquet) or of `measure` (JSON).
 
         Raises:
-          UserError: neither is there, or duckdb or pyarrow is not installed.
+          UserError: the folder has neither, or duckdb or pyarrow is not installed.
         """
         try:
             import duckdb
@@ -102,7 +102,7 @@ class Tables:
         self._db.read_parquet(f"{glob.escape(str(folder))}/*.parquet", union_by_name=True).create_view(name)
 
     def _unread(self, folder: Path) -> Counter[str]:
-        """Reasons of the files that could not be read, and how often."""
+        """Count the reasons of files that could not be read."""
         if not any((folder / DEAD_LETTERS).glob("*.parquet")):
             return Counter()
         self._parquet("dead_letters", folder / DEAD_LETTERS)
@@ -110,15 +110,15 @@ class Tables:
         return _kinds(rows)
 
     def one(self, query: str, *values: Any) -> tuple[Any, ...]:
-        """The one row of a query."""
+        """Run a query with one row; returns the row."""
         return self.all(query, *values)[0]
 
     def all(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
-        """All rows of a query."""
+        """Run a query; returns all rows."""
         return self._db.execute(query, values).fetchall()
 
     def records(self, query: str, *values: Any) -> list[dict[str, Any]]:
-        """All rows of a query, by column."""
+        """Run a query; returns all rows as dictionaries by column."""
         found = self._db.execute(query, values)
         names = [column[0] for column in found.description or ()]
         return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
@@ -135,7 +135,7 @@ class Tables:
         return dict(zip(names, counts, strict=True))
 
     def shares(self, by: str | None = None) -> list[tuple[str, dict[str, int]]]:
-        """Count frames by status, in all or by device or month."""
+        """Count frames by status, overall or by device or month."""
         rows = self.all(
             f"select {by or 'null'}::varchar as part, status, count(*) from frames group by all order by part"
         )
@@ -147,7 +147,7 @@ class Tables:
         return list(found.items())
 
     def reasons(self, status: str) -> Counter[str]:
-        """Why frames have a status, and how often; file names and numbers left out."""
+        """Count the reasons of frames with a status, without file names and numbers."""
         return _kinds(self.all("select file, reason, count(*) from frames where status = ? group by all", status))
 
     def z_scores(self, by: str, dated: bool) -> list[tuple[str, dict[str, ZScores]]]:
@@ -155,7 +155,7 @@ class Tables:
 
         Args:
           by: a key of `GROUPS`.
-          dated: whether examinations count whose age is known otherwise than by their own sizes, or the others.
+          dated: True for examinations whose age is known from another source than their sizes, False for the others.
         """
         values = ", ".join(
             f"count({z}), avg({z}), stddev_samp({z}), count(distinct person) filter ({z} is not null)"
@@ -171,7 +171,7 @@ class Tables:
         return found
 
     def z_cells(self) -> list[Cell]:
-        """The z-scores of each measure, machine and month for `drift.find`, at ages that the sizes do not decide."""
+        """The z-scores of each measure, machine and month for `drift.find`, at ages that do not come from the sizes."""
         cells = []
         for m, plane in MEASURES.items():
             cells += self.cells(
@@ -181,7 +181,7 @@ class Tables:
         return cells
 
     def cells(self, measure: str, query: str) -> list[Cell]:
-        """Cells of a query that gives person, device, month and value; a patient's values in a cell are averaged."""
+        """Make cells from a query for person, device, month and value; a patient's values in a cell are averaged."""
         rows = self.all(
             f"with people as (select device, month, person, avg(value) as v from ({query}) where value is not null "
             "and device is not null and device <> 'several' and month is not null group by all) "
@@ -190,16 +190,16 @@ class Tables:
         return [Cell(measure, *row) for row in rows]
 
     def add_differences(self, rows: list[dict[str, Any]]) -> None:
-        """Make the table `differences`: person, device, month, examination, fetus, measure, value in percent."""
+        """Create the table `differences`: person, device, month, examination, fetus, measure, value in percent."""
         import pyarrow as pa
 
         self._db.register("differences", pa.Table.from_pylist(rows))
 
     def surprising(self, count: int, with_differences: bool) -> list[dict[str, Any]]:
-        """The examinations whose sizes are farthest from what is expected, farthest first, with `score` and `why`.
+        """The examinations with the most unusual sizes, highest `score` first, with the reason `why`.
 
-        The score is the largest of the absolute z-scores of HC, AC and FL and, where the scanner's values are given, of
-        the difference to it over the SD of all differences of that measure.
+        The score is the largest of the absolute z-scores of HC, AC and FL and, if there are scanner values, of their
+        differences: the deviation from the median of a measure over 1.4826 times the median absolute deviation.
         """
         parts = [
             f"select examination, fetus, '{m}' as measure, abs({m}_z) as score, 'z' as why, {m}_z as value from visits "
@@ -223,7 +223,7 @@ class Tables:
         return self.records(query, count)
 
     def best_frame(self, visit: dict[str, Any]) -> dict[str, Any] | None:
-        """The frame that an examination's most surprising size was best seen in."""
+        """The best frame of an examination's most unusual size."""
         plane = MEASURES[visit["measure"]]
         names = [n for n in (f"{plane}_best_file", f"{plane}_best_frame", f"{plane}_best") if n in visit]
         where = "file = ? and frame = ?" if len(names) == 2 else "overlay = ?"
@@ -233,7 +233,7 @@ class Tables:
         return found[0] if found else None
 
     def made_by(self) -> dict[str, list[str]]:
-        """The bundles and versions that the rows state."""
+        """The bundles and versions in the rows."""
         have = {name for name, *_ in self.all("describe frames")}
         return {
             name: [
@@ -245,7 +245,7 @@ class Tables:
 
 
 def _examinations(folder: Path) -> list[dict[str, Any]]:
-    """The examinations of `measure`, with the columns of `archive`'s that the report needs."""
+    """The examinations of `measure`, with the columns of `archive` that the report needs."""
     try:
         records = json.loads((folder / EXAMINATIONS_JSON).read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -271,7 +271,7 @@ def _examinations(folder: Path) -> list[dict[str, Any]]:
 
 
 def _kinds(rows: Iterable[tuple[str, str | None, int]]) -> Counter[str]:
-    """Reasons without the file's name and folders, what is in parentheses, numbers, and the remedy after the colon."""
+    """Count reasons without the file's path, text in parentheses, numbers, and the remedy after the colon."""
     found: Counter[str] = Counter()
     for file, reason, count in rows:
         text = reason or "no reason"

@@ -1,1 +1,1 @@
-"""A PACS swept over DICOMweb: each object once."""
+"""Sweeps of a PACS over DICOMweb; each object is measured once."""

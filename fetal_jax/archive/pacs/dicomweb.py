@@ -1,6 +1,6 @@
 """A DICOMweb server: search (QIDO-RS), retrieve (WADO-RS), store (STOW-RS).
 
-Addresses are built from UIDs; one that an answer names (RetrieveURL) is not used.
+URLs are built from UIDs; RetrieveURL of an answer is not used.
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ from dicomweb_client.api import DICOMwebClient
 from fetal_jax.archive.pacs.origin import TIMEOUT, Http, Rejected, part
 
 PAGE = 200
-"""Entries asked for at once."""
+"""Number of entries that a request asks for."""
 DUPLICATE = 0x0111
-"""FailureReason of a server that holds the object already."""
+"""FailureReason of a server that has the object already."""
 STUDY, SERIES, INSTANCE, SOP_CLASS = "0020000D", "0020000E", "00080018", "00080016"
 _LEVELS = {STUDY: "study", SERIES: "series", INSTANCE: "instance"}
 _UID = re.compile(r"[0-9]+(\.[0-9]+)+")
 
 
 class Unpaged(Rejected):
-    """A server that ignores `offset` may have more entries than it gives."""
+    """The server ignores `offset`, and may have more entries than it returned."""
 
 
 @dataclass(frozen=True)
 class Instance:
-    """The names of an object on the server."""
+    """The UIDs of an object on the server."""
 
     study: str
     series: str
     uid: str
     sop_class: str = ""
-    """Empty where the server does not say it."""
+    """Empty if the server does not state it."""
 
     def __str__(self) -> str:
         return f"studies/{self.study}/series/{self.series}/instances/{self.uid}"
@@ -55,15 +55,15 @@ class Client:
         """Make a client; nothing is sent."""
         self.http = http
         self._web = DICOMwebClient(http.url, session=http.session, timeout=TIMEOUT, chunk_size=2**31)
-        self._web.set_http_retry_params(retry=False)  # `Http.attempt` knows Retry-After, and lost connections too
+        self._web.set_http_retry_params(retry=False)  # `Http.attempt` handles Retry-After and lost connections, too
 
     def series(self, query: Mapping[str, str]) -> Iterator[tuple[str, str] | Rejected]:
-        """Study and Series Instance UID of each series that matches, without repetition; or why they are none."""
+        """Yield Study and Series Instance UID of each matching series, without repetition; or the fault of an entry."""
         for entry in self._pages(self._web.search_for_series, search_filters=dict(query)):
             yield _fault(entry, STUDY, SERIES) or (_value(entry, STUDY), _value(entry, SERIES))
 
     def instances(self, study: str, series: str) -> Iterator[Instance | Rejected]:
-        """The instances of a series; or why an entry names none."""
+        """Yield the instances of a series; or the fault of an entry."""
         for entry in self._pages(self._web.search_for_instances, study, series):
             yield _fault(entry, INSTANCE) or Instance(study, series, _value(entry, INSTANCE), _value(entry, SOP_CLASS))
 
@@ -95,7 +95,7 @@ class Client:
           objects: the files by SOP Instance UID.
 
         Returns:
-          For each that is not on the server afterwards, why.
+          The reason, for each object that is not on the server afterwards.
         """
         datasets = [pydicom.dcmread(BytesIO(body)) for body in objects.values()]
 
@@ -104,7 +104,7 @@ class Client:
                 return self._web.store_instances(datasets, study)
             except requests.HTTPError as e:
                 answer: Any = e.response
-                if answer.status_code != 409:  # 409: none was stored; the answer says why
+                if answer.status_code != 409:  # 409: none was stored; the answer has the reasons
                     raise
                 return pydicom.Dataset.from_json(answer.json()) if answer.content else pydicom.Dataset()
 
@@ -119,10 +119,10 @@ class Client:
         return {uid: f"FailureReason 0x{reasons[uid]:04X}" if uid in reasons else "not confirmed" for uid in missing}
 
     def _pages(self, search: Callable[..., Any], *where: str, **filters: Any) -> Iterator[dict[str, Any]]:
-        """All entries of a search.
+        """Yield all entries of a search.
 
         Raises:
-          Unpaged: the server gives no next page, and there may be more.
+          Unpaged: the server gives no next page, and there may be more entries.
         """
         seen: set[tuple[str, ...]] = set()
         offset = longest = last = 0
@@ -146,10 +146,10 @@ class Client:
             )
 
     def _may_cut(self, search: Callable[..., Any], count: int) -> bool:
-        """Whether the server may end its answers after so many entries: a search for anything gives no more either."""
+        """Whether the server may limit answers to `count` entries: a search for everything gives no more, either."""
         try:
             return len(self._page(search, limit=count + 1, offset=0)) <= count
-        except Rejected:  # a server need not answer a search without keys
+        except Rejected:  # a server may refuse a search without keys
             return True
 
     def _page(self, search: Callable[..., Any], *where: str, **filters: Any) -> list[dict[str, Any]]:
@@ -170,7 +170,7 @@ def _value(entry: Mapping[str, Any], tag: str) -> str:
 
 
 def _fault(entry: Mapping[str, Any], *levels: str) -> Rejected | None:
-    """Why an entry of an answer cannot be asked for: UIDs become parts of addresses and of file names."""
+    """The fault of an entry that cannot be requested: UIDs become parts of URLs and of file names."""
     uids = {_LEVELS[level]: _value(entry, level) for level in levels}
     if all(_UID.fullmatch(uid) and len(uid) <= 64 for uid in uids.values()):
         return None

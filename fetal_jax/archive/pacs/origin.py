@@ -28,38 +28,38 @@ T = TypeVar("T")
 USER, PASSWORD, TOKEN = "FETAL_JAX_PACS_USER", "FETAL_JAX_PACS_PASSWORD", "FETAL_JAX_PACS_TOKEN"
 _NAMES = f"{USER} and {PASSWORD}, or {TOKEN}"
 ATTEMPTS = 10
-"""Of each request: the waits between them add up to about a minute and a half."""
+"""Attempts of each request; the waits between them add up to about 90 s."""
 FIRST_WAIT, LONGEST_WAIT = 0.2, 30.0
-"""Seconds; doubled from one attempt to the next, and scattered, so that connections do not come back together."""
+"""Seconds to wait: doubled after each attempt, with jitter, so that connections do not retry at the same time."""
 LONGEST_ASKED = 600.0
-"""Seconds that a server's Retry-After is obeyed for at most."""
+"""Longest Retry-After of a server that is obeyed, in seconds."""
 TIMEOUT = (10.0, 120.0)
-"""Seconds to connect, and between two packets."""
+"""Timeouts in seconds: to connect, and between two packets."""
 TRANSIENT = (408, 429, 500, 502, 503, 504)
 _LOCAL = ("localhost", "127.0.0.1", "::1")
 
 
 class Unavailable(Exception):
-    """The server did not answer a request in any attempt, or asked to come later in each."""
+    """The server answered no attempt of a request, or asked to retry later each time."""
 
 
 class Rejected(Exception):
-    """The server refuses a request, or its answer cannot be read: asking again does not help."""
+    """The server refuses a request, or its answer cannot be read: repeating it does not help."""
 
 
 class Forbidden(Rejected):
-    """The server does not let this account make a request (HTTP 403): it may let it make others."""
+    """The server refuses this account a request (HTTP 403); others may be allowed."""
 
 
 class _Cut(requests.ConnectionError):
-    """An answer ended before its end."""
+    """An answer was cut short."""
 
 
 def authorization() -> str | None:
-    """The Authorization header that the environment asks for: basic, bearer, or none.
+    """The Authorization header from the environment: basic, bearer, or none.
 
     Raises:
-      UserError: half of a basic credential, or both kinds.
+      UserError: the environment has half of a basic credential, or both kinds.
     """
     user, password, token = (os.environ.get(name, "") for name in (USER, PASSWORD, TOKEN))
     if token and (user or password):
@@ -72,10 +72,10 @@ def authorization() -> str | None:
 
 
 def checked_url(text: str, with_credentials: bool) -> str:
-    """The root of a DICOMweb service, without a slash at its end.
+    """Check the root URL of a DICOMweb service; returns it without a slash at the end.
 
     Raises:
-      UserError: no such address, a password in it, or credentials that would be sent in the clear.
+      UserError: it is not a URL, has a password in it, or credentials would be sent unencrypted.
     """
     parts = urlsplit(text)
     try:
@@ -99,7 +99,7 @@ def _origin(url: str) -> tuple[str, str | None, int | None]:
 
 
 class _OneOrigin(HTTPAdapter):
-    """Sends requests to one origin, at most `rate` a second."""
+    """Sends requests only to one origin, at most `rate` per second."""
 
     def __init__(self, url: str, rate: float, connections: int) -> None:
         super().__init__(pool_maxsize=connections)
@@ -148,14 +148,14 @@ class Http:
         Args:
           url: the root of the service (`checked_url`).
           credentials: an Authorization header (`authorization`).
-          ca_file: certificates in PEM to trust in place of the usual ones.
-          connections: open at once.
-          rate: requests a second at most.
+          ca_file: PEM file of certificates to trust in place of the usual ones.
+          connections: number of open connections.
+          rate: most requests per second.
           note: receives a message for each wait of a second or more.
         """
         self.url, self._note = url, note
         self.session = requests.Session()
-        self.session.trust_env = False  # no .netrc: credentials come from the caller alone
+        self.session.trust_env = False  # ignore .netrc: credentials come only from the caller
         self.session.verify = str(ca_file) if ca_file else True
         self.session.auth = _Header(credentials) if credentials else None
         self.session.headers["Accept"] = "application/dicom+json"
@@ -167,7 +167,7 @@ class Http:
         """Attempts beyond the first."""
 
     def stop(self) -> None:
-        """End all waits: what is under way raises `Unavailable`."""
+        """End all waits: requests in progress raise `Unavailable`."""
         self._stop.set()
 
     @property
@@ -176,16 +176,16 @@ class Http:
         return self._stop.is_set()
 
     def attempt(self, what: str, call: Callable[[], T]) -> T:
-        """Make a request, again where that may help.
+        """Make a request, and repeat it if that may help.
 
         Args:
           what: its kind, for messages.
-          call: makes it by `session`, and raises for a status that is an error.
+          call: makes it with `session`, and raises for an error status.
 
         Raises:
-          Rejected: the server refuses it; `Forbidden` where that is for the account.
+          Rejected: the server refuses it; `Forbidden` if it refuses the account.
           Unavailable: no attempt was answered.
-          UserError: wrong credentials, a certificate that is not trusted, a redirect to another origin.
+          UserError: the credentials are wrong, a certificate is not trusted, or a redirect leads to another origin.
         """
         for attempt in range(ATTEMPTS):
             if self._stop.is_set():
@@ -208,7 +208,7 @@ class Http:
                 raise UserError(f"the server's certificate is not trusted ({_short(e)}): give --ca-file") from None
             except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as e:
                 why = f"no answer to a {what} ({_short(e)})"
-            except requests.RequestException as e:  # an answer that is no HTTP, a redirect in a circle
+            except requests.RequestException as e:  # an answer that is not HTTP, or a redirect loop
                 raise Rejected(f"the answer to a {what} cannot be read ({_short(e)})") from None
             if attempt + 1 < ATTEMPTS:
                 self._wait(why, attempt, asked)
@@ -224,10 +224,10 @@ class Http:
 
 
 def part(answer: Any) -> Iterator[bytes]:
-    """The content of the one part of a multipart answer, or a plain answer's.
+    """Yield the content of the single part of a multipart answer, or of a plain answer.
 
     Raises:
-      Rejected: it holds no DICOM.
+      Rejected: it is not DICOM.
       _Cut: it ends before its last boundary.
     """
     header = Message()
@@ -256,7 +256,7 @@ def part(answer: Any) -> Iterator[bytes]:
 
 
 def _retry_after(answer: Any) -> float | None:
-    """Seconds that the server asks to wait, of its Retry-After in seconds or as a date."""
+    """Seconds that the server asks to wait, from its Retry-After in seconds or as a date."""
     text = answer.headers.get("Retry-After", "").strip()
     if text.isdigit():
         return min(float(text), LONGEST_ASKED)
@@ -278,7 +278,7 @@ def _refused_credentials(given: bool) -> str:
 
 
 def _short(e: Exception) -> str:
-    """The reason within requests' wrapping of urllib3's wrapping."""
+    """The reason inside an exception of requests that wraps one of urllib3."""
     inner: Any = e.args[0] if e.args else e
     inner = getattr(inner, "reason", inner)
     text = " ".join(str(inner).split())

@@ -1,7 +1,7 @@
-"""State of a sweep of a PACS: one SQLite file, right after a kill at any moment.
+"""State of a sweep of a PACS: one SQLite file, consistent after a kill at any moment.
 
-An instance's rows and the objects made of it are written in one transaction; an object's bytes are kept until the
-server has confirmed it, so that what is sent again is the same object to the last byte.
+An instance's rows and the objects made from it are written in one transaction. An object's bytes are kept until the
+server has confirmed it, so that it is sent again byte for byte.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ CREATE INDEX IF NOT EXISTS unconfirmed ON object (instance) WHERE body IS NOT NU
 
 
 class State:
-    """The state file of one folder, whose lock the caller holds. All methods may be called by several threads."""
+    """The state file of a folder that the caller has locked. All methods may be called by several threads."""
 
     def __init__(self, path: Path, call: dict[str, Any]) -> None:
-        """Open the file, or make it.
+        """Open the file, or create it.
 
         Args:
           path: of the file.
-          call: everything that decides the rows and objects.
+          call: everything that affects the rows and objects.
 
         Raises:
-          UserError: it is no such file, or another call's.
+          UserError: it is not a state file, or of another call.
         """
         self._path, self._lock = path, threading.RLock()
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
@@ -66,10 +66,10 @@ class State:
 
     @contextmanager
     def _work(self) -> Iterator[sqlite3.Connection]:
-        """One thread's turn.
+        """Give the connection to one thread at a time.
 
         Raises:
-          UserError: the disk is full, or the file is damaged or held by another program.
+          UserError: the disk is full, or the file is damaged or locked by another program.
         """
         with self._lock:
             try:

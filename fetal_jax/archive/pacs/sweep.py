@@ -1,6 +1,6 @@
 """A sweep of a PACS: search, retrieve, measure as `fetal-jax measure` does, store the reports; each object once.
 
-Several connections retrieve and store; a process of its own reads (`reading.isolated`); this one runs the network.
+Several connections retrieve and store; a separate process reads (`reading.isolated`); this one runs the network.
 """
 
 from __future__ import annotations
@@ -47,11 +47,11 @@ IMAGES = (
     *("1.2.840.10008.5.1.4.1.1.6", "1.2.840.10008.5.1.4.1.1.3"),  # the same, retired
     *("1.2.840.10008.5.1.4.1.1.7", "1.2.840.10008.5.1.4.1.1.7.2", "1.2.840.10008.5.1.4.1.1.7.4"),  # captures
 )
-"""SOP classes that are retrieved. Reports and segmentations, ours too, and volumes are none of them."""
+"""SOP classes that are retrieved: no reports, segmentations (not even ours) or volumes."""
 GONE = 3
-"""Requests in a row without an answer until the server counts as away; one may be the fault of its object."""
+"""Unanswered requests in a row after which the server counts as away; a single one may be due to its object."""
 SPOOL = "spool"
-"""Folder of what is retrieved and not yet measured; everything in it is ours."""
+"""Folder of objects that are retrieved and not yet measured; everything in it is ours."""
 
 
 @dataclass
@@ -71,7 +71,7 @@ class Counts:
     """Requests for objects that were refused or not answered; the next call asks again."""
 
     def __str__(self) -> str:
-        count = amount(self.statuses.total(), "frame")  # of a cine many
+        count = amount(self.statuses.total(), "frame")  # a cine has many
         frames = f", {count}: {in_words(self.statuses)}" if self.statuses else ": no new frames"
         stored = ", ".join(f"{n} {kind}" for kind, n in sorted(self.stored.items())) or "nothing"
         others = ", ".join(f"{n} {name}" for name, n in self.left_out.most_common(5))
@@ -92,7 +92,7 @@ def with_own_flags(reason: str, reads_ruler: bool) -> str:
 
 
 def seed_of(call: Mapping[str, Any]) -> str:
-    """Hash of what decides a value: with the source's UID and the kind it gives an object's UID."""
+    """Hash of everything that affects a value; it gives an object's UID together with the source's UID and the kind."""
     decides = {key: call[key] for key in ("bundle", "version", "plane", "spacing", "runtime")}
     return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
 
@@ -106,15 +106,15 @@ class Sweep:
     note: Callable[[str], None]
     tally: Counts = field(default_factory=Counts)
     under_way: set[str] = field(default_factory=set)
-    """SOP Instance UIDs that were given out and are not measured yet."""
+    """SOP Instance UIDs that `wanted` has yielded and that are not measured yet."""
     _unanswered: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def wanted(self, query: Mapping[str, str]) -> Iterator[Instance]:
-        """The instances that match and are not measured yet.
+        """Yield the instances that match and are not measured yet.
 
         Raises:
-          UserError: the server refuses the query or the account, or may have more series than it gives.
+          UserError: the server refuses the query or the account, or may have more series than it returned.
           Unavailable: the server is away.
         """
         try:
@@ -140,7 +140,7 @@ class Sweep:
         return list(self.client.instances(study, series))
 
     def _named(self, name: str, entries: Iterable[T | Rejected]) -> Iterator[T]:
-        """The entries of an answer that can be asked for; each other one is a failure."""
+        """Yield the entries of an answer that can be requested; count each other one as a failure."""
         for entry in entries:
             if isinstance(entry, Rejected):
                 self._fail(f"an entry of {name}", str(entry))
@@ -148,7 +148,7 @@ class Sweep:
                 yield entry
 
     def store(self, study: str, instance: str, again: bool = False) -> None:
-        """Store the unconfirmed objects of a source instance; `again` asks first which of them the server has."""
+        """Store the unconfirmed objects of a source instance; with `again`, first check which ones the server has."""
         bodies = self.state.bodies(instance)
 
         def send() -> dict[str, str]:
@@ -165,7 +165,7 @@ class Sweep:
             self.tally.stored.update(kinds)
 
     def tolerate(self, name: str, call: Callable[[], T]) -> T | None:
-        """The result of a request for one object; None where it fails and the rest goes on.
+        """Make a request for one object; returns None if it fails and the sweep can continue.
 
         Raises:
           Unavailable: the server is away.
@@ -205,14 +205,14 @@ class Measuring:
     """From `seed_of`."""
     identities: Identities
     spool: Path
-    """An empty folder."""
+    """An empty folder for retrieved files."""
     connections: int
 
     def run(self, query: Mapping[str, str]) -> Generator[Row, None, None]:
         """Sweep; yield each row once it is in the state file.
 
         Raises:
-          UserError: a wrong query, credentials, certificate; a full disk.
+          UserError: the query, the credentials or the certificate is wrong, or the disk is full.
           Unavailable: the server is away.
         """
         sweep, order = self.sweep, deque[Instance]()
@@ -237,7 +237,7 @@ class Measuring:
                             while len(storing) > self.connections:
                                 storing.popleft().result()
                     except BaseException:
-                        sweep.client.http.stop()  # before the reader is waited for, which waits for a request
+                        sweep.client.http.stop()  # first, because the reader waits for a request
                         raise
                 while storing:
                     storing.popleft().result()
@@ -249,7 +249,7 @@ class Measuring:
     def _retrieved(
         self, pool: ThreadPoolExecutor, wanted: Iterator[Instance], order: deque[Instance]
     ) -> Iterator[Source]:
-        """The files of instances as they arrive; each is in `order` before its file is given out."""
+        """Yield the files of instances as they arrive; each instance is in `order` before its file is yielded."""
         ahead: deque[tuple[Instance, Future[bool]]] = deque()
         for instance in wanted:
             ahead.append((instance, pool.submit(self._retrieve, instance)))
@@ -296,10 +296,10 @@ class Measuring:
         self.sweep.tally.statuses.update(row["status"] for row in rows)
 
     def _objects(self, instance: Instance, source: Source, rows: list[Row]) -> dict[str, tuple[str, bytes]]:
-        """Kind and file of each object to store, by its SOP Instance UID.
+        """Make the objects to store: kind and file by SOP Instance UID.
 
-        The UID follows from the source, the kind and what decides the value: whoever measures the same again makes
-        the same object. The series follows from the study and the kind.
+        The UID is derived from the source, the kind and everything that affects the value, so that measuring the same
+        again makes the same object. The series UID is derived from the study and the kind.
         """
         objects: dict[str, tuple[str, bytes]] = {}
         for summary in cines.summarise(rows):
@@ -319,9 +319,9 @@ class Measuring:
 
 
 def _is(path: Path, instance: Instance) -> bool:
-    """Whether a file is an instance, by its meta information: the rest, which may be hostile, is the reader's.
+    """Whether a file is an instance, by its meta information. The rest may be hostile, and is left to the reader.
 
-    True where there is none to read, which the reader reports.
+    True if there is no meta information, which the reader reports.
     """
     try:
         return str(read_file_meta_info(path).MediaStorageSOPInstanceUID) == instance.uid
@@ -330,7 +330,7 @@ def _is(path: Path, instance: Instance) -> bool:
 
 
 def _named(path: Path, uid: str, series: str) -> bytes:
-    """A DICOM file under other names; the file is deleted."""
+    """Read a DICOM file, give it other UIDs, and delete it; returns its bytes."""
     ds = pydicom.dcmread(path)
     ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = UID(uid)
     ds.SeriesInstanceUID = series

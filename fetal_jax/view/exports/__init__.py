@@ -25,10 +25,10 @@ _ONE_AT_A_TIME = threading.Lock()
 
 
 def write(session: Session) -> dict[str, Any]:
-    """Write all exports, one call after the other; returns their names and what was left out, with the reason.
+    """Write all exports, one call at a time; returns their names, and what was left out with the reason.
 
     Raises:
-      UserError: the session is read-only or blinded, or a file there is not ours.
+      UserError: the session is read-only or blinded, or a file in the folder is not ours.
     """
     if session.blinded:
         raise UserError("exports show the machine's and other readers' values: open the folder without --blinded")

@@ -1,4 +1,4 @@
-"""The frames that somebody has changed or decided on, for the exports."""
+"""The frames that a reader has changed or decided on, for the exports."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fetal_jax.view.store import Event
 
 @dataclass(frozen=True)
 class Correction:
-    """The last answer of a reader in a frame, as it holds today (`Session.today`)."""
+    """The last valid answer of a reader for a frame (`Session.today`)."""
 
     number: int
     row: Row
@@ -21,9 +21,9 @@ class Correction:
 
 
 def corrections(session: Session, left_out: list[str]) -> list[Correction]:
-    """The frames that somebody has changed or decided on, in the order of the results.
+    """List the frames that a reader has changed or decided on, in the order of the results.
 
-    Answers that do not stand any more are named in `left_out`.
+    Answers that are no longer valid are added to `left_out`.
     """
     found, old = [], []
     for (_, file, frame), history in list(session.store.histories.items()):

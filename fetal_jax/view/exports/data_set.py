@@ -25,10 +25,10 @@ COLUMNS = ("filename", "plane", "spacing_mm", "subject", *SHAPES, "source")
 
 
 def write(session: Session, accepted: list[Correction], claim: Callable[[str], Path], left_out: list[str]) -> int:
-    """A folder as docs/own-data.md describes it, of the frames that this reader accepted; returns how many.
+    """Write a folder as described in docs/own-data.md, of the frames that this reader accepted; returns their number.
 
-    Frames get numbers for names. The frames of a patient, or else of an examination, are one subject; where neither is
-    known, a file is a subject of its own, since nothing says which files are one woman's.
+    Frames are named by numbers. The frames of a patient, or else of an examination, are one subject. If neither is
+    known, each file is a subject of its own, because nothing shows which files belong to one woman.
     """
     rows: list[dict[str, Any]] = []
     subjects: dict[tuple[str, str], str] = {}
@@ -50,7 +50,7 @@ def write(session: Session, accepted: list[Correction], claim: Callable[[str], P
         named = {"filename": name, "plane": c.event.answer.plane, "subject": subject, "source": c.row["file"]}
         rows.append(named | _training_cells(c))
         if c.row["spacing_mm"] != c.row["column_spacing_mm"]:
-            rows[-1]["spacing_mm"] = ""  # the table knows square pixels only
+            rows[-1]["spacing_mm"] = ""  # the table is for square pixels only
             left_out.append(f"frame {c.number + 1}: pixels that are not square have no spacing in {DATA_SET}/")
     if rows:
         write_whole(claim(f"{DATA_SET}/frames.csv"), as_csv(COLUMNS, rows))
@@ -69,5 +69,5 @@ def _training_cells(c: Correction) -> dict[str, Any]:
 
 
 def _woman(row: Row) -> tuple[str, str]:
-    """Subject that a split must not cross."""
+    """The subject of a row: its frames must stay in one split."""
     return next((key, row[key]) for key in ("patient", "examination", "file") if row[key] is not None)

@@ -9,17 +9,17 @@ from fetal_jax.errors import UserError
 from fetal_jax.files import OwnFiles, write_whole
 
 READERS = "readers.json"
-"""The folder of each reader who has exported, by name. The first one has `review` itself, ""."""
+"""File with the folder of each reader who has exported, by name. The first reader has `review` itself, ""."""
 
 
 class Places:
     """The files of one export. Nothing is deleted before everything is written."""
 
     def __init__(self, review: Path, reader: str) -> None:
-        """Find the reader's folder, or give the reader one.
+        """Find or assign the reader's folder.
 
         Raises:
-          UserError: a file there is not ours, or is damaged.
+          UserError: a file in it is not ours, or is damaged.
         """
         self._review, self._own = review, OwnFiles(review)
         self._before: dict[str, tuple[int, int] | None] = {}
@@ -32,10 +32,10 @@ class Places:
         self._others = tuple(folder for name, folder in folders.items() if folder and name != reader)
 
     def common(self, name: str) -> Path:
-        """Claim a file of all readers; returns its path.
+        """Claim a file that all readers share; returns its path.
 
         Raises:
-          UserError: there is such a file, and this program did not write it.
+          UserError: the file exists, and this program did not write it.
         """
         path = self._own.claim(name)
         self._before.setdefault(name, _written(path))
@@ -46,19 +46,19 @@ class Places:
         return self.common(self.folder + name)
 
     def sweep(self) -> None:
-        """Delete what earlier exports of this reader wrote, and this one did not."""
+        """Delete files of earlier exports of this reader that this export did not write."""
         self._own.clear(keep=lambda name: not self._is_mine(name) or self._is_new(name))
 
     def _is_mine(self, name: str) -> bool:
         return name != READERS and name.startswith(self.folder) and not name.startswith(self._others)
 
     def _is_new(self, name: str) -> bool:
-        """Whether it was claimed, and then written. The old file of a report that could not be signed is not new."""
+        """Whether a file was claimed and then written. The old file of a report that could not be signed is not new."""
         return name in self._before and _written(self._review / name) != self._before[name]
 
 
 def _written(path: Path) -> tuple[int, int] | None:
-    """Tells a file from the one that was written before it: `open_whole` puts another one in its place."""
+    """Identity of a file, which changes when it is written: `open_whole` puts another file in its place."""
     try:
         found = path.stat()
     except FileNotFoundError:

@@ -37,7 +37,7 @@ class Written:
     left_out: list[str] = field(default_factory=list)
 
     def frame(self, c: Correction) -> None:
-        """FHIR of an accepted value, a signed SR where the source is DICOM."""
+        """Write FHIR of an accepted value, and a signed SR if the source is DICOM."""
         row = corrected_row(c.row, c.event.answer, c.event.mm)
         if not any(row[value] for value in VALUES):
             return
@@ -53,7 +53,7 @@ class Written:
         self._sign(what, lambda: signed_report.write(source, c, row, self.session.results.folder, self.claim, name))
 
     def examination(self, k: int) -> dict[str, Any] | None:
-        """The record of an examination of accepted frames, with its FHIR and signed SR; None where none is accepted."""
+        """Write FHIR and signed SR of an examination's accepted frames; returns its record, None if there are none."""
         found, index, undecided = examinations.accepted(self.session, k)
         summary, what = found.visits[index], f"examination {k + 1}"
         if not summary.sizes_mm:

@@ -26,7 +26,7 @@ Claim = Callable[[str], Path]
 def write(source: Source, c: Correction, row: Row, results: Path, claim: Claim, name: str) -> None:
     """Write the corrected row as `sr/NAME.dcm`, signed by the reader.
 
-    The machine's report is written first, where `measure` has not written it.
+    The machine's report is written first, if `measure` has not written it.
 
     Raises:
       UserError: highdicom is not installed, or the header lacks what a report must repeat.
@@ -65,7 +65,7 @@ def write_examination(
       name: of the file.
 
     Raises:
-      UserError: frames that are no DICOM, or of several studies; headers that no report can repeat.
+      UserError: frames are not DICOM or of several studies, or a header lacks something that a report must repeat.
     """
     before = None
     if machine.sizes_mm:
@@ -85,12 +85,12 @@ def _said(values: Any, quantities: Any) -> str:
 
 
 def _person_name(reader: str) -> str:
-    """A name as DICOM has it: family name, caret, given name."""
+    """Convert a name to DICOM's form: family name, caret, given name."""
     return reader if "^" in reader else f"{reader}^"
 
 
 def _machine_report(source: Source, c: Correction, results: Path, claim: Claim, name: str) -> Path | None:
-    """The machine's report of the same frame; None where the machine gave no value."""
+    """The machine's report of the same frame; None if the machine gave no value."""
     if not any(c.row[key] for key in MEASURED):
         return None
     there = results / formats.name("sr", c.row["overlay"] or f"{name}.png")

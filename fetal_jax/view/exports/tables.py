@@ -21,7 +21,7 @@ COLUMNS = (
 
 
 def entry(session: Session, c: Correction) -> dict[str, Any]:
-    """Both answers, the machine's and the person's, and the checklist as the reader left it."""
+    """Make the object of a correction: both answers, the machine's and the person's, and the reader's checklist."""
     e = c.event
     return {
         "number": f"{c.number + 1:05d}",
@@ -48,7 +48,7 @@ def _answer(answer: Answer) -> dict[str, Any]:
 
 
 def cells(entry: dict[str, Any]) -> dict[str, Any]:
-    """The same as cells of `COLUMNS`."""
+    """Convert an entry to cells of `COLUMNS`."""
     machine, person = entry["machine"], entry["person"]
     found = {k: entry[k] for k in COLUMNS if k in entry}
     items = entry["checklist"]
@@ -64,7 +64,7 @@ def cells(entry: dict[str, Any]) -> dict[str, Any]:
 
 
 def as_csv(columns: Sequence[str], rows: list[dict[str, Any]]) -> str:
-    """A table without formulas."""
+    """Write a table as CSV text in which no cell is a formula."""
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, columns)
     writer.writeheader()
