@@ -78,8 +78,7 @@ def measure_files(
       also: of "svg" and `formats.KINDS`.
       note: receives a message for each reason why reports could not be written, at the end.
       asked: the paths that the user gave; they are part of the call's identity.
-      submission: a file that the caller writes afterwards. If a file of that name is not of this program, the call is
-        refused before the work.
+      submission: a file that the caller writes afterwards; refused before the work if another program wrote it.
       naming: how examinations are named; default: by DICOM and the spacing table, identifiers hashed.
       standard: of age, weight and centiles of the examinations (`examination.CHOICES`).
       again: whether to reuse the rows of finished results of the same call, for files that have not changed since.
