@@ -2,8 +2,9 @@
 
 The CSV has `filename` and, in pixels of the frame with centres at (column + 0.5, row + 0.5), `cx,cy,a,b,theta` or
 `x1,y1,x2,y2`; or the end points as arXiv 2512.16710 names them (`ofd_1_x` ... `bpd_2_y`, `tad_`, `apad_`, `fl_`),
-which are pixel indices. Cells are empty if nothing was found. A mask is an image with the name of its frame, including
-the subfolder; its suffix may differ, such as PNG for a JPEG.
+which are pixel indices. It may have several of these sets of columns; a row fills one. Cells are empty if nothing was
+found. A mask is an image with the name of its frame, including the subfolder; its suffix may differ, such as PNG for a
+JPEG.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ LANDMARKS = [
     [f"{d}_{i}_{axis}" for d in diameters for i in (1, 2) for axis in "xy"]
     for diameters in (("ofd", "bpd"), ("tad", "apad"), ("fl",))
 ]
+LAYOUTS = [list(ELLIPSE), list(SHAFT), *LANDMARKS]
+"""The sets of columns that hold one shape."""
 MOST_OFF = 2.0
 """Median ratio to the true size above which the unit must be wrong. A pixel is 0.05 to 0.4 mm."""
 
@@ -65,28 +68,36 @@ def read_csv(path: Path) -> Shapes:
     """Read the shape of each frame by file name; None if its cells are empty.
 
     Raises:
-      UserError: a column is missing, a frame occurs twice, or a cell is not a number.
+      UserError: a column is missing, a frame occurs twice, a row has two shapes, or a cell is not a number.
     """
     shapes: Shapes = {}
     with path.open(newline="", encoding="utf-8-sig") as f:  # spreadsheets write a byte order mark
         reader = csv.DictReader(f)
         there = set(reader.fieldnames or ())
         name = next((n for n in ("filename", "image_name") if n in there), None)
-        columns = next((list(c) for c in (ELLIPSE, SHAFT, *LANDMARKS) if set(c) <= there), None)
-        if name is None or columns is None:
+        layouts = [columns for columns in LAYOUTS if set(columns) & there]
+        if name is None or not layouts:
             raise UserError(f"{path} needs the column filename and {','.join(ELLIPSE)} or {','.join(SHAFT)}")
+        for columns in layouts:
+            absent = [c for c in columns if c not in there]
+            if absent:
+                raise UserError(f"{path} has no column {absent[0]}: give all of {','.join(columns)}, or none of them")
         for line, row in enumerate(reader, start=2):
             if row[name] in shapes:
                 raise UserError(f"{path}, line {line}: {row[name]} occurs twice: keep one")
-            shapes[row[name]] = _shape(columns, [row[c] or "" for c in columns], f"{path}, line {line}")
+            shapes[row[name]] = _shape(layouts, row, f"{path}, line {line}")
     return shapes
 
 
-def _shape(columns: list[str], cells: list[str], at: str) -> Ellipse | Shaft | None:
-    if not any(cell.strip() for cell in cells):
+def _shape(layouts: list[list[str]], row: dict[str, str], at: str) -> Ellipse | Shaft | None:
+    filled = [columns for columns in layouts if any((row[c] or "").strip() for c in columns)]
+    if not filled:
         return None
+    if len(filled) > 1:
+        raise UserError(f"{at}: {filled[0][0]} and {filled[1][0]} are given: one frame has one shape, keep one")
+    (columns,) = filled
     try:
-        values = [float(cell) for cell in cells]
+        values = [float(row[c] or "") for c in columns]
     except ValueError:
         values = [math.nan]
     if not np.isfinite(values).all():
@@ -95,6 +106,8 @@ def _shape(columns: list[str], cells: list[str], at: str) -> Ellipse | Shaft | N
         cx, cy, a, b, theta = values
         if min(a, b) <= 0:
             raise UserError(f"{at}: the semi-axes are {a:g} and {b:g}; they must be above 0")
+        if abs(theta) > 2 * math.pi:
+            raise UserError(f"{at}: theta is {theta:g}: give radians, from +x towards +y")
         return Ellipse(cx, cy, max(a, b), min(a, b), geometry.wrap(theta if a >= b else theta + np.pi / 2))
     if tuple(columns) == SHAFT:
         return Shaft.from_ends(np.reshape(values, (2, 2)), math.nan)

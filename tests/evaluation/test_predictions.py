@@ -15,7 +15,7 @@ from fetal_jax.data.source import Frame
 from fetal_jax.errors import UserError
 from fetal_jax.evaluation.predictions import evaluate_predictions
 from fetal_jax.evaluation.summary import summarise
-from fetal_jax.geometry import Ellipse
+from fetal_jax.geometry import Ellipse, Shaft
 
 HEADS = [Ellipse(60 + i, 50, 38 + i, 30, 0.1 * i) for i in range(6)]
 
@@ -111,12 +111,40 @@ def test_byte_order_mark_is_read_over(tmp_path, heads):
         (lambda rows: ["0.png,nan,1,1,1,0", *rows[1:]], "line 2.*not a number"),
         (lambda rows: ["0.png,a,1,1,1,0", *rows[1:]], "line 2.*not a number"),
         (lambda rows: ["0.png,9,9,-1,1,0", *rows[1:]], "semi-axes"),
+        (lambda rows: ["0.png,9,9,2,1,40", *rows[1:]], "line 2: theta is 40: give radians"),
         (lambda rows: [f"{i}.png,30,25,12,9,0" for i in range(len(rows))], "give pixels"),
     ],
 )
 def test_faulty_predictions_are_refused(tmp_path, heads, spoil, message):
     with pytest.raises(UserError, match=message):
         summary(write(tmp_path / "p.csv", spoil(perfect())), heads)
+
+
+LANDMARK_HEADER = [f"{d}_{i}_{axis}" for d in ("ofd", "bpd", "fl") for i in (1, 2) for axis in "xy"]
+
+
+@pytest.mark.parametrize("header", [["cx", "cy", "a", "b", "theta", "x1", "y1", "x2", "y2"], LANDMARK_HEADER])
+def test_a_file_of_heads_and_femurs_gives_each_row_its_own_shape(tmp_path, heads, header):
+    """The layout of frames.csv: heads fill the columns of the ellipse, femurs those of the ends."""
+    bone = Shaft.from_ends([[20, 30], [90, 40]], 6)
+    femur = Frame(heads[0].image, "femur", "shaft", bone, 0.5, {"fl_mm": 0.5 * bone.length}, "s9", "f.png")
+    landmarks, heads_too = header[0] != "cx", len(header) - 4
+    shapes = [(e.ends - 0.5).ravel() if landmarks else np.asarray(e) for e in HEADS]
+    rows = [",".join([f"{i}.png", *map(str, values), *[""] * 4]) for i, values in enumerate(shapes)]
+    ends = np.subtract([[20, 30], [90, 40]], 0.5 if landmarks else 0).ravel()
+    rows.append(",".join(["f.png", *[""] * heads_too, *map(str, ends)]))
+    path = write(tmp_path / "p.csv", rows, ",".join(["filename", *header]))
+    found = summarise(list(evaluate_predictions(path, Heads([*heads, femur]))))
+    for measure in ("hc_mm", "fl_mm"):
+        assert (found[measure]["missing"], found[measure]["mae"]) == (0, pytest.approx(0, abs=1e-9))
+    write(path, [rows[0].rstrip(",") + ",1,2,3,4"], ",".join(["filename", *header]))
+    with pytest.raises(UserError, match=f"line 2: {header[0]} and {header[-4]} are given"):
+        summary(path, heads)
+
+
+def test_a_set_of_columns_is_whole(tmp_path, heads):
+    with pytest.raises(UserError, match="no column theta"):
+        summary(write(tmp_path / "p.csv", ["0.png,1,2,3,4,,,,"], "filename,x1,y1,x2,y2,cx,cy,a,b"), heads)
 
 
 def test_file_without_geometry_is_refused(tmp_path, heads):
