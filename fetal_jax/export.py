@@ -120,12 +120,13 @@ def write_bundle(workdirs: Sequence[Path], out: Path, metrics: Path | None = Non
 
     Args:
       workdirs: of `fetal-jax train`; several runs that differ in seed or fold are averaged.
-      out: the bundle; made, or overwritten if it is a bundle.
+      out: the bundle; made, or replaced if it is a bundle of the same runs that is not calibrated.
       metrics: `metrics.json` of `fetal-jax evaluate`, to be included in `bundle.json`.
       best: take the checkpoint with the lowest validation score, not the newest.
 
     Raises:
-      UserError: no checkpoint, `out` holds something else, the metrics cannot be read or onnx is not installed.
+      UserError: no checkpoint, `out` holds something else, a calibrated bundle or one of another run, the metrics cannot
+        be read or onnx is not installed.
     """
     measured = read_metrics(metrics) if metrics else {}
     graphs = onnx_graph()
@@ -143,12 +144,36 @@ def write_bundle(workdirs: Sequence[Path], out: Path, metrics: Path | None = Non
         licence=licence(config, meta.get("origin", "")),
         metrics=measured,
     )
+    _refuse_to_lose(out, info)
     with bundle.replacing(out) as draft:
         (draft / bundle.STABLEHLO).write_bytes(stablehlo(config, params))
         graph = graphs.build(params, config.model, config.input_shape)
         (draft / bundle.ONNX).write_bytes(graph.SerializeToString())
         (draft / bundle.CARD).write_text(model_card(info))
         bundle.write(draft, info)
+
+
+def _refuse_to_lose(out: Path, info: bundle.BundleInfo) -> None:
+    """Refuse a bundle that the run cannot make again: a calibrated one, or that of another run.
+
+    One that cannot be read is none: a killed export leaves it, and the next replaces it.
+    """
+    try:
+        there = json.loads((out / bundle.INFO).read_text())
+        training = dict(there["training"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    remedy = f"give another --out, or remove {out}"
+    if there.get("intervals") or there.get("acceptance") or there.get("temperature", 1.0) != 1.0:
+        raise UserError(f"{out} is a calibrated bundle, and export would lose what it has learnt: {remedy}")
+    if _of_run(training) != _of_run(info.training):
+        raise UserError(f"{out} is the bundle of another run: {remedy}")
+
+
+def _of_run(training: dict[str, Any]) -> Any:
+    """The part of `training` that is the same for all checkpoints of a run, as JSON gives it back."""
+    kept = {key: value for key, value in training.items() if key not in ("steps", "fetal_jax")}
+    return json.loads(json.dumps(kept))
 
 
 def half_precision(params: Any) -> Any:

@@ -136,6 +136,30 @@ def test_refused_start_leaves_a_directory_for_the_corrected_call(data, tmp_path)
     workdir.check_workdir(tmp_path / "run", config(data, **{"model.width": 8}))  # another network is not refused
 
 
+def test_an_export_replaces_only_its_own_bundle_that_is_not_calibrated(data, tmp_path):
+    out = tmp_path / "bundle"
+    for seed in range(2):
+        run.train(config(data, total_steps=1, seed=seed), tmp_path / f"seed{seed}")
+    for _ in range(2):
+        export.write_bundle([tmp_path / "seed0"], out)
+    plain = bundle.read(out)
+    with pytest.raises(UserError, match=f"{out} is the bundle of another run: give another --out, or remove"):
+        export.write_bundle([tmp_path / "seed1"], out)
+    for learnt in (
+        {"temperature": 1.5},
+        {"acceptance": {"head": {"data": "d"}}},
+        {"intervals": {"hc_mm": {"level": 0.9, "factor": 2.0}}},
+    ):
+        bundle.write(out, replace(plain, **learnt))
+        with pytest.raises(UserError, match=f"{out} is a calibrated bundle.*: give another --out, or remove"):
+            export.write_bundle([tmp_path / "seed0"], out)
+        assert bundle.read(out) == replace(plain, **learnt)
+    (out / bundle.INFO).write_text("{")  # a killed export
+    (out / ".fetal-jax-bundle.draft").mkdir()
+    export.write_bundle([tmp_path / "seed0"], out)
+    assert bundle.read(out).training == plain.training
+
+
 def test_a_run_and_its_bundle_say_what_the_start_was_trained_on(data, tmp_path):
     run.train(config(data, total_steps=1), tmp_path / "first")
     _, _, _, meta = export.load_run(tmp_path / "first")
