@@ -21,6 +21,7 @@ from fetal_jax.config import Config
 from fetal_jax.data.record import before, before_mean_of, recorded, trained_on
 from fetal_jax.errors import UserError
 from fetal_jax.model import unet
+from fetal_jax.planes import PRIMARY
 from fetal_jax.training import checkpoints
 from fetal_jax.training.live import bundle_info
 from fetal_jax.training.log import Progress
@@ -125,8 +126,8 @@ def write_bundle(workdirs: Sequence[Path], out: Path, metrics: Path | None = Non
       best: take the checkpoint with the lowest validation score, not the newest.
 
     Raises:
-      UserError: no checkpoint, `out` holds something else, a calibrated bundle or one of another run, the metrics cannot
-        be read or onnx is not installed.
+      UserError: no checkpoint, `out` holds something else, a calibrated bundle or one of another run, the metrics are
+        none of an evaluation or onnx is not installed.
     """
     measured = read_metrics(metrics) if metrics else {}
     graphs = onnx_graph()
@@ -218,8 +219,8 @@ def read_metrics(path: Path) -> dict[str, Any]:
         metrics = json.loads(path.read_text())
     except (OSError, ValueError):
         raise UserError(f"{path} cannot be read: give metrics.json of fetal-jax evaluate") from None
-    if not isinstance(metrics, dict):
-        raise UserError(f"{path} holds no metrics: give metrics.json of fetal-jax evaluate")
+    if not isinstance(metrics, dict) or "frames" not in metrics or not {*PRIMARY.values(), "plane"} & set(metrics):
+        raise UserError(f"{path} holds no metrics of an evaluation: give metrics.json of fetal-jax evaluate")
     return metrics
 
 

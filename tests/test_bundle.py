@@ -278,13 +278,20 @@ def test_a_foreign_network_with_a_right_digest_is_refused(folder, tmp_path):
         Predictor.from_bundle(foreign)
 
 
-def test_metrics_are_read_or_refused(tmp_path):
-    (tmp_path / "m.json").write_text('{"hc_mm": {"mae": 2.3}}')
-    assert export.read_metrics(tmp_path / "m.json") == {"hc_mm": {"mae": 2.3}}
-    (tmp_path / "m.json").write_text("[]")
-    for path in (tmp_path / "m.json", tmp_path / "none.json"):
-        with pytest.raises(UserError, match=r"give metrics.json"):
-            export.read_metrics(path)
+@pytest.mark.parametrize("metrics", [{"frames": 3, "hc_mm": {"mae": 2.3}}, {"frames": 3, "plane": {}}])
+def test_metrics_of_an_evaluation_are_read(tmp_path, metrics):
+    (tmp_path / "m.json").write_text(json.dumps(metrics))
+    assert export.read_metrics(tmp_path / "m.json") == metrics
+
+
+@pytest.mark.parametrize(
+    "text", ["[]", "{}", '{"frames": 3}', '{"hc_mm": {"mae": 2.3}}', '{"step": 1, "loss": 2}', None]
+)
+def test_what_is_no_evaluation_is_no_metrics(tmp_path, text):
+    if text is not None:
+        (tmp_path / "m.json").write_text(text)
+    with pytest.raises(UserError, match=r"m.json.*: give metrics.json of fetal-jax evaluate"):
+        export.read_metrics(tmp_path / "m.json")
 
 
 @pytest.mark.parametrize("name", [bundle.ONNX, bundle.INFO])
