@@ -43,7 +43,7 @@ from fetal_jax.evaluation.splits import (
 from fetal_jax.evaluation.statistics import conformal
 from fetal_jax.evaluation.statistics.calibration import interval_tables, plane_temperature
 from fetal_jax.evaluation.statistics.fitted_rules import COUNTS, counts, describe, fit_rules
-from fetal_jax.evaluation.summary import MEASURES, NAMES, summarise
+from fetal_jax.evaluation.summary import MEASURES, NAMES, over, summarise
 from fetal_jax.inference import Predictor
 from fetal_jax.planes import PRIMARY, SHAPE_OF_PLANE
 from fetal_jax.training.live import live_predictor
@@ -344,7 +344,7 @@ def table(summary: dict[str, Any]) -> list[str]:
         errors = "no millimetres"
         if s.get("mae") is not None:
             sd = "" if s["sd"] is None else f"  SD {s['sd']:.2f}"
-            errors = f"MAE {s['mae']:.2f}  bias {s['bias']:+.2f}{sd} mm"
+            errors = f"MAE {s['mae']:.2f}  bias {s['bias']:+.2f}{sd} mm{over(s)}"
         dice = "" if s["dice"] is None else f"  Dice {s['dice']:.4f}"
         lines.append(f"{name}  {s['frames']} frames  {errors}{dice}  failed {s['failed']}")
         if v := s.get("non_inferiority"):

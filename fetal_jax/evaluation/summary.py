@@ -65,6 +65,13 @@ def summarise(
     return summary | {"not_measured": _not_measured(frames, summary)}
 
 
+def over(measure: Mapping[str, Any]) -> str:
+    """Say, of a measure of `summarise`, how many frames its mean errors are over; empty if all have an error."""
+    frames = measure["frames"]
+    lacking = measure["without_mm"] + measure["missing"]
+    return f" over {frames - lacking} of {frames} frames" if lacking else ""
+
+
 def _not_measured(frames: list[EvaluatedFrame], summary: dict[str, Any]) -> dict[str, str]:
     """Reasons for empty tables, by name of the table."""
     reasons = {}

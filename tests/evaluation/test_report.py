@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from fetal_jax.cli.evaluation import table
 from fetal_jax.cli.main import main
 from fetal_jax.evaluation.frames import evaluate_frames
 from fetal_jax.evaluation.report import checklist
@@ -79,6 +80,17 @@ def test_cell_says_how_many_frames_lack_the_value(tmp_path):
     assert "no measurement" in page
 
 
+def test_means_over_few_frames_say_so_on_the_page_and_in_the_terminal(tmp_path):
+    """Of four heads one shows nothing, and one has no length in millimetres."""
+    frames = heads(4)
+    frames[0] = replace(frames[0], image=np.zeros_like(frames[0].image))
+    frames[1] = replace(frames[1], spacing_mm=None, truth_mm={})
+    rows = list(evaluate_frames(PREDICTOR, frames))
+    assert "%) on average over 2 of 4 frames, no interval" in write_report(tmp_path, frames, rows)
+    assert " mm over 2 of 4 frames  Dice" in table(summarise(rows))[0]
+    assert " over " not in table(summarise(rows[2:]))[0]
+
+
 def test_cross_dataset_table_has_a_row_for_each_network(tmp_path):
     rows = list(evaluate_frames(PREDICTOR, heads(4)))
     cells = {
@@ -144,7 +156,8 @@ def test_summary_is_five_lines(tmp_path):
     lines = re.findall("<li>(.*)</li>", page)
     assert len(lines) == 5
     assert lines[0].startswith("6 frames of 3 subjects; 6 compared with an annotation, 6 of them in millimetres")
-    assert "no interval (3 subjects)" in lines[1]
+    assert "no interval (fewer than 20 subjects)" in lines[1]
+    assert " over " not in lines[1]
     assert "cannot be said" in lines[3]  # nothing is known of the training data
 
 

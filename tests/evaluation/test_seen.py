@@ -18,7 +18,7 @@ from tests.support.command import called, refused
 from tests.support.drawn_heads import PREDICTOR
 from tests.support.folders import draw_folder
 
-EXTERNAL, INTERNAL = "External test: the network was not trained", "Internal test: the network was trained"
+EXTERNAL, INTERNAL = "External test: no data set of this name was trained on.", "Internal test: the network was trained"
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,9 @@ from typing import Any
 from fetal_jax.errors import amount
 from fetal_jax.evaluation.report.checklist import EXTERNAL, INTERNAL
 from fetal_jax.evaluation.report.page import number
+from fetal_jax.evaluation.statistics.bootstrap import FEWEST
 from fetal_jax.evaluation.subgroups import worst
-from fetal_jax.evaluation.summary import MEASURES, NAMES
+from fetal_jax.evaluation.summary import MEASURES, NAMES, over
 
 Summary = dict[str, Any]
 
@@ -50,8 +51,8 @@ def _how_wrong(measure: str, s: Summary) -> str:
         dice = "" if s["dice"] is None else f" Dice {s['dice']:.3f},"
         return f"{name}: no millimetres,{dice} {s['failed']} of {s['frames']} failed."
     interval = s["ci"].get("mae")
-    off = f"{name}: off by {s['mae']:.2f} mm ({s['mae_percent']:.1f} %) on average"
-    off += f", 95 % interval {number(interval)}" if interval else f", no interval ({amount(s['subjects'], 'subject')})"
+    off = f"{name}: off by {s['mae']:.2f} mm ({s['mae_percent']:.1f} %) on average{over(s)}"
+    off += f", 95 % interval {number(interval)}" if interval else f", no interval (fewer than {FEWEST} subjects)"
     return (
         f"{off}, bias {s['bias']:+.2f} mm, at most {s['max']:.1f} mm; {100 * s['within_5_percent']:.1f} % within 5 %."
     )
@@ -74,7 +75,7 @@ def _elsewhere(kind: str) -> str:
     return {
         INTERNAL: "Internal test: the network was trained on other frames of this data set, so it says nothing of "
         "another hospital.",
-        EXTERNAL: "External test: the network was not trained on this data set.",
+        EXTERNAL: "External test: no data set of this name was trained on.",
     }.get(kind, "The training data are not known, or not all: whether this test is external cannot be said.")
 
 
