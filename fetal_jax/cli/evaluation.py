@@ -281,7 +281,8 @@ def calibrate(args: argparse.Namespace, claim: Claim) -> Path:
     tables: dict[str, dict[str, Any]] = {}
     for dataset, own in evaluated.items():
         tables = interval_tables(own, data[dataset]) | tables
-    temperature = plane_temperature([frame for own in evaluated.values() for frame in own]) or before.temperature
+    fitted = plane_temperature([frame for own in evaluated.values() for frame in own])
+    temperature = fitted or before.temperature
     info = replace(before, intervals=before.intervals | tables, temperature=temperature)
     cases: list[Case] = []
     for part in sources:
@@ -295,16 +296,32 @@ def calibrate(args: argparse.Namespace, claim: Claim) -> Path:
     plot_rules(judged, picture)
     with table.open("w") as f:
         csv.writer(f, lineterminator="\n").writerows([COUNTS, *counts(judged)])
-    print(f"temperature, intervals and acceptance are in {path}; see {picture} and {table}")
+    parts = {
+        "temperature": _fate(fitted, True, True),
+        "intervals": _fate(tables, before.intervals, info.intervals),
+        "acceptance": _fate(rules, before.acceptance, info.acceptance),
+    }
+    print(f"{path}: {', '.join(f'{part} {fate}' for part, fate in parts.items())}; see {picture} and {table}")
     for measure in [PRIMARY[plane] for plane in SHAPE_OF_PLANE if plane in info.planes]:
         found = info.intervals.get(measure)
         few = f"no interval: fewer than {conformal.FEWEST} frames or {conformal.FEWEST_SUBJECTS} subjects"
-        text = f"± {found['factor']:.2f} sd, 90 %, {found['data']}" if found else few
+        fate = _fate(measure in tables, True, True)
+        text = f"± {found['factor']:.2f} sd, 90 %, {found['data']} ({fate})" if found else few
         print(f"{NAMES[measure]}  {text}")
-    print(f"temperature of the planes {temperature:.2f}")
+    print(f"temperature of the planes {temperature:.2f} ({parts['temperature']})")
     without = [p for p in SHAPE_OF_PLANE if p in info.planes and p not in info.acceptance]
-    print("\n".join(describe(judged, without)))
+    old = [f"{p:8} rule kept: {rule['data']}" for p, rule in info.acceptance.items() if p not in rules]
+    print("\n".join([*describe(judged, without), *old]))
     return path
+
+
+def _fate(learnt: object, before: object, after: object) -> str:
+    """What a calibration did to a part of a bundle, by what was learnt and whether it was there before and after."""
+    if learnt:
+        return "learnt"
+    if after:
+        return "kept"
+    return "removed, as it was fitted to another temperature" if before else "not learnt"
 
 
 def _run_predictions(args: argparse.Namespace, claim: Claim) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from argparse import Namespace
 from dataclasses import replace
 
@@ -240,7 +241,32 @@ def test_calibrating_on_one_data_set_keeps_what_others_gave(monkeypatch, tmp_pat
     assert found.temperature == 1.7
     assert found.intervals["ac_mm"] == abdomens
     assert found.intervals["hc_mm"]["frames"] == 40
-    assert "no rule" not in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "no rule" not in out
+    assert f"{tmp_path}: temperature kept, intervals learnt, acceptance learnt; see" in out
+    assert re.search(r"^HC  ± .*\(learnt\)$", out, re.M)
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_calibration_that_learns_nothing_says_that_it_kept_what_was_there(monkeypatch, tmp_path, capsys, there):
+    tables = {"hc_mm": {"level": 0.9, "factor": 1.1, "frames": 99, "subjects": 99, "data": "older heads"}}
+    old = {"intervals": tables, "acceptance": {"head": {"data": "older heads"}}} if there else {}
+    info = replace(PREDICTOR.info, training={"dataset": "heads/1.0.0"}, **old)
+    found = calibrated(monkeypatch, tmp_path, info, heads(8))
+    assert (found.intervals, found.acceptance) == (info.intervals, info.acceptance)
+    lines = capsys.readouterr().out.splitlines()
+    fate = "kept" if there else "not learnt"
+    assert lines[0].startswith(f"{tmp_path}: temperature kept, intervals {fate}, acceptance {fate}; see ")
+    if there:
+        assert lines[1:4] == [
+            "HC  ± 1.10 sd, 90 %, older heads (kept)",
+            "temperature of the planes 1.00 (kept)",
+            "head     rule kept: older heads",
+        ]
+
+
+def test_a_rule_that_a_new_temperature_takes_away_is_said():
+    assert evaluation._fate({}, {"head": {}}, {}) == "removed, as it was fitted to another temperature"
 
 
 def test_calibrating_on_too_few_subjects_says_which_plane_has_no_rule_and_no_interval(monkeypatch, tmp_path, capsys):
