@@ -1,5 +1,9 @@
 # shellcheck shell=bash
 # Shared by jobset.sh and archive.sh: fills <NAMES> of a YAML file in, and applies it with kubectl.
+if [[ ${BASH_SOURCE[0]} == "$0" ]]; then
+    echo 'launch/kubernetes.sh is a part of launch/jobset.sh and launch/archive.sh: call one of these, see its --help' >&2
+    exit 2
+fi
 
 quoted() { # YAML takes JSON's strings
     local text=${1//\\/\\\\}

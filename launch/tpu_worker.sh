@@ -1,7 +1,18 @@
 #!/usr/bin/env bash
-# What every worker of a Cloud TPU slice runs at boot, as root: install the code, train, leave log and exit code on the
-# bucket.   tpu_worker.sh gs://BUCKET/RUN --config=RECIPE ...   (launch/cloud_tpu.sh sends it)
+# What every worker of a Cloud TPU slice runs at boot, as root.
 set -euo pipefail
+
+usage() {
+    cat <<'END'
+launch/tpu_worker.sh gs://BUCKET/RUN --config=RECIPE [--config.KEY=VALUE ...]
+
+For a worker of a Cloud TPU slice, at boot and as root: installs the code of gs://BUCKET/RUN/code.tar.gz, trains, and
+leaves log and exit code on the bucket. launch/cloud_tpu.sh sends it there; do not run it by hand.
+END
+}
+
+[[ ${1-} == --help || ${1-} == -h ]] && { usage; exit; }
+[[ ${1-} == gs://* ]] || { usage >&2; exit 2; }
 
 run=$1
 shift

@@ -151,6 +151,36 @@ def test_help_is_printed_and_an_empty_call_refused(name, launch):
     assert f"launch/{name}" in launch(name, code=2)[0]
 
 
+@pytest.mark.parametrize("name", ["tpu_worker.sh", "tpu_shutdown.sh"])
+def test_help_of_a_worker_s_file_touches_nothing(name, launch, programs, tmp_path):
+    """Without the guard one would install and train, the other stop the run."""
+    for program in ("curl", "gcloud", "cat", "mkdir"):
+        programs(program, "exec env -i PATH=/usr/bin:/bin cat" if program == "cat" else "exit 1")
+    home = tmp_path / "home"  # does not exist: no other run can be met
+    text, calls = launch(name, "--help", FETAL_HOME=str(home))
+    assert text.startswith(f"launch/{name}")
+    assert calls == ["cat "]  # the text alone, no file
+    assert not home.exists()
+
+
+@pytest.mark.parametrize("wrong", [[], ["--hepl"], ["runs/here", "--config=x"]])
+def test_tpu_worker_without_a_bucket_is_refused(wrong, launch, programs, tmp_path):
+    for program in ("curl", "gcloud"):
+        programs(program, "exit 1")
+    text, calls = launch("tpu_worker.sh", *wrong, code=2, FETAL_HOME=str(tmp_path / "home"))
+    assert text.startswith("launch/tpu_worker.sh gs://BUCKET/RUN")
+    assert not calls
+    assert not (tmp_path / "home").exists()
+
+
+@pytest.mark.parametrize("argument", ["--help", "--dry-run"])
+def test_the_part_for_kubernetes_names_the_files_to_call(argument, tmp_path):
+    call = ["bash", LAUNCH / "kubernetes.sh", argument]
+    done = subprocess.run(call, capture_output=True, text=True, timeout=60, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "call one of these, see its --help" in done.stderr
+
+
 def test_accelerator_packs_and_installs_without_a_network(launch, programs):
     programs("python3", "exit 1")
     packed, calls = launch("accelerator.sh", "--dry-run", "pack", "there", "hc18/benchmark")
