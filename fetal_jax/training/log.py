@@ -75,7 +75,7 @@ class Log:
         self.progress, self._path = progress, workdir / "metrics.jsonl"
         self._pending: tuple[int, dict[str, jax.Array], Array] | None = None
         self._clock, self._clock_step = time.monotonic(), start
-        self.shown: dict[str, str] = {}
+        self._shown: dict[str, tuple[int, str]] = {}  # step and text of each value
         self.stopped = False  # whether any process was asked to stop
         self._board: Any = None
         self._unwritten = ""
@@ -85,10 +85,9 @@ class Log:
             write_whole(self._path, "".join(row + "\n" for row in kept))
             self._board = SummaryWriter(str(workdir / "tensorboard"), purge_step=start + 1)
 
-    @property
-    def summary(self) -> str:
-        """The newest loss, speed and validation errors, in one line."""
-        return ", ".join(f"{name}={value}" for name, value in self.shown.items())
+    def summary(self, step: int | None = None) -> str:
+        """The newest loss, speed and validation errors, in one line; with `step`, only what is of this step."""
+        return ", ".join(f"{name}={value}" for name, (of, value) in self._shown.items() if step in (None, of))
 
     def push(self, step: int, logs: dict[str, jax.Array], index: Array) -> None:
         """Keep a step's metrics, still on the device, and the indices of its frames; write the step before."""
@@ -116,10 +115,11 @@ class Log:
                 f"{self.progress.consecutive_nonfinite} steps in a row, up to step {step}, had no finite loss and "
                 f"gradient (loss {row['loss']}); frames of the last one: {names}"
             )
+        self._shown["loss"] = step, f"{row['loss']:.4f}"
         if step % self._config.log_every == 0:
             speed = (step - self._clock_step) * self._config.batch_size / (time.monotonic() - self._clock)
             self._clock, self._clock_step = time.monotonic(), step
-            self.shown |= {"loss": f"{row['loss']:.4f}", "frames/s": f"{speed:.1f}"}
+            self._shown["frames/s"] = step, f"{speed:.1f}"
             row |= {"skipped": self.progress.skipped, "lr": rate, "frames_per_s": speed}
             self._write(step, row)
 
@@ -130,8 +130,8 @@ class Log:
             self.progress.validation_scores[step] = score
             report = report | {"score": score, "failure": score}  # its name in older logs
         self._write(step, {f"validation/{k}": v for k, v in report.items()})
-        errors = {k: v for k, v in report.items() if k.endswith("_mm_mae")}
-        self.shown |= {k.removesuffix("_mm_mae").upper(): f"{v:.2f}mm" for k, v in errors.items()}
+        errors = {k.removesuffix("_mm_mae").upper(): v for k, v in report.items() if k.endswith("_mm_mae")}
+        self._shown |= {k: (step, "not found" if np.isnan(v) else f"{v:.2f}mm") for k, v in errors.items()}
 
     def _write(self, step: int, row: dict[str, float]) -> None:
         if not distributed.is_first():

@@ -131,7 +131,7 @@ def train(
             if validated:
                 _validate(sharding.local(state.ema), step, validation_splits, config, log)
                 if bar.disable:  # output to a file or a pipe; otherwise the bar shows the same
-                    _say(f"step {step} of {config.total_steps}: {log.summary}")
+                    _say(f"step {step} of {config.total_steps}: {log.summary(step)}")
             stop = log.stopped and not last
             if step % config.checkpoint_every == 0 or validated or last or stop:
                 log.flush()  # so that a run resumed from here has this step's row
@@ -139,7 +139,7 @@ def train(
                 extra = {"origin": origin, "before": before, "progress": progress.to_meta()}
                 checkpoints.save(manager, step, state, iterator, meta | extra)
             trace.after(step, state)
-            bar.set_postfix_str(log.summary, refresh=False)
+            bar.set_postfix_str(log.summary(), refresh=False)
             bar.update()
             if stop:
                 raise Preempted(f"stopped at step {step} of {config.total_steps}: a checkpoint is saved")

@@ -16,8 +16,8 @@ from fetal_jax.training.log import Log, Progress, Trace
 NAMES = ["a.png", "b.png", "c.png", "d.png"]
 
 
-def log(folder, start=0):
-    return Log(folder, start, from_values({"log_every": 1, "max_bad_steps": 3}), Progress(), float, NAMES)
+def log(folder, start=0, every=1):
+    return Log(folder, start, from_values({"log_every": every, "max_bad_steps": 3}), Progress(), float, NAMES)
 
 
 def push(to, step, loss, stop=False):
@@ -55,6 +55,29 @@ def test_too_many_nonfinite_steps_stop_the_run_and_name_the_frames(tmp_path):
         push(to, step, np.nan)
     with pytest.raises(FloatingPointError, match=r"3 steps in a row, up to step 3.*a\.png, c\.png"):
         to.flush()
+
+
+def test_a_structure_that_the_network_never_found_is_called_so(tmp_path):
+    to = log(tmp_path)
+    to.validation(1, {"hc_mm_mae": 2.5, "ac_mm_mae": float("nan"), "ac_mm_missing": 3.0}, 0.5, 0.0)
+    to.close()
+    assert to.summary(1) == "HC=2.50mm, AC=not found"
+    assert rows(tmp_path)[0]["validation/ac_mm_mae"] is None
+
+
+def test_a_line_of_a_step_repeats_no_value_of_an_older_one(tmp_path):
+    to = log(tmp_path, every=2)
+    said = []
+    for step, loss in enumerate([4.0, 3.0, 2.0], 1):
+        push(to, step, loss)
+        to.flush()
+        if step != 3:
+            to.validation(step, {"hc_mm_mae": 2.5 / step}, 0.5, 0.0)
+        said.append([value.split("=")[0] for value in to.summary(step).split(", ")])
+    to.close()
+    assert said == [["loss", "HC"], ["loss", "HC", "frames/s"], ["loss"]]
+    assert to.summary(3) == "loss=2.0000"
+    assert to.summary().startswith("loss=2.0000, HC=1.25mm, frames/s=")  # the bar keeps the newest of each
 
 
 def test_progress_survives_a_restart():
