@@ -86,6 +86,16 @@ def test_masks_that_hold_no_filled_shape_are_refused(tmp_path):
     assert shape_of_mask(write_mask(tmp_path / "m.png", good * 0), "cervix", SIZE) is None
 
 
+@pytest.mark.parametrize(
+    ("thickness", "why"), [(1, "several structures"), (2, r"40\.5 widths long; 3 to 30 are taken")]
+)
+def test_a_femur_drawn_as_a_line_is_refused_with_the_rule(tmp_path, thickness, why):
+    line = cv2.line(np.zeros(SIZE, np.uint8), (20, 50), (140, 65), 255, thickness)
+    remedy = r"draw the bone's thickness, or give x1,y1,x2,y2 in frames.csv"
+    with pytest.raises(UserError, match=rf"no filled shaft \({why}\): {remedy}"):
+        shape_of_mask(write_mask(tmp_path / "m.png", line), "femur", SIZE)
+
+
 def test_a_folder_of_outlines_is_refused_with_the_remedy_first(home, tmp_path):
     rows = [line.split(",")[:5] for line in (home / TABLE).read_text().splitlines()]
     heads = [row for row in rows if row[1] == "head"]

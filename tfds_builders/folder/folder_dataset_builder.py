@@ -13,7 +13,7 @@ import tensorflow_datasets as tfds
 from scipy.ndimage import binary_fill_holes
 from tqdm import tqdm
 
-from fetal_jax.biometry import measure
+from fetal_jax.biometry import Measurement, measure
 from fetal_jax.errors import UserError
 from fetal_jax.geometry import Ellipse, Shaft
 from fetal_jax.planes import SHAPE_OF_PLANE
@@ -133,8 +133,18 @@ def shape_of_mask(path: Path, plane: str, size: tuple[int, ...]) -> Ellipse | Sh
     if doubts and binary_fill_holes(inside).sum() > 2 * inside.sum():
         raise UserError(f"{path} is an outline: fill it, to the middle of the line, or fit an ellipse to it")
     if doubts:
-        raise UserError(f"{path} is no filled {SHAPE_OF_PLANE[plane]} ({', '.join(doubts)}): draw it again")
+        raise UserError(f"{path} is no filled {SHAPE_OF_PLANE[plane]} {_why(found, doubts)}")
     return found.ellipse or found.shaft
+
+
+def _why(found: Measurement, doubts: list[str]) -> str:
+    """The doubts about a mask, and the remedy. A line has no thickness: in pixels it may even be several structures."""
+    if SHAPE_OF_PLANE[found.plane] == "ellipse":
+        return f"({', '.join(doubts)}): draw it again"
+    if found.shaft and "implausible shape" in doubts:
+        doubts = [f"{found.shaft.length / found.shaft.width:.1f} widths long; 3 to 30 are taken"]
+    numbers = ",".join(table.NUMBERS["shaft"])
+    return f"({', '.join(doubts)}): draw the bone's thickness, or give {numbers} in {table.CSV_NAME}"
 
 
 def example(row: table.Row, shape: Ellipse | Shaft | None) -> dict[str, Any]:
