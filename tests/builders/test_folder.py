@@ -164,6 +164,43 @@ def test_implausible_shape_is_left_out_and_listed(home, tmp_path, old, new, mess
     assert [m for m in made.missing if message and re.search(message, m)] == made.missing
 
 
+def write_heads(home, long_mm, factor=2):
+    """A table of heads alone, `long_mm` long, whose a and b are semi-axes times `factor`."""
+    lines = ["filename,plane,spacing_mm,subject,split,cx,cy,a,b,theta"]
+    for i, long in enumerate(long_mm):
+        cv2.imwrite(str(home / f"h{i}.png"), np.zeros(SIZE, np.uint8))
+        a, b = factor * 30, factor * 24
+        lines.append(f"h{i}.png,head,{long / 60},s{i},{table.SPLITS[i % 4]},80,60,{a},{b},0")
+    for path in home.glob("f*.png"):
+        path.unlink()
+    (home / TABLE).write_text("\n".join(lines))
+
+
+def test_a_table_with_whole_axes_is_refused_as_a_whole(home, tmp_path):
+    """The younger half would pass, with heads that are twice too large."""
+    write_heads(home, (40, 50, 60, 70, 40, 50, 100, 110, 120))
+    for partial in (False, True):
+        with pytest.raises(UserError, match=r"3 of 9 ellipses are .*look like whole axes: halve a and b.*h6.png: its"):
+            planned(home, tmp_path / "data", allow_partial=partial)
+    write_heads(home, (40, 50, 60, 70, 40, 50, 100, 110, 120), factor=1)
+    assert planned(home, tmp_path / "data")[0].missing == []
+
+
+def test_few_ellipses_that_are_too_large_are_left_out(home, tmp_path):
+    write_heads(home, (40, 50, 60, 70, 40, 50, 60, 100, 110))
+    made, splits = planned(home, tmp_path / "data")
+    assert (len(made.missing), sum(map(len, splits.values()))) == (2, 7)
+
+
+def test_bad_frames_are_named_before_the_empty_split(home, tmp_path):
+    write_heads(home, (40, 50, 60, 70), factor=1)
+    spoil(home / TABLE, "80,60,30,24,0", "-80,60,30,24,0")
+    with pytest.raises(
+        UserError, match=r"mine: of 4 frames 1 are bad, .*h0.png: its ellipse: .*; of 3 good .* into train: add"
+    ):
+        planned(home, tmp_path / "data")
+
+
 def test_damaged_frame_is_left_out_and_listed(home, tmp_path):
     (home / "h0.png").write_bytes((home / "h0.png").read_bytes()[:900])
     made = prepare(home, tmp_path / "data")

@@ -25,8 +25,14 @@ from tfds_builders.fetal_planes import calipers
 from tfds_builders.folder import table
 
 LEAST_POINTS = 20  # pixels of a mask; fewer determine no shape
+MOST_TWICE = 0.25
+"""Share of a table's ellipses that may be twice too large: with whole axes it is more, as the largest do not pass."""
 TOLERATED = {"no spacing", "leaves the frame", "cut off", "low confidence"}
 """Flags of `measure` that a good mask may have: it may be cut by the frame, and a binary edge counts as soft."""
+
+
+class TwiceTooLargeError(UserError):
+    """The numbers of one row cannot be, but would be plausible at half the size."""
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
@@ -59,7 +65,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[tuple[str, dict[str, Any]]]]:
         home = table.find(Path(dl_manager.manual_dir))
         rows, self.missing = table.read(home, self.allow_partial)
-        found = list(self._checked(rows))
+        found = list(self._checked(rows, home / table.CSV_NAME))
         parts = {name: [(row, shape) for row, shape in found if row.split == name] for name in table.SPLITS}
         empty = [name for name, part in parts.items() if not part]
         subjects = len({row.subject for row in rows})
@@ -67,27 +73,40 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             bad = len(rows) - len(found)
             if not found:
                 raise UserError(f"{home}: all {bad} frames are bad, the first: {self.missing[-bad]}")
-            left_out = f"; {bad} are bad, the first: {self.missing[-bad]}" if bad else ""
+            left_out = f"of {len(rows)} frames {bad} are bad, the first: {self.missing[-bad]}; " if bad else ""
             raise UserError(
-                f"{home}: of {len(found)} good frames of {subjects} subjects none falls into {', '.join(empty)}: add "
-                f"subjects, name splits in a column split of {table.CSV_NAME}, or give --allow-partial{left_out}"
+                f"{home}: {left_out}of {len(found)} good frames of {subjects} subjects none falls into "
+                f"{', '.join(empty)}: add subjects, name splits in a column split of {table.CSV_NAME}, "
+                "or give --allow-partial"
             )
         self.missing += [f"the split {name}: no frame falls into it" for name in empty]
         return {name: self._generate_examples(part) for name, part in parts.items() if part}
 
-    def _checked(self, rows: list[table.Row]) -> Iterator[tuple[table.Row, Ellipse | Shaft | None]]:
-        """Rows with their shapes, before anything is written. A bad frame or mask is left out and listed."""
+    def _checked(self, rows: list[table.Row], path: Path) -> Iterator[tuple[table.Row, Ellipse | Shaft | None]]:
+        """Rows with their shapes, before anything is written. A bad frame or mask is left out and listed.
+
+        Raises:
+          UserError: many ellipses of the table are twice too large; the others of it then are too.
+        """
+        twice: list[str] = []
         for row in tqdm(rows, desc="check", unit="frame"):
             try:
                 shape = shape_of(row)
             except UserError as e:
                 self.missing.append(f"{row.filename}: {e}")
+                twice += self.missing[-1:] if isinstance(e, TwiceTooLargeError) else []
                 continue
             unknown = row.plane in SHAPE_OF_PLANE and shape is None
             self.faults["no annotation: trains the plane only"] += unknown
             self.faults["no spacing: no millimetres"] += bool(np.isnan(row.spacing_mm))
             yield row, shape
         self.faults = +self.faults
+        ellipses = sum(isinstance(row.shape, Ellipse) for row in rows)
+        if len(twice) > max(1, MOST_TWICE * ellipses):
+            raise UserError(
+                f"{path}: {len(twice)} of {ellipses} ellipses are too large, but not at half the size. These look like "
+                f"whole axes: halve a and b in all rows, or correct these rows; the first: {twice[0]}"
+            )
 
     def _generate_examples(
         self, rows: list[tuple[table.Row, Ellipse | Shaft | None]]
@@ -108,10 +127,13 @@ def shape_of(row: table.Row) -> Ellipse | Shaft | None:
         ends = shape.ends.reshape(-1, 2, 2)
         fault = calipers.fault(row.plane.capitalize(), ends, image.shape[::-1], row.spacing_mm)
         if fault:
+            half = (ends + ends.mean(axis=1, keepdims=True)) / 2
+            twice = not row.mask and not calipers.fault(row.plane.capitalize(), half, image.shape[::-1], row.spacing_mm)
             lengths = " x ".join(f"{mm:.1f}" for mm in np.hypot(*(ends[:, 1] - ends[:, 0]).T) * row.spacing_mm)
             size = f" ({lengths} mm at {row.spacing_mm:g} mm per pixel)" if row.spacing_mm > 0 else ""
             place = f"{row.mask} or {table.CSV_NAME}" if row.mask else table.CSV_NAME
-            raise UserError(f"its {SHAPE_OF_PLANE[row.plane]}: {fault}{size}; correct {place}")
+            error = TwiceTooLargeError if twice else UserError
+            raise error(f"its {SHAPE_OF_PLANE[row.plane]}: {fault}{size}; correct {place}")
     return shape
 
 
