@@ -216,6 +216,33 @@ def test_file_without_a_row_is_listed(home):
     assert (len(rows), missing) == (8, ["a row of frames.csv for extra.jpg"])
 
 
+def test_names_without_a_suffix_are_refused_with_it(home):
+    text = (home / TABLE).read_text()
+    (home / TABLE).write_text(text.replace(".png", ""))
+    with pytest.raises(UserError, match=r"holds none of the 8 frames .*: give their suffix, h0\.png$"):
+        table.read(home, allow_partial=True)
+    (home / TABLE).write_text(text.replace("h0.png", "h0"))
+    with pytest.raises(UserError, match=r"lacks h0 \(a row of frames.csv names it; the file is h0.png\)"):
+        table.read(home, allow_partial=False)
+
+
+def test_an_empty_column_of_splits_is_as_good_as_none(home):
+    lines = [line.split(",") for line in (home / TABLE).read_text().splitlines()]
+    (home / TABLE).write_text("\n".join(",".join([*c[:4], " " if i else "split", *c[5:]]) for i, c in enumerate(lines)))
+    rows, missing = table.read(home, allow_partial=False)
+    assert [row.split for row in rows[::2]] == list(table.TURNS[:4])
+    assert missing == []
+    spoil(home / TABLE, "s0, ,", "s0,train,")
+    with pytest.raises(UserError, match=r"line 3: f0.png has split '', none of"):
+        table.read(home, allow_partial=False)
+
+
+def test_a_table_without_rows_says_so(home):
+    (home / TABLE).write_text((home / TABLE).read_text().splitlines()[0] + "\n")
+    with pytest.raises(UserError, match=r"frames.csv has no rows: write one for each frame"):
+        table.read(home, allow_partial=True)
+
+
 def test_unknown_column_is_listed(home, tmp_path):
     lines = (home / TABLE).read_text().splitlines()
     (home / TABLE).write_text("\n".join(f"{line},{'notes' if not i else 'x'}" for i, line in enumerate(lines)))

@@ -120,6 +120,24 @@ def test_two_masks_or_numbers_and_a_mask_are_refused(home):
         table.read(home, allow_partial=False)
 
 
+@pytest.mark.parametrize("wrong", ["labels/h0.png", "h0_mask.jpg"])
+def test_a_mask_in_a_wrong_place_or_format_is_refused_with_the_right_name(home, wrong):
+    spoil(home / TABLE, "h0.png,head,1.0,s0,train,80,60,50,40,0.3", "h0.png,head,1.0,s0,train,,,,,")
+    (home / wrong).parent.mkdir(exist_ok=True)
+    write_mask(home / wrong, 255 * mask(ELLIPSE, *SIZE).astype(np.uint8))
+    hint = rf"{wrong} \(if it is the mask of h0.png, save it as h0_mask.png or masks/h0.png\)"
+    with pytest.raises(UserError, match=f"lacks a row of frames.csv for {hint}: add it, or"):
+        table.read(home, allow_partial=False)
+    (missing,) = table.read(home, allow_partial=True)[1]
+    assert missing.endswith("masks/h0.png)")
+
+
+def test_an_image_beside_a_frame_with_numbers_is_taken_for_no_mask(home):
+    (home / "other").mkdir()
+    write_mask(home / "other" / "h0.png", np.zeros(SIZE, np.uint8))
+    assert table.read(home, allow_partial=True)[1] == ["a row of frames.csv for other/h0.png"]
+
+
 def test_masks_with_areas_of_several_grey_levels_are_refused(tmp_path):
     """Half of the brightest level would keep the inner area alone: 100 around 250 lost half of the HC."""
     inner = Ellipse(80.0, 60.0, 30.0, 24.0, 0.3)

@@ -66,6 +66,9 @@ def read(home: Path, allow_partial: bool) -> tuple[list[Row], list[str]]:
     except (UnicodeDecodeError, csv.Error) as e:
         raise UserError(f"{table} is no CSV in UTF-8 ({type(e).__name__}): save it as one") from None
     _check_columns(table, columns)
+    if not entries:
+        raise UserError(f"{table} has no rows: write one for each frame (docs/own-data.md)")
+    has_splits = any((entry.get("split") or "").strip() for entry in entries)  # an empty column is as good as none
     rows: list[Row] = []
     lines: dict[str, int] = {}
     subjects: dict[str, str] = {}
@@ -75,7 +78,7 @@ def read(home: Path, allow_partial: bool) -> tuple[list[Row], list[str]]:
             raise UserError(f"{at} does not have as many cells as the header: correct the row")
         cells = {k: v.strip() for k, v in entry.items()}
         subjects.setdefault(cells["subject"], TURNS[len(subjects) % len(TURNS)])
-        row = _row(home, {"split": subjects[cells["subject"]]} | cells, at)
+        row = _row(home, cells if has_splits else cells | {"split": subjects[cells["subject"]]}, at)
         if row.filename in lines:
             raise UserError(f"{at}: {row.filename} is in line {lines[row.filename]} already; remove one")
         lines[row.filename] = line
@@ -84,16 +87,38 @@ def read(home: Path, allow_partial: bool) -> tuple[list[Row], list[str]]:
     _one_split_a_subject(table, rows)
 
     here = [row for row in rows if row.frame.is_file()]
-    missing = [f"{row.filename} (a row of {CSV_NAME} names it)" for row in rows if not row.frame.is_file()]
     named = {p for row in rows for p in (row.frame, row.mask)}
+    shapeless = {row.frame.stem: row.frame for row in here if not row.shape and not row.mask}
     images = sorted(p for p in home.rglob("*") if p.suffix.lower() in SUFFIXES)
-    missing += [f"a row of {CSV_NAME} for {p.relative_to(home)}" for p in images if p not in named]
+    bare = {p.with_suffix(""): p.suffix for p in images}
+    missing = [_absent(row, bare) for row in rows if not row.frame.is_file()]
+    missing += [f"a row of {CSV_NAME} for {_told(home, p, shapeless)}" for p in images if p not in named]
     if not here:
-        raise UserError(f"{home} holds none of the {len(rows)} frames that {CSV_NAME} lists: copy them there")
+        suffix = bare.get(rows[0].frame)
+        remedy = f"give their suffix, {rows[0].filename}{suffix}" if suffix else "copy them there"
+        raise UserError(f"{home} holds none of the {len(rows)} frames that {CSV_NAME} lists: {remedy}")
     if missing and not allow_partial:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise UserError(f"{home} lacks {missing[0]}{more}: add it, or build without it with --allow-partial")
     return here, missing + [f"the column {c} of {CSV_NAME}: not read" for c in columns if c not in KNOWN]
+
+
+def _absent(row: Row, bare: dict[Path, str]) -> str:
+    """A row without its file; where a file has the name and a suffix, which one."""
+    suffix = bare.get(row.frame)
+    there = f"; the file is {row.filename}{suffix}" if suffix else ""
+    return f"{row.filename} (a row of {CSV_NAME} names it{there})"
+
+
+def _told(home: Path, image: Path, shapeless: dict[str, Path]) -> str:
+    """An image without a row; where it may be the mask of a frame that has no shape yet, how to name it."""
+    stem = image.stem.removesuffix(Path(MASK).stem)
+    owner = shapeless.get(stem)
+    if owner is None:
+        return str(image.relative_to(home))
+    beside = owner.with_name(stem + MASK).relative_to(home)
+    hint = f"if it is the mask of {owner.relative_to(home)}, save it as {beside} or {MASKS}/{stem}.png"
+    return f"{image.relative_to(home)} ({hint})"
 
 
 def _check_columns(table: Path, columns: list[str]) -> None:
