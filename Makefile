@@ -98,7 +98,8 @@ unified: install
 			--config.init.bundle=$(UNIFIED)/whole$$fold-bundle --config.data.leave_out=$$fold $(ARGS) && \
 		$(BIN)/fetal-jax export --workdir=$(UNIFIED)/fold$$fold --out=$(UNIFIED)/fold$$fold-bundle || exit; \
 	done
-	$(BIN)/fetal-jax export $(FOLDS:%=--workdir=$(UNIFIED)/fold%) --out=$(UNIFIED)/bundle
+	test -f $(UNIFIED)/bundle/bundle.json || \
+		$(BIN)/fetal-jax export $(FOLDS:%=--workdir=$(UNIFIED)/fold%) --out=$(UNIFIED)/bundle
 	$(BIN)/fetal-jax evaluate --bundle=$(UNIFIED)/bundle --calibrate $(FOLDS:%=--fold=$(UNIFIED)/fold%-bundle) \
 		$(SETS) --out=$(UNIFIED)/report
 
