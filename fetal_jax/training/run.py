@@ -25,7 +25,7 @@ from fetal_jax.training import checkpoints, cost, distributed
 from fetal_jax.training.live import live_predictor
 from fetal_jax.training.log import Log, Progress, Trace
 from fetal_jax.training.sharding import Sharding
-from fetal_jax.training.start import start_parameters
+from fetal_jax.training.start import described, start_parameters
 from fetal_jax.training.step import (
     abstract_state,
     compiled_step,
@@ -106,6 +106,7 @@ def train(
             _say_where_resumed(start, config, progress)
         else:
             start, origin, before = 0, "", []
+            _say(f"start       {described(config)}")
             placement = jax.tree.map(lambda a: a.sharding, abstract)
             state = jax.jit(lambda: initial_state(network, tx, config), out_shardings=placement)()
             if config.init.bundle or config.init.sononet:

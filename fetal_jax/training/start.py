@@ -30,6 +30,13 @@ def check_start(config: Config) -> None:
         sononet.check(Path(config.init.sononet), config)
 
 
+def described(config: Config) -> str:
+    """What a new run starts from, in a few words."""
+    if config.init.bundle:
+        return f"bundle {config.init.bundle}"
+    return f"SonoNet16 of {config.init.sononet}" if config.init.sononet else "random parameters"
+
+
 def start_parameters(
     config: Config, params: Any, sources: Sequence[Sequence[Frame]]
 ) -> tuple[Any, str, list[dict[str, Any]]]:

@@ -21,6 +21,7 @@ from fetal_jax.config.files import SHIPPED
 from fetal_jax.data import pipeline, record
 from fetal_jax.errors import UserError
 from fetal_jax.training import checkpoints, run, workdir
+from fetal_jax.training.start import described
 from tests.cli.chaos import TINY
 from tests.support.command import heeding_interrupts
 from tfds_builders.fetal_phantom.fetal_phantom_dataset_builder import Builder as Phantoms
@@ -69,6 +70,14 @@ def test_run_without_a_validation_split_finishes(data, tmp_path, capsys):
     assert from_json(tmp_path / "config.json") == config(data)
 
 
+@pytest.mark.parametrize(
+    ("init", "said"),
+    [({}, "random parameters"), ({"init.bundle": "b"}, "bundle b"), ({"init.sononet": "s.npz"}, "SonoNet16 of s.npz")],
+)
+def test_what_a_run_starts_from_is_described(data, init, said):
+    assert described(config(data, **init)) == said
+
+
 @pytest.mark.parametrize("path", sorted(SHIPPED.glob("[!_]*.py")), ids=lambda path: path.stem)
 @pytest.mark.parametrize("steps", [None, 7, 95, 2000])
 def test_a_run_is_validated_at_least_ten_times(path, steps):
@@ -80,9 +89,12 @@ def test_the_way_to_train_a_finished_run_longer_is_named(data, tmp_path, capsys)
     run.train(config(data), tmp_path)
     out = capsys.readouterr().out
     assert out.startswith("compiling")
+    assert "\nstart       random parameters\n" in out
     assert "finished" not in out
     run.train(config(data), tmp_path)
-    assert "the run is finished; to train it longer, export it" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "the run is finished; to train it longer, export it" in out
+    assert "\nstart " not in out  # it resumed
     with pytest.raises(UserError, match=r"total_steps: 2 / 4\).*finished run longer, export it .*init.bundle"):
         run.train(config(data, total_steps=4), tmp_path)
     with pytest.raises(UserError, match=r"give another --workdir$"):
