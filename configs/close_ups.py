@@ -1,10 +1,10 @@
-"""The last part of the shipped network: the networks of `configs/routine.py` learn to look again, at close-ups.
+"""The last part of the shipped network: the networks of `configs/routine.py`, trained for a second look at close-ups.
 
 make unified HC18=DIR PLANES=DIR EXAMPLES=DIR SONONET=SonoNet16.npz      this part: 27 minutes on two CPU cores
 
-It starts from the bundle of a fold of `configs/routine.py` (`config.init.bundle`) and goes on with its frames. Half of
-those with a structure are shown as close-ups. When it measures, the network looks at the whole frame first, then again
-at what it found, enlarged and mirrored (`config.close_up`): as much work as averaging with the mirrored frame.
+It starts from the bundle of a fold of `configs/routine.py` (`config.init.bundle`) and uses the same frames. Half of
+those with a structure are shown as close-ups. To measure, the network runs first on the whole frame, then on the
+structure it found, enlarged and mirrored (`config.close_up`): as much work as averaging with the mirrored frame.
 """
 
 import runpy

@@ -1,7 +1,9 @@
-"""HC18's heads on two CPU cores, from frames to table within 45 minutes.
+"""HC18's heads on two CPU cores: `make hc18 HC18=DIR`, from frames to table in about 31 minutes.
 
 fetal-jax prepare hc18/benchmark --manual-dir DIR
 fetal-jax train --config=configs/hc18.py --workdir=runs/hc18
+
+Expected on the benchmark's 162 test heads: HC MAE 2.27 mm, Dice 0.978 (docs/results.md).
 """
 
 from fetal_jax.config import defaults

@@ -1,4 +1,4 @@
-"""`python -m fetal_jax`: the command line, where the script `fetal-jax` is not on the path."""
+"""`python -m fetal_jax`: the command line, if the script `fetal-jax` is not on the path."""
 
 import sys
 

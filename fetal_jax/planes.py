@@ -1,4 +1,4 @@
-"""The six planes of FETAL_PLANES_DB, and the one table of what is measured."""
+"""The six planes of FETAL_PLANES_DB, and the table of measured quantities."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ PLANES = ("other", "abdomen", "head", "cervix", "femur", "thorax")
 """Class labels, in the order of the data set's file names (`Plane1` to `Plane6`)."""
 
 GEOMETRIES = ("unknown", "none", "ellipse", "shaft")
-"""Annotation of an example: `none` is a frame without the structure; `unknown` was never annotated."""
+"""Annotation of an example: `none` is a frame without a structure, `unknown` one without an annotation."""
 
 SHAPE_OF_PLANE = {"head": "ellipse", "abdomen": "ellipse", "femur": "shaft"}
-"""Planes that are measured, and the shape that is fitted in each."""
+"""Planes that are measured, and the shape that is fitted to each."""
 
 MILLIMETRES = ("hc_mm", "ac_mm", "fl_mm", "bpd_mm", "ofd_mm", "apad_mm", "tad_mm")
 """Lengths that a data set may give for a frame."""
@@ -31,7 +31,7 @@ class Quantity:
     INTERGROWTH-21st's equation."""
     unit: str = "mm"
     plane: str | None = None
-    """Plane it is measured in; None where it is not measured in frames."""
+    """Plane in which it is measured; None if it is not measured in frames."""
     loinc: str = ""
     method: str = ""
 
@@ -79,5 +79,5 @@ SIZE_LIMITS_MM = {"head": (50, 400), "abdomen": (40, 450), "femur": (5, 90)}
 """Plausible HC, AC or FL of a measured frame, 12 to 42 weeks; outside it is flagged `implausible size`."""
 
 AXIS_LIMITS_MM = {"head": (10, 145), "abdomen": (10, 150), "femur": (5, 90)}
-"""Plausible diameter or femur length of an annotation, 11 to 42 weeks: public data sets hold heads under 1 mm
-and femurs of 138 mm."""
+"""Plausible diameter or femur length of an annotation, 11 to 42 weeks: public data sets have heads under 1 mm and
+femurs of 138 mm."""

@@ -1,1 +1,1 @@
-"""TFDS builders, one folder each, all with the same features."""
+"""TFDS builders, one folder per data set, all with the same features."""

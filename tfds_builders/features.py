@@ -18,7 +18,7 @@ NO_SHAPE = np.full(5, np.nan, np.float32)
 
 
 def features() -> tfds.features.FeaturesDict:
-    """Features: pixels, geometry, scale and origin. Unknown values are NaN, -1 or `unknown`."""
+    """Make the features: pixels, geometry, scale and origin. Unknown values are NaN, -1 or `unknown`."""
     scalar = tfds.features.Scalar(np.float32)
     shape = tfds.features.Tensor(shape=(5,), dtype=np.float32)
     return tfds.features.FeaturesDict(
@@ -39,7 +39,7 @@ def features() -> tfds.features.FeaturesDict:
 
 
 def png(image: Array) -> io.BytesIO:
-    """A grey image as PNG in memory: TFDS without TensorFlow takes encoded bytes, not arrays."""
+    """Encode a grey image as PNG in memory: TFDS without TensorFlow takes encoded bytes, not arrays."""
     return io.BytesIO(cv2.imencode(".png", image)[1].tobytes())
 
 
@@ -59,12 +59,12 @@ def example(
     Args:
       image: the frame.
       plane: one of `planes.PLANES`.
-      shape: the measured structure; None if the frame has none, or has one without an annotation.
+      shape: the measured structure; None if the frame has no structure, or no annotation of it.
       spacing_mm: mm per pixel, NaN if unknown.
-      subject: label of a woman or examination; no split crosses it.
+      subject: label of a woman or examination, whose frames all belong to one split.
       device: the ultrasound machine, "" if unknown.
       filename: name of the source file.
-      millimetres: those of `planes.MILLIMETRES` that the source gives.
+      millimetres: the lengths of `planes.MILLIMETRES` that the source gives.
     """
     inside = np.zeros(image.shape, np.uint8) if shape is None else geometry.mask(shape, *image.shape).astype(np.uint8)
     without = "unknown" if plane in planes.SHAPE_OF_PLANE else "none"

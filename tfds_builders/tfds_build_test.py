@@ -11,13 +11,13 @@ import pytest
 HERE = Path(__file__).parent
 
 
-# of the dummy data's women none is in women.csv, so that `outlines` has no frame
+# none of the dummy data's women is in women.csv, so that `outlines` has no frame
 OPTIONS: dict[str, list[str]] = {"fetal_phantom": [], "fetal_planes": ["--config=official"], "folder": [], "hc18": []}
 
 
 @pytest.mark.parametrize("name", OPTIONS)
 def test_tfds_build(name: str, tmp_path: Path) -> None:
-    """One example a split, from the dummy data."""
+    """Build one example per split from the dummy data."""
     manual = [f"--manual_dir={HERE / name / 'dummy_data'}"] if (HERE / name / "dummy_data").is_dir() else []
     command = [sys.executable, "-m", "tensorflow_datasets.scripts.cli.main", "build", *manual]
     command += [f"--data_dir={tmp_path}", "--max_examples_per_split=1", *OPTIONS[name]]

@@ -1,1 +1,1 @@
-"""fetal_phantom: synthetic frames of heads, abdomens, femurs and none of them, with exact geometry."""
+"""fetal_phantom: synthetic frames of heads, abdomens, femurs and other planes, with exact geometry."""

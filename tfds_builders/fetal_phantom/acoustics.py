@@ -1,6 +1,6 @@
 """Image formation of an ultrasound machine: beams, speckle, shadows, grey levels, scan conversion.
 
-Everything is laid out in beam coordinates (rows: depth along the beam, columns: beams), where a point-spread function
+Everything is computed in beam coordinates (rows: depth along the beam, columns: beams), where a point-spread function
 is a plain blur and a shadow a running sum; only the last step resamples to the frame's pixels.
 """
 
@@ -32,7 +32,7 @@ class View:
     """Geometry of the beams in a frame. Millimetres from the frame's upper left corner, x right, y down.
 
     A sector has its apex above the frame; for a linear probe it is so far away that the beams are parallel.
-    `tall` x `wide` is the frame; `x`, `y` (depths, beams) are the samples' places, `beam` their unit directions.
+    `tall` x `wide` is the frame; `x`, `y` (depths, beams) are the samples' positions, `beam` their unit directions.
     """
 
     def __init__(self, rng: np.random.Generator, machine: Machine, spacing_mm: float):
@@ -41,7 +41,7 @@ class View:
         rows, columns = int(0.8 * machine.height), int(0.5 * machine.height)
         linear = rng.random() < 0.06
         half = float(np.deg2rad(0.5 if linear else rng.uniform(29, 39)))
-        reach = rng.uniform(0.8, 1.45) * wide / 2  # half of the fan, half way down; above 1: the frame cuts it
+        reach = rng.uniform(0.8, 1.45) * wide / 2  # half width of the fan, halfway down; above 1, the frame cuts it
         reach = max(reach, 1.02 * wide / 2) if linear else reach
         self.apex = (wide * rng.uniform(0.46, 0.54), tall / 2 - reach / math.tan(half))
         near = max(-self.apex[1] + tall * (-0.03 if rng.random() < 0.5 else rng.uniform(0, 0.06)), 3.0)
@@ -53,10 +53,10 @@ class View:
         self.x, self.y = self.apex[0] + r * np.sin(angle), self.apex[1] + r * np.cos(angle)
         self.beam = np.stack([np.sin(angle), np.cos(angle)])  # (2, 1, beams)
         self.step = (far - near) / (rows - 1)
-        self.pitch = (near + far) / 2 * 2 * half / (columns - 1)  # of the beams, half way down
+        self.pitch = (near + far) / 2 * 2 * half / (columns - 1)  # of the beams, halfway down
 
     def inside(self, x: Array, y: Array, margin: float = 0.0) -> Array:
-        """Booleans: points inside both the fan and the frame, by a margin in mm."""
+        """Whether points are inside both the fan and the frame, by a margin in mm: booleans."""
         dx, dy = x - self.apex[0], y - self.apex[1]
         r, angle = np.hypot(dx, dy), np.arctan2(dx, dy)
         fan = (np.abs(angle) * r < self.half * r - margin) & (r > self.near + margin) & (r < self.far - margin)
@@ -66,7 +66,7 @@ class View:
         return fan & seen
 
     def window(self, cx: float, cy: float, radius: float) -> tuple[slice, slice]:
-        """Slices of the samples that hold a disc."""
+        """Slices of the samples that contain a disc."""
         dx, dy = cx - self.apex[0], cy - self.apex[1]
         r, angle = float(np.hypot(dx, dy)), float(np.arctan2(dx, dy))
         rows, columns = self.x.shape
@@ -76,7 +76,7 @@ class View:
         return _span(low, high, rows), _span(left, right, columns)
 
     def scan_convert(self, grey: Array) -> Array:
-        """(depths, beams) -> the frame (height, width); 0 where no beam goes."""
+        """Resample (depths, beams) to the frame (height, width); 0 outside the beams."""
         x = ((np.arange(self.machine.width, dtype=np.float32) + 0.5) * self.spacing - self.apex[0])[None]
         y = ((np.arange(self.machine.height, dtype=np.float32) + 0.5) * self.spacing - self.apex[1])[:, None]
         rows = (cv2.sqrt(x * x + y * y) - np.float32(self.near)) * np.float32(1 / self.step)
@@ -89,17 +89,17 @@ def _span(low: float, high: float, size: int) -> slice:
 
 
 def smooth_noise(rng: np.random.Generator, shape: tuple[int, ...], rows: int, columns: int) -> Array:
-    """A smooth field of the given shape: `rows` x `columns` normal numbers, interpolated."""
+    """Draw a smooth field of the given shape: `rows` x `columns` normal numbers, interpolated."""
     coarse = rng.standard_normal((rows, columns), np.float32)
     return cv2.resize(coarse, (shape[1], shape[0]), interpolation=cv2.INTER_CUBIC)
 
 
 def image(rng: np.random.Generator, view: View, echo: Array, mirror: Array, loss: Array) -> Array:
-    """Frame (height, width) uint8 of a scene.
+    """Form the frame (height, width) uint8 of a scene.
 
     Args:
-      echo: amplitude of the diffuse echo of each sample; it becomes speckle.
-      mirror: amplitude of what reflects like a mirror; it stays a line.
+      echo: amplitude of the diffuse echo of each sample; becomes speckle.
+      mirror: amplitude of the specular echo of each sample; stays a line.
       loss: dB that the beam loses in each sample (negative in fluid, which makes deeper tissue brighter).
     """
     clear = view.machine.clear
@@ -147,7 +147,7 @@ def image(rng: np.random.Generator, view: View, echo: Array, mirror: Array, loss
 
 
 def _dark_beams(rng: np.random.Generator, view: View) -> Array:
-    """dB lost (depths, beams) where the probe touches badly, at the sides, and behind what lies outside the scene."""
+    """Loss in dB (depths, beams) from poor contact, at the sides, and from shadows of structures outside the scene."""
     at = np.linspace(-1, 1, view.x.shape[1], dtype=np.float32)[None]
     dark = np.float32(rng.uniform(0, 9)) * np.abs(at - np.float32(rng.normal(0, 0.15))) ** np.float32(rng.uniform(2, 5))
     dark = np.repeat(dark, len(view.depth), axis=0)

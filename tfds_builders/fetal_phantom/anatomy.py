@@ -1,4 +1,4 @@
-"""Sections that are measured: head, abdomen, femur. Millimetres, by gestational age."""
+"""Sections that are measured: head, abdomen, femur. In millimetres, by gestational age."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Section = tuple[Scene, Ellipse | Shaft | None, dict[str, float]]
 
 
 def head(rng: Rng, machine: Machine, weeks: float) -> Section:
-    """A transverse section of the head; the shape is the skull's outer border."""
+    """Draw a transverse section of the head; the shape is the skull's outer border."""
     hc, ratio = random_size(rng, "hc", weeks), rng.uniform(0.70, 0.80 if machine.clear else 0.88)
     a = hc / float(geometry.perimeter(1.0, ratio))
     angle = np.deg2rad(
@@ -36,7 +36,7 @@ def head(rng: Rng, machine: Machine, weeks: float) -> Section:
     scene.fill(skull, brain, exact=True)
     scene.texture(rng.uniform(0.3, 0.7), 14, skull)
     scene.texture(rng.uniform(0.2, 0.5), 40, skull)
-    near = -1 if skull.axes_matrix[1, 1] > 0 else 1  # which side of the midline is nearer to the probe
+    near = -1 if skull.axes_matrix[1, 1] > 0 else 1  # the side of the midline nearer to the probe
     for side in (-1, 1):
         seen = 1.0 if side != near else rng.uniform(0.1, 0.8)  # the near half is hazy
         for _ in range(rng.integers(1, 5)):  # gyri, Sylvian fissure, borders of the thalami
@@ -78,7 +78,7 @@ def head(rng: Rng, machine: Machine, weeks: float) -> Section:
 
 
 def _sulci(scene: Scene, skull: Ellipse, brain: float, near: int) -> None:
-    """Short bright lines across the beams, most of them in the far half; the near half under a haze."""
+    """Draw short bright lines across the beams, most of them in the far half, and haze over the near half."""
     rng = scene.rng
     for side in (-near, near):
         half = within(skull, 0, 0.45 * side, 0.85, 0.5)
@@ -90,7 +90,7 @@ def _sulci(scene: Scene, skull: Ellipse, brain: float, near: int) -> None:
 
 
 def skull_wall(scene: Scene, skull: Ellipse) -> None:
-    """Two bright lines, weak where the beam grazes them, thicker on the far side, with sutures."""
+    """Draw two bright lines, weak where the beam grazes them, thicker on the far side, with sutures."""
     rng = scene.rng
     thickness = rng.uniform(0.03, 0.06) * skull.a
     bright, sharp = rng.uniform(0.5, 1.6), rng.uniform(1.5, 4.5)
@@ -106,7 +106,7 @@ def skull_wall(scene: Scene, skull: Ellipse) -> None:
 
 
 def abdomen(rng: Rng, machine: Machine, weeks: float) -> Section:
-    """A transverse section of the abdomen; the shape is the outer skin."""
+    """Draw a transverse section of the abdomen; the shape is the outer skin."""
     ac, ratio = random_size(rng, "ac", weeks), rng.uniform(0.92 if machine.clear else 0.85, 0.995)
     a = ac / float(geometry.perimeter(1.0, ratio))
     view, skin = place(rng, machine, a, ratio * a, rng.uniform(-np.pi / 2, np.pi / 2), fill=(0.5, 0.95))
@@ -147,7 +147,7 @@ def abdomen(rng: Rng, machine: Machine, weeks: float) -> Section:
 
 
 def trunk(scene: Scene, skin: Ellipse, echo: float) -> None:
-    """Tissue inside the skin, coarse and fine."""
+    """Draw coarse and fine tissue inside the skin."""
     scene.fill(skin, echo, exact=True)
     even = 1.0 if scene.view.machine.clear else 0.5
     scene.texture(even * scene.rng.uniform(0.15, 0.45), 10, skin)
@@ -155,7 +155,7 @@ def trunk(scene: Scene, skin: Ellipse, echo: float) -> None:
 
 
 def spine_and_ribs(scene: Scene, inner: Ellipse, size: float) -> None:
-    """Three bright dots with their shadow at one edge, and symmetrical arcs."""
+    """Draw three bright dots with shadows at one edge, and symmetrical arcs."""
     rng = scene.rng
     for x, y in ((-0.72, 0.0), (-0.64, 0.11), (-0.64, -0.11)):
         dot = within(inner, x, y, rng.uniform(0.035, 0.07), rng.uniform(0.035, 0.07))
@@ -172,7 +172,7 @@ def spine_and_ribs(scene: Scene, inner: Ellipse, size: float) -> None:
 
 
 def femur(rng: Rng, machine: Machine, weeks: float) -> Section:
-    """The thigh along its bone; the shape is the shaft between its two ends, the epiphyses not counted."""
+    """Draw the thigh along its bone; the shape is the shaft between its two ends, without the epiphyses."""
     fl = random_size(rng, "fl", weeks)
     angle = np.deg2rad(
         rng.normal(0, 20 if machine.clear else 16) if machine.clear or rng.random() < 0.92 else rng.uniform(-90, 90)
@@ -224,7 +224,7 @@ def femur(rng: Rng, machine: Machine, weeks: float) -> Section:
 
 
 def _trunk_beside(scene: Scene, bone: Shaft, across: Array) -> None:
-    """Pelvis and belly, or the knee and lower leg: an uneven body beyond one end."""
+    """Draw pelvis and belly, or knee and lower leg: an uneven body beyond one end."""
     rng = scene.rng
     if rng.random() < 0.65:
         end, other = bone.ends if rng.random() < 0.5 else bone.ends[::-1]

@@ -15,12 +15,12 @@ PLANES = {
     "small": ("head", "abdomen", "femur", "other"),
     "large": ("head", "abdomen", "other", "femur", "head", "thorax", "abdomen", "femur", "cervix"),
 }
-"""Planes in the order of the seeds, repeated. A third of `large` holds no measured structure."""
+"""Planes in the order of the seeds, repeated. A third of `large` has no measured structure."""
 
 MACHINES = {"small": Machine(240, 320, clear=True), "large": USUAL}
 
 FIRST_SEED = {"train": 0, "validation": 100_000, "calibration": 150_000, "test": 200_000}
-"""Splits share no seed; seeds from 300,000 on are in no split."""
+"""First seed of each split. Splits share no seed; seeds from 300,000 on are in no split."""
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
@@ -61,7 +61,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
 
 def example(plane: str, seed: int, machine: Machine = USUAL) -> dict[str, Any]:
-    """Example of the synthetic frame of a plane, a seed and a machine."""
+    """Make the example of the synthetic frame for a plane, a seed and a machine."""
     phantom = draw(plane, seed, machine)
     return features.example(
         phantom.image,

@@ -19,7 +19,7 @@ class FetalPhantomTest(tfds.testing.DatasetBuilderTestCase):
     SPLITS: ClassVar[dict[str, int]] = {"train": 3, "validation": 1, "test": 2}
 
     def setUp(self) -> None:
-        """Draw few frames."""
+        """Reduce the number of frames."""
         super().setUp()
         few = mock.patch.object(Builder, "COUNTS", {"small": self.SPLITS, "large": self.SPLITS})
         few.start()

@@ -1,4 +1,4 @@
-"""Sections that are not measured: thorax, cervix, and others that look like measured ones. Millimetres."""
+"""Sections that are not measured: thorax, cervix, and others that look like measured ones. In millimetres."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tfds_builders.fetal_phantom.surroundings import layers, place, random_size,
 
 
 def thorax(rng: Rng, machine: Machine, weeks: float) -> Section:
-    """A transverse section of the chest: like an abdomen, but with four dark chambers between two lungs."""
+    """Draw a transverse section of the chest: like an abdomen, but with four dark chambers between two lungs."""
     ac = 0.85 * random_size(rng, "ac", weeks)
     ratio = rng.uniform(0.85, 0.99)
     a = ac / float(geometry.perimeter(1.0, ratio))
@@ -39,7 +39,7 @@ def thorax(rng: Rng, machine: Machine, weeks: float) -> Section:
 
 
 def cervix(rng: Rng, machine: Machine, weeks: float) -> Section:
-    """The cervical canal between its two lips, the bladder above, an arc of the head at the side."""
+    """Draw the cervical canal between its two lips, the bladder above, an arc of the head at the side."""
     scene = Scene(rng, view := zoomed(rng, machine, rng.uniform(60, 110)))
     tall, wide = view.tall, view.wide
     bladder = Ellipse(wide * rng.uniform(0.3, 0.7), tall * rng.uniform(0.05, 0.2), rng.uniform(20, 40),
@@ -65,7 +65,7 @@ def cervix(rng: Rng, machine: Machine, weeks: float) -> Section:
 
 
 def other(rng: Rng, machine: Machine, weeks: float) -> Section:
-    """Fluid with limbs, a spine, kidneys, a face, the placenta, or nothing: lookalikes that must not be measured."""
+    """Draw fluid with limbs, a spine, kidneys, a face, the placenta, or nothing: none of it is to be measured."""
     scene = Scene(rng, view := zoomed(rng, machine, rng.uniform(60, 160)))
     tall, wide = view.tall, view.wide
     kind = rng.choice(["fluid", "spine", "face", "placenta", "blank"], p=[0.3, 0.25, 0.15, 0.22, 0.08])
@@ -91,7 +91,7 @@ def other(rng: Rng, machine: Machine, weeks: float) -> Section:
             scene.rim(limb, rng.uniform(0.8, 2), rng.uniform(0.1, 0.6), 2, gaps=0.6)
             if rng.random() < 0.5:
                 scene.fill(within(limb, 0, 0, 0.2, 0.2), 0.6, BONE_LOSS / 2)
-    if kind == "placenta":  # edges of walls, long and bright, that are no bone
+    if kind == "placenta":  # edges of walls: long and bright, but not bone
         for _ in range(rng.integers(1, 4)):
             radius = rng.uniform(0.6, 3) * wide
             y = tall * rng.uniform(0.2, 0.8) + rng.choice([-1, 1]) * radius
@@ -106,7 +106,7 @@ def other(rng: Rng, machine: Machine, weeks: float) -> Section:
                 x, y = start + i * step * along + (row + curve * (i * step - 40) ** 2 / 10) * across
                 dot = Ellipse(x, y, rng.uniform(0.3, 0.42) * step, 1.2, geometry.wrap(angle))
                 scene.fill(dot, rng.uniform(0.2, 0.9), BONE_LOSS / 2)
-    if kind == "face":  # a profile or orbits: arcs that no ellipse completes
+    if kind == "face":  # a profile or orbits: arcs that are not part of an ellipse
         for _ in range(rng.integers(3, 7)):
             part = anywhere(4, 16, 1.8)
             scene.fill(part, float(rng.choice([0.01, 0.05])))

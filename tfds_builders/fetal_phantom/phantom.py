@@ -23,7 +23,7 @@ ANATOMIES = {
     "cervix": lookalikes.cervix,
     "other": lookalikes.other,
 }
-"""The section of each plane. A plane's seed depends on its place in this order."""
+"""The section of each plane. A plane's seed depends on its position in this order."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Phantom:
 
 
 def draw(plane: str, seed: int, machine: Machine = USUAL) -> Phantom:
-    """The frame of a plane, a seed and a machine; the same three give the same bytes.
+    """Draw the frame for a plane, a seed and a machine; the same three give the same bytes.
 
     Structures are drawn in millimetres at a gestational age of 14 to 40 weeks (INTERGROWTH-21st sizes) and the frame's
     spacing follows from how much of it they fill, so that pixels, spacing and millimetres agree to float rounding.

@@ -37,11 +37,11 @@ class Scene:
             self.dx, self.dy = (smooth_noise(rng, self.echo.shape, 9, 7) * np.float32(self.bend) for _ in range(2))
 
     def shows(self, probability: float) -> bool:
-        """True with the given probability; always for a clear machine, which shows every part."""
+        """Draw whether a part is shown, with the given probability; a clear machine shows every part."""
         return bool(self.rng.random() < probability) or self.view.machine.clear
 
     def texture(self, strength: float, cells: int, within: Ellipse | None = None) -> None:
-        """Uneven tissue: the echo times exp(noise), `cells` cells down the view; inside an ellipse or everywhere."""
+        """Make tissue uneven: echo times exp(noise), `cells` cells down the view; inside an ellipse or everywhere."""
         noise = cv2.exp(smooth_noise(self.rng, self.echo.shape, cells, int(0.7 * cells) + 1) * np.float32(strength))
         if within is None:
             self.echo *= noise
@@ -50,13 +50,13 @@ class Scene:
             self.echo[window] *= np.where(d < 0, noise[window], 1)
 
     def streaks(self, strength: float) -> None:
-        """Layers of tissue across the beams: fine in depth, long from beam to beam."""
+        """Draw layers of tissue across the beams: fine in depth, long from beam to beam."""
         self.echo *= cv2.exp(smooth_noise(self.rng, self.echo.shape, 75, 9) * np.float32(strength))
 
     def curves(
         self, shape: Ellipse | None, cells: float, echo: float, width: float, sharpness: float, contrast: float
     ) -> None:
-        """Borders inside an ellipse (None: everywhere) that no ellipse describes: lines along the zeros of smooth
+        """Draw irregular borders inside an ellipse (None: everywhere): lines along the zeros of smooth
         noise of `cells` cells across, `width` mm wide, bright where the beam meets them square, broken here and there.
         Tissue on their two sides differs by exp(`contrast`)."""
         window: tuple[slice, slice]
@@ -86,8 +86,8 @@ class Scene:
     def fill(
         self, shape: Ellipse, echo: float, loss: float = 0.0, soft: float = 0.6, keep: float = 0.0, exact: bool = False
     ) -> None:
-        """Tissue of one echo and loss (dB per mm) inside an ellipse, its border `soft` mm wide; `keep` of what was
-        there shows through. Only an `exact` ellipse is not bent."""
+        """Fill an ellipse with one echo and loss (dB per mm), its border `soft` mm wide; the share `keep` of the old
+        echo shows through. Only an `exact` ellipse is not bent."""
         window, d, _ = self._distance(shape, soft, exact)
         inside = np.clip(0.5 - d / soft, 0, 1) * np.float32(1 - keep)
         self.echo[window] += inside * (np.float32(echo) - self.echo[window])
@@ -98,7 +98,7 @@ class Scene:
         self, shape: Ellipse, thickness: float, echo: float, sharpness: float, loss: float = 0.0, base: float = 0.05,
         gaps: float = 0.0, exact: bool = False,
     ) -> None:  # fmt: skip
-        """A reflecting wall whose outer border is the ellipse: `thickness` in mm, brightness `base` + cos^sharpness of
+        """Draw a reflecting wall with this outer border: `thickness` in mm, brightness `base` + cos^sharpness of
         the angle between beam and normal, broken where smooth noise falls below `gaps` (0: whole)."""
         window, d, normal = self._distance(shape, 2 * thickness, exact)
         if not d.size:  # outside the view
@@ -116,14 +116,14 @@ class Scene:
     def wall(
         self, shape: Ellipse, thickness: float, echo: float, sharpness: float, loss: float, base: float, gaps: float
     ) -> None:
-        """The measured rim, exactly on the shape. A clear machine shows all of it."""
+        """Draw the measured rim, exactly on the shape. A clear machine shows all of it."""
         base, gaps = (max(base, 0.35), 0.0) if self.view.machine.clear else (base, gaps)
         self.rim(shape, thickness, echo, sharpness, loss, base, gaps, exact=True)
 
     def bar(self, shaft: Shaft, echo: float, loss: float = 0.0, bow: float = 0.0, soft: float = 0.5) -> None:
-        """A reflecting bar: sharp towards the probe, fading away from it, bent by `bow` of its length at the middle.
+        """Draw a reflecting bar: sharp towards the probe, fading away from it, bent by `bow` of its length.
 
-        The chord between the shaft's two ends joins the middles of the bar's ends, however it is bent.
+        The chord between the shaft's two ends joins the middles of the bar's ends, however much it is bent.
         """
         s, t, window = self._along(shaft)
         t = t - np.float32(bow * shaft.length) * (1 - (2 * s / np.float32(shaft.length)) ** 2)
@@ -137,8 +137,8 @@ class Scene:
         self.loss[window] += inside * np.float32(loss * self.view.step)
 
     def bone(self, shaft: Shaft, echo: float, loss: float, bow: float) -> None:
-        """The measured bar, as it usually looks: uneven along its length, weaker where the beam grazes it, its
-        near edge sharp, fading towards the far one, a little wider at its ends."""
+        """Draw the measured bar as bones usually look: uneven along the length, weaker where the beam grazes it, with a
+        sharp near edge, fading towards the far one, a little wider at the ends."""
         rng = self.rng
         s, t, window = self._along(shaft)
         u, width = 2 * s / np.float32(shaft.length), np.float32(shaft.width)
@@ -156,18 +156,18 @@ class Scene:
         self.loss[window] += inside * np.float32(loss * self.view.step)
 
     def lines(self, shaft: Shaft, period: float, strength: float) -> None:
-        """Muscle fibres: stripes along a shaft, within its width."""
+        """Draw muscle fibres: stripes along a shaft, within its width."""
         s, t, window = self._along(shaft)
         inside = (np.abs(t) < shaft.width / 2) & (np.abs(s) < shaft.length / 2)
         wave = np.sin(2 * np.pi * t / period + np.float32(self.rng.uniform(0, 6)) + 0.25 * s / period)
         self.echo[window] *= np.where(inside, np.exp(np.float32(strength) * wave), 1)
 
     def image(self) -> Array:
-        """Frame (height, width) uint8 of the scene."""
+        """Form the frame (height, width) uint8 of the scene."""
         return acoustics.image(self.rng, self.view, self.echo, self.mirror, self.loss)
 
     def _along(self, shaft: Shaft) -> tuple[Array, Array, tuple[slice, slice]]:
-        """Coordinates along and across a shaft, in mm, in the window that holds it."""
+        """Coordinates along and across a shaft, in mm, and the window that contains it."""
         middle = shaft.ends.mean(0)
         along = ((shaft.ends[1] - shaft.ends[0]) / shaft.length).astype(np.float32)
         window = self.view.window(middle[0], middle[1], 0.55 * shaft.length + shaft.width)
@@ -177,10 +177,10 @@ class Scene:
     def _distance(
         self, shape: Ellipse, margin: float, exact: bool = False
     ) -> tuple[tuple[slice, slice], Array, tuple[Array, Array]]:
-        """The window that holds an ellipse and a margin; in it, distance to the outline in mm (to first order),
-        negative inside, and a normal of the outline (its length is arbitrary). All but an `exact` ellipse are bent:
+        """The window that contains an ellipse and a margin; in it, the distance to the outline in mm (to first order,
+        negative inside) and a normal of the outline (of arbitrary length). All but `exact` ellipses are bent, because
         no organ is an exact ellipse."""
-        bent = 0.0 if exact else min(1, 0.1 * shape.b)  # little ones less
+        bent = 0.0 if exact else min(1, 0.1 * shape.b)  # small ones less
         window = self.view.window(shape.cx, shape.cy, shape.a + margin + 2.5 * bent * self.bend)
         x, y = self.view.x[window] - np.float32(shape.cx), self.view.y[window] - np.float32(shape.cy)
         if bent and self.bend:
@@ -197,7 +197,7 @@ class Scene:
         return window, d, (nx, ny)
 
     def _facing(self, window: tuple[slice, slice], normal: tuple[Array, Array]) -> Array:
-        """|cos| of the angle between the beam and a normal."""
+        """|cos| of the angle between beam and normal."""
         beam, (nx, ny) = self.view.beam[:, :, window[1]], normal
         facing: Array = np.abs(nx * beam[0] + ny * beam[1])
         facing /= _length(nx, ny)
@@ -209,22 +209,22 @@ def _length(x: Array, y: Array) -> Array:
 
 
 def within(outer: Ellipse, x: float, y: float, a: float, b: float, turn: float = 0.0) -> Ellipse:
-    """An ellipse given in units of another one's axes."""
+    """Place an ellipse, given in units of another one's axes."""
     c, s = np.cos(turn), np.sin(turn)
     matrix = outer.axes_matrix @ np.array([[c, -s], [s, c]]) @ np.diag([a, b])
     return Ellipse.from_matrix(outer.axes_matrix @ [x, y] + (outer.cx, outer.cy), matrix)
 
 
 def grown(shape: Ellipse, by: float) -> Ellipse:
-    """An ellipse with both semi-axes longer by some millimetres."""
+    """Lengthen both semi-axes of an ellipse by `by` mm."""
     return Ellipse(shape.cx, shape.cy, shape.a + by, shape.b + by, shape.theta)
 
 
 def segment(shape: Ellipse, start: ArrayLike, end: ArrayLike, width: float) -> Shaft:
-    """A bar between two points given in units of an ellipse's axes; `width` in mm."""
+    """Place a bar between two points, given in units of an ellipse's axes; `width` in mm."""
     return Shaft.from_ends(np.array([start, end], float) @ shape.axes_matrix.T + (shape.cx, shape.cy), width)
 
 
 def turned(shape: Ellipse, angle: float) -> Ellipse:
-    """The ellipse turned about its centre."""
+    """Turn an ellipse about its centre."""
     return Ellipse(shape.cx, shape.cy, shape.a, shape.b, geometry.wrap(shape.theta + angle))

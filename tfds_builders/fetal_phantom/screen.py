@@ -1,4 +1,4 @@
-"""Marks that machines print over and beside the picture: ruler, wedge, text, logo, calipers, boxes."""
+"""Marks that machines print on and beside the picture: ruler, grey wedge, text, logo, calipers, boxes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LETTERS = "ABCDEFGHIKLMNOPRSTV0123456789./:%"
 
 
 def furnish(rng: np.random.Generator, frame: Array, spacing_mm: float, shape: Ellipse | Shaft | None) -> None:
-    """Draw over a frame (height, width) uint8, in place. The ruler agrees with the spacing; `shape` in pixels."""
+    """Draw on a frame (height, width) uint8, in place. The ruler agrees with the spacing; `shape` is in pixels."""
     height, width = frame.shape
     small = height / 480
     if rng.random() < 0.7:
@@ -42,7 +42,7 @@ def furnish(rng: np.random.Generator, frame: Array, spacing_mm: float, shape: El
 
 
 def _ruler(rng: np.random.Generator, frame: Array, spacing_mm: float) -> None:
-    """A dot every 5 mm, a dash every 10, a long one every 50, from a random height on; at times at the bottom too."""
+    """Draw a dot every 5 mm, a dash every 10, a long one every 50, from a random height; some also at the bottom."""
     height, width = frame.shape
     x = int(rng.uniform(4, 26) * height / 480)
     start, grey = rng.uniform(0, 0.1) * height, int(rng.uniform(120, 255))
@@ -64,7 +64,7 @@ def _write(rng: np.random.Generator, frame: Array, count: int, at: tuple[int, in
 
 
 def _calipers(rng: np.random.Generator, frame: Array, shape: Ellipse | Shaft) -> None:
-    """Crosses at a measurement's ends and, round an ellipse, a dotted outline, a little beside the truth."""
+    """Draw crosses at a measurement's ends and, around an ellipse, a dotted outline, slightly off the true position."""
     off = rng.normal(0, 0.012 * frame.shape[0], 2)
     if isinstance(shape, Ellipse):
         ends = shape.points(4) + off

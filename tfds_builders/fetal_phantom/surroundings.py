@@ -1,4 +1,4 @@
-"""The view that a structure is placed in, and the mother's tissue around it. Millimetres."""
+"""The view that a structure is placed in, and the mother's tissue around it. In millimetres."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LEAST_DEPTH, CLEAR_DEPTH = 48.0, 70.0  # mm down the frame: machines zoom no fur
 
 
 def random_size(rng: Rng, measure: str, weeks: float) -> float:
-    """Size in mm of a random fetus of this age, within 2.5 SD of INTERGROWTH-21st's mean."""
+    """Draw a size in mm of a fetus of this age, within 2.5 SD of INTERGROWTH-21st's mean."""
     mean, sd = size_for_age(measure, weeks)
     return float(mean + sd * np.clip(rng.standard_normal(), -2.5, 2.5))
 
@@ -30,7 +30,7 @@ def random_size(rng: Rng, measure: str, weeks: float) -> float:
 def place(
     rng: Rng, machine: Machine, a: float, b: float, angle: float, fill: tuple[float, float]
 ) -> tuple[View, Ellipse]:
-    """A view in which an ellipse (mm) fills a share of the frame, and the ellipse in it. One frame of ten cuts it."""
+    """Draw a view in which an ellipse (mm) fills a share of the frame, and place it. One frame in ten cuts it."""
     height, width, clear = machine
     tall = 2 * np.hypot(a * np.sin(angle), b * np.cos(angle))
     wide = 2 * np.hypot(a * np.cos(angle), b * np.sin(angle))
@@ -49,7 +49,7 @@ def place(
 
 
 def place_shaft(rng: Rng, machine: Machine, length: float, angle: float) -> tuple[View, Array]:
-    """A view in which a bone (mm) fills a share of the frame, and its middle. Both ends are inside the view."""
+    """Draw a view in which a bone (mm) fills a share of the frame, and its middle. Both ends are inside the view."""
     height, width = machine.height, machine.width
     half = length / 2 * np.array([np.cos(angle), np.sin(angle)])
     least = CLEAR_DEPTH if machine.clear else LEAST_DEPTH
@@ -65,12 +65,12 @@ def place_shaft(rng: Rng, machine: Machine, length: float, angle: float) -> tupl
 
 
 def zoomed(rng: Rng, machine: Machine, depth_mm: float) -> View:
-    """A view `depth_mm` deep."""
+    """Make a view of depth `depth_mm`."""
     return View(rng, machine, depth_mm / machine.height)
 
 
 def surround(scene: Scene, shape: Ellipse, fluid: float) -> None:
-    """Layers of the mother above, then with a probability of `fluid` a pool around the structure, neighbours in it."""
+    """Draw the mother's layers above and, with the probability `fluid`, a pool around the structure with limbs."""
     rng = scene.rng
     layers(scene)
     if not scene.view.machine.clear:
@@ -102,14 +102,14 @@ def surround(scene: Scene, shape: Ellipse, fluid: float) -> None:
 
 
 def _patches(scene: Scene) -> None:
-    """Organs, fat and muscle of the mother, without a form of their own."""
+    """Draw organs, fat and muscle of the mother, without a definite shape."""
     rng = scene.rng
     for cells in rng.uniform((3, 7), (7, 18)):
         scene.curves(None, cells, rng.uniform(0.02, 0.2), rng.uniform(0.5, 1.5), rng.uniform(1, 4), rng.uniform(0, 1.1))
 
 
 def layers(scene: Scene) -> None:
-    """Skin, fat and muscle of the mother: bright lines square to the beam in the first centimetres."""
+    """Draw skin, fat and muscle of the mother: bright lines perpendicular to the beam in the first centimetres."""
     rng, depth = scene.rng, scene.view.depth
     for _ in range(rng.integers(0, 6)):
         at, thickness = rng.uniform(0, 0.22) * depth[-1, 0], rng.uniform(0.5, 2.5)

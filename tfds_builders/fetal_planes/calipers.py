@@ -23,7 +23,7 @@ ANNOTATIONS = Path("landmarks", "annotations", "FP")
 PLANE = {"Head": "head", "Abdomen": "abdomen", "Femur": "femur"}
 """Plane of each structure, as the benchmark's files are named."""
 DIAMETERS = {"Head": ("ofd", "bpd"), "Abdomen": ("tad", "apad"), "Femur": ("fl",)}
-MOST_OUTSIDE = 0.25  # of the length; 35 real heads reach out of their frame by less
+MOST_OUTSIDE = 0.25  # of the length; 35 real heads leave their frame by less
 MOST_OFF_RULER = 0.03
 """Relative: a rate that differs by more from the ruler in the frame is wrong."""
 ALOKA = (640, 392)
@@ -33,24 +33,24 @@ ticks of 10 mm were taken for 5."""
 
 @dataclass(frozen=True)
 class Calipers:
-    """The benchmark's calipers of one frame. `shape` is None and `spacing_mm` NaN where a rule dropped it."""
+    """The benchmark's calipers of one frame. `shape` is None, and `spacing_mm` NaN, if a rule dropped it."""
 
     shape: Ellipse | Shaft | None
     spacing_mm: float
     pixels: dict[str, float]
-    """The calipers' own lengths and, of two of them, the ellipse's circumference, in pixels."""
+    """Lengths of the calipers and, for two diameters, the ellipse's circumference, in pixels."""
     size: tuple[int, int]  # width, height of the frame that they were set on
     test: bool
 
     @property
     def millimetres(self) -> dict[str, float]:
-        """`pixels` in millimetres, by features; NaN where the spacing is unknown."""
+        """`pixels` in millimetres, by feature; NaN if the spacing is unknown."""
         return {f"{name}_mm": length * self.spacing_mm for name, length in self.pixels.items()}
 
 
 @dataclass
 class Benchmark:
-    """All calipers by file name, the patients of the test side, and how often each rule fell."""
+    """All calipers by file name, the patients of the test side, and the number of times that each rule was broken."""
 
     calipers: dict[str, Calipers] = field(default_factory=dict)
     test_patients: set[int] = field(default_factory=set)
@@ -58,15 +58,15 @@ class Benchmark:
 
 
 def find(folder: Path) -> Path | None:
-    """The annotations in the data set's folder or beside it."""
+    """Find the annotations in the data set's folder or beside it."""
     return next((p / ANNOTATIONS for p in (folder, folder.parent) if (p / ANNOTATIONS).is_dir()), None)
 
 
 def read(folder: Path, frames: set[str]) -> Benchmark:
-    """The three files. Two diameters make an ellipse, two ends a shaft.
+    """Read the three files. Two diameters make an ellipse, two ends a shaft.
 
     Args:
-      folder: holds `Head.csv`, `Abdomen.csv` and `Femur.csv`.
+      folder: contains `Head.csv`, `Abdomen.csv` and `Femur.csv`.
       frames: the names that the data set's own table lists.
 
     Raises:
@@ -132,7 +132,7 @@ def _spacing(rate: float, size: tuple[int, int]) -> tuple[float, str]:
 
 
 def _shape(structure: str, ends: Array, size: tuple[int, int], rate: float) -> tuple[Ellipse | Shaft | None, str]:
-    """The structure in pixels, or None and the rule that dropped it. A rule that only flags gives both."""
+    """The structure in pixels, or None and the rule that dropped it; both if a rule only flags."""
     wrong = fault(structure, ends, size, rate)
     if wrong:
         return None, f"{wrong}, dropped"
@@ -143,13 +143,13 @@ def _shape(structure: str, ends: Array, size: tuple[int, int], rate: float) -> t
 
 
 def fault(structure: str, ends: Array, size: tuple[int, ...], spacing_mm: float) -> str:
-    """Why a structure's diameters or ends cannot be, or nothing.
+    """Say why a structure's diameters or ends are impossible; empty if they are possible.
 
     Args:
       structure: one of `DIAMETERS`.
-      ends: (n, 2, 2), each two ends (x, y) in the frame's pixels.
+      ends: (n, 2, 2), n pairs of end points (x, y) in the frame's pixels.
       size: (width, height) of the frame.
-      spacing_mm: NaN, zero or negative where unknown: sizes are not judged then.
+      spacing_mm: mm per pixel; NaN, zero or negative if unknown, and sizes are then not judged.
     """
     lengths = np.hypot(*np.moveaxis(ends[:, 1] - ends[:, 0], -1, 0))
     if not np.isfinite(ends).all() or (lengths == 0).any():
@@ -163,7 +163,7 @@ def fault(structure: str, ends: Array, size: tuple[int, ...], spacing_mm: float)
 
 
 def _outside(ends: Array, size: tuple[int, ...]) -> float:
-    """Pixels by which the farthest end is outside the frame; negative if all are inside."""
+    """Pixels by which the outermost end is outside the frame; negative if all are inside."""
     return float(np.maximum(-ends, ends - np.array(size)).max())
 
 
@@ -176,14 +176,14 @@ def _lengths(structure: str, ends: Array, shape: Ellipse | Shaft) -> dict[str, f
 
 
 def with_ruler(marks: Calipers, ruler: PixelSize) -> tuple[Calipers, str]:
-    """Calipers with the scale of the ruler in their frame where it contradicts their rate or they have none.
+    """Give calipers the scale of their frame's ruler, if it contradicts their rate or they have none.
 
     Args:
       marks: the calipers.
-      ruler: the reading of the frame's ruler; without millimetres, or of pixels that are not square, it says nothing.
+      ruler: the reading of the frame's ruler; ignored without millimetres, or if pixels are not square.
 
     Returns:
-      The calipers, and the name of the fault that was found, or nothing.
+      The calipers, and the name of the fault that was found, or an empty text.
     """
     if ruler.mm is None or marks.shape is None or not agree(ruler.mm, ruler.mm[::-1]):
         return marks, ""

@@ -29,11 +29,11 @@ ARCHIVE = "https://zenodo.org/records/3904280/files/FETAL_PLANES_ZENODO.zip"
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """FETAL_PLANES_DB's frames, with the geometry and scale of the benchmark's calipers where those are there.
+    """FETAL_PLANES_DB's frames, with the geometry and scale of the benchmark's calipers if available.
 
-    Configs: `official` takes the data set's own test flag; `biometry` only frames with calipers, and as test every
-    woman whom any file of the benchmark (arXiv 2512.16710) tests on. Both cut a validation split by woman. `outlines`
-    takes the women of `women.csv` and the outlines that readers of ours drew; only its test frames have the calipers'.
+    Configs: `official` uses the data set's own test flag. `biometry` has only frames with calipers, and tests on every
+    woman whom a file of the benchmark (arXiv 2512.16710) tests on. Both draw a validation split by woman. `outlines`
+    has the women of `women.csv`, with outlines drawn by our readers; only its test frames have calipers.
     """
 
     VERSION = tfds.core.Version("1.0.0")
@@ -44,7 +44,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         tfds.core.BuilderConfig(name="outlines", description="the women of women.csv, outlines of our own"),
     ]
 
-    MANUAL_DOWNLOAD_INSTRUCTIONS = (  # not needed: without a folder the archive is downloaded
+    MANUAL_DOWNLOAD_INSTRUCTIONS = (  # optional: without a folder the archive is downloaded
         "Give the folder that holds Images/ and FETAL_PLANES_DB_data.csv (Zenodo record 3904280)."
     )
 
@@ -79,7 +79,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
                 self.missing.append(f"{calipers.ANNOTATIONS}: test frames have no geometry without it")
             of = outlines.women()
             splits = {name: [row for row in rows if of.get(row.patient) == name] for name in outlines.SPLITS}
-            seen = {row.name for row in splits["test"]}  # test frames keep the calipers, which no reader saw
+            seen = {row.name for row in splits["test"]}  # test frames keep the calipers, unseen by readers
             found.calipers = {name: marks for name, marks in found.calipers.items() if name in seen}
         else:
             splits = folder.split(rows, tests)
@@ -105,7 +105,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
                     if outlined
                     else example(row, marks.get(row.name), self.faults),
                 )
-            except UserError as e:  # one bad frame does not cost 12,399 good ones
+            except UserError as e:  # one bad frame must not cost 12,399 good ones
                 self.missing.append(str(e))
                 logging.warning("left out: %s", e)
         for fault, count in self.faults.items():
@@ -113,17 +113,17 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
 
 def source(dl_manager: Any, registered: bool) -> Path:
-    """The folder given with `--manual-dir`, else the archive, downloaded and unpacked.
+    """The folder given by `--manual-dir`, else the archive, downloaded and unpacked.
 
-    TFDS checks the archive's size and SHA-256 where `checksums.tsv` registers them (`registered`); what the archive
-    says of its members is always checked.
+    TFDS checks the archive's size and SHA-256 if `checksums.tsv` has them (`registered`); the checksums of its members
+    are always checked.
 
     Raises:
-      UserError: it cannot be downloaded, or is damaged.
+      UserError: the archive cannot be downloaded, or is damaged.
     """
     try:
         return Path(dl_manager.manual_dir)
-    except AssertionError:  # TFDS: none was given, or there is nothing in it
+    except AssertionError:  # TFDS: no folder was given, or it is empty
         pass
     try:
         archive = Path(dl_manager.download(ARCHIVE))
@@ -136,7 +136,7 @@ def source(dl_manager: Any, registered: bool) -> Path:
     if not registered:
         logging.warning("%s is taken as it came: checksums.tsv registers no SHA-256 of it", ARCHIVE)
     unpacked = archive.with_name(f"{archive.name}.unpacked")
-    if not unpacked.is_dir():  # TFDS itself unpacks with TensorFlow alone
+    if not unpacked.is_dir():  # TFDS can only unpack with TensorFlow
         unfinished = unpacked.with_name(f"{unpacked.name}.unfinished")
         try:
             with zipfile.ZipFile(archive) as z:
@@ -148,12 +148,12 @@ def source(dl_manager: Any, registered: bool) -> Path:
 
 
 def example(row: folder.Row, marks: calipers.Calipers | None, faults: Counter[str]) -> dict[str, Any]:
-    """The frame of one row with its calipers, in the scale of the frame's ruler where their rate contradicts it.
+    """Make the example of one row with its calipers, in the scale of the frame's ruler if it contradicts their rate.
 
-    `faults` counts how often that is so.
+    `faults` counts such contradictions.
 
     Raises:
-      UserError: the frame does not decode, or has another size than its calipers were set on.
+      UserError: the frame cannot be decoded, or has not the size on which its calipers were set.
     """
     image = to_grey(read_image(row.frame))
     if marks and marks.size != image.shape[::-1]:
@@ -175,10 +175,10 @@ def example(row: folder.Row, marks: calipers.Calipers | None, faults: Counter[st
 
 
 def outlined_example(row: folder.Row, shape: Ellipse | Shaft) -> dict[str, Any]:
-    """Example of one row with an outline of ours, in millimetres where the frame's depth ruler can be read.
+    """Make the example of one row with one of our outlines, in millimetres if the frame's depth ruler can be read.
 
     Raises:
-      UserError: the frame does not decode.
+      UserError: the frame cannot be decoded.
     """
     image = to_grey(read_image(row.frame))
     mm = depth_ruler.read(image).mm

@@ -1,4 +1,4 @@
-"""FETAL_PLANES_DB's folder as its authors lay it out: found, checked and split before anything is written."""
+"""FETAL_PLANES_DB's folder in its published layout: found, checked and split before anything is written."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fetal_jax.errors import UserError
 from tfds_builders.fetal_planes.calipers import patient
 
 CSV_NAME = "FETAL_PLANES_DB_data.csv"
-COLUMNS = ("Image_name", "Patient_num", "Plane", "US_Machine", "Train ")  # the blank is the data set's own
+COLUMNS = ("Image_name", "Patient_num", "Plane", "US_Machine", "Train ")  # with the blank, as published
 PLANE_OF_NAME = {
     "Other": "other",
     "Fetal abdomen": "abdomen",
@@ -40,10 +40,10 @@ class Row:
 
 
 def find(folder: Path) -> Path:
-    """The set's own folder: the one given, its `fetal_planes`, or the one folder of an unpacked archive.
+    """Find the data set's folder: the given one, its `fetal_planes`, or the single folder of an unpacked archive.
 
     Raises:
-      UserError: the table is in none of them.
+      UserError: none of them has the table.
     """
     for candidate in (folder, folder / "fetal_planes", folder / "FETAL_PLANES_ZENODO"):
         if (candidate / CSV_NAME).is_file():
@@ -54,10 +54,10 @@ def find(folder: Path) -> Path:
 
 
 def read(folder: Path) -> list[Row]:
-    """Every row of the table, with or without its frame.
+    """Read all rows of the table, whether or not their frames exist.
 
     Raises:
-      UserError: the table is not FETAL_PLANES_DB's, or a row of it is wrong.
+      UserError: the table is not FETAL_PLANES_DB's, or one of its rows is wrong.
     """
     table = folder / CSV_NAME
     with table.open(newline="", encoding="utf-8-sig") as f:
@@ -86,7 +86,7 @@ def present(rows: list[Row], folder: Path, allow_partial: bool) -> tuple[list[Ro
     """Rows with existing frames, and messages about missing files.
 
     Raises:
-      UserError: something is missing and `allow_partial` is false, or there is no frame at all.
+      UserError: a frame is missing and `allow_partial` is false, or there is no frame at all.
     """
     names = {p.name for p in (folder / "Images").glob("*.png")}
     here = [row for row in rows if row.name in names]
@@ -102,7 +102,7 @@ def present(rows: list[Row], folder: Path, allow_partial: bool) -> tuple[list[Ro
 
 
 def split(rows: list[Row], test_patients: set[int] | None) -> dict[str, list[Row]]:
-    """`train`, `validation` and `test`, by woman.
+    """Split rows into `train`, `validation` and `test`, by woman.
 
     Validation is drawn by a hash of her number, so that an incomplete copy of the data set keeps its splits.
 

@@ -1,7 +1,7 @@
-"""Outlines of our own on frames of FETAL_PLANES_DB, and the split by woman that goes with them.
+"""Our own outlines on frames of FETAL_PLANES_DB, and their split by woman.
 
-`women.csv` (patient, split), `outlines.csv` (a row a frame) and `second_reader.csv` (59 frames drawn again) are facts
-of our own, CC BY 4.0. The readers drew on the frames without seeing the benchmark's calipers; README.md says how.
+`women.csv` (patient, split), `outlines.csv` (a row per frame) and `second_reader.csv` (59 frames drawn a second time)
+are our own data, CC BY 4.0. The readers did not see the benchmark's calipers; README.md describes the method.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ SPLITS = ("train", "test")
 
 
 def women() -> dict[int, str]:
-    """Split of each woman by her number. Women who are not listed are in no split."""
+    """Read the split of each woman by her number. Women who are not listed are in no split."""
     with (HERE / "women.csv").open(newline="") as f:
         return {int(row["patient"]): row["split"] for row in csv.DictReader(f)}
 
 
 def shapes(file: str = "outlines.csv") -> dict[str, Ellipse | Shaft]:
-    """Outline of each frame by its file name, in the frame's pixels; pixel (i, j) has its centre at (j + 0.5, i + 0.5).
+    """Read the outline of each frame by file name, in pixels; pixel (i, j) has its centre at (j + 0.5, i + 0.5).
 
-    A shaft's width is NaN: readers set its two ends.
+    A shaft's width is NaN: readers only set its two ends.
     """
     found: dict[str, Ellipse | Shaft] = {}
     with (HERE / file).open(newline="") as f:

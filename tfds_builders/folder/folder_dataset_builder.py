@@ -28,7 +28,7 @@ LEAST_POINTS = 20  # pixels of a mask; fewer determine no shape
 MOST_TWICE = 0.25
 """Share of a table's ellipses that may be twice too large: with whole axes it is more, as the largest do not pass."""
 TOLERATED = {"no spacing", "leaves the frame", "cut off", "low confidence"}
-"""Flags of `measure` that a good mask may have: it may be cut by the frame, and a binary edge counts as soft."""
+"""Flags of `measure` that a valid mask may have: the frame may cut it, and a binary edge counts as soft."""
 
 
 class TwiceTooLargeError(UserError):
@@ -50,7 +50,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
     @classmethod
     def get_builder_config(cls, name: str, version: Any = None) -> tfds.core.BuilderConfig:  # noqa: ARG003
-        """The configuration of any name.
+        """Make the configuration of any name.
 
         Raises:
           UserError: the name is not one word.
@@ -116,10 +116,10 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
 
 def shape_of(row: table.Row) -> Ellipse | Shaft | None:
-    """Shape of a row, from its numbers or its mask; the frame must decode.
+    """The shape of a row, from its numbers or its mask; checks that the frame can be decoded.
 
     Raises:
-      UserError: the frame or the mask does not decode, or the shape is implausible.
+      UserError: the frame or the mask cannot be decoded, or the shape is implausible.
     """
     image = to_grey(read_image(row.frame))
     shape = shape_of_mask(row.mask, row.plane, image.shape) if row.mask else row.shape
@@ -141,7 +141,7 @@ def shape_of_mask(path: Path, plane: str, size: tuple[int, ...]) -> Ellipse | Sh
     """Fit the shape of a filled mask with `biometry.measure`; an empty mask of an unmeasured plane gives None.
 
     Raises:
-      UserError: the mask has another size, is empty or filled where it must not be, or is no ellipse or shaft.
+      UserError: the mask has another size than its frame, is wrongly empty or filled, or is not an ellipse or shaft.
     """
     inside = read_mask(path, size)
     if plane not in SHAPE_OF_PLANE:
@@ -170,10 +170,10 @@ def _why(found: Measurement, doubts: list[str]) -> str:
 
 
 def example(row: table.Row, shape: Ellipse | Shaft | None) -> dict[str, Any]:
-    """Example of a row: frame, shape, and the millimetres computed from them."""
+    """Make the example of a row: frame, shape, and the millimetres computed from the shape."""
     image = to_grey(read_image(row.frame))
     height, width = image.shape
-    # a mask ends with the frame: the length of a bone that is cut off is unknown
+    # a mask ends at the frame's edge: the length of a cut-off bone is unknown
     cut = bool(row.mask) and isinstance(shape, Shaft) and shape.is_cut_by((0, 0, width, height))
     return features.example(
         image,

@@ -39,10 +39,10 @@ class Row:
 
 
 def find(manual_dir: Path) -> Path:
-    """The folder that holds `frames.csv`.
+    """Find the folder with `frames.csv`.
 
     Raises:
-      UserError: the given folder does not hold it; a near one that does is named.
+      UserError: the given folder does not have it; names a near one that does.
     """
     if (manual_dir / CSV_NAME).is_file():
         return manual_dir
@@ -52,10 +52,10 @@ def find(manual_dir: Path) -> Path:
 
 
 def read(home: Path, allow_partial: bool) -> tuple[list[Row], list[str]]:
-    """Rows with existing frames, and messages about missing files and unknown columns.
+    """Read rows with existing frames, and messages about missing files and unknown columns.
 
     Raises:
-      UserError: the table does not follow docs/own-data.md; a file is missing and `allow_partial` is false.
+      UserError: the table does not follow docs/own-data.md, or a file is missing and `allow_partial` is false.
     """
     table = home / CSV_NAME
     try:

@@ -1,4 +1,4 @@
-"""HC18's folder as its authors lay it out: found, checked and split before anything is written."""
+"""HC18's folder in its published layout: found, checked and split before anything is written."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BENCHMARK = Path("landmarks", "annotations", "HC18", "Head.csv")
 
 @dataclass(frozen=True)
 class Row:
-    """One frame: its file, mm per pixel and, in the training set, its outline and the circumference that is stated."""
+    """One frame: its file, mm per pixel and, in the training set, its outline and stated circumference."""
 
     frame: Path
     outline: Path | None
@@ -28,20 +28,20 @@ class Row:
 
     @property
     def name(self) -> str:
-        """The frame's file name; with `test_set/` before it there: the two sets use the same names for other heads."""
+        """The frame's file name, with `test_set/` before it in the test set, where other heads have the same names."""
         return self.frame.name if self.outline else f"{UNLABELLED}/{self.frame.name}"
 
     @property
     def examination(self) -> str:
-        """The leading number; no split crosses an examination."""
+        """The number at the start of the name. All frames of an examination are in one split."""
         return self.name.rpartition("_")[0]
 
 
 def find(manual_dir: Path) -> Path:
-    """The set's own folder: the one given, or its `hc18`.
+    """Find the data set's folder: the given one, or its `hc18`.
 
     Raises:
-      UserError: the table is in neither; a near folder that holds it is named.
+      UserError: neither has the table; names a near folder that does.
     """
     for folder in (manual_dir, manual_dir / "hc18"):
         if (folder / CSV_NAME).is_file():
@@ -51,10 +51,10 @@ def find(manual_dir: Path) -> Path:
 
 
 def read(folder: Path, allow_partial: bool) -> tuple[list[Row], list[str]]:
-    """Rows with existing frame and outline, and messages about missing files.
+    """Read rows with existing frame and outline, and messages about missing files.
 
     Raises:
-      UserError: the CSV is not HC18's; something is missing and `allow_partial` is false.
+      UserError: the CSV is not HC18's, or a file is missing and `allow_partial` is false.
     """
     images, rows, missing = folder / "training_set", [], []
     table = _table(folder / CSV_NAME, COLUMNS)
@@ -71,7 +71,7 @@ def read(folder: Path, allow_partial: bool) -> tuple[list[Row], list[str]]:
 
 
 def read_unlabelled(folder: Path, allow_partial: bool) -> tuple[list[Row], list[str]]:
-    """Frames of the official test set, if the folder holds them; their outlines are not public. Otherwise as `read`."""
+    """Read the frames of the official test set, if the folder has them; their outlines are not public. As `read`."""
     table, images = folder / UNLABELLED_CSV, folder / UNLABELLED
     if not table.is_file() and not images.is_dir():
         return [], []
@@ -87,7 +87,7 @@ def read_unlabelled(folder: Path, allow_partial: bool) -> tuple[list[Row], list[
 
 
 def _table(path: Path, columns: tuple[str, ...]) -> dict[str, list[float]]:
-    """Numbers of each frame in one of the data set's tables."""
+    """Read the numbers of each frame from one of the data set's tables."""
     with path.open(newline="", encoding="utf-8-sig") as f:
         reader = csv.DictReader(f)
         if not set(columns) <= set(reader.fieldnames or ()):
@@ -125,7 +125,7 @@ def _refuse_partial(folder: Path, missing: list[str], allow_partial: bool) -> No
 
 
 def find_benchmark(manual_dir: Path) -> Path | None:
-    """The multi-centre benchmark's split file, in the folder given or beside it."""
+    """Find the multi-centre benchmark's split file, in the given folder or beside it."""
     for folder in (manual_dir, manual_dir.parent):
         if (folder / BENCHMARK).is_file():
             return folder / BENCHMARK
@@ -133,10 +133,10 @@ def find_benchmark(manual_dir: Path) -> Path | None:
 
 
 def benchmark_tests(manual_dir: Path) -> set[str]:
-    """The examinations that the benchmark tests on.
+    """Read the examinations that the benchmark tests on.
 
     Raises:
-      UserError: the file is not there, lacks its columns, or puts one examination on both sides.
+      UserError: the file is missing, lacks columns, or has an examination on both sides.
     """
     path = find_benchmark(manual_dir)
     if path is None:
@@ -157,7 +157,7 @@ def benchmark_tests(manual_dir: Path) -> set[str]:
 
 
 def split(rows: list[Row], tests: set[str] | None) -> dict[str, list[Row]]:
-    """`train`, `validation` (for choosing), `calibration` (for intervals alone) and `test`, by examination.
+    """Split rows into `train`, `validation`, `calibration` (only for intervals) and `test`, by examination.
 
     The draw is a hash of the examination's number, so that an incomplete copy of the data set keeps its splits.
 

@@ -22,10 +22,10 @@ LARGEST_RESIDUAL = 1.0  # pixels; the root mean square of 899 frames is at most 
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """HC18's training set, with the ellipse of each outline, and the frames of its test set, which has none.
+    """HC18's training set, with the ellipse of each outline, and the frames of its test set, which has no outlines.
 
-    Configs: `examinations` draws its own test examinations at random; `benchmark` takes those of the multi-centre fetal
-    biometry benchmark (arXiv 2512.16710), whose split file must be there. Both split by examination.
+    Configs: `examinations` draws its own test examinations at random; `benchmark` uses those of the multi-centre fetal
+    biometry benchmark (arXiv 2512.16710), and needs its split file. Both split by examination.
     """
 
     VERSION = tfds.core.Version("1.1.0")
@@ -75,7 +75,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
 
 def example(row: folder.Row) -> dict[str, Any]:
-    """Example of one row, with the ellipse fitted to its outline if it has one."""
+    """Make the example of one row, with the ellipse fitted to its outline if it has one."""
     image = to_grey(read_image(row.frame))
     ellipse, millimetres = None, {}
     if row.outline:
@@ -98,7 +98,7 @@ def outline_ellipse(path: Path, shape: tuple[int, ...]) -> Ellipse:
     """Fit an ellipse to a one-pixel outline, in pixels. An outline that leaves the frame is open and never filled.
 
     Raises:
-      UserError: too few points, another size than the frame's, or points that are not on an ellipse.
+      UserError: the outline has too few points or another size than the frame, or is not an ellipse.
     """
     outline = to_grey(read_image(path))
     if outline.shape != shape[:2]:
