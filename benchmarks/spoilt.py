@@ -81,7 +81,7 @@ def risk(case: Case, rules: dict[str, Any]) -> float:
 
 
 def measured(case: Case, rules: dict[str, Any]) -> bool:
-    """Whether the value stands by itself, by the bundle's own rule."""
+    """Whether the value is `measured` by the bundle's own rule."""
     if case.plane not in rules:
         return False
     own = risk(case, rules)

@@ -83,7 +83,7 @@ def sizes(tables: Tables, size: dict[str, int], names: Names) -> list[Block]:
             "fetus with each other only: a machine that measures everything too large still looks right. State ages (a "
             "column ga in the spacing table), or give the scanner's reports."
         )
-    return [*blocks, Text(f"{text} Sizes that stand by themselves (measured) count, sizes to review do not.")]
+    return [*blocks, Text(f"{text} Only sizes that are measured count, not those to review.")]
 
 
 def _z(z: ZScores) -> str:

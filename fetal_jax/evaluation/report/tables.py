@@ -71,7 +71,7 @@ def sizes(summary: Summary) -> list[Block]:
         ["share failed", *(with_interval(s["failed_share"], s["ci"].get("failed_share"), 3) for s in parts)],
         ["no measurement in mm", *(str(s["missing"]) for s in parts)],
         ["no true length in mm", *(str(s["without_mm"]) for s in parts)],
-        ["measured: the value stands by itself", *(str(s["measured"]) for s in parts)],
+        ["measured: no review needed", *(str(s["measured"]) for s in parts)],
     ]
     rows += [[text, *(_size(s, key, digits, sd) for s in parts)] for key, text, digits, sd in LINES]
     names = list(dict.fromkeys(n for s in parts for n in s["endpoint_error"]))
