@@ -148,6 +148,11 @@ def spacing_of(row: Row) -> tuple[float, float] | None:
     return row["spacing_mm"], row["column_spacing_mm"] or row["spacing_mm"]
 
 
+def woman_of(row: Row) -> tuple[str, str]:
+    """The patient of a row, or else its examination, or else its file, after the name of that column."""
+    return next((key, row[key]) for key in ("patient", "examination", "file") if row[key] is not None)
+
+
 def pixel_size(row: Row) -> str:
     """State the size of a pixel and where it comes from; both sizes where pixels are not square. "" where unknown."""
     if not (spacing := spacing_of(row)):

@@ -11,7 +11,7 @@ from typing import Any
 from fetal_jax.errors import NOT_CLINICAL, UserError
 from fetal_jax.evaluation.statistics.agreement import FEWEST, bland_altman
 from fetal_jax.files import spreadsheet_text
-from fetal_jax.outputs.rows import Row
+from fetal_jax.outputs.rows import Row, woman_of
 from fetal_jax.planes import MEASURED
 from fetal_jax.view.readers import MACHINE
 from fetal_jax.view.session import Session
@@ -82,18 +82,12 @@ def _quantity(key: str, both: list[tuple[Row, dict[str, Any], dict[str, Any], bo
     if not found:
         return None
     rows, ours, theirs, unchanged, blinded = zip(*found, strict=True)
-    subjects = len({_subject(row) for row in rows})
+    subjects = len({(woman_of(row), row["fetus"]) for row in rows})
     counts = {"key": key, "label": MEASURED[key].label, "unchanged": sum(unchanged), "blinded": sum(blinded)}
     if len(found) < FEWEST:
         return counts | {"pairs": len(found), "subjects": subjects}
     in_mm, in_percent = (bland_altman(ours, theirs, percent=p, subjects=subjects) for p in (False, True))
     return counts | {key: in_mm[key] for key in _KEPT} | {"percent": {key: in_percent[key] for key in _KEPT}}
-
-
-def _subject(row: Row) -> tuple[str | None, ...]:
-    """What the frames of a subject share: the fetus of a patient, else of an examination, else the file."""
-    key = next((key for key in ("patient", "examination") if row[key] is not None), None)
-    return (key, row[key], row["fetus"]) if key else ("file", row["file"])
 
 
 _KEPT = ("pairs", "subjects", "bias", "sd", "lower", "upper", "bias_ci", "lower_ci", "upper_ci")

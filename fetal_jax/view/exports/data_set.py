@@ -13,7 +13,7 @@ from PIL import Image
 from fetal_jax.errors import UserError
 from fetal_jax.files import write_whole
 from fetal_jax.geometry import Ellipse, Shaft
-from fetal_jax.outputs.rows import Row
+from fetal_jax.outputs.rows import woman_of
 from fetal_jax.view.exports.corrections import Correction
 from fetal_jax.view.exports.tables import as_csv
 from fetal_jax.view.session import Session
@@ -46,7 +46,7 @@ def write(session: Session, accepted: list[Correction], claim: Callable[[str], P
         encoded = io.BytesIO()
         Image.fromarray(pixels).save(encoded, "PNG", compress_level=4)
         write_whole(claim(f"{DATA_SET}/{name}"), encoded.getvalue())
-        subject = subjects.setdefault(_woman(c.row), f"s{len(subjects) + 1:05d}")
+        subject = subjects.setdefault(woman_of(c.row), f"s{len(subjects) + 1:05d}")
         named = {"filename": name, "plane": c.event.answer.plane, "subject": subject, "source": c.row["file"]}
         rows.append(named | _training_cells(c))
         if c.row["spacing_mm"] != c.row["column_spacing_mm"]:
@@ -66,8 +66,3 @@ def _training_cells(c: Correction) -> dict[str, Any]:
         numbers = ["" if np.isnan(v) else repr(v) for v in np.asarray(shape).tolist()]
         return cells | spacing | dict(zip(SHAPES[5:], numbers, strict=True))
     return cells | spacing
-
-
-def _woman(row: Row) -> tuple[str, str]:
-    """The subject of a row: its frames must stay in one split."""
-    return next((key, row[key]) for key in ("patient", "examination", "file") if row[key] is not None)
