@@ -45,12 +45,11 @@ def surface_distances(one: Array, other: Array, spacing_mm: float) -> tuple[Arra
     return spacing_mm * b.query(borders[0])[0], spacing_mm * a.query(borders[1])[0]
 
 
-def hausdorff(one: Array, other: Array, spacing_mm: float, percent: float = 100) -> float:
-    """Largest distance, in mm, from the border of one mask (H, W) to that of the other; NaN if one is empty.
+def hausdorff(ways: tuple[Array, Array], percent: float = 100) -> float:
+    """Largest of the distances of two borders, from `surface_distances`, in mm; NaN if there are none.
 
     With `percent` below 100, the larger of the two ways' percentiles (HD95; Taha & Hanbury, BMC Med Imaging 2015).
     """
-    ways = surface_distances(one, other, spacing_mm)
     return max(float(np.percentile(way, percent)) for way in ways) if len(ways[0]) else float("nan")
 
 
@@ -67,10 +66,8 @@ def overlap(
         fitted = Shaft.from_ends(fitted.ends, np.nan)  # the width is not annotated: both are drawn by the same rule
     one, other = geometry.mask(fitted, *shape), geometry.mask(true, *shape)
     ways = surface_distances(one, other, spacing_mm)
-    if not len(ways[0]):
-        return Overlap(dice(one, other), *[float("nan")] * 3)
-    largest, most = (max(float(np.percentile(way, percent)) for way in ways) for percent in (100, 95))
-    return Overlap(dice(one, other), largest, most, float(np.concatenate(ways).mean()))
+    surface = float(np.concatenate(ways).mean()) if len(ways[0]) else float("nan")
+    return Overlap(dice(one, other), hausdorff(ways), hausdorff(ways, 95), surface)
 
 
 def endpoint_error(found: ArrayLike, true: ArrayLike) -> float:

@@ -24,11 +24,11 @@ def test_dice_of_half_overlapping_squares():
 
 
 def test_hausdorff_is_in_millimetres_and_symmetric():
-    assert metrics.hausdorff(square(0, 4), square(2, 6), 0.5) == pytest.approx(1.0)
+    assert metrics.hausdorff(metrics.surface_distances(square(0, 4), square(2, 6), 0.5)) == pytest.approx(1.0)
     # the far end of the long one is six pixels from the short one
-    assert metrics.hausdorff(square(4, 8), square(4, 14), 1.0) == pytest.approx(6)
-    assert metrics.hausdorff(square(4, 14), square(4, 8), 1.0) == pytest.approx(6)
-    assert np.isnan(metrics.hausdorff(square(0, 0), square(4, 8), 1.0))
+    assert metrics.hausdorff(metrics.surface_distances(square(4, 8), square(4, 14), 1.0)) == pytest.approx(6)
+    assert metrics.hausdorff(metrics.surface_distances(square(4, 14), square(4, 8), 1.0)) == pytest.approx(6)
+    assert np.isnan(metrics.hausdorff(metrics.surface_distances(square(0, 0), square(4, 8), 1.0)))
 
 
 def test_overlap_of_shifted_discs():
@@ -73,10 +73,10 @@ def test_distances_by_brute_force():
             borders.append(np.argwhere(m & ~inner))
         apart = 0.3 * np.linalg.norm(borders[0][:, None] - borders[1][None], axis=-1)
         ways = apart.min(1), apart.min(0)
-        assert metrics.hausdorff(one, other, 0.3) == pytest.approx(max(w.max() for w in ways))
-        assert metrics.hausdorff(one, other, 0.3, 95) == pytest.approx(max(np.percentile(w, 95) for w in ways))
-        found = np.concatenate(metrics.surface_distances(one, other, 0.3))
-        assert found.mean() == pytest.approx(np.concatenate(ways).mean())
+        found = metrics.surface_distances(one, other, 0.3)
+        assert metrics.hausdorff(found) == pytest.approx(max(w.max() for w in ways))
+        assert metrics.hausdorff(found, 95) == pytest.approx(max(np.percentile(w, 95) for w in ways))
+        assert np.concatenate(found).mean() == pytest.approx(np.concatenate(ways).mean())
 
 
 def test_endpoint_error_takes_the_better_order():
