@@ -16,10 +16,9 @@ import numpy as np
 from rounds import parser
 
 from fetal_jax.data.source import Split, builder
-from fetal_jax.evaluation.classes import expected_class
 from fetal_jax.evaluation.frames import evaluate_frames
 from fetal_jax.inference import Predictor
-from fetal_jax.planes import PRIMARY
+from fetal_jax.planes import PRIMARY, expected_class
 
 DATASET = "fetal_planes/official"
 HALVES, SPLITS = ["dev", "last"], ["test"]

@@ -1,4 +1,4 @@
-"""The six planes of FETAL_PLANES_DB, and the table of measured quantities."""
+"""The six planes of FETAL_PLANES_DB, the class of each for a network, and the table of measured quantities."""
 
 from __future__ import annotations
 
@@ -81,3 +81,13 @@ SIZE_LIMITS_MM = {"head": (50, 400), "abdomen": (40, 450), "femur": (5, 90)}
 AXIS_LIMITS_MM = {"head": (10, 145), "abdomen": (10, 150), "femur": (5, 90)}
 """Plausible diameter or femur length of an annotation, 11 to 42 weeks: public data sets have heads under 1 mm and
 femurs of 138 mm."""
+
+
+def expected_class(plane: str, known: tuple[str, ...]) -> str | None:
+    """The right answer for a plane, of a network with the classes `known`: the plane itself, else `other`.
+
+    None if the plane is unknown, or is not in `known` and there is no `other`.
+    """
+    if plane in known:
+        return plane
+    return "other" if plane != "unknown" and "other" in known else None

@@ -23,7 +23,7 @@ from fetal_jax import geometry
 from fetal_jax.config import Config, DataConfig, data_set, mixture
 from fetal_jax.data.augment import fast_warp, random_intensity, random_similarity
 from fetal_jax.data.source import Frame
-from fetal_jax.planes import GEOMETRIES
+from fetal_jax.planes import GEOMETRIES, expected_class
 from fetal_jax.preprocess import Letterbox, close_up
 
 Array = NDArray[Any]
@@ -36,10 +36,9 @@ CLOSE_UP_SHARES = (0.45, 0.9)
 
 
 def plane_index(frame: Frame, planes: tuple[str, ...]) -> int:
-    """Index of a frame's plane in `planes`. A plane outside counts as `other`, or is -1 without such a class."""
-    if frame.plane in planes:
-        return planes.index(frame.plane)
-    return planes.index("other") if frame.plane is not None and "other" in planes else -1
+    """Index in `planes` of a frame's `expected_class`; -1 without one."""
+    name = expected_class(frame.plane or "unknown", planes)
+    return -1 if name is None else planes.index(name)
 
 
 def augmented(frame: Frame, rng: np.random.Generator, config: Config) -> Batch:

@@ -10,19 +10,9 @@ from numpy.typing import NDArray
 from fetal_jax.evaluation import metrics
 from fetal_jax.evaluation.frames import EvaluatedFrame
 from fetal_jax.evaluation.statistics import bootstrap, exact
-from fetal_jax.planes import SHAPE_OF_PLANE
+from fetal_jax.planes import SHAPE_OF_PLANE, expected_class
 
 Array = NDArray[Any]
-
-
-def expected_class(plane: str, known: tuple[str, ...]) -> str | None:
-    """The right answer for a plane, of a network with the classes `known`: the plane itself, else `other`.
-
-    None if the plane is unknown, or is not in `known` and there is no `other`.
-    """
-    if plane in known:
-        return plane
-    return "other" if plane != "unknown" and "other" in known else None
 
 
 def plane_summary(frames: list[EvaluatedFrame], temperature: float) -> dict[str, Any]:

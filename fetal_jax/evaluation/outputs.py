@@ -17,9 +17,9 @@ import numpy as np
 from fetal_jax import files
 from fetal_jax.data.source import Split
 from fetal_jax.errors import UserError
-from fetal_jax.evaluation.classes import expected_class
 from fetal_jax.evaluation.frames import EvaluatedFrame
 from fetal_jax.evaluation.report.report import Origin, render
+from fetal_jax.planes import expected_class
 
 FILES = METRICS, FRAMES, REPORT = "metrics.json", "frames.csv", "report.html"
 LIST = "evaluated.jsonl"

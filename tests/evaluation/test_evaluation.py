@@ -14,12 +14,12 @@ from fetal_jax.cli import evaluation
 from fetal_jax.data.source import Frame
 from fetal_jax.errors import UserError
 from fetal_jax.evaluation import metrics, splits
-from fetal_jax.evaluation.classes import expected_class
 from fetal_jax.evaluation.frames import EvaluatedFrame, diameters
 from fetal_jax.evaluation.splits import refuse_other_split
 from fetal_jax.evaluation.statistics import bootstrap, conformal
 from fetal_jax.evaluation.statistics.calibration import interval_tables, plane_temperature
 from fetal_jax.evaluation.summary import summarise
+from fetal_jax.planes import expected_class
 from tests.support.drawn_heads import PREDICTOR, heads
 
 

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from fetal_jax.evaluation import metrics
-from fetal_jax.evaluation.classes import expected_class
 from fetal_jax.evaluation.frames import EvaluatedFrame
 from fetal_jax.evaluation.statistics import conformal
 from fetal_jax.evaluation.summary import MEASURES
+from fetal_jax.planes import expected_class
 
 
 def interval_tables(frames: list[EvaluatedFrame], data: str) -> dict[str, dict[str, Any]]:
