@@ -20,10 +20,10 @@ from tqdm import tqdm
 
 from fetal_jax import bundle
 from fetal_jax.data.source import Frame, Split
-from fetal_jax.evaluation.cases import size
 from fetal_jax.evaluation.frames import EvaluatedFrame, evaluate_frames
 from fetal_jax.evaluation.splits import held_out
 from fetal_jax.evaluation.statistics.exact import share_interval
+from fetal_jax.geometry import size
 from fetal_jax.inference import Predictor
 from fetal_jax.planes import PRIMARY, SHAPE_OF_PLANE, expected_class
 from tfds_builders.fetal_planes import calipers, folder

@@ -249,6 +249,11 @@ def default_shaft_width(length: ArrayLike) -> Any:
     return np.maximum(np.asarray(length, float) / 12, 3.0)
 
 
+def size(shape: Ellipse | Shaft) -> float:
+    """Perimeter of an ellipse, length of a shaft."""
+    return shape.perimeter if isinstance(shape, Ellipse) else shape.length
+
+
 def mask(shape: Ellipse | Shaft, height: int, width: int) -> Array:
     """Mask (height, width) of booleans: pixels whose centre is inside the shape."""
     return shape.contains(pixel_centres(height, width))

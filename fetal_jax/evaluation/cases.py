@@ -11,7 +11,7 @@ import numpy as np
 from fetal_jax.biometry import Measurement
 from fetal_jax.data.source import Frame, Split
 from fetal_jax.evaluation.spoil import AS_IT_IS, SPOILERS, WRONG_PLANE, spoil
-from fetal_jax.geometry import Ellipse, Shaft
+from fetal_jax.geometry import size
 from fetal_jax.inference import Predictor, acceptance, score
 from fetal_jax.inference.predictor import Prediction
 from fetal_jax.inference.score import Inputs
@@ -116,8 +116,3 @@ def case_of(predictor: Predictor, source: str, frame: Frame, kind: str, plane: s
         off = size(outline) / size(frame.shape.transform(looked.seen.to_network)) - 1
     given = score.inputs(looked.seen.probability, found, seen.planes[plane], looked.box, looked.seen.pixels)
     yield Case(source, frame.subject, frame.filename, kind, plane, seen.planes, found.flags, given, float(off))
-
-
-def size(shape: Ellipse | Shaft) -> float:
-    """Perimeter of an ellipse, length of a shaft."""
-    return shape.perimeter if isinstance(shape, Ellipse) else shape.length

@@ -22,7 +22,7 @@ from fetal_jax.biometry import Measurement, measure
 from fetal_jax.data.source import Frame, Split
 from fetal_jax.errors import UserError
 from fetal_jax.evaluation.frames import EvaluatedFrame, evaluate_frame
-from fetal_jax.geometry import HALF_PIXEL, Ellipse, Shaft, ellipse_of_diameters
+from fetal_jax.geometry import HALF_PIXEL, Ellipse, Shaft, ellipse_of_diameters, size
 from fetal_jax.planes import SHAPE_OF_PLANE
 from fetal_jax.reading.masks import read_mask
 from fetal_jax.reading.sources import SUFFIXES
@@ -140,13 +140,9 @@ def _of_this_split(path: Path, predicted: list[str], names: list[str]) -> None:
         raise UserError(f"{path}: {len(strange)} frames are not in the split, such as {strange[0]}: take them out")
 
 
-def _size(shape: Ellipse | Shaft) -> float:
-    return shape.perimeter if isinstance(shape, Ellipse) else shape.length
-
-
 def _same_unit(path: Path, shapes: Shapes, frames: Split) -> None:
     pairs = [(shapes.get(f.filename), f.shape) for f in map(frames.__getitem__, range(len(frames)))]
-    ratios = [_size(found) / _size(true) for found, true in pairs if found and true and type(found) is type(true)]
+    ratios = [size(found) / size(true) for found, true in pairs if found and true and type(found) is type(true)]
     middle = float(np.median(ratios)) if ratios else 1.0
     if not 1 / MOST_OFF < middle < MOST_OFF:
         raise UserError(f"{path}: shapes are {middle:.2g} times the true ones at the median: give pixels of the frame")
