@@ -12,7 +12,8 @@ from typing import Any
 from tqdm import tqdm
 
 from fetal_jax import bundle, cores
-from fetal_jax.cli.measure import ALSO, ASK, add_options, kinds, may_state_spacing, remedy, spacings_of, tell
+from fetal_jax.cli import add_also
+from fetal_jax.cli.measure import ALSO, ASK, add_options, may_state_spacing, remedy, spacings_of, tell
 from fetal_jax.errors import NOT_CLINICAL, UserError, amount
 from fetal_jax.files import in_bucket
 from fetal_jax.inference.identity import Naming
@@ -32,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     workers = f"processes of --runner=local, each with a core and at most about 1 GB; default: {each}, the cores"
     parser.add_argument("--workers", type=int, default=each, metavar="N", help=workers)
     add_options(parser)
-    parser.add_argument("--also", type=kinds, default=(), metavar="KIND,...", help=f"also write {', '.join(ALSO)}")
+    add_also(parser, ALSO)
     parser.add_argument("--out", required=True, metavar="DIR", help="folder of the results, or gs://BUCKET/FOLDER")
 
 

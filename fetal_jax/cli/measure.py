@@ -13,7 +13,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from fetal_jax import bundle
-from fetal_jax.cli import number
+from fetal_jax.cli import add_also, number
 from fetal_jax.errors import NOT_CLINICAL, UserError, amount
 from fetal_jax.growth import parse_age
 from fetal_jax.inference import Predictor
@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     paths = "image, DICOM, zip or tar archive, folder of them, or 'pattern*'"
     parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help=paths)
     add_options(parser)
-    parser.add_argument("--also", type=kinds, default=(), metavar="KIND,...", help=f"also write {', '.join(ALSO)}")
+    add_also(parser, ALSO)
     parser.add_argument("--hc18-submission", type=Path, metavar="FILE.csv", help="also write HC18's submission file")
     parser.add_argument("--one-examination", action="store_true", help="all frames are of one fetus on one day")
     parser.add_argument("--ga", metavar="AGE", help="its known gestational age (30w2d), with --one-examination")
@@ -61,13 +61,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     standards = f"of the examinations: {', '.join(CHOICES)}; default: hadlock"
     parser.add_argument("--standard", choices=CHOICES, default="hadlock", metavar="NAME", help=standards)
     parser.add_argument("--identifiers", action="store_true", help="write patient and study as they are, not hashed")
-
-
-def kinds(text: str) -> tuple[str, ...]:
-    given = tuple(dict.fromkeys(text.split(",")))
-    if unknown := [k for k in given if k not in ALSO]:
-        raise argparse.ArgumentTypeError(f"{', '.join(unknown)} is not a kind; the kinds are {', '.join(ALSO)}")
-    return given
 
 
 def run(args: argparse.Namespace, overrides: list[str]) -> int:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from fetal_jax import bundle
+from fetal_jax.cli import add_also
 from fetal_jax.cli.measure import tell
 from fetal_jax.errors import NOT_CLINICAL, UserError, amount
 from fetal_jax.files import OwnFiles, lock
@@ -41,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--plane", default="auto", choices=["auto", "head", "abdomen", "femur"], help="auto (default): as classified"
     )
-    parser.add_argument("--also", type=_kinds, default=(), metavar="KIND,...", help=f"also store {', '.join(ALSO)}")
+    add_also(parser, ALSO, "store")
     parser.add_argument("--identifiers", action="store_true", help="write patient and study as they are, not hashed")
     parser.add_argument("--ca-file", type=Path, metavar="FILE", help="certificates (PEM) to trust")
     parser.add_argument("--connections", type=_connections, default=4, metavar="N", help="open at once; default: 4")
@@ -49,13 +50,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="list what would be measured; nothing is retrieved")
     help_out = "folder of what was done and of the results; default: pacs"
     parser.add_argument("--out", type=Path, default=Path("pacs"), metavar="DIR", help=help_out)
-
-
-def _kinds(text: str) -> tuple[str, ...]:
-    kinds = tuple(dict.fromkeys(text.split(",")))
-    if unknown := [k for k in kinds if k not in ALSO]:
-        raise argparse.ArgumentTypeError(f"{', '.join(unknown)} is not a kind; the kinds are {', '.join(ALSO)}")
-    return kinds
 
 
 def _connections(text: str) -> int:
