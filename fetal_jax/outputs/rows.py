@@ -118,23 +118,23 @@ def result_row(frame: Frame, size: PixelSize, result: FrameResult) -> Row:
     row["low_mm"], row["high_mm"] = result.interval_mm or (None, None)
     row["interval_data"] = result.interval_data if result.interval_mm else None
     row["error_probability"] = result.error_probability if result.status in acceptance.WITH_VALUE else None
-    return row | _age(row)
+    return row | age(row)
 
 
-def _age(row: Row) -> Row:
-    """Gestational age by Hadlock's formulas from HC, AC or FL alone, the frame's one measurement.
+def age(row: Row) -> Row:
+    """`ga_weeks` and `ga_standard` by Hadlock's formulas from HC, AC or FL alone, the frame's one measurement.
 
     BPD is not used: ours is the short axis of the HC's ellipse, Hadlock's is outer-inner. A size outside the range of
     the formula gives no age, which is no reason to doubt the size.
     """
     sizes = {name: row[name] for name in ("hc_mm", "ac_mm", "fl_mm")}
-    if not any(sizes.values()):
-        return {}
     try:
-        age = gestational_age(**sizes, standard="hadlock")
+        if any(sizes.values()):
+            found = gestational_age(**sizes, standard="hadlock")
+            return {"ga_weeks": found.weeks, "ga_standard": found.formula}
     except GrowthError:
-        return {}
-    return {"ga_weeks": age.weeks, "ga_standard": age.formula}
+        pass
+    return {"ga_weeks": None, "ga_standard": None}
 
 
 def _empty(source: Source, index: int) -> Row:

@@ -10,8 +10,7 @@ import numpy as np
 
 from fetal_jax import geometry
 from fetal_jax.geometry import Ellipse, Shaft
-from fetal_jax.growth import GrowthError, gestational_age
-from fetal_jax.outputs.rows import Row
+from fetal_jax.outputs.rows import Row, age
 from fetal_jax.planes import PLANES, SHAPE_OF_PLANE
 from fetal_jax.reading.spacing import PixelSize, Region
 from fetal_jax.view import checklist
@@ -133,18 +132,6 @@ def rejected_row(row: Row, why: str) -> Row:
     """Make a row without values, for a frame that a person has rejected or not yet read."""
     empty = dict.fromkeys((*VALUES, "ga_weeks", "ga_standard", "sd_mm", "low_mm", "high_mm"))
     return row | empty | {"status": "refused", "reason": why, "flags": [], "ellipse_px": None, "shaft_px": None}
-
-
-def age(values: dict[str, float | None]) -> dict[str, Any]:
-    """`ga_weeks` and `ga_standard` from HC, AC or FL alone; None if the formula does not cover the size."""
-    hc, ac, fl = (values[name] for name in ("hc_mm", "ac_mm", "fl_mm"))
-    try:
-        if hc or ac or fl:
-            found = gestational_age(hc_mm=hc, ac_mm=ac, fl_mm=fl, standard="hadlock")
-            return {"ga_weeks": found.weeks, "ga_standard": found.formula}
-    except GrowthError:
-        pass
-    return {"ga_weeks": None, "ga_standard": None}
 
 
 def _ellipse(data: Any) -> Ellipse | None:

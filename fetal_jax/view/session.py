@@ -15,10 +15,10 @@ from fetal_jax import files
 from fetal_jax.errors import NOT_CLINICAL, UserError
 from fetal_jax.growth import format_age
 from fetal_jax.inference.acceptance import WITH_VALUE, WORDS, flag_words, kind_of
-from fetal_jax.outputs.rows import Row, spacing_of
+from fetal_jax.outputs.rows import Row, age, spacing_of
 from fetal_jax.planes import PRIMARY, QUANTITIES, SHAPE_OF_PLANE
 from fetal_jax.view import again, checklist, readers
-from fetal_jax.view.answer import MAX_COMMENT, VALUES, Answer, age
+from fetal_jax.view.answer import MAX_COMMENT, VALUES, Answer
 from fetal_jax.view.frames import Frames
 from fetal_jax.view.results import Results
 from fetal_jax.view.store import ACTIONS, NAME, Conflict, Event, History, Store

@@ -17,9 +17,9 @@ from urllib.request import Request, urlopen
 import numpy as np
 
 from fetal_jax.geometry import Ellipse
-from fetal_jax.outputs.rows import COLUMNS, GEOMETRY, Row, spacing_of
+from fetal_jax.outputs.rows import COLUMNS, GEOMETRY, Row, age, spacing_of
 from fetal_jax.reading.images import write_png
-from fetal_jax.view.answer import Answer, age
+from fetal_jax.view.answer import Answer
 from tests.support.command import heeding_interrupts
 from tests.support.dicom_files import region, save, ultrasound
 from tests.support.examination_rows import sizes
