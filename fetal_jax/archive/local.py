@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
-import threading
 import traceback
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
@@ -17,6 +15,7 @@ from typing import Any
 from fetal_jax.archive.shards import Shard
 from fetal_jax.archive.worker import Job, Worker
 from fetal_jax.errors import UserError
+from fetal_jax.processes import end_with_parent
 
 ATTEMPTS = 3
 """Workers that may die of a shard before it is given up."""
@@ -105,7 +104,7 @@ def serve_shards(job: Job, line: Connection) -> None:
     """Main loop of a worker: receive a shard, send the name of its results, until the pipe closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     worker = None
     failure: Exception | None = None
     try:
@@ -128,10 +127,3 @@ def serve_shards(job: Job, line: Connection) -> None:
                 line.send((False, failure))
         if worker:
             worker.close()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent:
-        parent.join()  # so that a killed call leaves no worker behind
-        os._exit(1)

@@ -11,13 +11,14 @@ from typing import Any
 
 from tqdm import tqdm
 
-from fetal_jax import bundle, cores
+from fetal_jax import bundle
 from fetal_jax.cli import add_also
 from fetal_jax.cli.measure import ALSO, ASK, add_options, may_state_spacing, remedy, spacings_of, tell
 from fetal_jax.errors import NOT_CLINICAL, UserError, amount
 from fetal_jax.files import in_bucket
 from fetal_jax.inference.identity import Naming
 from fetal_jax.outputs import formats
+from fetal_jax.processes import cores
 from fetal_jax.reading.archives import is_archive
 from fetal_jax.reading.sources import Source
 
@@ -29,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("patterns", nargs="+", metavar="PATTERN", help=patterns)
     runners = "local (default): processes on this machine; the others: Apache Beam, whose own flags follow --"
     parser.add_argument("--runner", choices=RUNNERS, default="local", help=runners)
-    each = cores.count()
+    each = cores()
     workers = f"processes of --runner=local, each with a core and at most about 1 GB; default: {each}, the cores"
     parser.add_argument("--workers", type=int, default=each, metavar="N", help=workers)
     add_options(parser)

@@ -16,12 +16,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from fetal_jax import cores
 from fetal_jax.cli.main import RESUME
 from fetal_jax.config import Config, load
 from fetal_jax.config.help import help_text
 from fetal_jax.errors import UserError
 from fetal_jax.files import in_bucket, user_cache
+from fetal_jax.processes import cores
 
 CONFIG_KEYS = "--config.KEY=VALUE sets one key, for example --config.optim.lr=1e-3; --help-config lists all keys"
 
@@ -190,5 +190,5 @@ def _use_all_cores(config: Config) -> None:
     asked = (config.mesh.data, config.mesh.fsdp) != (-1, 1) or "device_count" in os.environ.get("XLA_FLAGS", "")
     if not asked:
         part = config.batch_size // config.accumulate
-        devices = max(n for n in range(1, cores.count() + 1) if part % n == 0)
+        devices = max(n for n in range(1, cores() + 1) if part % n == 0)
         jax.config.update("jax_num_cpu_devices", devices)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 import signal
-import threading
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import replace
@@ -25,6 +22,7 @@ from fetal_jax.data.augment import fast_warp, random_intensity, random_similarit
 from fetal_jax.data.source import Frame
 from fetal_jax.planes import GEOMETRIES, expected_class
 from fetal_jax.preprocess import Letterbox, close_up
+from fetal_jax.processes import end_with_parent
 
 Array = NDArray[Any]
 Batch = dict[str, Any]
@@ -158,11 +156,4 @@ def _start_worker(index: int, count: int) -> None:
     del index, count
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
     cv2.setNumThreads(1)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent:
-        parent.join()  # otherwise a run that was killed leaves grain's processes behind
-        os._exit(1)
+    end_with_parent()
