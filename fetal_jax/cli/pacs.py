@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from fetal_jax import bundle
+from fetal_jax.archive.pacs import STATE
 from fetal_jax.cli import add_also
 from fetal_jax.cli.measure import tell
 from fetal_jax.errors import NOT_CLINICAL, UserError, amount
@@ -74,8 +75,8 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     formats.check(kinds)
     try:
         from fetal_jax.archive.pacs import dicomweb, origin
-        from fetal_jax.archive.pacs import state as states
         from fetal_jax.archive.pacs import sweep as pacs
+        from fetal_jax.archive.pacs.state import State
     except ModuleNotFoundError as e:
         raise UserError(f"sweeping a PACS needs {e.name}: pip install '.[pacs]'") from None
     credentials = origin.authorization()
@@ -91,14 +92,14 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
 
     http = origin.Http(url, credentials, args.ca_file, args.connections, args.rate, tqdm.write)
     with ExitStack() as held:
-        fresh = args.dry_run and not (args.out / states.NAME).exists()  # a dry run writes nothing
+        fresh = args.dry_run and not (args.out / STATE).exists()  # a dry run writes nothing
         if not fresh:
             held.enter_context(lock(args.out, "wait for it to end, or give another --out"))
         own = None if fresh else OwnFiles(args.out)
-        path = Path(":memory:") if own is None else own.claim(states.NAME)
+        path = Path(":memory:") if own is None else own.claim(STATE)
         if own is not None and not path.exists():
             path.touch(mode=0o600)  # it names studies and images
-        state = held.enter_context(closing(states.State(path, call)))
+        state = held.enter_context(closing(State(path, call)))
         sweep = pacs.Sweep(dicomweb.Client(http), state, tell)
         if args.dry_run or own is None:
             try:

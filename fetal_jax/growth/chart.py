@@ -20,7 +20,6 @@ from fetal_jax.planes import QUANTITIES
 
 CURVES = {3: ":", 10: "--", 50: "-", 90: "--", 97: ":"}
 """Line style of each centile."""
-FORMATS = ("png", "svg", "pdf")
 
 
 def draw(
@@ -109,7 +108,7 @@ def _draw_curves(axes: Axes, measure: str, standard: str) -> None:
 
 
 def write(path: Path, figure: Figure) -> None:
-    """Save a chart in the format of the file's suffix, one of `FORMATS` in either case; text stays text in an SVG."""
+    """Save a chart in the format of the file's suffix, png, svg or pdf in either case; text stays text in an SVG."""
     path.parent.mkdir(parents=True, exist_ok=True)
     kind = path.suffix.lower().removeprefix(".")
     undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)  # equal charts are equal files

@@ -20,7 +20,7 @@ from fetal_jax.archive.cohort.pictures import picture
 from fetal_jax.archive.cohort.plots import half_width, z_by_week
 from fetal_jax.archive.cohort.report import write
 from fetal_jax.archive.cohort.tables import Tables, ZScores
-from fetal_jax.archive.pacs.state import NAME
+from fetal_jax.archive.pacs import STATE
 from fetal_jax.cli.main import main
 from fetal_jax.errors import UserError
 from fetal_jax.growth import gestational_age
@@ -332,7 +332,7 @@ def test_a_folder_of_measure_is_read_too(tmp_path):
 
 
 def pacs_folder(folder):
-    (folder / NAME).touch()
+    (folder / STATE).touch()
     (folder / "measurements.json").write_text('[{"file": "1.2", "examination": "0"}]')
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from fetal_jax.archive.pacs import origin
+from fetal_jax.archive.pacs import STATE, origin
 from fetal_jax.archive.pacs.dicomweb import Client, Instance, Unpaged
 from fetal_jax.archive.pacs.origin import Http, Rejected, Unavailable, authorization, checked_url
-from fetal_jax.archive.pacs.state import NAME, State
+from fetal_jax.archive.pacs.state import State
 from fetal_jax.archive.pacs.sweep import Sweep, seed_of, with_own_flags
 from fetal_jax.cli import main
 from fetal_jax.errors import UserError
@@ -393,12 +393,12 @@ def test_remedies_name_flags_that_pacs_has():
 
 
 def test_state_keeps_what_was_done(tmp_path):
-    state = State(tmp_path / NAME, CALL)
+    state = State(tmp_path / STATE, CALL)
     objects = {"9.1": ("sr", b"one"), "9.2": ("seg", b"two")}
     state.add(INSTANCE, [{"frame": 0, "hc_mm": 1.5}, {"frame": 1, "hc_mm": None}], objects)
     assert state.confirm(["9.2"]) == ["seg"]
     state.close()
-    state = State(tmp_path / NAME, CALL)
+    state = State(tmp_path / STATE, CALL)
     assert state.is_measured(INSTANCE.uid)
     assert not state.is_measured("1.2.3.5")
     assert state.unconfirmed() == [("1.2", INSTANCE.uid)]
@@ -426,9 +426,9 @@ def test_an_object_in_two_series_is_given_out_once():
 
 
 def test_state_of_another_call_or_no_state_is_refused(tmp_path):
-    State(tmp_path / NAME, CALL).close()
+    State(tmp_path / STATE, CALL).close()
     with pytest.raises(UserError, match="another plane: give another --out"):
-        State(tmp_path / NAME, CALL | {"plane": "head"})
+        State(tmp_path / STATE, CALL | {"plane": "head"})
     (tmp_path / "other").write_bytes(b"not a database" * 100)
     with pytest.raises(UserError, match="another --out"):
         State(tmp_path / "other", CALL)

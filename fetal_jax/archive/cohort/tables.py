@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from fetal_jax.archive import pacs
 from fetal_jax.archive.cohort.drift import Cell
 from fetal_jax.errors import UserError
 from fetal_jax.inference import acceptance
@@ -20,8 +21,6 @@ MEASURES = {column.removesuffix("_mm"): plane for plane, column in PRIMARY.items
 """Plane by measure: "hc", "ac", "fl"."""
 EXAMINATIONS, EXAMINATIONS_JSON, DEAD_LETTERS = "examinations", "examinations.json", "dead_letters"
 NO_EXAMINATION = "no frame names its examination: measure DICOM, or images with a column examination in --spacing-csv"
-PACS_STATE = "pacs.sqlite"
-"""File of a folder of `fetal-jax pacs`: `archive.pacs.state.NAME`, whose module needs the extra `pacs`."""
 GROUPS = {"week": "cast(floor(weeks) as integer)", "device": "device", "operator": "operator", "month": "month"}
 """Groups of the z-scores, as columns of the view `visits`."""
 
@@ -249,7 +248,7 @@ def _examinations(folder: Path) -> list[dict[str, Any]]:
     try:
         records = json.loads((folder / EXAMINATIONS_JSON).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        if (folder / PACS_STATE).is_file():
+        if (folder / pacs.STATE).is_file():
             instead = "give the folder of fetal-jax archive or measure"
             raise UserError(f"{folder} is of fetal-jax pacs, which writes no examinations: {instead}") from None
         raise UserError(f"{folder} holds no {EXAMINATIONS_JSON}: {NO_EXAMINATION}") from None

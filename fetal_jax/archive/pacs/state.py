@@ -18,7 +18,6 @@ from fetal_jax.archive.pacs.dicomweb import Instance
 from fetal_jax.errors import UserError
 from fetal_jax.outputs.rows import Row
 
-NAME = "pacs.sqlite"
 _TABLES = """
 CREATE TABLE IF NOT EXISTS call (text TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS instance (uid TEXT PRIMARY KEY, study TEXT NOT NULL);
