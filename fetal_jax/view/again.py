@@ -49,9 +49,14 @@ def reopened(event: Event, initial: Answer) -> Answer:
 
     A person's outline is kept for review; the machine's is replaced by `initial`, the first answer of a frame.
     """
-    was_machine = all(event.answer.json()[key] == event.machine["answer"][key] for key in ("plane", *_SHAPES))
-    outline = initial if was_machine else event.answer
+    outline = initial if unchanged(event) else event.answer
     return replace(outline, decision="", comment=event.answer.comment, ticks={})
+
+
+def unchanged(event: Event) -> bool:
+    """Whether the answer is the machine's plane and outline as they were."""
+    given = event.answer.json()
+    return all(given[key] == event.machine["answer"][key] for key in ("plane", *_SHAPES))
 
 
 def left_out(number: int, event: Event) -> str:

@@ -13,6 +13,7 @@ from fetal_jax.evaluation.statistics.agreement import FEWEST, bland_altman
 from fetal_jax.files import spreadsheet_text
 from fetal_jax.outputs.rows import Row, woman_of
 from fetal_jax.planes import MEASURED
+from fetal_jax.view import again
 from fetal_jax.view.readers import MACHINE
 from fetal_jax.view.session import Session
 from fetal_jax.view.store import Event
@@ -70,7 +71,8 @@ def _pair(session: Session, one: str, other: str, last: dict[str, dict[int, Even
         else:
             mm = event.machine["mm"] if first is None else first.mm
             events = [e for e in (first, event) if e]
-            both.append((session.row(number), mm, event.mm, _unchanged(events), all(_blinded(e) for e in events)))
+            same, blinded = any(map(again.unchanged, events)), all(map(_blinded, events))
+            both.append((session.row(number), mm, event.mm, same, blinded))
     quantities = [q for key in MEASURED if (q := _quantity(key, both))]
     return {"one": one, "other": other, **counts, "quantities": quantities}
 
@@ -91,11 +93,6 @@ def _quantity(key: str, both: list[tuple[Row, dict[str, Any], dict[str, Any], bo
 
 
 _KEPT = ("pairs", "subjects", "bias", "sd", "lower", "upper", "bias_ci", "lower_ci", "upper_ci")
-
-
-def _unchanged(events: list[Event]) -> bool:
-    """Whether any of the events accepted the machine's outline unchanged."""
-    return any(all(e.answer.json()[k] == e.machine["answer"][k] for k in ("plane", "ellipse", "shaft")) for e in events)
 
 
 def _blinded(event: Event) -> bool:
