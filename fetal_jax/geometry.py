@@ -16,6 +16,8 @@ Array = NDArray[Any]
 
 HALF_PIXEL = 0.5
 """Offset from a pixel's index to its centre. Annotations and array positions are given as indices."""
+SHAFT_WIDTHS, LEAST_SHAFT_WIDTH = 12, 3.0
+"""Length of a femur of unknown width, in widths, and its least width in pixels."""
 
 
 # ------------------------------------------------------------------------------------------------- affine maps
@@ -246,7 +248,7 @@ def wrap(theta: float) -> float:
 
 def default_shaft_width(length: ArrayLike) -> Any:
     """Width drawn for a femur given by two points only: 1/12 of the length, at least 3 pixels."""
-    return np.maximum(np.asarray(length, float) / 12, 3.0)
+    return np.maximum(np.asarray(length, float) / SHAFT_WIDTHS, LEAST_SHAFT_WIDTH)
 
 
 def size(shape: Ellipse | Shaft) -> float:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
+from fetal_jax.geometry import HALF_PIXEL, LEAST_SHAFT_WIDTH, SHAFT_WIDTHS
 from fetal_jax.planes import GEOMETRIES
 
-NONE, ELLIPSE, SHAFT = (GEOMETRIES.index(g) for g in ("none", "ellipse", "shaft"))
+ELLIPSE, SHAFT = (GEOMETRIES.index(g) for g in ("ellipse", "shaft"))
 
 
 def half_plane_coverage(distance: jax.Array, nx: jax.Array, ny: jax.Array) -> jax.Array:
@@ -48,7 +49,7 @@ def shaft_coverage(shaft: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
     """Coverage (H, W) of a shaft (x1, y1, x2, y2, width); a width of NaN follows `geometry.default_shaft_width`."""
     x1, y1, x2, y2, width = shaft
     length = jnp.hypot(x2 - x1, y2 - y1) + 1e-6
-    width = jnp.where(jnp.isnan(width), jnp.maximum(length / 12, 3.0), width)
+    width = jnp.where(jnp.isnan(width), jnp.maximum(length / SHAFT_WIDTHS, LEAST_SHAFT_WIDTH), width)
     nx, ny = (x2 - x1) / length, (y2 - y1) / length
     dx, dy = x - (x1 + x2) / 2, y - (y1 + y2) / 2
 
@@ -69,8 +70,8 @@ def coverage(kind: jax.Array, shape_params: jax.Array, shape: tuple[int, int]) -
       shape_params: (B, 5) an ellipse or a shaft in network pixels; NaN if there is none.
       shape: (H, W) of the network's canvas. The structure is drawn on all of it, also beyond the frame's own pixels.
     """
-    x = jnp.arange(shape[1], dtype=shape_params.dtype)[None] + 0.5
-    y = jnp.arange(shape[0], dtype=shape_params.dtype)[:, None] + 0.5
+    x = jnp.arange(shape[1], dtype=shape_params.dtype)[None] + HALF_PIXEL
+    y = jnp.arange(shape[0], dtype=shape_params.dtype)[:, None] + HALF_PIXEL
 
     def draw(kind: jax.Array, shape_params: jax.Array) -> jax.Array:
         # a stand-in keeps NaN out of the branch that is not selected
