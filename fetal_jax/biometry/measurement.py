@@ -37,6 +37,8 @@ FLAGS = {
 
 _KEEPS_MILLIMETRES = {"leaves the frame"}
 _ROUNDNESS = {"head": 0.6, "abdomen": 0.7}
+FEMUR_WIDTHS = (3, 30)
+"""Least and largest plausible length of a femur, in widths."""
 _SHIFT = 0.2
 """Standard deviation of the outline's position, as a whole, in units of the map's transition width: the median over
 HC18's validation frames of the value that explains their errors."""
@@ -160,7 +162,7 @@ def _measure_shaft(region: Region, to_mm: Array, known: bool, box: Box) -> dict[
     shaft = found.shaft.transform(geometry.affine(shift=region.origin))
     in_mm = shaft.transform(to_mm)
     flags: tuple[str, ...] = ("cut off",) if shaft.is_cut_by(box) else ()
-    flags += () if 3 <= shaft.length / shaft.width <= 30 else ("implausible shape",)
+    flags += () if FEMUR_WIDTHS[0] <= shaft.length / shaft.width <= FEMUR_WIDTHS[1] else ("implausible shape",)
     flags += ("ragged outline",) if region.solid < 0.9 else ()
     flags += ("low confidence",) if found.end_width > max(0.06 * shaft.length, 3.0) else ()
     if not known:

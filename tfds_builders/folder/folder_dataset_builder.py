@@ -14,6 +14,7 @@ from scipy.ndimage import binary_fill_holes
 from tqdm import tqdm
 
 from fetal_jax.biometry import Measurement, measure
+from fetal_jax.biometry.measurement import FEMUR_WIDTHS
 from fetal_jax.errors import UserError
 from fetal_jax.geometry import Ellipse, Shaft
 from fetal_jax.planes import SHAPE_OF_PLANE
@@ -164,7 +165,8 @@ def _why(found: Measurement, doubts: list[str]) -> str:
     if SHAPE_OF_PLANE[found.plane] == "ellipse":
         return f"({', '.join(doubts)}): draw it again"
     if found.shaft and "implausible shape" in doubts:
-        doubts = [f"{found.shaft.length / found.shaft.width:.1f} widths long; 3 to 30 are taken"]
+        least, most = FEMUR_WIDTHS
+        doubts = [f"{found.shaft.length / found.shaft.width:.1f} widths long; {least} to {most} are taken"]
     numbers = ",".join(table.NUMBERS["shaft"])
     return f"({', '.join(doubts)}): draw the bone's thickness, or give {numbers} in {table.CSV_NAME}"
 
