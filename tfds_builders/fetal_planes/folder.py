@@ -9,6 +9,7 @@ from pathlib import Path
 
 from fetal_jax.errors import UserError
 from tfds_builders.fetal_planes.calipers import patient
+from tfds_builders.tables import folder_with
 
 CSV_NAME = "FETAL_PLANES_DB_data.csv"
 COLUMNS = ("Image_name", "Patient_num", "Plane", "US_Machine", "Train ")  # with the blank, as published
@@ -39,18 +40,14 @@ class Row:
         return self.frame.name
 
 
-def find(folder: Path) -> Path:
+def find(manual_dir: Path) -> Path:
     """Find the data set's folder: the given one, its `fetal_planes`, or the single folder of an unpacked archive.
 
     Raises:
       UserError: none of them has the table.
     """
-    for candidate in (folder, folder / "fetal_planes", folder / "FETAL_PLANES_ZENODO"):
-        if (candidate / CSV_NAME).is_file():
-            return candidate
-    near = next((p for p in (folder.parent, *sorted(folder.glob("*/"))) if (p / CSV_NAME).is_file()), None)
-    remedy = f"give {near}" if near else "give the folder of FETAL_PLANES_DB"
-    raise UserError(f"{folder} holds no {CSV_NAME}: {remedy} with --manual-dir")
+    otherwise = "give the folder of FETAL_PLANES_DB with --manual-dir"
+    return folder_with(CSV_NAME, manual_dir, otherwise, inside=("fetal_planes", "FETAL_PLANES_ZENODO"))
 
 
 def read(folder: Path) -> list[Row]:

@@ -11,6 +11,7 @@ from fetal_jax.errors import UserError
 from fetal_jax.geometry import Ellipse, Shaft, wrap
 from fetal_jax.planes import PLANES, SHAPE_OF_PLANE
 from fetal_jax.reading.sources import SUFFIXES
+from tfds_builders.tables import folder_with
 
 CSV_NAME = "frames.csv"
 NEEDED = ("filename", "plane", "spacing_mm", "subject")
@@ -44,11 +45,7 @@ def find(manual_dir: Path) -> Path:
     Raises:
       UserError: the given folder does not have it; names a near one that does.
     """
-    if (manual_dir / CSV_NAME).is_file():
-        return manual_dir
-    near = next((p for p in (manual_dir.parent, *sorted(manual_dir.glob("*/"))) if (p / CSV_NAME).is_file()), None)
-    remedy = f"give {near} with --manual-dir" if near else "write one (docs/own-data.md)"
-    raise UserError(f"{manual_dir} holds no {CSV_NAME}: {remedy}")
+    return folder_with(CSV_NAME, manual_dir, "write one (docs/own-data.md)")
 
 
 def read(home: Path, allow_partial: bool) -> tuple[list[Row], list[str]]:

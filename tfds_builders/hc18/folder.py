@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fetal_jax.errors import UserError
+from tfds_builders.tables import folder_with
 
 CSV_NAME = "training_set_pixel_size_and_HC.csv"
 COLUMNS = ("filename", "pixel size(mm)", "head circumference (mm)")
@@ -43,11 +44,7 @@ def find(manual_dir: Path) -> Path:
     Raises:
       UserError: neither has the table; names a near folder that does.
     """
-    for folder in (manual_dir, manual_dir / "hc18"):
-        if (folder / CSV_NAME).is_file():
-            return folder
-    near = next((p for p in (manual_dir.parent, *sorted(manual_dir.glob("*/"))) if (p / CSV_NAME).is_file()), None)
-    raise UserError(f"{manual_dir} holds no {CSV_NAME}: give {near or 'the folder of HC18'} with --manual-dir")
+    return folder_with(CSV_NAME, manual_dir, "give the folder of HC18 with --manual-dir", inside=("hc18",))
 
 
 def read(folder: Path, allow_partial: bool) -> tuple[list[Row], list[str]]:
