@@ -21,8 +21,6 @@ PAGES = [
     *sorted((ROOT / "docs").glob("*.md")),
 ]
 TEXT = "\n".join(p.read_text() for p in PAGES)
-COMING: set[str] = set()
-"""Commands that README.md names before they are merged; tested as the others when they are there."""
 
 
 def code_lines(prefix: str) -> list[str]:
@@ -41,9 +39,7 @@ def test_make_knows_its_targets(call):
 @pytest.mark.parametrize("call", code_lines("fetal-jax "))
 def test_commands_are_parsed(call, monkeypatch):
     _, command, *arguments = shlex.split(call)
-    if command not in main.COMMANDS:
-        assert command in COMING, call
-        return
+    assert command in main.COMMANDS, call
     given = []
 
     def run(args, overrides):
@@ -88,7 +84,7 @@ def test_rooms_of_the_readme_are_there():
     for name in named:
         assert (ROOT / name).exists() or (package / name).exists(), name
     rooms = {p.name for p in package.iterdir() if p.is_dir() and any(p.glob("*.py"))}
-    assert rooms - {Path(name).name for name in named} <= COMING
+    assert rooms <= {Path(name).name for name in named}
 
 
 EXAMPLES = [

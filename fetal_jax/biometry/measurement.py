@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -114,17 +113,6 @@ def measure(
         found = _measure_ellipse(region, plane, to_mm, known, box)
     flags = several + found.pop("flags", ("nothing found",)) + missing
     return Measurement(plane, flags=flags, **found)
-
-
-def measure_batch(
-    probabilities: Sequence[Array],
-    planes: Sequence[str],
-    spacings_mm: Sequence[float | tuple[float, float] | None],
-    frames: Sequence[Box | None] | None = None,
-) -> list[Measurement]:
-    """`measure` of each map, in order. Arguments and errors are those of `measure`, one per map."""
-    boxes = [None] * len(probabilities) if frames is None else frames
-    return [measure(*each) for each in zip(probabilities, planes, spacings_mm, boxes, strict=True)]
 
 
 def _measure_ellipse(region: Region, plane: str, to_mm: Array, known: bool, box: Box) -> dict[str, Any]:

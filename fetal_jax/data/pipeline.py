@@ -14,7 +14,6 @@ import grain
 import jax
 import numpy as np
 from absl import flags
-from numpy.typing import NDArray
 
 from fetal_jax import geometry
 from fetal_jax.config import Config, DataConfig, data_set, mixture
@@ -24,7 +23,6 @@ from fetal_jax.planes import GEOMETRIES, expected_class
 from fetal_jax.preprocess import Letterbox, close_up
 from fetal_jax.processes import end_with_parent
 
-Array = NDArray[Any]
 Batch = dict[str, Any]
 EARLY_MM = 110.0
 """HC in mm below which `data.early_heads` counts a head: one in five of HC18's. Networks lose these first."""

@@ -25,9 +25,9 @@ UNCERTAIN = {
 CATEGORY = "http://terminology.hl7.org/CodeSystem/observation-category"
 
 
-def write(source: Source, row: Row, picture: Path) -> None:
-    """Write a row to `picture` with the suffix `.json`. Patient, study and date are named as in the row."""
-    picture.with_suffix(".json").write_text(json.dumps(bundle(row, context(row)), indent=1) + "\n")
+def write(source: Source, row: Row, path: Path) -> None:
+    """Write a row to a file. Patient, study and date are named as in the row."""
+    path.write_text(json.dumps(bundle(row, context(row)), indent=1) + "\n")
 
 
 def bundle(row: Row, named: dict[str, Any]) -> dict[str, Any]:

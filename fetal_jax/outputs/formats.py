@@ -51,7 +51,7 @@ def write(kind: str, source: Source, row: Row, claim: Callable[[str], Path]) -> 
     module = import_module(f"fetal_jax.outputs.{_MODULES[kind]}")  # importing highdicom takes a second
     writer: Callable[[Source, Row, Path], None] = module.write
     path = claim(name(kind, row["overlay"]))
-    draft = draft_of(path).with_suffix(path.suffix)  # the writers choose the suffix
+    draft = draft_of(path)
     try:
         writer(source, row, draft)
         os.replace(draft, path)

@@ -31,15 +31,15 @@ from fetal_jax.planes import MEASURED
 from fetal_jax.reading.sources import Source
 
 
-def write(source: Source, row: Row, picture: Path) -> None:
-    """Write the row of a DICOM file to `picture` with the suffix `.dcm`.
+def write(source: Source, row: Row, path: Path) -> None:
+    """Write the row of a DICOM file to a file.
 
     Raises:
       UserError: the file is not DICOM, or its header lacks something that a report must repeat.
     """
     header = header_of(source)
     with refusing(f"{source} has a header that no report"):
-        save_report(picture.with_suffix(".dcm"), [header], content(header, row)[0], row["frame"] + 1, "sr1500")
+        save_report(path, [header], content(header, row)[0], row["frame"] + 1, "sr1500")
 
 
 def content(header: Any, row: Row) -> Any:

@@ -27,8 +27,8 @@ _SINGLE_FRAME = "1.2.840.10008.5.1.4.1.1.6.1"
 """Ultrasound Image Storage."""
 
 
-def write(source: Source, row: Row, picture: Path) -> None:
-    """Write the shape of a DICOM file's row to `picture` with the suffix `.dcm`.
+def write(source: Source, row: Row, path: Path) -> None:
+    """Write the shape of a DICOM file's row to a file.
 
     Raises:
       UserError: the file is not DICOM, or its header lacks something that a segmentation must repeat.
@@ -59,7 +59,7 @@ def write(source: Source, row: Row, picture: Path) -> None:
         segmentation.PatientOrientation = ""
         if multi_frame:
             _refer_to_frame(segmentation, multi_frame, row["frame"] + 1)
-        segmentation.save_as(picture.with_suffix(".dcm"), enforce_file_format=True)
+        segmentation.save_as(path, enforce_file_format=True)
 
 
 def _refer_to_frame(segmentation: Any, sop_class: Any, frame: int) -> None:

@@ -32,15 +32,15 @@ ORGANIZATION = "not stated"
 """Organization of a verifying observer."""
 
 
-def write(source: Source, row: Row, picture: Path) -> None:
-    """Write the row of a DICOM file to `picture` with the suffix `.dcm`.
+def write(source: Source, row: Row, path: Path) -> None:
+    """Write the row of a DICOM file to a file.
 
     Raises:
       UserError: the file is not DICOM, or its header lacks something that a report must repeat.
     """
     header = header_of(source)
     with refusing(f"{source} has a header that no report"):
-        save_report(picture.with_suffix(".dcm"), [header], content(header, row), row["frame"] + 1, "sr")
+        save_report(path, [header], content(header, row), row["frame"] + 1, "sr")
 
 
 def save(path: Path, headers: Sequence[Any], root: Any, number: int) -> None:

@@ -10,7 +10,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from numpy.typing import NDArray
 from tqdm import tqdm
 
 from fetal_jax import config as configuration
@@ -37,7 +36,6 @@ from fetal_jax.training.step import (
 from fetal_jax.training.validation import validate
 from fetal_jax.training.workdir import LONGER, check_workdir, exclusive, keep_start, write_config
 
-Array = NDArray[Any]
 PROFILED_FROM, PROFILED = 3, 5  # steps of a trace: the first ones after a start are slower
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from fetal_jax import geometry
-from fetal_jax.biometry import FLAGS, measure, measure_batch
+from fetal_jax.biometry import FLAGS, measure
 from fetal_jax.geometry import Ellipse, Shaft
 from fetal_jax.planes import GEOMETRIES
 from fetal_jax.training.targets import coverage
@@ -263,16 +263,6 @@ def test_twenty_thousand_random_maps_raise_nothing():
 
 def test_large_map_that_is_full_is_not_accepted():
     assert not measure(np.ones((4000, 4000), np.float32), "head", 0.1).accepted
-
-
-def test_batch_equals_single_measurements():
-    maps = [coverage_map(Ellipse(128, 88, 60, 50, 0.2)), coverage_map(Shaft(60, 88, 160, 80, 6)), np.zeros(SHAPE)]
-    planes, spacings = ["head", "femur", "abdomen"], [0.5, (0.5, 0.4), None]
-    assert measure_batch(maps, planes, spacings) == [
-        measure(*each) for each in zip(maps, planes, spacings, strict=True)
-    ]
-    with pytest.raises(ValueError, match=r"shorter|longer"):
-        measure_batch(maps, planes[:2], spacings)
 
 
 def test_blurred_map_has_the_same_length_and_a_larger_sd():

@@ -34,7 +34,7 @@ def row(plane: str, **values) -> dict:
 def report_of(tmp_path, row, cine: int = 0) -> tuple[pydicom.Dataset, pydicom.Dataset]:
     frame = np.zeros((240, 320), np.uint8)
     ds = ultrasound(np.stack([frame] * cine) if cine else frame, [region()])
-    measurement_report.write(Source(save(ds, tmp_path / "image.dcm")), row, tmp_path / "report.png")
+    measurement_report.write(Source(save(ds, tmp_path / "image.dcm")), row, tmp_path / "report.dcm")
     return ds, highdicom.sr.srread(tmp_path / "report.dcm")
 
 

@@ -235,7 +235,7 @@ def test_the_segmentation(out, study, rows, name):
 def test_a_shape_that_leaves_the_frame_has_no_coordinates(tmp_path, rows, out, study):
     row = best_row(rows, out, "same")
     outside = row | {"ellipse_px": [20.0, 30.0, 80.0, 60.0, 0.3]}
-    structured_report.write(Source(study / "same.dcm"), outside, tmp_path / "a.png")
+    structured_report.write(Source(study / "same.dcm"), outside, tmp_path / "a.dcm")
     report = highdicom.sr.srread(tmp_path / "a.dcm")
     assert not [i for i in walk(report) if i.ValueType == "SCOORD"]
     assert "Error" not in dciodvfy(tmp_path / "a.dcm")
@@ -244,7 +244,7 @@ def test_a_shape_that_leaves_the_frame_has_no_coordinates(tmp_path, rows, out, s
 def test_a_femur_is_reported_as_a_line(tmp_path, rows, out, study):
     row = best_row(rows, out, "same") | dict.fromkeys(("hc_mm", "bpd_mm", "ofd_mm", "ellipse_px"))
     row |= {"plane": "femur", "fl_mm": 31.25, "shaft_px": [100.0, 120.0, 260.0, 150.0, 12.0], "ga_weeks": 20.2}
-    structured_report.write(Source(study / "same.dcm"), row, tmp_path / "a.png")
+    structured_report.write(Source(study / "same.dcm"), row, tmp_path / "a.dcm")
     numbers = [i for i in walk(highdicom.sr.srread(tmp_path / "a.dcm")) if i.ValueType == "NUM"]
     told = [(i.ConceptNameCodeSequence[0].CodeValue, float(i.MeasuredValueSequence[0].NumericValue)) for i in numbers]
     assert told == [("11963-6", 31.25), ("18185-9", 20.2)]

@@ -30,7 +30,7 @@ def test_segment_is_named_in_snomed(tmp_path, plane, structure):
     row = MEASURED_ROW | {"plane": plane}
     if plane == "femur":
         row |= {"ellipse_px": None, "shaft_px": list(np.asarray(SHAFT))}
-    segmentation.write(Source(save(ultrasound(PIXELS), tmp_path / "head.dcm")), row, tmp_path / "a.png")
+    segmentation.write(Source(save(ultrasound(PIXELS), tmp_path / "head.dcm")), row, tmp_path / "a.dcm")
     found = highdicom.seg.segread(tmp_path / "a.dcm")
     (segment,) = found.SegmentSequence
     assert (segment.SegmentLabel, segment.SegmentNumber, segment.TrackingID) == (plane, 1, plane)

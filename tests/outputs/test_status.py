@@ -229,7 +229,7 @@ def comments(item) -> list[str]:
 
 def test_structured_report_marks_each_value_to_review(dicom, tmp_path):
     for row, name, count in ((MEASURED_ROW, "measured", 0), (REVIEW_ROW, "review", 5)):
-        structured_report.write(dicom, row, tmp_path / f"{name}.png")
+        structured_report.write(dicom, row, tmp_path / f"{name}.dcm")
         report = highdicom.sr.srread(tmp_path / f"{name}.dcm")
         assert report.PreliminaryFlag == "PRELIMINARY"
         assert report.CompletionFlag == "COMPLETE"
@@ -242,7 +242,7 @@ def test_structured_report_marks_each_value_to_review(dicom, tmp_path):
 
 def test_segmentation_marks_a_shape_to_review(dicom, tmp_path):
     for row, name in ((MEASURED_ROW, "measured"), (REVIEW_ROW, "review")):
-        segmentation.write(dicom, row, tmp_path / f"{name}.png")
+        segmentation.write(dicom, row, tmp_path / f"{name}.dcm")
         found = highdicom.seg.segread(tmp_path / f"{name}.dcm")
         text = found.SegmentSequence[0].get("SegmentDescription", "")
         assert (WHY in text) == (name == "review")

@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy import stats
-
-Array = NDArray[Any]
 
 SARRIS = "Sarris et al., Ultrasound Obstet Gynecol 2012; 39: 266-73"
 OBSERVER_LIMIT_PERCENT = {"hc_mm": 4.9, "ac_mm": 8.8, "fl_mm": 11.1}
