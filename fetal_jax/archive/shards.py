@@ -44,7 +44,7 @@ class Shard:
         return cls(tuple(files), tuple(known))
 
 
-def plan(files: Iterable[str], most: int = MOST) -> list[Shard]:
+def plan(files: Iterable[str]) -> list[Shard]:
     """Divide files into shards, in order.
 
     A hash of each file's name decides whether a shard ends there, so that adding or removing a file changes only one or
@@ -56,7 +56,7 @@ def plan(files: Iterable[str], most: int = MOST) -> list[Shard]:
             shards.append(Shard((file,)))
             continue
         together.append(file)
-        if len(together) == most or int(digest([_absolute(file)]), 16) % (most // 2 or 1) == 0:
+        if len(together) == MOST or int(digest([_absolute(file)]), 16) % (MOST // 2) == 0:
             shards.append(Shard(tuple(together)))
             together = []
     return [*shards, Shard(tuple(together))] if together else shards

@@ -11,6 +11,11 @@ from fetal_jax.geometry import Ellipse
 
 Array = NDArray[Any]
 
+ROUNDS = 10
+"""Most rounds of re-weighting."""
+SETTLED = 1e-4
+"""Change of centre and axes, relative to the long axis, below which the fit stops."""
+
 
 def direct_fit(points: ArrayLike) -> Ellipse | None:
     """Direct least-squares ellipse (Fitzgibbon 1999, in the stable form of Halíř & Flusser 1998).
@@ -56,14 +61,12 @@ def residuals(ellipse: Ellipse, points: Array) -> Array:
     return _residuals_and_jacobian(ellipse, points)[0]
 
 
-def fit_ellipse(points: ArrayLike, rounds: int = 10, settled: float = 1e-4) -> Ellipse | None:
+def fit_ellipse(points: ArrayLike) -> Ellipse | None:
     """Robust geometric fit: a direct fit, then Gauss-Newton on the distances with Tukey's biweight.
 
     Args:
       points: (N, 2) of an outline, each (x, y), in any unit, at least six; gaps and outliers are allowed. A pixel's
         index plus 0.5 is its centre.
-      rounds: most rounds of re-weighting.
-      settled: change of centre and axes, relative to the long axis, below which the fit stops.
 
     Returns:
       The ellipse in the points' unit, or None if they do not determine one.
@@ -77,7 +80,7 @@ def fit_ellipse(points: ArrayLike, rounds: int = 10, settled: float = 1e-4) -> E
     start = ellipse = direct_fit(points)
     if start is None or ellipse is None:
         return None
-    for _ in range(rounds):
+    for _ in range(ROUNDS):
         distance, jacobian = _residuals_and_jacobian(ellipse, points)
         spread = max(1.4826 * float(np.median(np.abs(distance))), 1e-6 * ellipse.a)
         weights = np.maximum(1 - (distance / (4.685 * spread)) ** 2, 0) ** 2
@@ -93,7 +96,7 @@ def fit_ellipse(points: ArrayLike, rounds: int = 10, settled: float = 1e-4) -> E
         ellipse = Ellipse.from_matrix((cx, cy), turn * [a, b])
         if not 0.5 < ellipse.perimeter / start.perimeter < 2:
             return start  # on a short or ragged arc the refinement runs away
-        if np.abs(step[:4]).max() < settled * ellipse.a:
+        if np.abs(step[:4]).max() < SETTLED * ellipse.a:
             break
     return ellipse
 

@@ -15,6 +15,9 @@ from fetal_jax.geometry import Ellipse, Shaft
 
 Array = NDArray[Any]
 
+BINS = 15
+"""Bins of a reliability diagram."""
+
 
 def dice(one: Array, other: Array) -> float:
     """2|A∩B| / (|A| + |B|) of two boolean masks (H, W); 1 if both are empty (Dice, Ecology 1945; 26: 297)."""
@@ -150,18 +153,18 @@ class Reliability(NamedTuple):
     accuracy: Array
 
 
-def reliability(confidence: ArrayLike, right: ArrayLike, bins: int = 15) -> Reliability:
+def reliability(confidence: ArrayLike, right: ArrayLike) -> Reliability:
     """Reliability diagram of frames (N,): bins of equal width that include their upper end (Guo et al., ICML 2017)."""
     confidence, right = np.asarray(confidence, float), np.asarray(right, float)
-    cell = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
-    counts, sums, hits = (np.bincount(cell, weight, bins) for weight in (None, confidence, right))
+    cell = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
+    counts, sums, hits = (np.bincount(cell, weight, BINS) for weight in (None, confidence, right))
     known = np.where(counts > 0, counts, np.nan)
     return Reliability(counts / max(len(confidence), 1), sums / known, hits / known)
 
 
-def calibration_error(confidence: ArrayLike, right: ArrayLike, bins: int = 15) -> float:
+def calibration_error(confidence: ArrayLike, right: ArrayLike) -> float:
     """ECE: mean |confidence - accuracy| over bins of equal width, weighted by frames (Guo et al., ICML 2017)."""
-    found = reliability(confidence, right, bins)
+    found = reliability(confidence, right)
     return float(np.nansum(found.share * np.abs(found.confidence - found.accuracy)))
 
 

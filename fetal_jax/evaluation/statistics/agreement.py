@@ -16,7 +16,7 @@ REPEAT_LIMIT_PERCENT = {"hc_mm": 3.0, "ac_mm": 5.3, "fl_mm": 6.6}
 LIMIT = 1.96
 SHARE = 0.95
 """The share of differences that limits of agreement are meant to contain."""
-FEWEST = 3
+FEWEST, MOST_SUBJECTS = 3, 1_000_000
 ROUNDING = 1e-9
 """Relative difference below which means of pairs count as equal: a slope over them would be one of rounding errors."""
 
@@ -74,13 +74,13 @@ def limit_half_width(sd: float, n: int) -> float:
     return float(stats.t.ppf(0.975, n - 1) * sd * np.sqrt(1 / n + LIMIT**2 / (2 * (n - 1))))
 
 
-def subjects_for(sd: float, half_width: float, most: int = 1_000_000) -> int | None:
+def subjects_for(sd: float, half_width: float) -> int | None:
     """Fewest subjects whose limits of agreement have a 95 % confidence interval of at most ± `half_width`.
 
-    None if `most` are not enough.
+    None if `MOST_SUBJECTS` are not enough.
     """
-    low, high = FEWEST - 1, most
-    if half_width <= 0 or limit_half_width(sd, most) > half_width:
+    low, high = FEWEST - 1, MOST_SUBJECTS
+    if half_width <= 0 or limit_half_width(sd, MOST_SUBJECTS) > half_width:
         return None
     while high - low > 1:
         middle = (low + high) // 2

@@ -17,16 +17,16 @@ FEWEST_SUBJECTS = 9
 """Subjects of those frames below which no table is made: with fewer, `coverage_range` is undefined."""
 
 
-def factor(errors_mm: ArrayLike, sd_mm: ArrayLike, level: float = LEVEL) -> float:
+def factor(errors_mm: ArrayLike, sd_mm: ArrayLike) -> float:
     """Half width of the interval in units of `sd_mm`. Errors and estimates are (N,), without NaN.
 
     Raises:
-      ValueError: there are too few frames for this level.
+      ValueError: there are too few frames.
     """
     scores = np.sort(np.abs(np.asarray(errors_mm, float)) / np.asarray(sd_mm, float))
-    rank = int(np.ceil((len(scores) + 1) * level))
+    rank = int(np.ceil((len(scores) + 1) * LEVEL))
     if rank > len(scores):
-        raise ValueError(f"{len(scores)} frames are too few for {level:.0%} intervals")
+        raise ValueError(f"{len(scores)} frames are too few for {LEVEL:.0%} intervals")
     return float(scores[rank - 1])
 
 

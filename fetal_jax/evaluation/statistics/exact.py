@@ -13,6 +13,7 @@ Array = NDArray[Any]
 
 ENUMERATED = 16
 """Most subjects for which all 2^n sign patterns are tried: 65,536."""
+LEVEL = 0.95
 DRAWS = 9999
 """Random sign patterns above that: no p is below 1 / 10,000."""
 
@@ -45,14 +46,14 @@ def sign_flip_p(subjects: Sequence[str], differences: ArrayLike) -> float:
     return float((1 + np.sum(np.abs(signs @ sums) >= least)) / (1 + DRAWS))
 
 
-def share_interval(share: float, independent: int, level: float = 0.95) -> tuple[float, float]:
-    """Clopper-Pearson interval of a share, with the number of subjects as the number of trials.
+def share_interval(share: float, independent: int) -> tuple[float, float]:
+    """95 % Clopper-Pearson interval of a share, with the number of subjects as the number of trials.
 
     Frames of one subject are not independent: `independent` is the number of subjects, as in Korn & Graubard, Survey
     Methodology 1998; 24: 193-201, which takes a count that need not be whole. Exact from one subject on: 0 failures
     of 10 give 0 to 0.31, not 0 to 0.
     """
-    tail, hits = (1 - level) / 2, share * independent
+    tail, hits = (1 - LEVEL) / 2, share * independent
     low = stats.beta.ppf(tail, hits, independent - hits + 1) if hits > 0 else 0.0
     high = stats.beta.ppf(1 - tail, hits + 1, independent - hits) if hits < independent else 1.0
     return float(low), float(high)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from fetal_jax.errors import UserError, with_notice
@@ -25,7 +25,7 @@ AGE = ("11888-5", "Composite Ultrasound Age")  # LOINC
 _MEDIAN = ("373099004", "SCT", "Median")
 
 
-def content(summary: Summary, header_of: Callable[[Row], Any], notes: Sequence[str] = ()) -> tuple[list[Any], Any]:
+def content(summary: Summary, header_of: Callable[[Row], Any]) -> tuple[list[Any], Any]:
     """Make the report: the headers it refers to, and its root container.
 
     A Biometry Group for each structure holds the values of all counted frames, and their median if there are
@@ -34,7 +34,6 @@ def content(summary: Summary, header_of: Callable[[Row], Any], notes: Sequence[s
     Args:
       summary: of an examination with at least one value.
       header_of: reads the DICOM header of a row.
-      notes: further lines of the report's summary.
 
     Raises:
       UserError: a counted frame is not DICOM, or the frames are of several studies or patients.
@@ -58,7 +57,7 @@ def content(summary: Summary, header_of: Callable[[Row], Any], notes: Sequence[s
         of_fetus.append(number(AGE, summary.age.weeks, codes.UCUM.Week))
         mark(of_fetus[-1], f"{summary.age.formula}; 95 % range {summary.age.low:.2f} to {summary.age.high:.2f} weeks")
     spacing = dict.fromkeys(spacing_note(row) for row in counted)
-    said = [*([f"To be reviewed by a person: {doubt}"] if doubt else []), *notes]
+    said = [f"To be reviewed by a person: {doubt}"] if doubt else []
     return headers, tree(parts, [with_notice(spacing), *said], groups, summary.examination.fetus, of_fetus)
 
 
