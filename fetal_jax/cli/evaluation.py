@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import io
 import json
 import shlex
 from collections import defaultdict
@@ -44,6 +45,7 @@ from fetal_jax.evaluation.statistics import conformal
 from fetal_jax.evaluation.statistics.calibration import interval_tables, plane_temperature
 from fetal_jax.evaluation.statistics.fitted_rules import COUNTS, counts, describe, fit_rules
 from fetal_jax.evaluation.summary import MEASURES, NAMES, over, summarise
+from fetal_jax.files import write_whole
 from fetal_jax.inference import Predictor
 from fetal_jax.planes import PRIMARY, SHAPE_OF_PLANE
 from fetal_jax.training.live import live_predictor
@@ -294,8 +296,9 @@ def calibrate(args: argparse.Namespace, claim: Claim) -> Path:
     info = replace(info, acceptance=kept | rules)
     path = bundle.update(path, info, args.out / "bundle")
     plot_rules(judged, picture)
-    with table.open("w") as f:
-        csv.writer(f, lineterminator="\n").writerows([COUNTS, *counts(judged)])
+    rows = io.StringIO()
+    csv.writer(rows, lineterminator="\n").writerows([COUNTS, *counts(judged)])
+    write_whole(table, rows.getvalue())
     parts = {
         "temperature": _fate(fitted, True, True),
         "intervals": _fate(tables, before.intervals, info.intervals),

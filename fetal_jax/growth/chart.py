@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator
 
 from fetal_jax.errors import NOT_CLINICAL
+from fetal_jax.files import open_whole
 from fetal_jax.growth.ages import format_age
 from fetal_jax.growth.centiles import STANDARDS, Centile, centile, reference
 from fetal_jax.growth.measures import GrowthError, bpd_as, bpd_text
@@ -112,5 +113,5 @@ def write(path: Path, figure: Figure) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     kind = path.suffix.lower().removeprefix(".")
     undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)  # equal charts are equal files
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "fetal_jax"}):
-        figure.savefig(path, dpi=150, format=kind, metadata=undated)
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "fetal_jax"}), open_whole(path) as file:
+        figure.savefig(file, dpi=150, format=kind, metadata=undated)

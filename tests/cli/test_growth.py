@@ -6,14 +6,16 @@ import datetime
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import cv2
 import pytest
+from matplotlib.figure import Figure
 
 from fetal_jax import __version__
 from fetal_jax.cli.main import main
 from fetal_jax.growth import STANDARDS, GrowthError
-from fetal_jax.growth.chart import draw
+from fetal_jax.growth.chart import draw, write
 from tests.support.command import called, refused
 
 PATIENT = ("--hc=290", "--ac=260", "--fl=56")
@@ -168,6 +170,19 @@ def test_closed_stdout_is_no_error():
         run.stdout.close()
         assert run.stderr.read() == ""
     assert run.returncode == 141  # as a shell reports SIGPIPE
+
+
+def test_a_chart_that_fails_leaves_the_old_one(tmp_path, monkeypatch):
+    def fail(self, target, **kwargs):
+        (target.open("wb") if isinstance(target, Path) else target).write(b"half")
+        raise OSError("no space left")
+
+    picture = tmp_path / "chart.png"
+    picture.write_bytes(b"old")
+    monkeypatch.setattr(Figure, "savefig", fail)
+    with pytest.raises(OSError, match="no space"):
+        write(picture, Figure())
+    assert picture.read_bytes() == b"old"
 
 
 def test_chart_without_matplotlib_names_the_extra(tmp_path):

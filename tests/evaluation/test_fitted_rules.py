@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from etils import epath
+from matplotlib.figure import Figure
 
 from fetal_jax.evaluation.cases import Case
 from fetal_jax.evaluation.report.acceptance_plot import plot_rules
@@ -142,6 +143,19 @@ def test_picture_is_written(tmp_path, n):
     _, judged = fitted_rules.fit_rules(cases(n), "x")
     plot_rules(judged, epath.Path(tmp_path / "a.png"))
     assert (tmp_path / "a.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_a_picture_that_fails_leaves_the_old_one(tmp_path, monkeypatch):
+    def fail(self, file, **kwargs):
+        file.write(b"half")
+        raise OSError("no space left")
+
+    _, judged = fitted_rules.fit_rules(cases(30), "x")
+    (tmp_path / "a.png").write_bytes(b"old")
+    monkeypatch.setattr(Figure, "savefig", fail)
+    with pytest.raises(OSError, match="no space"):
+        plot_rules(judged, epath.Path(tmp_path / "a.png"))
+    assert (tmp_path / "a.png").read_bytes() == b"old"
 
 
 def test_unknown_probabilities_set_no_limit():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from etils import epath
 from numpy.typing import NDArray
 
 from fetal_jax.evaluation.statistics.fitted_rules import Judged
+from fetal_jax.files import write_whole
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
@@ -47,9 +49,10 @@ def plot_rules(judged: Sequence[Judged], path: epath.Path) -> None:
         axes.spines[["top", "right"]].set_visible(False)
     if any(plane.limit is not None for plane in judged):
         calibration.legend(frameon=False)
-    with path.open("wb") as file:
-        fig.savefig(file, format="png", dpi=80, metadata={"Software": None})
+    buffer = io.BytesIO()
+    fig.savefig(buffer, format="png", dpi=80, metadata={"Software": None})
     plt.close(fig)
+    write_whole(path, buffer.getvalue())
 
 
 def _bins(probability: Array, wrong: Array) -> tuple[Array, Array]:
