@@ -15,9 +15,9 @@ from fetal_jax.archive.parquet import CALL, EXAMINATIONS, FRAMES, Writer, examin
 from fetal_jax.archive.places import Folder
 from fetal_jax.archive.worker import Job
 from fetal_jax.inference import identity
-from fetal_jax.inference.examination import group
-from fetal_jax.inference.visits import follow
 from fetal_jax.outputs.examinations import tables
+from fetal_jax.outputs.examinations.examination import group
+from fetal_jax.outputs.examinations.visits import follow
 from fetal_jax.outputs.rows import Row
 from fetal_jax.planes import MEASURED
 

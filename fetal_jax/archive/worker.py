@@ -18,17 +18,16 @@ from fetal_jax.archive.parquet import DEAD_LETTERS, FRAMES, Writer
 from fetal_jax.archive.shards import Shard
 from fetal_jax.errors import UserError
 from fetal_jax.files import in_bucket, write_whole
-from fetal_jax.inference import cines
-from fetal_jax.inference.folder import call_of, measured_row
 from fetal_jax.inference.identity import KEY_FILE, Identities, Key, Naming
 from fetal_jax.inference.predictor import FrameResult, Predictor
-from fetal_jax.outputs import formats, overlay
+from fetal_jax.outputs import cines, formats, overlay
 from fetal_jax.outputs.rows import Row, caption, failure_row
 from fetal_jax.outputs.tally import Tally
 from fetal_jax.reading.frame import Failure, Frame
 from fetal_jax.reading.isolated import read_ahead
 from fetal_jax.reading.sources import OVERLAYS, Source, expand
 from fetal_jax.reading.spacing_table import Spacings
+from fetal_jax.results.folder import call_of, measured_row
 
 PACKAGES = ("numpy", "scipy", "scikit-image", "onnxruntime", "pillow", "pydicom", "python-gdcm")
 """Packages that affect the values."""

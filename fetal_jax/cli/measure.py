@@ -17,18 +17,18 @@ from fetal_jax.cli import add_also, number
 from fetal_jax.errors import NOT_CLINICAL, UserError, amount
 from fetal_jax.growth import parse_age
 from fetal_jax.inference import Predictor
-from fetal_jax.inference.examination import CHOICES
-from fetal_jax.inference.folder import measure_files
 from fetal_jax.inference.identity import ONE, Naming
 from fetal_jax.inference.runtimes import RUNTIMES
 from fetal_jax.outputs import formats
 from fetal_jax.outputs.contact_sheet import FIRST
+from fetal_jax.outputs.examinations.examination import CHOICES
 from fetal_jax.outputs.examinations.write import INDEX
 from fetal_jax.outputs.rows import Row
 from fetal_jax.outputs.tally import Tally
 from fetal_jax.reading.sources import DICOM_SUFFIXES, OVERLAYS, RESULTS, SUFFIXES, Source, find, head_of, is_dicom
 from fetal_jax.reading.spacing_table import Spacings
 from fetal_jax.reading.study import Labels
+from fetal_jax.results.folder import measure_files
 
 ALSO = ("svg", *formats.KINDS)
 ASK = "give --spacing-mm, --spacing-csv or --spacing=ruler"

@@ -19,11 +19,11 @@ from fetal_jax.cli.measure import tell
 from fetal_jax.errors import NOT_CLINICAL, UserError, amount
 from fetal_jax.files import OwnFiles, lock
 from fetal_jax.inference import Predictor
-from fetal_jax.inference.folder import call_of
 from fetal_jax.inference.identity import Identities, Key, Naming
 from fetal_jax.outputs import formats
 from fetal_jax.reading.sources import RESULTS
 from fetal_jax.reading.spacing_table import Spacings
+from fetal_jax.results.folder import call_of
 
 if TYPE_CHECKING:
     from fetal_jax.archive.pacs.sweep import Sweep

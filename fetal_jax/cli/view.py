@@ -120,8 +120,8 @@ def _results_of(paths: list[Path], held: ExitStack) -> Path:
 
 
 def _holds_results(folder: Path) -> bool:
-    from fetal_jax.inference.resume_log import NAME as LOG
     from fetal_jax.reading.sources import CALL
+    from fetal_jax.results.resume_log import NAME as LOG
     from fetal_jax.view.results import JSON
 
     return any((folder / name).is_file() for name in (JSON, LOG, CALL))

@@ -4,7 +4,7 @@ A module for each source of charts: `hadlock`, `intergrowth`, `who`, `fmf`. To a
 it holds the citation, `WEEKS` (the ages of each measure) and `for_age`, which gives the distribution at an age. Then
 add a line to `STANDARDS` in `centiles.py`, its published values to `tests/growth/test_standards.py`, and a row to
 `docs/growth.md`. For the default output add it to `DEFAULT_STANDARDS` of `cli/growth.py`, for `measure --standard` to
-`CHOICES` of `inference/examination.py` and `STANDARD_NAMES` of `outputs/examinations/chart.py`.
+`CHOICES` of `outputs/examinations/examination.py` and `STANDARD_NAMES` of `chart.py` beside it.
 
 `chart` draws with matplotlib and is imported on its own.
 """

@@ -8,9 +8,9 @@ from typing import Any
 from fetal_jax.errors import UserError
 from fetal_jax.growth import format_age
 from fetal_jax.inference.acceptance import WITH_VALUE
-from fetal_jax.inference.examination import Summary, group
-from fetal_jax.inference.visits import Pregnancy, follow
 from fetal_jax.outputs.examinations import chart, page, tables
+from fetal_jax.outputs.examinations.examination import Summary, group
+from fetal_jax.outputs.examinations.visits import Pregnancy, follow
 from fetal_jax.outputs.rows import Row
 from fetal_jax.view.answer import Answer, corrected_row, rejected_row
 from fetal_jax.view.session import Session

@@ -10,10 +10,10 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from fetal_jax.errors import UserError
-from fetal_jax.inference.resume_log import NAME as LOG
-from fetal_jax.inference.resume_log import fingerprints
 from fetal_jax.outputs.rows import Row
 from fetal_jax.reading.sources import Source, find
+from fetal_jax.results.resume_log import NAME as LOG
+from fetal_jax.results.resume_log import fingerprints
 from fetal_jax.view.results import JSON
 
 EVERY = 2.0
@@ -87,8 +87,8 @@ class Measuring:
 
     def _measure(self) -> Iterator[Row]:
         from fetal_jax.inference import Predictor
-        from fetal_jax.inference.folder import measure_files
         from fetal_jax.reading.spacing_table import Spacings
+        from fetal_jax.results.folder import measure_files
 
         found = find(self._paths, leave_out=self._out)
         none = Spacings("none")

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from fetal_jax.errors import UserError
-from fetal_jax.inference.examination import CHOICES
-from fetal_jax.inference.resume_log import NAME as LOG
+from fetal_jax.outputs.examinations.examination import CHOICES
 from fetal_jax.outputs.rows import COLUMNS, GEOMETRY, JSON, Row
 from fetal_jax.reading.sources import CALL, OVERLAYS, Source, is_archive
+from fetal_jax.results.resume_log import NAME as LOG
 
 STANDARD = "hadlock"
 _KEYS = (*COLUMNS, *GEOMETRY)

@@ -312,9 +312,9 @@ def test_the_scanners_values_are_compared(tmp_path):
 
 
 def test_a_folder_of_measure_is_read_too(tmp_path):
-    from fetal_jax.inference.examination import group as grouped
-    from fetal_jax.inference.visits import follow
     from fetal_jax.outputs.examinations import tables
+    from fetal_jax.outputs.examinations.examination import group as grouped
+    from fetal_jax.outputs.examinations.visits import follow
     from tests.support.examination_rows import sizes, woman
 
     rows = [r for i in range(12) for r in woman(name_of(str(i)), sizes(20 + i), stated_ga_weeks=20.0 + i)]

@@ -13,10 +13,10 @@ import pytest
 from pyarrow import parquet
 
 from fetal_jax.archive.parquet import FRAMES, ROWS, SCHEMAS, Writer, counts, examination
-from fetal_jax.inference.examination import group
 from fetal_jax.inference.predictor import FrameResult
-from fetal_jax.inference.visits import follow
 from fetal_jax.outputs.examinations import tables
+from fetal_jax.outputs.examinations.examination import group
+from fetal_jax.outputs.examinations.visits import follow
 from fetal_jax.outputs.rows import COLUMNS, result_row
 from fetal_jax.outputs.tally import Tally
 from fetal_jax.reading.frame import Frame

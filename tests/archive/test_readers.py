@@ -17,10 +17,10 @@ from fetal_jax.archive import sweep
 from fetal_jax.archive.parquet import DEAD_LETTERS, EXAMINATIONS, FRAMES, SCHEMAS
 from fetal_jax.archive.shards import Shard
 from fetal_jax.archive.worker import Job, Worker
-from fetal_jax.inference.folder import measure_files
 from fetal_jax.inference.identity import Naming
 from fetal_jax.reading.sources import Source
 from fetal_jax.reading.spacing_table import Spacings
+from fetal_jax.results.folder import measure_files
 from tests.support import ROOT
 from tests.support.archives import MM, SMALL, rows
 from tests.support.dicom_files import region, save, ultrasound

@@ -20,7 +20,7 @@ import fetal_jax
 from fetal_jax.cli import main as cli
 from fetal_jax.cli.main import COMMANDS, main
 from fetal_jax.files import OwnFiles
-from fetal_jax.inference.resume_log import NAME
+from fetal_jax.results.resume_log import NAME
 from tests.support.command import fetal_jax as run
 from tests.support.command import heeding_interrupts, refused
 from tests.support.counting import HEADS

@@ -20,15 +20,15 @@ from PIL import Image
 from fetal_jax.errors import UserError
 from fetal_jax.files import OwnFiles
 from fetal_jax.growth import GrowthError, reference
-from fetal_jax.inference.examination import group
-from fetal_jax.inference.folder import measure_files
 from fetal_jax.inference.identity import ONE, Naming
-from fetal_jax.inference.visits import follow
 from fetal_jax.outputs.examinations import chart, page, tables, write
 from fetal_jax.outputs.examinations import fhir as examination_fhir
+from fetal_jax.outputs.examinations.examination import group
+from fetal_jax.outputs.examinations.visits import follow
 from fetal_jax.reading.sources import find
 from fetal_jax.reading.spacing_table import Spacings
 from fetal_jax.reading.study import Labels
+from fetal_jax.results.folder import measure_files
 from tests.support.counting import HEADS, counting, three_heads
 from tests.support.dicom_files import region, save, ultrasound
 from tests.support.examination_rows import row, sizes, woman

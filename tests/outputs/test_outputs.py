@@ -29,15 +29,15 @@ from fetal_jax.biometry import Measurement
 from fetal_jax.cli.measure import measure_paths
 from fetal_jax.errors import UserError
 from fetal_jax.geometry import Ellipse, Shaft, stretch
-from fetal_jax.inference import cines, folder
 from fetal_jax.inference.predictor import Predictor
-from fetal_jax.outputs import contact_sheet, fhir, fonts, hc18_submission, overlay, structured_report
+from fetal_jax.outputs import cines, contact_sheet, fhir, fonts, hc18_submission, overlay, structured_report
 from fetal_jax.outputs.dicom_source import shape_points
 from fetal_jax.outputs.rows import SCHEMA, pixel_size
 from fetal_jax.planes import PRIMARY
 from fetal_jax.reading.isolated import read
 from fetal_jax.reading.sources import Source
 from fetal_jax.reading.spacing_table import Spacings
+from fetal_jax.results import folder
 from tests.support import ROOT
 from tests.support.counting import HEADS, counting, three_heads
 from tests.support.dicom_files import region, save, ultrasound

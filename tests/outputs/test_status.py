@@ -20,10 +20,9 @@ from PIL import Image
 from fetal_jax import geometry
 from fetal_jax.biometry import Measurement
 from fetal_jax.geometry import Ellipse, Shaft
-from fetal_jax.inference import cines
 from fetal_jax.inference.acceptance import NO_SPACING
 from fetal_jax.inference.predictor import FrameResult
-from fetal_jax.outputs import contact_sheet, fhir, hc18_submission, overlay, segmentation, structured_report
+from fetal_jax.outputs import cines, contact_sheet, fhir, hc18_submission, overlay, segmentation, structured_report
 from fetal_jax.outputs.rows import COLUMNS, GEOMETRY, SCHEMA, caption, cells, result_row
 from fetal_jax.reading.frame import Frame, PixelSize
 from fetal_jax.reading.images import read_image

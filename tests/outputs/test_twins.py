@@ -9,16 +9,16 @@ import pydicom
 import pytest
 from fhir.resources.R4B.bundle import Bundle
 
-from fetal_jax.inference.examination import group, summarise
-from fetal_jax.inference.folder import measure_files
 from fetal_jax.outputs import fhir, structured_report
 from fetal_jax.outputs.dicom_source import header_of
 from fetal_jax.outputs.examinations import fhir as examination_fhir
 from fetal_jax.outputs.examinations import structured_report as of_examination
+from fetal_jax.outputs.examinations.examination import group, summarise
 from fetal_jax.outputs.rows import Row
 from fetal_jax.reading.scanner.report import read_folder
 from fetal_jax.reading.sources import Source, find
 from fetal_jax.reading.spacing_table import Spacings
+from fetal_jax.results.folder import measure_files
 from tests.outputs.test_outputs import dciodvfy, walk
 from tests.support.counting import HEADS, counting
 from tests.support.dicom_files import region, save, ultrasound

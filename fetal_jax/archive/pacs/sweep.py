@@ -28,11 +28,9 @@ from fetal_jax.archive.pacs.origin import Forbidden, Rejected, Unavailable
 from fetal_jax.archive.pacs.state import State
 from fetal_jax.errors import UserError, amount
 from fetal_jax.files import OwnFiles, draft_of, open_whole
-from fetal_jax.inference import cines
-from fetal_jax.inference.folder import measured_row
 from fetal_jax.inference.identity import Identities
 from fetal_jax.inference.predictor import Predictor
-from fetal_jax.outputs import formats
+from fetal_jax.outputs import cines, formats
 from fetal_jax.outputs.rows import COLUMNS, JSON, JsonList, Row, Table, cells
 from fetal_jax.outputs.tally import in_words
 from fetal_jax.reading.frame import Failure, Frame
@@ -40,6 +38,7 @@ from fetal_jax.reading.isolated import read_ahead
 from fetal_jax.reading.sources import RESULTS, Source
 from fetal_jax.reading.spacing import GIVE, OWN_PAIR
 from fetal_jax.reading.spacing_table import Spacings
+from fetal_jax.results.folder import measured_row
 
 T = TypeVar("T")
 IMAGES = (

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from fetal_jax.errors import UserError
 from fetal_jax.inference.acceptance import WITH_VALUE
-from fetal_jax.inference.examination import group, summarise
 from fetal_jax.inference.identity import KEY_FILE, Identities, Key, Naming
+from fetal_jax.outputs.examinations.examination import group, summarise
 from fetal_jax.outputs.rows import Row
 from fetal_jax.planes import PRIMARY, QUANTITIES
 from fetal_jax.reading.scanner.report import Report

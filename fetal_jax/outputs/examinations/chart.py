@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from fetal_jax.growth import STANDARDS, GrowthError, reference
 from fetal_jax.growth.measures import bpd_as
-from fetal_jax.inference.examination import BPD_CONVENTION
+from fetal_jax.outputs.examinations.examination import BPD_CONVENTION
 from fetal_jax.planes import QUANTITIES
 
 CENTILES = {3: "1 3", 10: "4 3", 50: "", 90: "4 3", 97: "1 3"}

@@ -13,11 +13,11 @@ from PIL import Image
 from fetal_jax import __version__
 from fetal_jax.errors import NOT_CLINICAL
 from fetal_jax.growth import format_age
-from fetal_jax.inference.examination import Summary
-from fetal_jax.inference.visits import Pregnancy
 from fetal_jax.outputs import overlay
 from fetal_jax.outputs.examinations import chart
+from fetal_jax.outputs.examinations.examination import Summary
 from fetal_jax.outputs.examinations.tables import RATIOS, Record
+from fetal_jax.outputs.examinations.visits import Pregnancy
 from fetal_jax.outputs.rows import STATUSES, Row, caption
 from fetal_jax.planes import PRIMARY, QUANTITIES
 from fetal_jax.reading.images import read_image

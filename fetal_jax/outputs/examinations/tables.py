@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from fetal_jax.files import spreadsheet_text
-from fetal_jax.inference.examination import Structure
-from fetal_jax.inference.visits import Pregnancy
+from fetal_jax.outputs.examinations.examination import Structure
+from fetal_jax.outputs.examinations.visits import Pregnancy
 from fetal_jax.outputs.rows import Row
 from fetal_jax.planes import PRIMARY
 

@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterable
 
 from fetal_jax.files import OwnFiles, write_whole
-from fetal_jax.inference.examination import Summary, group
-from fetal_jax.inference.visits import Pregnancy, follow
 from fetal_jax.outputs.examinations import fhir as fhir_bundle
 from fetal_jax.outputs.examinations import page, tables
+from fetal_jax.outputs.examinations.examination import Summary, group
+from fetal_jax.outputs.examinations.visits import Pregnancy, follow
 from fetal_jax.outputs.rows import Row
 from fetal_jax.reading.sources import EXAMINATIONS
 

@@ -10,12 +10,12 @@ import pytest
 from PIL import Image
 
 from fetal_jax.errors import UserError
-from fetal_jax.inference.folder import BEHIND, measure_files
 from fetal_jax.outputs import overlay
 from fetal_jax.outputs.rows import caption
 from fetal_jax.reading.sources import Source
 from fetal_jax.reading.spacing_table import Spacings
 from fetal_jax.reading.study import Labels
+from fetal_jax.results.folder import BEHIND, measure_files
 from tests.support.counting import HEADS, counting, three_heads
 
 KNOWN = Spacings("flag", constant=0.3)
@@ -66,7 +66,7 @@ def test_a_picture_that_cannot_be_written_stops_the_run_soon(tmp_path, monkeypat
 
     page = Image.fromarray(HEADS[0].image[::4, ::4])
     page.save(tmp_path / "a.tif", save_all=True, append_images=[page] * 11)
-    monkeypatch.setattr("fetal_jax.inference.folder.write_png", full)
+    monkeypatch.setattr("fetal_jax.results.folder.write_png", full)
     predictor = counting()
     with pytest.raises(UserError, match=r"cannot be written \(full\)"):
         list(measure_files(predictor, [Source(tmp_path / "a.tif")], KNOWN, "head", tmp_path / "out"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from fetal_jax.inference.examination import Examination, Summary, summarise
+from fetal_jax.outputs.examinations.examination import Examination, Summary, summarise
 
 SAME_PREGNANCY_WEEKS = 5.0
 """Largest difference between the age by sizes and the age that the first visit predicts. It allows for growth

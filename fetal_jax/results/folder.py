@@ -19,11 +19,9 @@ from typing import IO, Any, Self
 from fetal_jax import __version__
 from fetal_jax.errors import UserError, amount
 from fetal_jax.files import open_whole, write_whole
-from fetal_jax.inference import cines
 from fetal_jax.inference.identity import Identities, Key, Naming
 from fetal_jax.inference.predictor import FrameResult, Predictor
-from fetal_jax.inference.resume_log import FINGERPRINTS, ResumeLog
-from fetal_jax.outputs import formats, overlay
+from fetal_jax.outputs import cines, formats, overlay
 from fetal_jax.outputs.contact_sheet import ContactSheet
 from fetal_jax.outputs.examinations import write as examinations
 from fetal_jax.outputs.rows import (
@@ -44,6 +42,7 @@ from fetal_jax.reading.isolated import read_ahead
 from fetal_jax.reading.sources import OVERLAYS, RESULTS, Source
 from fetal_jax.reading.spacing import NOT_COVERED
 from fetal_jax.reading.spacing_table import Spacings
+from fetal_jax.results.resume_log import FINGERPRINTS, ResumeLog
 
 CINES = "cines.csv"
 BEHIND = 4

@@ -25,9 +25,9 @@ import numpy as np
 from fetal_jax.errors import amount
 from fetal_jax.growth import STANDARDS, Centile, FetalWeight, GrowthError, centile, fetal_weight, gestational_age
 from fetal_jax.inference.acceptance import WITH_VALUE
-from fetal_jax.inference.age_range import age_range
-from fetal_jax.inference.cines import surest
 from fetal_jax.inference.score import WRONG
+from fetal_jax.outputs.cines import surest
+from fetal_jax.outputs.examinations.age_range import age_range
 from fetal_jax.outputs.rows import Row
 from fetal_jax.planes import MEASURED, PRIMARY, QUANTITIES
 

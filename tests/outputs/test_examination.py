@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fetal_jax.growth import GrowthError, centile, fetal_weight, gestational_age
-from fetal_jax.inference.examination import group, summarise
 from fetal_jax.inference.identity import Identities, Key, Naming
-from fetal_jax.inference.visits import follow
+from fetal_jax.outputs.examinations.examination import group, summarise
+from fetal_jax.outputs.examinations.visits import follow
 from fetal_jax.reading.study import Labels, Study
 from tests.support.examination_rows import PLANE, correlated, row, sizes, woman
 

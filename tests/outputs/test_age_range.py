@@ -7,7 +7,7 @@ import math
 import pytest
 
 from fetal_jax.growth import gestational_age, reference
-from fetal_jax.inference.age_range import age_range
+from fetal_jax.outputs.examinations.age_range import age_range
 
 HC, FL = 250.0, 50.0
 

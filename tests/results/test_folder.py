@@ -19,11 +19,11 @@ from PIL import Image
 
 from fetal_jax.errors import UserError
 from fetal_jax.files import LOCK, OwnFiles
-from fetal_jax.inference.folder import measure_files
-from fetal_jax.inference.resume_log import FINGERPRINTS, NAME, ResumeLog, fingerprints
 from fetal_jax.reading.images import write_png
 from fetal_jax.reading.sources import CALL, Source
 from fetal_jax.reading.spacing_table import Spacings
+from fetal_jax.results.folder import measure_files
+from fetal_jax.results.resume_log import FINGERPRINTS, NAME, ResumeLog, fingerprints
 from tests.support.counting import HEADS, counting, three_heads
 
 KNOWN, NONE = Spacings("flag", constant=0.3), Spacings("none")
@@ -143,7 +143,7 @@ def test_a_file_that_is_overwritten_before_it_is_saved_is_measured_again(frames,
             overwrite(frames[0], 2)
 
     with monkeypatch.context() as patch:
-        patch.setattr("fetal_jax.inference.folder.write_png", drawn)
+        patch.setattr("fetal_jax.results.folder.write_png", drawn)
         interrupt(frames, out, fail_at=3)
     rows, new = measured(frames, out)
     assert new == 2
@@ -181,7 +181,7 @@ def test_a_file_that_was_gone_has_no_fingerprint(frames, tmp_path):
 def test_an_error_at_the_end_keeps_what_was_measured(frames, tmp_path, monkeypatch):
     out = tmp_path / "out"
     with monkeypatch.context() as patch:
-        patch.setattr("fetal_jax.inference.folder.JsonList.end", lambda _: (_ for _ in ()).throw(OSError(28, "full")))
+        patch.setattr("fetal_jax.results.folder.JsonList.end", lambda _: (_ for _ in ()).throw(OSError(28, "full")))
         with pytest.raises(UserError, match=r"cannot be written \(full\): make room there and call again"):
             measured(frames, out)
     assert not (out / "measurements.json").exists()
