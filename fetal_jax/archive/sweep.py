@@ -35,7 +35,7 @@ _DIED = "0" * 16
 
 
 @dataclass
-class Summary:
+class Totals:
     """The counts of all shards."""
 
     tally: Tally = field(default_factory=Tally)
@@ -76,7 +76,7 @@ def run(
     inputs: list[str],
     measure: Callable[[Job, list[Shard], Path], Iterator[tuple[Shard, str | None]]],
     progress: Callable[[int], None],
-) -> Summary:
+) -> Totals:
     """Measure inputs into a results folder; finished shards are not measured again.
 
     Args:
@@ -155,7 +155,7 @@ def _write_died(job: Job, out: places.Folder, shard: Shard, scratch: Path) -> No
     out.put(dead.path, f"{DEAD_LETTERS}/{shard.key}-{_DIED}.parquet")
 
 
-def _finish(job: Job, out: places.Folder, keys: set[str], died: set[str], scratch: Path) -> Summary:
+def _finish(job: Job, out: places.Folder, keys: set[str], died: set[str], scratch: Path) -> Totals:
     """Remove results of files that are deleted or changed, count the rest, and write the examinations."""
     for name in out.names(FRAMES):
         if shards.key_of(name) and shards.key_of(name) not in keys:
@@ -167,7 +167,7 @@ def _finish(job: Job, out: places.Folder, keys: set[str], died: set[str], scratc
             stem = Path(name).stem
             if shards.key_of(f"{stem}.parquet") and stem not in current:
                 out.remove(f"{part}/{name}")
-    summary = Summary()
+    summary = Totals()
     with ThreadPoolExecutor(16) as pool:
         for tally, left_out in pool.map(lambda name: _counts(out, name), names):
             summary.tally += tally

@@ -16,14 +16,14 @@ STEP = 0.5  # pixels between samples along the axis; across it 1, enough for a s
 
 
 @dataclass(frozen=True)
-class Found:
+class FittedShaft:
     """A shaft and the width in pixels of the step from 1 to 0 at its ends."""
 
     shaft: Shaft
     end_width: float
 
 
-def fit_shaft(probability: Array) -> Found | None:
+def fit_shaft(probability: Array) -> FittedShaft | None:
     """Fit the bone's two ends and its width, in the map's pixels.
 
     The map is resampled along its principal axis and summed across it, which gives the bone's width along the axis.
@@ -85,7 +85,7 @@ def fit_shaft(probability: Array) -> Found | None:
         near = (depth > 0.25 * plateau) & (depth < 2.5 * plateau) & (width >= plateau / 2)
         offset = _line_at(s[near], centre[near], end) if near.sum() >= 3 else 0.0
         corners.append(middle + end * along + offset * side)
-    return Found(Shaft.from_ends(corners, plateau), float(np.mean(1 / np.maximum(slopes, 0.02))))
+    return FittedShaft(Shaft.from_ends(corners, plateau), float(np.mean(1 / np.maximum(slopes, 0.02))))
 
 
 def _line_at(x: Array, y: Array, at: float) -> float:

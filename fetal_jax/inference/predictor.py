@@ -47,7 +47,7 @@ class Prediction:
 
 
 @dataclass(frozen=True)
-class Found:
+class MeasuredMap:
     """A measurement on a map, with its geometry in network pixels."""
 
     seen: Prediction
@@ -293,7 +293,7 @@ class Predictor:
             error_probability=wrong,
         )
 
-    def find(self, seen: Prediction, frame: Array, plane: str, spacing: Spacing | None) -> Found:
+    def find(self, seen: Prediction, frame: Array, plane: str, spacing: Spacing | None) -> MeasuredMap:
         """Measure the structure of a plane from a prediction.
 
         If `BundleInfo.close_up` is set, the network runs again on the structure that was found, enlarged and mirrored.
@@ -314,7 +314,7 @@ class Predictor:
         flags = (SEVERAL, *second.measurement.flags)  # the second picture may show only one of them
         return replace(second, measurement=replace(second.measurement, flags=flags))
 
-    def _measured(self, seen: Prediction, frame: Array, plane: str, spacing: Spacing | None) -> Found:
+    def _measured(self, seen: Prediction, frame: Array, plane: str, spacing: Spacing | None) -> MeasuredMap:
         height, width = self.info.input_shape
         (x0, y0), (x1, y1) = geometry.apply(seen.to_network, [(0, 0), (frame.shape[1], frame.shape[0])])
         box = (max(x0, 0.0), max(y0, 0.0), min(x1, float(width)), min(y1, float(height)))
@@ -322,9 +322,9 @@ class Predictor:
         if spacing is not None:
             row_mm = spacing[0] if isinstance(spacing, tuple) else spacing
             network_mm = float(row_mm / seen.to_network[1, 1])
-        return Found(seen, measure(seen.probability, plane, network_mm, frame=box), box)
+        return MeasuredMap(seen, measure(seen.probability, plane, network_mm, frame=box), box)
 
-    def _doubt(self, looked: Found, rule: dict[str, Any] | None) -> tuple[float | None, dict[str, str]]:
+    def _doubt(self, looked: MeasuredMap, rule: dict[str, Any] | None) -> tuple[float | None, dict[str, str]]:
         """Compute the error probability, and the sides that flags refer to; fast if there is no doubt."""
         seen, found, box = looked.seen, looked.measurement, looked.box
         outline = found.ellipse or found.shaft

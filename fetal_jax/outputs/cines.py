@@ -23,7 +23,7 @@ COLUMNS = [
 
 
 @dataclass(frozen=True)
-class Summary:
+class CinePlane:
     """One plane of one file."""
 
     plane: str
@@ -47,7 +47,7 @@ class Summary:
         return row | {"best_frame": self.best["frame"]} | cells | counts
 
 
-def summarise(rows: list[Row]) -> list[Summary]:
+def summarise(rows: list[Row]) -> list[CinePlane]:
     """Summarise each plane of a file that has at least one value; sorted by plane.
 
     Best frame, median and spread are those of the `measured` frames, or of the frames to review if there are none.
@@ -60,7 +60,7 @@ def summarise(rows: list[Row]) -> list[Summary]:
         median = {name: _median(standing, name) for name in MEASURED}
         spread = {name: _spread(standing, name) for name in MEASURED}
         best = surest(standing, PRIMARY[plane], median[PRIMARY[plane]] or 0.0)
-        summaries.append(Summary(plane, best, len(named), len(measured), len(review), median, spread))
+        summaries.append(CinePlane(plane, best, len(named), len(measured), len(review), median, spread))
     return summaries
 
 

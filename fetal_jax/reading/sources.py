@@ -107,14 +107,14 @@ def is_dicom(head: bytes) -> bool:
 
 
 @dataclass
-class Found:
+class FoundFiles:
     """The files to read, and the number of other files beside them, by suffix."""
 
     sources: list[Source] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
 
 
-def find(paths: list[Path], leave_out: Path | None = None) -> Found:
+def find(paths: list[Path], leave_out: Path | None = None) -> FoundFiles:
     """Find the files at some paths: files, folders, archives and patterns such as `*.png`. Sorted by name.
 
     A file that is named is read whatever it is called; in a folder the suffix decides, or DICOM's preamble. Links are
@@ -132,13 +132,13 @@ def find(paths: list[Path], leave_out: Path | None = None) -> Found:
     return found
 
 
-def find_files(paths: list[Path], leave_out: Path | None = None) -> Found:
+def find_files(paths: list[Path], leave_out: Path | None = None) -> FoundFiles:
     """As `find`, with archives as one file each: they are not opened.
 
     Raises:
       UserError: as `find`.
     """
-    found = Found()
+    found = FoundFiles()
     for path in paths:
         if path.is_dir():
             _walk(path, leave_out, found)
@@ -151,7 +151,7 @@ def find_files(paths: list[Path], leave_out: Path | None = None) -> Found:
     return found
 
 
-def _check_any(paths: list[Path], found: Found) -> None:
+def _check_any(paths: list[Path], found: FoundFiles) -> None:
     if found.sources and all(source.path.is_dir() for source in found.sources):
         raise UserError(_why_no_file(found.sources[0].path))
     if not found.sources:
@@ -179,7 +179,7 @@ def _listing_error(folder: Path) -> OSError | None:
     return None
 
 
-def _match(path: Path, leave_out: Path | None, found: Found) -> None:
+def _match(path: Path, leave_out: Path | None, found: FoundFiles) -> None:
     """Add the files that match a pattern, and folders on its path that cannot be listed."""
     if not glob.has_magic(str(path)):
         raise UserError(f"{path} does not exist")
@@ -218,7 +218,7 @@ def _pattern(path: Path) -> list[str]:
     return [glob.escape(str(folder)), *path.relative_to(folder).parts]
 
 
-def _walk(folder: Path, leave_out: Path | None, found: Found) -> None:
+def _walk(folder: Path, leave_out: Path | None, found: FoundFiles) -> None:
     seen: set[str] = set()  # a link may lead back
 
     def add_unlisted(error: OSError) -> None:

@@ -23,7 +23,7 @@ def job_of(out: Path) -> Job:
     return Job(str(out), "default", "onnx", "auto", Spacings("flag", constant=MM), (), naming, "hadlock", "")
 
 
-def run(folder: Path, out: Path, measure, job: Job | None = None) -> sweep.Summary:
+def run(folder: Path, out: Path, measure, job: Job | None = None) -> sweep.Totals:
     inputs, _ = sweep.inputs([str(folder)], str(out))
     return sweep.run(job or job_of(out), [str(folder)], inputs, measure, lambda _: None)
 
