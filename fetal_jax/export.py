@@ -18,7 +18,7 @@ import numpy as np
 from fetal_jax import __version__, bundle
 from fetal_jax import config as configuration
 from fetal_jax.config import Config
-from fetal_jax.data.record import before, before_mean_of, recorded, trained_on
+from fetal_jax.data.training_record import before, before_mean_of, recorded, trained_on
 from fetal_jax.errors import UserError
 from fetal_jax.model import unet
 from fetal_jax.planes import PRIMARY

@@ -16,8 +16,8 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from fetal_jax.archive.parquet import FRAMES
-from fetal_jax.archive.places import Folder
 from fetal_jax.archive.shards import Shard
+from fetal_jax.archive.storage import Folder
 from fetal_jax.archive.sweep import PLAN
 from fetal_jax.archive.worker import Job, Worker
 from fetal_jax.errors import UserError

@@ -12,7 +12,7 @@ from pyarrow import parquet
 
 from fetal_jax.archive import shards
 from fetal_jax.archive.parquet import CALL, EXAMINATIONS, FRAMES, Writer, examination
-from fetal_jax.archive.places import Folder
+from fetal_jax.archive.storage import Folder
 from fetal_jax.archive.worker import Job
 from fetal_jax.inference import identity
 from fetal_jax.outputs.examinations import tables

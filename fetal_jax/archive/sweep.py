@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from fetal_jax import files
-from fetal_jax.archive import examinations, local, places, shards
+from fetal_jax.archive import examinations, local, shards, storage
 from fetal_jax.archive.parquet import DEAD_LETTERS, EXAMINATIONS, FRAMES, Writer, counts
 from fetal_jax.archive.shards import Shard
 from fetal_jax.archive.worker import Job, key_file
@@ -51,7 +51,7 @@ def inputs(patterns: Sequence[str], out: str) -> tuple[list[str], Counter[str]]:
     """
     on_disk = [Path(pattern) for pattern in patterns if not in_bucket(pattern)]
     found = find_files(on_disk, None if in_bucket(out) else Path(out)) if on_disk else None
-    in_buckets = [o for pattern in patterns if in_bucket(pattern) for o in places.objects(pattern)]
+    in_buckets = [o for pattern in patterns if in_bucket(pattern) for o in storage.objects(pattern)]
     on_disk_files = [str(source) for source in found.sources] if found else []
     return list(dict.fromkeys([*on_disk_files, *in_buckets])), found.left_out if found else Counter()
 
@@ -91,7 +91,7 @@ def run(
       UserError: another process writes there, or the folder has other files or another call's results.
     """
     with files.lock(job.out, "wait for it to end, or give another --out"), _scratch() as scratch:
-        out = places.Folder(job.out)
+        out = storage.Folder(job.out)
         job = _opened(job, patterns, out, scratch)
         for part in _PARTS:
             out.remove_drafts(part)
@@ -116,7 +116,7 @@ def _scratch() -> Iterator[Path]:
         yield Path(folder)
 
 
-def _opened(job: Job, patterns: Sequence[str], out: places.Folder, scratch: Path) -> Job:
+def _opened(job: Job, patterns: Sequence[str], out: storage.Folder, scratch: Path) -> Job:
     """Check that the folder belongs to this call, or begin it, and make the key of identifiers."""
     predictor = job.open()
     predictor.check_plane(job.plane, "--plane")
@@ -145,7 +145,7 @@ def _opened(job: Job, patterns: Sequence[str], out: places.Folder, scratch: Path
     return job
 
 
-def _write_died(job: Job, out: places.Folder, shard: Shard, scratch: Path) -> None:
+def _write_died(job: Job, out: storage.Folder, shard: Shard, scratch: Path) -> None:
     """Write dead letters for the files of a shard that killed its workers; the next call tries it again."""
     made = {"shard": None, **job.provenance(job.open())}
     with Writer(scratch / "died", DEAD_LETTERS) as dead:
@@ -155,7 +155,7 @@ def _write_died(job: Job, out: places.Folder, shard: Shard, scratch: Path) -> No
     out.put(dead.path, f"{DEAD_LETTERS}/{shard.key}-{_DIED}.parquet")
 
 
-def _finish(job: Job, out: places.Folder, keys: set[str], died: set[str], scratch: Path) -> Totals:
+def _finish(job: Job, out: storage.Folder, keys: set[str], died: set[str], scratch: Path) -> Totals:
     """Remove results of files that are deleted or changed, count the rest, and write the examinations."""
     for name in out.names(FRAMES):
         if shards.key_of(name) and shards.key_of(name) not in keys:
@@ -180,6 +180,6 @@ def _finish(job: Job, out: places.Folder, keys: set[str], died: set[str], scratc
     return summary
 
 
-def _counts(out: places.Folder, name: str) -> tuple[Tally, Counter[str]]:
+def _counts(out: storage.Folder, name: str) -> tuple[Tally, Counter[str]]:
     with out.open(f"{FRAMES}/{name}") as file:
         return counts(file)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from fetal_jax import __version__, bundle
-from fetal_jax.archive import places, shards
+from fetal_jax.archive import shards, storage
 from fetal_jax.archive.parquet import DEAD_LETTERS, FRAMES, Writer
 from fetal_jax.archive.shards import Shard
 from fetal_jax.errors import UserError
@@ -86,7 +86,7 @@ class Worker:
         Raises:
           UserError: the bundle, the version or the key of identifiers on this machine is not that of the call.
         """
-        self._job, self._out = job, places.Folder(job.out)
+        self._job, self._out = job, storage.Folder(job.out)
         self._predictor = job.open()
         if shards.digest([repr(job.call_with(self._predictor))]) != job.call:
             raise UserError(
@@ -226,8 +226,8 @@ def fetched(file: str, scratch: Path, unread: dict[Path, str]) -> Path:
     if not in_bucket(file):
         return Path(file)
     try:
-        return places.fetch(file, scratch)
-    except places.Unreadable as e:
+        return storage.fetch(file, scratch)
+    except storage.Unreadable as e:
         nothing = scratch / "unread" / shards.digest([file])
         unread[nothing] = str(e)
         return nothing
@@ -238,7 +238,7 @@ def shown(source: Source, files: dict[Path, str]) -> str:
     return str(source).replace(str(source.path), files[source.path], 1)
 
 
-def key_file(out: places.Folder, scratch: Path) -> Path:
+def key_file(out: storage.Folder, scratch: Path) -> Path:
     """The file of the key that hashes identifiers: in the results folder, or a copy of the one in a bucket."""
     if not out.in_bucket:
         return Path(out.place) / KEY_FILE

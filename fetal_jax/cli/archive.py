@@ -47,12 +47,12 @@ def run(args: argparse.Namespace, flags: list[str]) -> int:
     _check_installed(args.runner)
     formats.check(args.also)
 
-    from fetal_jax.archive import local, places, sweep  # imports Arrow, which --help does not need
+    from fetal_jax.archive import local, storage, sweep  # imports Arrow, which --help does not need
     from fetal_jax.archive.worker import Job
 
     spacings = spacings_of(args)
     if in_bucket(args.out):
-        places.reach(args.out)
+        storage.reach(args.out)
     inputs, left_out = sweep.inputs(args.patterns, args.out)
     if spacings.source == "none" and not any(map(_may_state_spacing, inputs)):
         raise UserError(f"no spacing in {amount(len(inputs), 'file')}: {ASK}")

@@ -18,8 +18,8 @@ from tqdm import tqdm
 
 from fetal_jax import bundle, export
 from fetal_jax.config import portable
-from fetal_jax.data.record import all_recorded, seen, trained_on
 from fetal_jax.data.source import Split, splits
+from fetal_jax.data.training_record import all_recorded, seen, trained_on
 from fetal_jax.errors import UserError
 from fetal_jax.evaluation import outputs
 from fetal_jax.evaluation.cases import Case, draw, measure_cases

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from fetal_jax.config import data_set
-from fetal_jax.data.record import left_out, recorded, seen, trained_on
 from fetal_jax.data.source import Split, splits
+from fetal_jax.data.training_record import left_out, recorded, seen, trained_on
 from fetal_jax.errors import UserError
 from fetal_jax.inference import Predictor
 

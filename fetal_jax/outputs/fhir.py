@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fetal_jax.errors import with_notice
-from fetal_jax.outputs.dicom_source import MANUFACTURER, software
+from fetal_jax.outputs.dicom_parts import MANUFACTURER, software
 from fetal_jax.outputs.rows import GESTATIONAL_AGE, Row, doubt, pixel_size
 from fetal_jax.planes import MEASURED
 from fetal_jax.reading.sources import Source

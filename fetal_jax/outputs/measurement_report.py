@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fetal_jax.errors import NOT_CLINICAL
-from fetal_jax.outputs.dicom_source import (
+from fetal_jax.outputs.dicom_parts import (
     MANUFACTURER,
     STRUCTURES,
     fetus_context,

@@ -10,7 +10,7 @@ import numpy as np
 
 from fetal_jax import geometry
 from fetal_jax.geometry import Ellipse, Shaft
-from fetal_jax.outputs.dicom_source import (
+from fetal_jax.outputs.dicom_parts import (
     MANUFACTURER,
     MODEL,
     STRUCTURES,

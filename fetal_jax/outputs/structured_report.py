@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fetal_jax.errors import with_notice
-from fetal_jax.outputs.dicom_source import (
+from fetal_jax.outputs.dicom_parts import (
     fetus_context,
     frame_numbers,
     graphic_type,

@@ -3,7 +3,7 @@
 A checkpoint, `checkpoints/STEP/`, holds two items:
 - `state`: `step.State`, that is step, parameters, their running mean (EMA) and the optimiser's moments and counters.
 - `meta`: JSON with the training data and their `fingerprint`, `origin` (licence of the weights that the run
-  started from), `before` (`data.record`: their training), `progress` (`log.Progress`: skipped steps,
+  started from), `before` (`data.training_record`: their training), `progress` (`log.Progress`: skipped steps,
   validation scores), `position` (the next batch of the data iterator) and `digests` (32 bits for each leaf of the
   state, 32 for the rest of `meta`).
 The configuration is beside the checkpoints, in `config.json`. Random numbers depend only on seed and step.

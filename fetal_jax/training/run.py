@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from fetal_jax import config as configuration
 from fetal_jax.config import Config
-from fetal_jax.data import record
+from fetal_jax.data import training_record
 from fetal_jax.data.decoded import decoded, without_fold
 from fetal_jax.data.pipeline import training_batches
 from fetal_jax.data.source import Split, splits
@@ -82,7 +82,7 @@ def train(
         abstract = abstract_state(network, tx, config, sharding)
         _say("compiling the step: about a minute, or seconds if it was compiled before")
         step_on_mesh = compiled_step(network, tx, config, sharding, abstract)
-        meta = record.training_record(train_splits)
+        meta = training_record.training_record(train_splits)
         _say(cost.describe(step_on_mesh, abstract, sharding, config))
         fold = config.data.leave_out
         _say(f"train       {meta['fingerprint']}{f', without fold {fold}' if fold >= 0 else ''}")
@@ -97,8 +97,8 @@ def train(
             start, state, saved = found
             progress.restore(saved)
             origin = saved.pop("origin", "")  # licence of the weights that the run started from
-            before = record.before(saved)  # the training of those weights
-            if record.trained_on(saved) != record.trained_on(meta):
+            before = training_record.before(saved)  # the training of those weights
+            if training_record.trained_on(saved) != training_record.trained_on(meta):
                 raise UserError(f"{workdir} was trained on {saved['fingerprint']}, here is {meta['fingerprint']}")
             config = keep_start(workdir, config)
             _say_where_resumed(start, config, progress)

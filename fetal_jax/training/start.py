@@ -10,8 +10,8 @@ from typing import Any
 from fetal_jax import bundle
 from fetal_jax import config as configuration
 from fetal_jax.config import Config
-from fetal_jax.data.record import before_run_from
 from fetal_jax.data.source import Frame
+from fetal_jax.data.training_record import before_run_from
 from fetal_jax.errors import UserError
 from fetal_jax.training import sononet
 

@@ -13,7 +13,7 @@ from fetal_jax.evaluation.statistics.agreement import FEWEST, bland_altman
 from fetal_jax.files import spreadsheet_text
 from fetal_jax.outputs.rows import Row, woman_of
 from fetal_jax.planes import MEASURED
-from fetal_jax.view import again
+from fetal_jax.view import remeasured
 from fetal_jax.view.readers import MACHINE
 from fetal_jax.view.session import Session
 from fetal_jax.view.store import Event
@@ -71,7 +71,7 @@ def _pair(session: Session, one: str, other: str, last: dict[str, dict[int, Even
         else:
             mm = event.machine["mm"] if first is None else first.mm
             events = [e for e in (first, event) if e]
-            same, blinded = any(map(again.unchanged, events)), all(map(_blinded, events))
+            same, blinded = any(map(remeasured.unchanged, events)), all(map(_blinded, events))
             both.append((session.row(number), mm, event.mm, same, blinded))
     quantities = [q for key in MEASURED if (q := _quantity(key, both))]
     return {"one": one, "other": other, **counts, "quantities": quantities}

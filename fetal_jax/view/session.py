@@ -17,7 +17,7 @@ from fetal_jax.growth import format_age
 from fetal_jax.inference.acceptance import WITH_VALUE, WORDS, flag_words, kind_of
 from fetal_jax.outputs.rows import Row, age, spacing_of
 from fetal_jax.planes import PRIMARY, QUANTITIES, SHAPE_OF_PLANE
-from fetal_jax.view import again, checklist, readers
+from fetal_jax.view import checklist, readers, remeasured
 from fetal_jax.view.answer import MAX_COMMENT, VALUES, Answer
 from fetal_jax.view.frames import Frames
 from fetal_jax.view.results import Results
@@ -211,7 +211,7 @@ class Session:
             raise ValueError("no plane: choose one, or reject the frame")
         if answer and answer.decision == "accepted" and answer.plane in SHAPE_OF_PLANE and answer.shape is None:
             raise ValueError(f"no outline of the {answer.plane}: draw it, or reject the frame")
-        kept |= {**again.kept(row), "mm": self.machine_mm(row), "status": row["status"]}
+        kept |= {**remeasured.kept(row), "mm": self.machine_mm(row), "status": row["status"]}
         history = self.store.append(self._key(row), action, answer, partial(self.millimetres, row), kept, after)
         return self._state(row, history, machine)
 
@@ -232,15 +232,15 @@ class Session:
         return list(self.results.examinations).index(key)
 
     def answer(self, row: Row) -> Answer | None:
-        """The reader's answer for a frame, reopened if it is no longer valid (`again`); None before the first."""
+        """The reader's answer for a frame, reopened if it is no longer valid (`remeasured`); None before the first."""
         history = self._history(row)
         return self._now(row, history.events[-1])[0] if history.events else None
 
     def today(self, row: Row, event: Event) -> Event | None:
         """An event with today's values, its own and the machine's; None if it is no longer valid."""
-        if not again.stands(row, event):
+        if not remeasured.stands(row, event):
             return None
-        mm = event.mm if again.had_scale(event) else self.millimetres(row, event.answer)
+        mm = event.mm if remeasured.had_scale(event) else self.millimetres(row, event.answer)
         theirs = event.machine["mm"]
         if row["status"] not in WITH_VALUE or not any(theirs.values()):  # early events stored refused values
             theirs = self.machine_mm(row)
@@ -307,15 +307,15 @@ class Session:
         """The reader's answer after an event, and its values."""
         if (today := self.today(row, event)) is not None:
             return today.answer, today.mm
-        answer = again.reopened(event, self._initial(row))
+        answer = remeasured.reopened(event, self._initial(row))
         return answer, self.millimetres(row, answer)
 
     def _stands(self, row: Row, history: History) -> bool:
-        return not history.events or again.stands(row, history.events[-1])
+        return not history.events or remeasured.stands(row, history.events[-1])
 
     def _beside(self, row: Row) -> str:
         """Hash of a frame and the machine's answer for it, by which an event identifies what the reader saw."""
-        return _hash(row["file"], row["frame"], again.kept(row))
+        return _hash(row["file"], row["frame"], remeasured.kept(row))
 
     def _state(self, row: Row, history: History, machine: Answer) -> dict[str, Any]:
         if history.events:

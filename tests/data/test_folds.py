@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fetal_jax.data.decoded import decoded, without_fold
-from fetal_jax.data.record import before_run_from
 from fetal_jax.data.source import FOLDS, Split, fold_of
+from fetal_jax.data.training_record import before_run_from
 from fetal_jax.errors import UserError
 from fetal_jax.evaluation import splits
 from fetal_jax.evaluation.splits import held_out

@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from fetal_jax.cli import evaluation
-from fetal_jax.data.record import before_run_from
 from fetal_jax.data.source import Split
+from fetal_jax.data.training_record import before_run_from
 from fetal_jax.errors import UserError
 from fetal_jax.evaluation.splits import START_NOT_RECORDED, Unseen
 from fetal_jax.evaluation.statistics import bootstrap

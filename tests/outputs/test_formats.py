@@ -10,7 +10,7 @@ import pytest
 
 from fetal_jax.errors import UserError
 from fetal_jax.outputs import formats, structured_report
-from fetal_jax.outputs.dicom_source import header_of
+from fetal_jax.outputs.dicom_parts import header_of
 from fetal_jax.reading.sources import Source
 from tests.outputs.test_status import MEASURED_ROW, PIXELS
 from tests.support.dicom_files import save, ultrasound

@@ -31,7 +31,7 @@ from fetal_jax.errors import UserError
 from fetal_jax.geometry import Ellipse, Shaft, stretch
 from fetal_jax.inference.predictor import Predictor
 from fetal_jax.outputs import cines, contact_sheet, fhir, fonts, hc18_submission, overlay, structured_report
-from fetal_jax.outputs.dicom_source import shape_points
+from fetal_jax.outputs.dicom_parts import shape_points
 from fetal_jax.outputs.rows import SCHEMA, pixel_size
 from fetal_jax.planes import PRIMARY
 from fetal_jax.reading.isolated import read

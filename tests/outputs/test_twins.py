@@ -10,7 +10,7 @@ import pytest
 from fhir.resources.R4B.bundle import Bundle
 
 from fetal_jax.outputs import fhir, structured_report
-from fetal_jax.outputs.dicom_source import header_of
+from fetal_jax.outputs.dicom_parts import header_of
 from fetal_jax.outputs.examinations import fhir as examination_fhir
 from fetal_jax.outputs.examinations import structured_report as of_examination
 from fetal_jax.outputs.examinations.examination import group, summarise

@@ -18,7 +18,7 @@ from fetal_jax import bundle, export, files
 from fetal_jax.cli.train import stop_on_signals
 from fetal_jax.config import InitConfig, from_json, from_values, load
 from fetal_jax.config.files import SHIPPED
-from fetal_jax.data import pipeline, record
+from fetal_jax.data import pipeline, training_record
 from fetal_jax.errors import UserError
 from fetal_jax.training import checkpoints, run, workdir
 from fetal_jax.training.start import described
@@ -235,13 +235,13 @@ def test_a_checkpoint_of_an_earlier_version_resumes_and_its_start_is_not_known(d
         patch.setattr(checkpoints, "save", without_record)
         with pytest.raises(run.Preempted):
             run.train(config(data, total_steps=6), tmp_path, stop_requested=lambda: True)
-    assert not record.all_recorded(export.load_run(tmp_path)[3])
+    assert not training_record.all_recorded(export.load_run(tmp_path)[3])
     run.train(config(data, total_steps=6), tmp_path)
     _, _, step, meta = export.load_run(tmp_path)
     assert step == 6
-    assert meta["before"] == [record.NOT_RECORDED]
+    assert meta["before"] == [training_record.NOT_RECORDED]
     export.write_bundle([tmp_path], tmp_path / "bundle")
-    assert not record.all_recorded(bundle.read(tmp_path / "bundle").training)
+    assert not training_record.all_recorded(bundle.read(tmp_path / "bundle").training)
 
 
 def test_both_starts_are_refused(data, tmp_path):

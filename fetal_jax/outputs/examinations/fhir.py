@@ -8,7 +8,7 @@ from typing import Any
 
 from fetal_jax.errors import NOT_CLINICAL
 from fetal_jax.outputs import fhir
-from fetal_jax.outputs.dicom_source import MANUFACTURER, software
+from fetal_jax.outputs.dicom_parts import MANUFACTURER, software
 from fetal_jax.outputs.examinations.examination import Summary
 from fetal_jax.outputs.rows import GESTATIONAL_AGE
 from fetal_jax.planes import MEASURED, QUANTITIES

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fetal_jax.errors import UserError, with_notice
-from fetal_jax.outputs.dicom_source import spacing_note
+from fetal_jax.outputs.dicom_parts import spacing_note
 from fetal_jax.outputs.examinations.examination import Structure, Summary
 from fetal_jax.outputs.examinations.fhir import WEIGHT
 from fetal_jax.outputs.rows import Row

@@ -14,7 +14,7 @@ from fetal_jax.view import agreement
 from fetal_jax.view.exports import data_set, reports, tables
 from fetal_jax.view.exports.corrections import corrections
 from fetal_jax.view.exports.data_set import DATA_SET
-from fetal_jax.view.exports.places import Places
+from fetal_jax.view.exports.reader_folder import ReaderFolder
 from fetal_jax.view.session import Session
 
 TABLE, JSON = "corrections.csv", "corrections.json"
@@ -41,7 +41,7 @@ def _write(session: Session) -> dict[str, Any]:
         raise UserError("another server holds these results: this one only shows them")
     session.results.refresh()
     review = session.store.path.parent
-    own = Places(review, session.reader)
+    own = ReaderFolder(review, session.reader)
     left_out: list[str] = []
     found = corrections(session, left_out)
     entries = [tables.entry(session, c) for c in found]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fetal_jax.outputs.rows import Row
-from fetal_jax.view import again
+from fetal_jax.view import remeasured
 from fetal_jax.view.session import Session
 from fetal_jax.view.store import Event
 
@@ -36,5 +36,5 @@ def corrections(session: Session, left_out: list[str]) -> list[Correction]:
             old.append((number, last))
         else:
             found.append(Correction(number, row, event, len(history.events)))
-    left_out += [again.left_out(*of) for of in sorted(old, key=lambda of: (of[0], of[1].reader))]
+    left_out += [remeasured.left_out(*of) for of in sorted(old, key=lambda of: (of[0], of[1].reader))]
     return sorted(found, key=lambda c: (c.number, c.event.reader))

@@ -12,7 +12,7 @@ from typing import Any
 from fetal_jax.errors import UserError, amount
 from fetal_jax.files import write_whole
 from fetal_jax.outputs import fhir
-from fetal_jax.outputs.dicom_source import header_of
+from fetal_jax.outputs.dicom_parts import header_of
 from fetal_jax.outputs.examinations import fhir as examination_fhir
 from fetal_jax.outputs.examinations import tables as examination_tables
 from fetal_jax.outputs.rows import Row

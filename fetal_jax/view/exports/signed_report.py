@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fetal_jax.outputs import formats, structured_report
-from fetal_jax.outputs.dicom_source import header_of
+from fetal_jax.outputs.dicom_parts import header_of
 from fetal_jax.outputs.examinations import structured_report as of_examination
 from fetal_jax.outputs.examinations.examination import Summary
 from fetal_jax.outputs.rows import Row

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from fetal_jax import bundle
-from fetal_jax.data.record import (
+from fetal_jax.data.training_record import (
     NOT_RECORDED,
     all_recorded,
     before_mean_of,

@@ -12,7 +12,7 @@ READERS = "readers.json"
 """File with the folder of each reader who has exported, by name. The first reader has `review` itself, ""."""
 
 
-class Places:
+class ReaderFolder:
     """The files of one export. Nothing is deleted before everything is written."""
 
     def __init__(self, review: Path, reader: str) -> None:

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from fetal_jax.archive import places
+from fetal_jax.archive import storage
 from fetal_jax.archive.worker import Worker
 from fetal_jax.cli.main import main
 from fetal_jax.errors import UserError
@@ -27,7 +27,7 @@ def bucket(tmp_path) -> str:
 
 
 def found(bucket: str, pattern: str) -> list[str]:
-    return [place.removeprefix(bucket) for place in places.objects(bucket + pattern)]
+    return [place.removeprefix(bucket) for place in storage.objects(bucket + pattern)]
 
 
 def test_patterns_and_folders_name_objects_as_measure_names_files(bucket):
@@ -48,7 +48,7 @@ def test_patterns_and_folders_name_objects_as_measure_names_files(bucket):
 
 def test_a_bucket_that_does_not_answer_is_named_soon(monkeypatch, capsys, tmp_path):
     monkeypatch.setenv("CLOUD_STORAGE_EMULATOR_ENDPOINT", "http://127.0.0.1:1")  # nobody listens there
-    monkeypatch.setattr(places, "FIRST_SECONDS", 1)
+    monkeypatch.setattr(storage, "FIRST_SECONDS", 1)
     since = time.monotonic()
     for call in (["gs://anonymous@b/x", f"--out={tmp_path}/o"], [str(tmp_path), "--out=gs://anonymous@b/o"]):
         assert main(["archive", *call]) == 2
@@ -61,17 +61,17 @@ def test_a_bucket_that_does_not_answer_is_named_soon(monkeypatch, capsys, tmp_pa
     def no_region(uri: str) -> None:
         raise OSError("When resolving region for bucket 'b'")
 
-    monkeypatch.setattr(places.fs, "FileSystem", SimpleNamespace(from_uri=no_region))
+    monkeypatch.setattr(storage.fs, "FileSystem", SimpleNamespace(from_uri=no_region))
     with pytest.raises(UserError, match=r"s3://b/x cannot be reached .When resolving region"):
-        list(places.objects("s3://b/x"))
+        list(storage.objects("s3://b/x"))
 
 
 def test_a_copy_keeps_its_folders_and_stays_below_the_folder(bucket, tmp_path):
     (tmp_path / "copies").mkdir()
-    copy = places.fetch(f"{bucket}/a b/3 #.png", tmp_path / "copies")
+    copy = storage.fetch(f"{bucket}/a b/3 #.png", tmp_path / "copies")
     assert copy.read_bytes() == b"x"
     assert str(copy).endswith("/a b/3 #.png")
-    climbing = places.fetch(f"{bucket}/a/../x.tar", tmp_path / "copies")
+    climbing = storage.fetch(f"{bucket}/a/../x.tar", tmp_path / "copies")
     assert climbing.is_relative_to(tmp_path / "copies")
     assert ".." not in climbing.parts
 
@@ -119,11 +119,11 @@ class Cut:
 
 @pytest.fixture
 def store(monkeypatch):
-    def opened(*place, real=places._opened):
+    def opened(*place, real=storage._opened):
         disk, path, prefix = real(*place)
         return Store(disk), path, prefix
 
-    monkeypatch.setattr(places, "_opened", opened)
+    monkeypatch.setattr(storage, "_opened", opened)
     monkeypatch.setattr(Store, "away", False)
     return Store
 
@@ -133,16 +133,16 @@ def test_an_object_that_is_not_given_out_is_listed_and_says_why(bucket, store, t
         (tmp_path / "a" / name).write_bytes(b"x")
     assert found(bucket, "/a") == ["/a/1.png", "/a/IM_2", "/a/IM_frozen", "/a/b/2.png", "/a/cut.png", "/a/frozen.png"]
     for name in ("frozen.png", "cut.png"):
-        with pytest.raises(places.Unreadable, match=rf"/a/{name} cannot be read \(AWS Error INVALID_OBJECT_STATE"):
-            places.fetch(f"{bucket}/a/{name}", tmp_path / "copies")
-    with pytest.raises(places.Unreadable, match=r"/a/none.png does not exist"):
-        places.fetch(f"{bucket}/a/none.png", tmp_path / "copies")
+        with pytest.raises(storage.Unreadable, match=rf"/a/{name} cannot be read \(AWS Error INVALID_OBJECT_STATE"):
+            storage.fetch(f"{bucket}/a/{name}", tmp_path / "copies")
+    with pytest.raises(storage.Unreadable, match=r"/a/none.png does not exist"):
+        storage.fetch(f"{bucket}/a/none.png", tmp_path / "copies")
     (tmp_path / "full").write_text("a file where the folder must be")
     with pytest.raises(OSError, match="full"):
-        places.fetch(f"{bucket}/a/1.png", tmp_path / "full")
+        storage.fetch(f"{bucket}/a/1.png", tmp_path / "full")
     monkeypatch.setattr(store, "away", True)
     with pytest.raises(UserError, match=r"/a cannot be reached \(AWS Error NETWORK_CONNECTION"):
-        places.fetch(f"{bucket}/a/frozen.png", tmp_path / "copies")
+        storage.fetch(f"{bucket}/a/frozen.png", tmp_path / "copies")
 
 
 def in_this_process(job, plan, scratch):
@@ -175,7 +175,7 @@ def test_an_object_that_is_not_given_out_is_a_dead_letter_with_the_stores_reason
 
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
-    folder, draft = places.Folder(str(tmp_path / "out")), tmp_path / "draft"
+    folder, draft = storage.Folder(str(tmp_path / "out")), tmp_path / "draft"
     draft.write_text("new")
     folder.put(draft, "part/a")
     assert folder.names("part") == ["a"]
@@ -183,7 +183,7 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "no space left")
 
-    monkeypatch.setattr(places.shutil, "copyfile", full)
+    monkeypatch.setattr(storage.shutil, "copyfile", full)
     draft.write_text("newer")
     with pytest.raises(OSError, match="no space"):
         folder.put(draft, "part/a")
