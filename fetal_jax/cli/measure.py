@@ -187,7 +187,9 @@ def _check_dicom_can_be_read(sources: list[Source]) -> None:
 
 def _without_spacing(spacings: Spacings, sources: list[Source]) -> str:
     if spacings.source == "csv":
-        return f"--spacing-csv names none of {amount(len(sources), 'file')}: {spacings.remedy(sources[0])}"
+        return (
+            f"--spacing-csv names none of {amount(len(sources), 'file')} with a spacing: {spacings.remedy(sources[0])}"
+        )
     return f"no spacing in {amount(len(sources), 'file')}: {ASK}"
 
 

@@ -35,6 +35,8 @@ class Spacings:
     source: str  # "flag", "csv", "ruler" or "none"
     constant: float | Spacing | None = None
     table: dict[str, float | Spacing] | None = None
+    empty: frozenset[str] = frozenset()
+    """The rows of the table without a spacing; their labels hold."""
     hc18: bool = False
     """Whether the table is HC18's own, which only fits frames of its sizes."""
     labels: dict[str, Labels] | None = None
@@ -50,12 +52,12 @@ class Spacings:
     def of(self, frame: Frame) -> PixelSize:
         """Decide the spacing of a frame: with the regions where it holds, or the reason why there is none."""
         row = self._row(frame.source)
-        given = self.constant if row is None else (self.table or {})[row]
+        given = self.constant if row is None else (self.table or {}).get(row)
         own = frame.size
         if given is None:
             if own.mm:
                 return own
-            # a header or a ruler that says nothing is half of the reason: the table has no row either
+            # a header or a ruler that says nothing is half of the reason: the table has no spacing either
             remedy = self.remedy(frame.source) if self.source == "csv" or not own.reason else ""
             return replace(own, reason=f"no spacing: {'; '.join(filter(None, (own.reason, remedy)))}")
         rows, columns = frame.pixels.shape
@@ -71,7 +73,7 @@ class Spacings:
 
     def may_give(self, source: Source) -> bool:
         """Whether a file may get a spacing from the caller. With a ruler always: it is read with the picture."""
-        return self.source == "flag" or self.read_ruler or self._row(source) is not None
+        return self.source == "flag" or self.read_ruler or self._row(source) in (self.table or {})
 
     def check(self, sources: list[Source]) -> None:
         """Refuse a table with one row for several files: two examinations may use the same file names.
@@ -93,14 +95,20 @@ class Spacings:
             return None
         parts = _plain(f"{source.path.absolute().as_posix()}/{source.member or ''}").rstrip("/").split("/")
         names = ("/".join(parts[i:]) for i in range(len(parts)))
-        return next((name for name in names if name in (self.table or {})), None)
+        return next((name for name in names if name in self.table or name in self.empty), None)
 
     def remedy(self, source: Source) -> str:
         """Tell the user what to give or correct for a file without a spacing."""
         if self.source != "csv":
             return ASK
         name = source.filename
-        rows = (row for row in self.table or {} if _numbers(row.rsplit("/", 1)[-1]) == _numbers(name))
+        if row := self._row(source):
+            return f"the table has no {HC18 if self.hc18 else ROWS} in its row {row}: fill the cell in"
+        rows = (
+            row
+            for row in [*(self.table or {}), *sorted(self.empty)]
+            if _numbers(row.rsplit("/", 1)[-1]) == _numbers(name)
+        )
         bare = {row.rsplit("/", 1)[-1].casefold(): row for row in rows}
         near = difflib.get_close_matches(_plain(name).casefold(), bare, 1, 0.6)
         nearest = f"; the nearest name in it is {bare[near[0]]!r}" if near else ""
@@ -113,12 +121,12 @@ class Spacings:
         Tables of all spreadsheets are read: commas, semicolons or tabs, decimal commas, UTF-8 or UTF-16, with or
         without a byte order mark, blanks, empty lines and trailing separators. Names match however their accents are
         composed, and may have folders before them, with `/` or `\\`. A third column `column_spacing_mm` is for pixels
-        that are not square. The columns `examination`, `patient`, `fetus`, `date` (2024-01-31) and `ga` (30w2d)
-        name the examination and may be missing.
+        that are not square. A cell may be empty: the frame then has no spacing. The columns `examination`, `patient`,
+        `fetus`, `date` (2024-01-31) and `ga` (30w2d) name the examination and may be missing.
 
         Raises:
-          UserError: there is no such file, a column is missing or repeated, a row has no positive number, a name is
-            repeated, or a date or age is wrong.
+          UserError: there is no such file, a column is missing or repeated, a cell is not a positive number, no row has
+            one, a name is repeated, or a date or age is wrong.
         """
         try:
             text = _decoded(path.read_bytes())
@@ -129,21 +137,27 @@ class Spacings:
         header, rows = _rows(path, text)
         name, values = _columns(path, header)
         table: dict[str, float | Spacing] = {}
+        empty: set[str] = set()
         labels: dict[str, Labels] = {}
         wrong: dict[int, str] = {}
         for line, row in rows:
             try:
                 key, mm = _entry(f"{path}, line {line}", header, row, name, values)
-                if key in table:
+                if key in table or key in empty:
                     raise UserError(f"{path}, line {line}: {row[name]} is there twice: remove one")
-                table[key] = mm
+                if mm is None:
+                    empty.add(key)
+                else:
+                    table[key] = mm
                 if (label := of_table(dict(zip(header, row, strict=False)), f"{path}, line {line}")) is not None:
                     labels[key] = label
             except UserError as e:
                 wrong[line] = str(e)
         if wrong:
             raise UserError(_in_one_message(wrong))
-        return cls("csv", table=table, hc18=header[values[0]] == HC18, labels=labels)
+        if empty and not table:
+            raise UserError(f"{path} has no {header[values[0]]} in any row: fill the cells in")
+        return cls("csv", table=table, empty=frozenset(empty), hc18=header[values[0]] == HC18, labels=labels)
 
 
 def _in_one_message(wrong: dict[int, str]) -> str:
@@ -171,14 +185,18 @@ def _rows(path: Path, text: str) -> tuple[list[str], list[tuple[int, list[str]]]
     return header, [(number, row) for (number, _), row in zip(lines[1:], cells[1:], strict=True)]
 
 
-def _entry(at: str, header: list[str], row: list[str], name: int, values: list[int]) -> tuple[str, float | Spacing]:
-    """A row's file name and spacing."""
+def _entry(
+    at: str, header: list[str], row: list[str], name: int, values: list[int]
+) -> tuple[str, float | Spacing | None]:
+    """A row's file name and spacing; None if its cells are empty."""
     row = [cell.strip() for cell in row]
     if any(row[len(header) :]):
         raise UserError(f"{at} has more cells than columns: with decimal commas, separate columns by semicolons")
     row += [""] * (len(header) - len(row))
     if not row[name]:
         raise UserError(f"{at}: a row without a file name: add it or remove the row")
+    if not any(row[i] for i in values):
+        return _plain(row[name]), None
     mm = []
     for i in values:
         value = _length(row[i])

@@ -72,6 +72,22 @@ def test_a_table_that_names_no_file_is_said_before_the_work(frames, tmp_path):
     assert not out.exists()
 
 
+def test_a_frame_whose_cell_is_empty_is_refused_and_the_others_are_measured(frames, tmp_path):
+    table, out = tmp_path / "spacing.csv", tmp_path / "out"
+    first, *others = table.read_text().splitlines()[1:]
+    table.write_text("\n".join(["filename,spacing_mm", "h0.png,", *others]))
+    done = called("measure", frames, "--plane=head", f"--spacing-csv={table}", f"--out={out}")
+    assert done.returncode == 0, done.stderr
+    empty, *full = rows(out)
+    assert (empty["status"], empty["hc_mm"]) == ("refused", "")
+    assert "no spacing_mm in its row h0.png: fill the cell in" in empty["reason"]
+    assert all(row["hc_mm"] for row in full)
+    table.write_text("\n".join(["filename,spacing_mm", first, *others]))  # filled in, it replaces the results
+    done = called("measure", frames, "--plane=head", f"--spacing-csv={table}", f"--out={out}")
+    assert done.returncode == 0, done.stderr
+    assert all(row["hc_mm"] for row in rows(out))
+
+
 def test_a_ruler_that_no_frame_has_needs_another_folder_and_says_so(frames, tmp_path):
     """Only a call without any spacing may be repeated into the same folder."""
     out = tmp_path / "out"

@@ -87,7 +87,9 @@ def test_name_that_is_missing_is_shown_beside_the_nearest(tmp_path):
         ("filename,spacing_mm\na.png,0,12\n", "line 2 has more cells than columns"),
         ("filename,spacing_mm\na.png,1,2\n", "decimal commas"),
         ("filename,spacing_mm,\na.png,1,2\n", "more cells than columns"),
-        ("filename,spacing_mm\na.png,\n", "line 2: spacing_mm of a.png is ''"),
+        ("filename,spacing_mm\na.png,\nb.png,\n", r"t\.csv has no spacing_mm in any row: fill the cells in"),
+        ("filename,spacing_mm\na.png,\nb.png,0.1\na.png,0.1\n", "line 4: a.png is there twice"),
+        ("filename,spacing_mm,column_spacing_mm\na.png,0.1,\n", "line 2: column_spacing_mm of a.png is ''"),
         ("filename,spacing_mm\na.png,0\n", "not a length"),
         ("filename,spacing_mm\na.png,-0.1\n", "not a length"),
         ("filename,spacing_mm\na.png,nan\n", "not a length"),
@@ -105,13 +107,33 @@ def test_tables_that_could_be_misread_are_refused(tmp_path, text, words):
 
 def test_all_wrong_lines_are_named_at_once(tmp_path):
     with pytest.raises(UserError) as e:
-        table(tmp_path / "t.csv", "filename,spacing_mm\na.png,\nb.png,0.1\nc.png,\nb.png,0.2\n")
+        table(tmp_path / "t.csv", "filename,spacing_mm\na.png,x\nb.png,0.1\nc.png,0\nb.png,0.2\n")
     assert str(e.value).endswith(
-        "line 2: spacing_mm of a.png is '', not a length in mm: correct or remove it; also wrong: lines 4, 5"
+        "line 2: spacing_mm of a.png is 'x', not a length in mm: correct or remove it; also wrong: lines 4, 5"
     )
-    many = "".join(f"{i}.png,\n" for i in range(30))
+    many = "".join(f"{i}.png,0\n" for i in range(30))
     with pytest.raises(UserError, match=r"also wrong: lines 3, .*, 22 and 9 more$"):
         table(tmp_path / "many.csv", f"filename,spacing_mm\n{many}")
+
+
+@pytest.mark.parametrize("columns", ["spacing_mm", "spacing_mm,column_spacing_mm", "pixel size(mm)"])
+def test_a_frame_whose_cells_are_empty_has_no_spacing_and_the_others_have_theirs(tmp_path, columns):
+    empty, full = (",".join([cell] * len(columns.split(","))) for cell in ("", "0.1"))
+    given = table(tmp_path / "t.csv", f"filename,{columns},examination\nx/a.png,{empty},e1\nb.png,{full},e2\n")
+    assert given.of(frame("/d/b.png")).mm == (0.1, 0.1)
+    without = given.of(frame("/d/x/a.png"))
+    assert without.mm is None
+    name = columns.split(",")[0]
+    assert without.reason == f"no spacing: the table has no {name} in its row x/a.png: fill the cell in"
+    assert given.may_give(Source(Path("b.png")))
+    assert not given.may_give(Source(Path("/d/x/a.png")))
+    assert "the nearest name in it is 'x/a.png'" in given.of(frame("/d/A.png")).reason
+    labels = given.labels_of(Source(Path("/d/x/a.png")))
+    assert labels is not None
+    assert labels.examination == "e1"
+    read = PixelSize((0.2, 0.2), "ruler", confidence=0.9)
+    with_ruler = replace(given, with_ruler=True)
+    assert with_ruler.of(replace(frame("/d/x/a.png"), size=read)) == read
 
 
 def test_missing_table_is_named(tmp_path):
