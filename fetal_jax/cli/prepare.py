@@ -74,6 +74,8 @@ def run(args: argparse.Namespace, overrides: list[str]) -> None:
         print(f"See {args.contact_sheet}")
     for fault, count in getattr(made, "faults", {}).items():
         print(f"{count:6d}  {fault}")
+    for line in getattr(made, "notes", []):
+        print(f"note: {line}", file=sys.stderr)
     missing = getattr(made, "missing", [])
     for line in missing[:LISTED]:
         print(f"missing: {line}", file=sys.stderr)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy.ndimage
 from numpy.typing import NDArray
 
 from fetal_jax.errors import UserError
@@ -33,6 +34,13 @@ def read_mask(path: Path, shape: tuple[int, ...]) -> Array:
             "filled to the structure's outer border"
         )
     return mask > mask.max() // 2
+
+
+def beside_largest(mask: Array) -> int:
+    """Count the pixels of a mask (H, W) bool beside its largest connected area, which is the one that is measured."""
+    labels, _ = scipy.ndimage.label(mask)
+    areas = np.bincount(labels.ravel())[1:]
+    return int(areas.sum() - areas.max(initial=0))
 
 
 def grey_levels(mask: Array) -> list[int]:

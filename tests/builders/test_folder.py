@@ -15,6 +15,7 @@ from fetal_jax.data.pipeline import training_batches
 from fetal_jax.data.source import Split, builder
 from fetal_jax.errors import UserError
 from fetal_jax.evaluation.splits import changed_training, refuse_other_split
+from fetal_jax.geometry import Ellipse, mask
 from fetal_jax.planes import GEOMETRIES
 from tests.builders.own_folder import SIZE, TABLE, planned, prepare, write_home
 from tests.support.command import called, refused
@@ -284,6 +285,15 @@ def test_a_quiet_preparation_says_what_is_missing(home, tmp_path):
     done = called("--quiet", "prepare", "folder/mine", "--allow-partial", *where)
     assert (done.returncode, done.stdout) == (0, "")
     assert "missing: f0.png" in done.stderr
+
+
+def test_specks_in_masks_are_told(home, tmp_path):
+    spoil(home / TABLE, "h0.png,head,1.0,s0,train,80,60,50,40,0.3", "h0.png,head,1.0,s0,train,,,,,")
+    array = 255 * mask(Ellipse(80.0, 60.0, 50.0, 40.0, 0.3), *SIZE).astype(np.uint8)
+    array[0, 0] = 255
+    cv2.imwrite(str(home / "h0_mask.png"), array)
+    done = called("--quiet", "prepare", "folder/mine", "--manual-dir", home, "--data-dir", tmp_path / "data")
+    assert f"note: {home}/h0_mask.png has 1 pixel beside its largest area: left out" in done.stderr.splitlines()
 
 
 def test_a_name_without_its_folder_is_refused_with_the_way_to_write_it(home, tmp_path):

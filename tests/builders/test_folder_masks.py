@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import cv2
@@ -23,6 +24,10 @@ def home(tmp_path) -> Path:
     return write_home(tmp_path / "mine")
 
 
+def fitted(path, plane, size, note=pytest.fail):
+    return shape_of_mask(path, plane, size, note)
+
+
 def write_mask(path, array):
     cv2.imwrite(str(path), array)
     return path
@@ -34,19 +39,19 @@ ELLIPSE = Ellipse(80.0, 60.0, 50.0, 40.0, 0.3)
 def test_mask_cut_by_the_frame_keeps_its_whole_ellipse(tmp_path):
     shape = Ellipse(30.0, 60.0, 50.0, 40.0, 0.1)  # a fifth of it is left of the frame
     path = write_mask(tmp_path / "m.png", 255 * mask(shape, *SIZE).astype(np.uint8))
-    np.testing.assert_allclose(np.asarray(shape_of_mask(path, "head", SIZE)), np.asarray(shape), atol=0.3)
+    np.testing.assert_allclose(np.asarray(fitted(path, "head", SIZE)), np.asarray(shape), atol=0.3)
 
 
 @pytest.mark.parametrize("value", [1, 255])
 def test_masks_of_1_and_of_255_are_read(tmp_path, value):
     path = write_mask(tmp_path / "m.png", value * mask(ELLIPSE, *SIZE).astype(np.uint8))
-    np.testing.assert_allclose(np.asarray(shape_of_mask(path, "head", SIZE)), np.asarray(ELLIPSE), atol=0.1)
+    np.testing.assert_allclose(np.asarray(fitted(path, "head", SIZE)), np.asarray(ELLIPSE), atol=0.1)
 
 
 def test_mask_of_a_femur_gives_its_shaft(tmp_path):
     shaft = Shaft(40.0, 50.0, 120.0, 65.0, 10.0)
     path = write_mask(tmp_path / "m.png", 255 * mask(shaft, *SIZE).astype(np.uint8))
-    np.testing.assert_allclose(np.asarray(shape_of_mask(path, "femur", SIZE)), np.asarray(shaft), atol=0.7)
+    np.testing.assert_allclose(np.asarray(fitted(path, "femur", SIZE)), np.asarray(shaft), atol=0.7)
 
 
 def test_femur_mask_cut_by_the_frame_has_no_length(home, tmp_path):
@@ -80,10 +85,10 @@ def test_masks_that_hold_no_filled_shape_are_refused(tmp_path):
         ),
     ]:
         with pytest.raises(UserError, match=message):
-            shape_of_mask(write_mask(tmp_path / "m.png", array), "head", SIZE)
+            fitted(write_mask(tmp_path / "m.png", array), "head", SIZE)
     with pytest.raises(UserError, match="not empty, but the plane cervix is not measured"):
-        shape_of_mask(write_mask(tmp_path / "m.png", good), "cervix", SIZE)
-    assert shape_of_mask(write_mask(tmp_path / "m.png", good * 0), "cervix", SIZE) is None
+        fitted(write_mask(tmp_path / "m.png", good), "cervix", SIZE)
+    assert fitted(write_mask(tmp_path / "m.png", good * 0), "cervix", SIZE) is None
 
 
 @pytest.mark.parametrize(
@@ -93,7 +98,7 @@ def test_a_femur_drawn_as_a_line_is_refused_with_the_rule(tmp_path, thickness, w
     line = cv2.line(np.zeros(SIZE, np.uint8), (20, 50), (140, 65), 255, thickness)
     remedy = r"draw the bone's thickness, or give x1,y1,x2,y2 in frames.csv"
     with pytest.raises(UserError, match=rf"no filled shaft \({why}\): {remedy}"):
-        shape_of_mask(write_mask(tmp_path / "m.png", line), "femur", SIZE)
+        fitted(write_mask(tmp_path / "m.png", line), "femur", SIZE)
 
 
 def test_a_folder_of_outlines_is_refused_with_the_remedy_first(home, tmp_path):
@@ -145,7 +150,7 @@ def test_masks_with_areas_of_several_grey_levels_are_refused(tmp_path):
         labels = np.where(mask(inner, *SIZE), inside, head * mask(ELLIPSE, *SIZE)).astype(np.uint8)
         levels = f"{min(head, inside)}, {max(head, inside)}"
         with pytest.raises(UserError, match=f"areas of the grey levels {levels}: give a mask of one level"):
-            shape_of_mask(write_mask(tmp_path / "m.png", labels), "head", SIZE)
+            fitted(write_mask(tmp_path / "m.png", labels), "head", SIZE)
 
 
 def test_soft_edges_and_jpeg_are_one_grey_level(tmp_path):
@@ -156,8 +161,24 @@ def test_soft_edges_and_jpeg_are_one_grey_level(tmp_path):
         ("shrunk.png", cv2.resize(fine, SIZE[::-1], interpolation=cv2.INTER_AREA)),
         ("m.jpg", filled),
     ):
-        found = shape_of_mask(write_mask(tmp_path / name, array), "head", SIZE)
+        found = fitted(write_mask(tmp_path / name, array), "head", SIZE)
         np.testing.assert_allclose(np.asarray(found), np.asarray(ELLIPSE), atol=0.5)
+
+
+@pytest.mark.parametrize(("side", "kept"), [(3, True), (7, True), (9, False), (20, False)])
+def test_a_second_area_is_noted_as_a_speck_and_refused_otherwise(tmp_path, side, kept):
+    """The largest area alone is measured: the other was left out without a word up to a tenth of the mask."""
+    array = 255 * mask(ELLIPSE, *SIZE).astype(np.uint8)
+    array[2 : 2 + side, 3 : 3 + side] = 255
+    path, notes = write_mask(tmp_path / "m.png", array), []
+    told = f"{path} has {side**2} pixels beside its largest area"
+    if kept:
+        found = fitted(path, "head", SIZE, notes.append)
+        np.testing.assert_allclose(np.asarray(found), np.asarray(ELLIPSE), atol=0.1)
+        assert notes == [f"{told}: left out"]
+    else:
+        with pytest.raises(UserError, match=f"^{re.escape(told)}: draw the head alone, as one area$"):
+            fitted(path, "head", SIZE)
 
 
 def write_turned(path, upright, orientation):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,17 +15,19 @@ from tqdm import tqdm
 
 from fetal_jax.biometry import Measurement, measure
 from fetal_jax.biometry.measurement import FEMUR_WIDTHS
-from fetal_jax.errors import UserError
+from fetal_jax.errors import UserError, amount
 from fetal_jax.geometry import Ellipse, Shaft
 from fetal_jax.planes import SHAPE_OF_PLANE
 from fetal_jax.preprocess import to_grey
 from fetal_jax.reading.images import read_image
-from fetal_jax.reading.masks import read_mask
+from fetal_jax.reading.masks import beside_largest, read_mask
 from tfds_builders import features
 from tfds_builders.fetal_planes import calipers
 from tfds_builders.folder import table
 
 LEAST_POINTS = 20  # pixels of a mask; fewer determine no shape
+SPECK = 0.01
+"""Share of a mask that may lie beside its largest area: a slip of the pen, not a second structure."""
 MOST_TWICE = 0.25
 """Share of a table's ellipses that may be twice too large: with whole axes it is more, as the largest do not pass."""
 TOLERATED = {"no spacing", "leaves the frame", "cut off", "low confidence"}
@@ -46,6 +48,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     def __init__(self, *, allow_partial: bool = False, **kwargs: Any):
         self.allow_partial = allow_partial
         self.missing: list[str] = []
+        self.notes: list[str] = []
         self.faults: Counter[str] = Counter()
         super().__init__(**kwargs)
 
@@ -92,7 +95,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         twice: list[str] = []
         for row in tqdm(rows, desc="check", unit="frame"):
             try:
-                shape = shape_of(row)
+                shape = shape_of(row, self.notes.append)
             except UserError as e:
                 self.missing.append(f"{row.filename}: {e}")
                 twice += self.missing[-1:] if isinstance(e, TwiceTooLargeError) else []
@@ -116,14 +119,18 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             yield row.filename, example(row, shape)
 
 
-def shape_of(row: table.Row) -> Ellipse | Shaft | None:
+def shape_of(row: table.Row, note: Callable[[str], None]) -> Ellipse | Shaft | None:
     """The shape of a row, from its numbers or its mask; checks that the frame can be decoded.
+
+    Args:
+      row: of the table.
+      note: called with what was left out of a mask.
 
     Raises:
       UserError: the frame or the mask cannot be decoded, or the shape is implausible.
     """
     image = to_grey(read_image(row.frame))
-    shape = shape_of_mask(row.mask, row.plane, image.shape) if row.mask else row.shape
+    shape = shape_of_mask(row.mask, row.plane, image.shape, note) if row.mask else row.shape
     if shape is not None:
         ends = shape.ends.reshape(-1, 2, 2)
         fault = calipers.fault(row.plane.capitalize(), ends, image.shape[::-1], row.spacing_mm)
@@ -138,11 +145,14 @@ def shape_of(row: table.Row) -> Ellipse | Shaft | None:
     return shape
 
 
-def shape_of_mask(path: Path, plane: str, size: tuple[int, ...]) -> Ellipse | Shaft | None:
+def shape_of_mask(path: Path, plane: str, size: tuple[int, ...], note: Callable[[str], None]) -> Ellipse | Shaft | None:
     """Fit the shape of a filled mask with `biometry.measure`; an empty mask of an unmeasured plane gives None.
 
+    Specks beside its largest area are left out, and noted.
+
     Raises:
-      UserError: the mask has another size than its frame, is wrongly empty or filled, or is not an ellipse or shaft.
+      UserError: the mask has another size than its frame, is wrongly empty or filled, is not an ellipse or shaft, or
+        has a second area.
     """
     inside = read_mask(path, size)
     if plane not in SHAPE_OF_PLANE:
@@ -157,6 +167,11 @@ def shape_of_mask(path: Path, plane: str, size: tuple[int, ...]) -> Ellipse | Sh
         raise UserError(f"{path} is an outline: fill it, to the middle of the line, or fit an ellipse to it")
     if doubts:
         raise UserError(f"{path} is no filled {SHAPE_OF_PLANE[plane]} {_why(found, doubts)}")
+    if beside := beside_largest(inside):
+        told = f"{path} has {amount(beside, 'pixel')} beside its largest area"
+        if beside > SPECK * inside.sum():
+            raise UserError(f"{told}: draw the {plane} alone, as one area")
+        note(f"{told}: left out")
     return found.ellipse or found.shaft
 
 
