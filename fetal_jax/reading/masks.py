@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import scipy.ndimage
 from numpy.typing import NDArray
+from PIL import Image
 
 from fetal_jax.errors import UserError
 from fetal_jax.preprocess import to_grey
@@ -21,9 +22,15 @@ def read_mask(path: Path, shape: tuple[int, ...]) -> Array:
     """Read the mask (H, W) bool of a frame of `shape` from an image file: pixels over half as bright as the brightest.
 
     Raises:
-      UserError: the mask is not of the frame's size, cannot be read, or has areas of several grey levels above 0.
+      UserError: the mask is not of the frame's size, cannot be read, has areas of several grey levels above 0, or
+        shows its structure by transparent pixels.
     """
     mask = to_grey(read_image(path))
+    if _hides(path):
+        raise UserError(
+            f"{path} shows its structure by transparent pixels, which are not read: save it without them, the "
+            "structure white on black"
+        )
     if mask.shape != shape:
         sizes = [f"{s[1]}x{s[0]}" for s in (mask.shape, shape)]
         raise UserError(f"{path} is {sizes[0]}, its frame {sizes[1]}: give masks of the frame's own size")
@@ -34,6 +41,24 @@ def read_mask(path: Path, shape: tuple[int, ...]) -> Array:
             "filled to the structure's outer border"
         )
     return mask > mask.max() // 2
+
+
+def _hides(path: Path) -> bool:
+    """Whether fully transparent pixels of an image file are not black, or all of its colour is.
+
+    The mask is then in the transparency. Where they are black around a brighter structure, colour says the same.
+    """
+    with Image.open(path) as image:
+        if not image.has_transparency_data:
+            return False
+        pixels = np.asarray(image.convert("RGBA"))
+    grey, unseen = to_grey(pixels), pixels[..., 3] == 0
+    return bool(unseen.any() and (grey[unseen].any() or not grey.any()))
+
+
+def is_inverted(mask: Array) -> bool:
+    """Whether a mask (H, W) bool is true around its structure: in three corners, which no structure fills."""
+    return int(mask[:: mask.shape[0] - 1, :: mask.shape[1] - 1].sum()) >= 3
 
 
 def beside_largest(mask: Array) -> int:

@@ -165,6 +165,37 @@ def test_soft_edges_and_jpeg_are_one_grey_level(tmp_path):
         np.testing.assert_allclose(np.asarray(found), np.asarray(ELLIPSE), atol=0.5)
 
 
+def test_inverted_masks_are_refused_with_the_remedy(tmp_path):
+    cut = Ellipse(0.0, 0.0, 50.0, 40.0, 0.3)  # a quarter of it in a corner
+    for plane, shape in (("head", ELLIPSE), ("head", cut), ("femur", Shaft(40.0, 50.0, 120.0, 65.0, 10.0))):
+        path = write_mask(tmp_path / "m.png", 255 * ~mask(shape, *SIZE).astype(bool))
+        with pytest.raises(
+            UserError, match=f"m.png is bright in the corners .*: invert it, or give the {plane} white on"
+        ):
+            fitted(path, plane, SIZE)
+    path = write_mask(tmp_path / "m.png", np.full(SIZE, 255, np.uint8))
+    with pytest.raises(UserError, match="invert it, or give an empty mask, which is black, or none"):
+        fitted(path, "cervix", SIZE)
+
+
+@pytest.mark.parametrize(("colour", "around"), [(255, 255), (0, 0), (76, 255), (0, 255)])
+def test_masks_in_the_transparency_are_refused_with_the_remedy(tmp_path, colour, around):
+    inside = mask(ELLIPSE, *SIZE).astype(bool)
+    grey = np.where(inside, colour, around)
+    pixels = np.stack([grey, grey, grey, 255 * inside], axis=-1).astype(np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "m.png")
+    with pytest.raises(UserError, match=r"m.png shows its structure by transparent pixels.*: save it without them"):
+        fitted(tmp_path / "m.png", "head", SIZE)
+
+
+@pytest.mark.parametrize(("inner", "outer"), [(255, 0), (255, 255), (90, 0)])
+def test_transparency_that_says_the_same_as_the_colour_is_no_matter(tmp_path, inner, outer):
+    inside = mask(ELLIPSE, *SIZE).astype(bool)
+    pixels = np.stack([255 * inside] * 3 + [np.where(inside, inner, outer)], axis=-1).astype(np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "m.png")
+    np.testing.assert_allclose(np.asarray(fitted(tmp_path / "m.png", "head", SIZE)), np.asarray(ELLIPSE), atol=0.1)
+
+
 @pytest.mark.parametrize(("side", "kept"), [(3, True), (7, True), (9, False), (20, False)])
 def test_a_second_area_is_noted_as_a_speck_and_refused_otherwise(tmp_path, side, kept):
     """The largest area alone is measured: the other was left out without a word up to a tenth of the mask."""

@@ -20,7 +20,7 @@ from fetal_jax.geometry import Ellipse, Shaft
 from fetal_jax.planes import SHAPE_OF_PLANE
 from fetal_jax.preprocess import to_grey
 from fetal_jax.reading.images import read_image
-from fetal_jax.reading.masks import beside_largest, read_mask
+from fetal_jax.reading.masks import beside_largest, is_inverted, read_mask
 from tfds_builders import features
 from tfds_builders.fetal_planes import calipers
 from tfds_builders.folder import table
@@ -155,6 +155,9 @@ def shape_of_mask(path: Path, plane: str, size: tuple[int, ...], note: Callable[
         has a second area.
     """
     inside = read_mask(path, size)
+    if is_inverted(inside):
+        wanted = f"the {plane} white on black" if plane in SHAPE_OF_PLANE else "an empty mask, which is black, or none"
+        raise UserError(f"{path} is bright in the corners of the frame: invert it, or give {wanted}")
     if plane not in SHAPE_OF_PLANE:
         if inside.any():
             raise UserError(f"{path} is not empty, but the plane {plane} is not measured: correct one")
