@@ -11,10 +11,10 @@ from contextlib import ExitStack, contextmanager, redirect_stdout
 from pathlib import Path
 
 from fetal_jax import files
-from fetal_jax.errors import UserError
+from fetal_jax.errors import UserError, amount
 from fetal_jax.files import in_bucket
 
-LISTED = 50  # most lines about missing frames; 12,358 of 12,400 may be missing
+LISTED = 50  # most lines about refused or missing frames; 12,358 of 12,400 may be missing
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, overrides: list[str]) -> None:
-    """Build a data set and decode its training split. List the missing frames of a partial one."""
+    """Build a data set and decode its training split. List refused frames, and what is missing of a partial one."""
     base = args.name.partition("/")[0]
     if in_bucket(args.data_dir):
         raise UserError(f"{args.data_dir}: prepare on disk, then copy: gcloud storage cp -r DIR/{base} {args.data_dir}")
@@ -76,12 +76,19 @@ def run(args: argparse.Namespace, overrides: list[str]) -> None:
         print(f"{count:6d}  {fault}")
     for line in getattr(made, "notes", []):
         print(f"note: {line}", file=sys.stderr)
-    missing = getattr(made, "missing", [])
-    for line in missing[:LISTED]:
-        print(f"missing: {line}", file=sys.stderr)
-    if missing:
-        here = f"; here are {LISTED}" if len(missing) > LISTED else ""
-        print(f"{len(missing)} missing or left out{here}", file=sys.stderr)
+    refused, missing = getattr(made, "refused", []), getattr(made, "missing", [])
+    _list("refused", refused, f"{amount(len(refused), 'frame')} refused")
+    _list("missing", missing, f"{len(missing)} missing")
+
+
+def _list(what: str, lines: list[str], total: str) -> None:
+    """Print what was refused or is missing; the total and the first one again below it, as the list may be long."""
+    for line in lines[:LISTED]:
+        print(f"{what}: {line}", file=sys.stderr)
+    if lines:
+        here = f" ({LISTED} are listed)" if len(lines) > LISTED else ""
+        first = f", the first: {lines[0]}" if len(lines) > 1 else ""
+        print(f"{total}{here}{first}", file=sys.stderr)
 
 
 @contextmanager

@@ -157,8 +157,9 @@ def test_a_damaged_frame_is_left_out_and_listed(home, tmp_path):
     path = home / "Images" / "Patient00001_Plane3_1_of_1.png"
     path.write_bytes(path.read_bytes()[:150])
     made = prepare(home, tmp_path / "data")
-    assert len(made.missing) == 1
-    assert path.name in made.missing[0]
+    assert len(made.refused) == 1
+    assert path.name in made.refused[0]
+    assert made.missing == []
     assert sum(s.num_examples for s in made.info.splits.values()) == 179
 
 

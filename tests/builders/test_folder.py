@@ -162,7 +162,8 @@ def test_implausible_shape_is_left_out_and_listed(home, tmp_path, old, new, mess
     spoil(home / TABLE, old, new)
     made, splits = planned(home, tmp_path / "data")
     assert sum(map(len, splits.values())) == (7 if message else 8)
-    assert [m for m in made.missing if message and re.search(message, m)] == made.missing
+    assert [m for m in made.refused if message and re.search(message, m)] == made.refused
+    assert made.missing == []
 
 
 def write_heads(home, long_mm, factor=2):
@@ -184,13 +185,13 @@ def test_a_table_with_whole_axes_is_refused_as_a_whole(home, tmp_path):
         with pytest.raises(UserError, match=r"3 of 9 ellipses are .*look like whole axes: halve a and b.*h6.png: its"):
             planned(home, tmp_path / "data", allow_partial=partial)
     write_heads(home, (40, 50, 60, 70, 40, 50, 100, 110, 120), factor=1)
-    assert planned(home, tmp_path / "data")[0].missing == []
+    assert planned(home, tmp_path / "data")[0].refused == []
 
 
 def test_few_ellipses_that_are_too_large_are_left_out(home, tmp_path):
     write_heads(home, (40, 50, 60, 70, 40, 50, 60, 100, 110))
     made, splits = planned(home, tmp_path / "data")
-    assert (len(made.missing), sum(map(len, splits.values()))) == (2, 7)
+    assert (len(made.refused), sum(map(len, splits.values()))) == (2, 7)
 
 
 def test_bad_frames_are_named_before_the_empty_split(home, tmp_path):
@@ -205,8 +206,8 @@ def test_bad_frames_are_named_before_the_empty_split(home, tmp_path):
 def test_damaged_frame_is_left_out_and_listed(home, tmp_path):
     (home / "h0.png").write_bytes((home / "h0.png").read_bytes()[:900])
     made = prepare(home, tmp_path / "data")
-    assert [m for m in made.missing if "h0.png is damaged" in m] == made.missing
-    assert len(made.missing) == made.info.splits["train"].num_examples == 1
+    assert [m for m in made.refused if "h0.png is damaged" in m] == made.refused
+    assert len(made.refused) == made.info.splits["train"].num_examples == 1
 
 
 def test_file_without_a_row_is_listed(home):
@@ -244,10 +245,12 @@ def test_a_table_without_rows_says_so(home):
         table.read(home, allow_partial=True)
 
 
-def test_unknown_column_is_listed(home, tmp_path):
+def test_columns_that_are_not_used_are_named(home, tmp_path):
     lines = (home / TABLE).read_text().splitlines()
-    (home / TABLE).write_text("\n".join(f"{line},{'notes' if not i else 'x'}" for i, line in enumerate(lines)))
-    assert planned(home, tmp_path / "data")[0].missing == ["the column notes of frames.csv: not read"]
+    (home / TABLE).write_text("\n".join(f"{line},{'x,' if i else 'notes,Device'}" for i, line in enumerate(lines)))
+    made, _ = planned(home, tmp_path / "data")
+    assert made.notes == ["frames.csv has columns that are not used: notes, Device"]
+    assert made.missing == []
 
 
 def test_set_too_small_for_its_splits_is_refused(home, tmp_path):
@@ -285,6 +288,18 @@ def test_a_quiet_preparation_says_what_is_missing(home, tmp_path):
     done = called("--quiet", "prepare", "folder/mine", "--allow-partial", *where)
     assert (done.returncode, done.stdout) == (0, "")
     assert "missing: f0.png" in done.stderr
+
+
+def test_refused_frames_are_counted_and_the_first_is_named(home, tmp_path):
+    for name in ("f0.png", "h2.png"):
+        (home / name).write_bytes((home / name).read_bytes()[:900])
+    done = called("--quiet", "prepare", "folder/mine", "--manual-dir", home, "--data-dir", tmp_path / "data")
+    assert (done.returncode, done.stdout) == (0, "")
+    told = [line for line in done.stderr.splitlines() if "is damaged" in line]
+    assert [line.split(f": {home}")[0] for line in told] == [
+        *("refused: f0.png", "refused: h2.png", "2 frames refused, the first: f0.png")
+    ]
+    assert "missing" not in done.stderr
 
 
 def test_specks_in_masks_are_told(home, tmp_path):

@@ -51,6 +51,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     def __init__(self, *, allow_partial: bool = False, **kwargs: Any):
         self.allow_partial = allow_partial
         self.missing: list[str] = []
+        self.refused: list[str] = []
         self.faults: Counter[str] = Counter()
         super().__init__(**kwargs)
 
@@ -106,8 +107,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):
                     else example(row, marks.get(row.name), self.faults),
                 )
             except UserError as e:  # one bad frame must not cost 12,399 good ones
-                self.missing.append(str(e))
-                logging.warning("left out: %s", e)
+                self.refused.append(str(e))
+                logging.warning("refused: %s", e)
         for fault, count in self.faults.items():
             logging.info("%s: %d", fault, count)
 

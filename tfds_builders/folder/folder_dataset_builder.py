@@ -48,6 +48,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     def __init__(self, *, allow_partial: bool = False, **kwargs: Any):
         self.allow_partial = allow_partial
         self.missing: list[str] = []
+        self.refused: list[str] = []
         self.notes: list[str] = []
         self.faults: Counter[str] = Counter()
         super().__init__(**kwargs)
@@ -69,15 +70,17 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[tuple[str, dict[str, Any]]]]:
         home = table.find(Path(dl_manager.manual_dir))
         rows, self.missing = table.read(home, self.allow_partial)
+        if unused := table.unused(home):
+            self.notes.append(f"{table.CSV_NAME} has columns that are not used: {', '.join(unused)}")
         found = list(self._checked(rows, home / table.CSV_NAME))
         parts = {name: [(row, shape) for row, shape in found if row.split == name] for name in table.SPLITS}
         empty = [name for name, part in parts.items() if not part]
         subjects = len({row.subject for row in rows})
         if not found or (set(empty) & {"train", "validation", "test"} and not self.allow_partial):
-            bad = len(rows) - len(found)
+            bad = len(self.refused)
             if not found:
-                raise UserError(f"{home}: all {bad} frames are bad, the first: {self.missing[-bad]}")
-            left_out = f"of {len(rows)} frames {bad} are bad, the first: {self.missing[-bad]}; " if bad else ""
+                raise UserError(f"{home}: all {bad} frames are bad, the first: {self.refused[0]}")
+            left_out = f"of {len(rows)} frames {bad} are bad, the first: {self.refused[0]}; " if bad else ""
             raise UserError(
                 f"{home}: {left_out}of {len(found)} good frames of {subjects} subjects none falls into "
                 f"{', '.join(empty)}: add subjects, name splits in a column split of {table.CSV_NAME}, "
@@ -97,8 +100,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             try:
                 shape = shape_of(row, self.notes.append)
             except UserError as e:
-                self.missing.append(f"{row.filename}: {e}")
-                twice += self.missing[-1:] if isinstance(e, TwiceTooLargeError) else []
+                self.refused.append(f"{row.filename}: {e}")
+                twice += self.refused[-1:] if isinstance(e, TwiceTooLargeError) else []
                 continue
             unknown = row.plane in SHAPE_OF_PLANE and shape is None
             self.faults["no annotation: trains the plane only"] += unknown

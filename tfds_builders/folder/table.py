@@ -49,19 +49,13 @@ def find(manual_dir: Path) -> Path:
 
 
 def read(home: Path, allow_partial: bool) -> tuple[list[Row], list[str]]:
-    """Read rows with existing frames, and messages about missing files and unknown columns.
+    """Read rows with existing frames, and messages about missing files.
 
     Raises:
       UserError: the table does not follow docs/own-data.md, or a file is missing and `allow_partial` is false.
     """
     table = home / CSV_NAME
-    try:
-        with table.open(newline="", encoding="utf-8-sig") as f:  # spreadsheets write a byte order mark
-            reader = csv.DictReader(f)
-            columns = [c or "" for c in reader.fieldnames or ()]
-            entries = list(reader)
-    except (UnicodeDecodeError, csv.Error) as e:
-        raise UserError(f"{table} is no CSV in UTF-8 ({type(e).__name__}): save it as one") from None
+    columns, entries = _entries(table)
     _check_columns(table, columns)
     if not entries:
         raise UserError(f"{table} has no rows: write one for each frame (docs/own-data.md)")
@@ -97,7 +91,21 @@ def read(home: Path, allow_partial: bool) -> tuple[list[Row], list[str]]:
     if missing and not allow_partial:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise UserError(f"{home} lacks {missing[0]}{more}: add it, or build without it with --allow-partial")
-    return here, missing + [f"the column {c} of {CSV_NAME}: not read" for c in columns if c not in KNOWN]
+    return here, missing
+
+
+def unused(home: Path) -> list[str]:
+    """Columns of the table that nothing reads, such as notes, or a misspelt `split`."""
+    return [column or "(no name)" for column in _entries(home / CSV_NAME)[0] if column not in KNOWN]
+
+
+def _entries(table: Path) -> tuple[list[str], list[dict[str, str]]]:
+    try:
+        with table.open(newline="", encoding="utf-8-sig") as f:  # spreadsheets write a byte order mark
+            reader = csv.DictReader(f)
+            return [c or "" for c in reader.fieldnames or ()], list(reader)
+    except (UnicodeDecodeError, csv.Error) as e:
+        raise UserError(f"{table} is no CSV in UTF-8 ({type(e).__name__}): save it as one") from None
 
 
 def _absent(row: Row, bare: dict[Path, str]) -> str:
