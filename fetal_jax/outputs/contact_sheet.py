@@ -19,7 +19,11 @@ from fetal_jax.planes import MEASURED, PRIMARY
 from fetal_jax.reading.images import write_png
 
 COLUMNS, ROWS = 6, 6
-TILE, LINE, EDGE, TYPE = (260, 190), 18, 3, 12
+TILE, LINE, EDGE, TYPE = (260, 230), 16, 3, 12
+MOST_LINES = 8
+"""Lines of text in a tile: the file's name, and the longest single reason, of 250 letters. The picture has the rest."""
+ROOM = TILE[0] - 2 * EDGE - 8
+"""Width of the text in a tile."""
 NAME = "contact_sheet_{:02d}.png"
 FIRST = NAME.format(1)
 FRAME = {status: style.colour for status, style in STYLES.items()} | {"error": (255, 80, 80)}
@@ -58,20 +62,16 @@ def _tile(row: Row, picture: NDArray[Any] | None) -> Image.Image:
     tile = Image.new("RGB", TILE)
     pen = ImageDraw.Draw(tile)
     _border(pen, row["status"])
-    room = TILE[0] - 2 * EDGE - 2, TILE[1] - 2 * EDGE - 2 - 2 * LINE
+    name = Path(row["file"]).name + (f" {row['frame']}" if row["frame"] else "")
+    lines = [_cut(name), *_wrapped(_summary(row))]
+    room = TILE[0] - 2 * EDGE - 2, TILE[1] - 2 * EDGE - 2 - len(lines) * LINE
     if picture is not None:
         small = Image.fromarray(picture)
         small.thumbnail(room, reducing_gap=2.0)
         tile.paste(small, ((TILE[0] - small.width) // 2, EDGE + 1))
-    name = Path(row["file"]).name + (f" {row['frame']}" if row["frame"] else "")
-    for i, text in enumerate((_cut(name), _cut(_summary(row)))):
-        pen.text(
-            (EDGE + 4, TILE[1] - EDGE - 1 - LINE * (1 - i) - 4),
-            fonts.drawable(text),
-            "white",
-            fonts.font(TYPE),
-            anchor="ls",
-        )
+    for i, text in enumerate(reversed(lines)):
+        at = EDGE + 4, TILE[1] - EDGE - 1 - LINE * i - 4
+        pen.text(at, fonts.drawable(text), "white", fonts.font(TYPE), anchor="ls")
     return tile
 
 
@@ -99,7 +99,13 @@ def _summary(row: Row) -> str:
 
 def _cut(text: str) -> str:
     """Shorten a text to the width of a tile."""
-    room = TILE[0] - 2 * EDGE - 8
-    if fonts.width(text, TYPE) <= room:
+    if fonts.width(text, TYPE) <= ROOM:
         return text
-    return text[: fonts.fitting(text, TYPE, room - fonts.width("...", TYPE))].rstrip(". ") + "..."
+    return text[: fonts.fitting(text, TYPE, ROOM - fonts.width("...", TYPE))].rstrip(". ") + "..."
+
+
+def _wrapped(text: str) -> list[str]:
+    """Break a text into the lines of a tile; what is too long for them ends with dots."""
+    lines = fonts.broken(text, TYPE, ROOM)
+    whole, rest = lines[: MOST_LINES - 2], lines[MOST_LINES - 2 :]
+    return [_cut(line) for line in (*whole, *([" ".join(rest)] if rest else []))]

@@ -44,6 +44,18 @@ def fitting(text: str, size: float, room: float) -> int:
     return bisect_right(list(accumulate(_advance(letter, size) for letter in text)), room)
 
 
+def broken(text: str, size: float, room: float) -> list[str]:
+    """Break a text between words into lines of `room` pixels; a longer word has a line of its own."""
+    lines, current, end = [], "", 0.0  # widths are summed word by word: each letter is looked up once
+    for word in text.split(" "):
+        more = f" {word}" if current else word
+        if current and end + width(more, size) > room:
+            lines.append(current)
+            current, end, more = "", 0.0, word
+        current, end = current + more, end + width(more, size)
+    return [*lines, current]
+
+
 @functools.cache
 def _advance(letter: str, size: float) -> float:
     return float(font(size).getlength(_drawable(letter)))

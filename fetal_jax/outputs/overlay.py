@@ -185,17 +185,7 @@ def _size(line: str, width: int) -> float:
 
 def wrapped(lines: list[str], width: int) -> list[str]:
     """Break lines that are longer than a picture is wide, between words."""
-    room, written = width - 2 * MARGIN, []
-    for line in lines:
-        current, end = "", 0.0  # widths are summed word by word: each letter is looked up once
-        for word in line.split(" "):
-            more = f" {word}" if current else word
-            if current and end + fonts.width(more, TEXT_SIZE) > room:
-                written.append(current)
-                current, end, more = "", 0.0, word
-            current, end = current + more, end + fonts.width(more, TEXT_SIZE)
-        written.append(current)
-    return written
+    return [part for line in lines for part in fonts.broken(line, TEXT_SIZE, width - 2 * MARGIN)]
 
 
 def band_height(lines: list[str]) -> int:

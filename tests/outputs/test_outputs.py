@@ -36,6 +36,7 @@ from fetal_jax.outputs.rows import SCHEMA, pixel_size
 from fetal_jax.planes import PRIMARY
 from fetal_jax.reading.isolated import read
 from fetal_jax.reading.sources import Source
+from fetal_jax.reading.spacing import NOT_COVERED, OWN_PAIR
 from fetal_jax.reading.spacing_table import Spacings
 from fetal_jax.results import folder
 from tests.support import ROOT
@@ -317,7 +318,8 @@ def test_the_contact_sheet_shows_every_row(out, rows):
     for i, row in enumerate(rows):
         line, column = divmod(i, contact_sheet.COLUMNS)
         tile = sheet[line * height : (line + 1) * height, column * width : (column + 1) * width]
-        assert tuple(tile[height // 2, 1]) == contact_sheet.FRAME[row["status"]]
+        edge = tile[:, 1]  # dashed where a person must look
+        assert set(map(tuple, edge[edge.any(axis=1)])) == {contact_sheet.FRAME[row["status"]]}
     assert len(list(out.glob("contact_sheet_*.png"))) == 1
 
 
@@ -443,6 +445,30 @@ def test_an_error_on_the_contact_sheet_does_not_repeat_the_file():
 def test_a_long_name_is_shortened_on_the_contact_sheet():
     name = contact_sheet._cut("a" * 300)
     assert name == name.rstrip(".") + "..."
-    room = contact_sheet.TILE[0] - 2 * contact_sheet.EDGE - 8
+    room = contact_sheet.ROOM
     assert room - fonts.width("a", 12) < fonts.width(name, contact_sheet.TYPE) <= room
     assert contact_sheet._cut("frame_01.png") == "frame_01.png"
+
+
+def test_the_contact_sheet_shows_a_whole_reason_in_lines(tmp_path):
+    reasons = (
+        *(NOT_COVERED, f"no spacing: {OWN_PAIR}", "the network is 61 % sure that this is a head: check the plane"),
+        "no spacing: the DICOM header says that the frame was resampled (DerivationDescription or "
+        "DerivationCodeSequence), so that its ultrasound regions may be the original's: export the original, or give "
+        "--spacing-mm",
+    )
+    for reason in reasons:
+        text = f"refused: {reason}"
+        lines = contact_sheet._wrapped(text)
+        assert " ".join(lines) == text
+        assert all(fonts.width(line, contact_sheet.TYPE) <= contact_sheet.ROOM for line in lines)
+        row = {"file": "a.png", "frame": 0, "status": "refused", "reason": reason} | dict.fromkeys(PRIMARY.values())
+        tile = np.asarray(contact_sheet._tile(row, np.full((540, 800, 3), 90, np.uint8)))
+        # the picture is above the text, which has the lines of the tile that it needs
+        height = contact_sheet.TILE[1] - contact_sheet.LINE * (1 + len(lines))
+        grey = (tile == 90).all(-1).any(1)
+        assert grey.any()
+        assert not grey[height - contact_sheet.EDGE - 1 :].any()
+    many = contact_sheet._wrapped(f"refused: {'; '.join(reasons * 3)}")
+    assert len(many) == contact_sheet.MOST_LINES - 1
+    assert many[-1].endswith("...")
