@@ -10,6 +10,11 @@ from typing import Any
 
 from PIL import ImageFont
 
+_PLAIN = dict(zip("ßæœøłđıþð–—", ("ss", "ae", "oe", "o", "l", "d", "i", "th", "d", "-", "-"), strict=True))
+"""Letters and dashes that do not decompose into a plain one and an accent."""
+_UNSEEN = ("Mn", "Me", "Cf")
+"""Accents of their own, and marks that are never drawn."""
+
 
 @functools.cache
 def font(size: float) -> Any:
@@ -18,7 +23,7 @@ def font(size: float) -> Any:
 
 
 def drawable(text: str) -> str:
-    """A text as it is drawn: a letter that the font lacks without its accents, "a" for "ä", in place of a box."""
+    """A text as it is drawn: a letter that the font lacks in plain ones, "a" for "ä", "ss" for "ß", or else as "?"."""
     return "".join(map(_drawable, text))
 
 
@@ -26,7 +31,11 @@ def drawable(text: str) -> str:
 def _drawable(letter: str) -> str:
     if not _lacks(letter):
         return letter
-    return "".join(part for part in unicodedata.normalize("NFKD", letter) if not unicodedata.combining(part))
+    parts = (part for part in unicodedata.normalize("NFKD", letter) if unicodedata.category(part) not in _UNSEEN)
+    plain = "".join(_PLAIN.get(part.lower(), part) for part in parts)
+    if any(map(_lacks, plain)):
+        return "?"
+    return plain.upper() if letter.isupper() else plain
 
 
 def _lacks(letter: str) -> bool:

@@ -409,6 +409,9 @@ def test_a_text_is_as_wide_as_pillow_says(text):
 def test_a_letter_that_the_font_lacks_is_drawn_without_its_accents():
     assert fonts.drawable("Müller é, 20° · café.png") == "Muller e, 20° · cafe.png"
     assert fonts.drawable(unicodedata.normalize("NFD", "Müller")) == "Muller"
+    assert fonts.drawable("Weiß Sørensen, Læsø, Łódź, Đorđe, ÆØẞ") == "Weiss Sorensen, Laeso, Lodz, Dorde, AEOSS"
+    assert fonts.drawable("胎儿_01.png, Ж, 아") == "??_01.png, ?, ?"
+    assert fonts.drawable("20–30 — a\u200bb") == "20-30 - ab"
     row = {"file": "Schädel.png", "frame": 0, "status": "refused", "reason": "ä"} | dict.fromkeys(PRIMARY.values())
     plain = row | {"file": "Schadel.png", "reason": "a"}
     assert np.array_equal(*(np.asarray(contact_sheet._tile(each, None)) for each in (row, plain)))
