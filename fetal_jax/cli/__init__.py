@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable, Iterable
 
 
 def number(text: str) -> float:
@@ -13,14 +14,21 @@ def number(text: str) -> float:
         raise argparse.ArgumentTypeError(f"{text} is not a number: write it with a point, as 0.12") from None
 
 
-def add_also(parser: argparse.ArgumentParser, kinds: tuple[str, ...], verb: str = "write") -> None:
-    """Add `--also=KIND,...`, which names some of these kinds."""
+def several(noun: str, known: Iterable[str]) -> Callable[[str], tuple[str, ...]]:
+    """Make the type of an option that takes names, separated by commas; argparse shows the words."""
+    choices = tuple(known)
 
-    def parse(text: str) -> tuple[str, ...]:
-        given = tuple(dict.fromkeys(text.split(",")))
-        if unknown := [kind for kind in given if kind not in kinds]:
-            raise argparse.ArgumentTypeError(f"{', '.join(unknown)} is not a kind; the kinds are {', '.join(kinds)}")
+    def read(text: str) -> tuple[str, ...]:
+        given = tuple(dict.fromkeys(part.strip() for part in text.split(",")))
+        if unknown := [name for name in given if name not in choices]:
+            what = f"{', '.join(unknown)} is not a {noun}; the {noun}s are {', '.join(choices)}"
+            raise argparse.ArgumentTypeError(f"{what}: separate them by commas")
         return given
 
+    return read
+
+
+def add_also(parser: argparse.ArgumentParser, kinds: tuple[str, ...], verb: str = "write") -> None:
+    """Add `--also=KIND,...`, which names some of these kinds."""
     help_also = f"also {verb} {', '.join(kinds)}"
-    parser.add_argument("--also", type=parse, default=(), metavar="KIND,...", help=help_also)
+    parser.add_argument("--also", type=several("kind", kinds), default=(), metavar="KIND,...", help=help_also)

@@ -7,7 +7,7 @@ import datetime
 from pathlib import Path
 
 from fetal_jax import __version__
-from fetal_jax.cli import number
+from fetal_jax.cli import number, several
 from fetal_jax.errors import NOT_CLINICAL, UserError
 from fetal_jax.growth import (
     STANDARDS,
@@ -47,10 +47,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--standard",
-        nargs="+",
-        choices=STANDARDS,
-        default=DEFAULT_STANDARDS,
-        help=f"standards of the centiles; default: {' '.join(DEFAULT_STANDARDS)}",
+        nargs="+",  # blanks between the names were the way before commas
+        type=several("standard", STANDARDS),
+        default=[DEFAULT_STANDARDS],
+        metavar="NAME,...",
+        help=f"standards of the centiles, of {', '.join(STANDARDS)}; default: {','.join(DEFAULT_STANDARDS)}",
     )
     parser.add_argument(
         "--weight-formula",
@@ -90,7 +91,8 @@ def run(args: argparse.Namespace, overrides: list[str]) -> None:
     print(f"Centiles at {format_age(weeks)}" + ("" if known is not None else f", the age by {ages[0].formula}"))
     centiles = []
     values = {}
-    for name in args.standard:
+    standards = [name for names in args.standard for name in names]
+    for name in standards:
         values[name] = _values(sizes, weights, name, args.weight_formula)
         centiles += _print_centiles(values[name], weeks, name, convention, args.weight_formula)
         if weights and "efw" in STANDARDS[name].weeks and "efw" not in values[name]:
@@ -106,7 +108,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> None:
         print(f"  {citation}.")
     print(NOT_CLINICAL)
     if args.chart:
-        _draw(args, values[args.standard[0]], weeks)
+        _draw(args, standards[0], values[standards[0]], weeks)
 
 
 def _lengths(sizes: dict[str, float], *measures: str) -> dict[str, float | None]:
@@ -186,12 +188,11 @@ def _print_centiles(
     return centiles
 
 
-def _draw(args: argparse.Namespace, values: dict[str, float], weeks: float) -> None:
+def _draw(args: argparse.Namespace, standard: str, values: dict[str, float], weeks: float) -> None:
     try:
         from fetal_jax.growth import chart  # only a chart needs matplotlib
     except ImportError:
         raise UserError("--chart draws with matplotlib: pip install '.[chart]'") from None
-    standard = args.standard[0]
     dates = [f"examined {args.date}"] if args.date else []
     figure = chart.draw(
         *(values, weeks, standard, args.bpd_convention),

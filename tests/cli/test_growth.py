@@ -147,7 +147,8 @@ def test_sources_are_printed_also_where_the_chart_fails(tmp_path):
         (("--hc=290", "--date=20.11.2026"), ("--date", "20.11.2026 is no date: write it as 2026-11-28")),
         (("--hc=290,5",), ("--hc", "290,5 is not a number: write it with a point, as 0.12")),
         (("--ofd=98",), ("--ga",)),
-        (("--hc=290", "--standard=nichd"), ("nichd",)),
+        (("--hc=290", "--standard=nichd"), ("nichd is not a standard", "hadlock, ", "separate them by commas")),
+        (("--hc=290", "--standard=who fmf"), ("who fmf is not a standard", "separate them by commas")),
     ],
 )
 def test_wrong_calls(argv, words, capsys):
@@ -231,3 +232,12 @@ def test_curves_are_those_of_the_standard():
     assert axes.get_title().replace("\n", " ").startswith("BPD 82.7 mm outer-outer, from 80.0 mm outer-inner, at 30w0d")
     with pytest.raises(GrowthError, match="curves for"):
         draw({"ofd": 98.0}, 30, "who")
+
+
+@pytest.mark.parametrize("standards", [["who,fmf"], ["who, fmf"], ["who", "fmf"]])
+def test_standards_are_separated_by_commas_or_by_blanks(standards, capsys):
+    assert main(["growth", *PATIENT, "--ga=30w2d", "--standard", *standards]) == 0
+    said = capsys.readouterr().out
+    assert "WHO 2017" in said
+    assert "FMF 2018" in said
+    assert "INTERGROWTH-21st 2014" not in said
