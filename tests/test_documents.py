@@ -14,6 +14,7 @@ import pytest
 
 from fetal_jax import config as configs
 from fetal_jax.cli import main
+from fetal_jax.outputs.rows import COLUMNS
 from tests.support import ROOT
 
 PAGES = [
@@ -119,6 +120,13 @@ def test_every_benchmark_is_run_by_make_bench_or_named_beside_its_figures():
         contestant = re.search(r"from rounds import .*\bcompete\b", path.read_text()) or path.stem.startswith("torch_")
         run = f'"{path.stem}": "' in bench
         assert path.stem in ("bench", "rounds") or contestant or run or f"benchmarks/{path.name}" in pages, path
+
+
+def test_the_page_names_the_places_of_the_columns_that_a_reader_needs_first():
+    text = (ROOT / "docs" / "inference.md").read_text()
+    assert ",".join(COLUMNS[:4]) == "file,frame,status,plane"
+    assert f"`{','.join(COLUMNS[:4])}`" in text
+    assert f"`reason` is the {COLUMNS.index('reason') + 1}th column" in text
 
 
 def test_readme_is_short():

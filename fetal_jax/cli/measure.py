@@ -23,7 +23,7 @@ from fetal_jax.outputs import formats
 from fetal_jax.outputs.contact_sheet import FIRST
 from fetal_jax.outputs.examinations.examination import CHOICES
 from fetal_jax.outputs.examinations.write import INDEX
-from fetal_jax.outputs.rows import Row
+from fetal_jax.outputs.rows import JSON, Row
 from fetal_jax.outputs.tally import Tally
 from fetal_jax.reading.sources import DICOM_SUFFIXES, OVERLAYS, RESULTS, SUFFIXES, Source, find, head_of, is_dicom
 from fetal_jax.reading.spacing_table import Spacings
@@ -135,6 +135,8 @@ def measure_paths(
     _check_dicom_can_be_read(found.sources)
     if not any(spacings.may_give(source) or may_state_spacing(source) for source in found.sources):
         raise UserError(_without_spacing(spacings, found.sources))
+    if (out / JSON).is_file():
+        print(f"{out} has finished results: the same call measures all frames again and replaces them", flush=True)
     tally = Tally()
     with tqdm(total=len(found.sources), unit="frame") as bar:
         for row in measure_files(

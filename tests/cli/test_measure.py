@@ -64,6 +64,19 @@ def test_a_folder_with_one_bad_file(frames, tmp_path):
         assert picture.shape[0] > 360
 
 
+def test_a_finished_call_that_is_given_again_says_that_it_measures_all_frames(frames, tmp_path):
+    out = tmp_path / "out"
+    call = ("measure", frames / "h0.png", "--plane=head", "--spacing-mm=0.3", f"--out={out}")
+    said = f"{out} has finished results: the same call measures all frames again and replaces them"
+    for again in (False, True):
+        done = called(*call)
+        assert done.returncode == 0, done.stderr
+        assert (said in done.stdout.splitlines()) == again
+    (out / "measurements.json").rename(out / "measuring.jsonl")  # as an interrupted call leaves a log alone
+    (out / "measuring.jsonl").write_text("")
+    assert said not in called(*call).stdout
+
+
 def test_a_table_that_names_no_file_is_said_before_the_work(frames, tmp_path):
     table, out = tmp_path / "typed.csv", tmp_path / "out"
     table.write_text("filename,spacing_mm\nh_0.png,0.3\n")
