@@ -22,6 +22,8 @@ HC18_ROWS, HC18_COLUMNS = range(530, 571), range(730, 811)
 """HC18's frames are 800 x 540 pixels, a few dozen up to 8 % narrower and 4 % higher; no other size fits its table."""
 _NAMED = 20
 """Wrong lines that a message names."""
+_NOT_SIZES = ("spacing_source", "spacing_confidence")
+"""Columns of our own results, which may be given as a table."""
 NEEDS = "needs the columns filename,spacing_mm, separated by commas, semicolons or tabs"
 
 
@@ -229,6 +231,11 @@ def _columns(path: Path, header: list[str]) -> tuple[int, list[int]]:
         raise UserError(f"{path} {NEEDS}; it has {', '.join(cell or '(no name)' for cell in header) or 'none'}")
     if len(given) > 1:
         raise UserError(f"{path} has the columns {ROWS} and {HC18!r}: remove one")
+    sizes = [cell for cell in header if "spacing" in cell or "pixel size" in cell]
+    # a misspelt second column would leave pixels square that are not
+    if unread := [cell for cell in sizes if cell not in (ROWS, COLUMNS, HC18, *_NOT_SIZES)]:
+        what = f"the size of a pixel is {ROWS}, along the columns {COLUMNS}"
+        raise UserError(f"{path} has the column {unread[0]!r}, which is not read: {what}: rename or remove it")
     return names[0], [*given, *(i for i, cell in enumerate(header) if cell == COLUMNS)]
 
 

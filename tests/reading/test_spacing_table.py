@@ -63,6 +63,14 @@ def test_tables_of_all_spreadsheets_are_read(tmp_path, text, encoding, form):
         assert size.source == "csv"
 
 
+def test_results_are_a_table_too(tmp_path):
+    line = f"{NAME},measured,0.2,csv,0.1,\n"
+    spacings = table(
+        tmp_path / "t.csv", f"file,status,spacing_mm,spacing_source,column_spacing_mm,spacing_confidence\n{line}"
+    )
+    assert spacings.of(frame(f"/x/{NAME}")).mm == (0.2, 0.1)
+
+
 def test_two_columns_are_rows_and_columns(tmp_path):
     spacings = table(tmp_path / "t.csv", "filename;spacing_mm;column_spacing_mm\na.png;0,2;0,1\n")
     assert spacings.of(frame("/x/a.png")).mm == (0.2, 0.1)
@@ -96,6 +104,13 @@ def test_name_that_is_missing_is_shown_beside_the_nearest(tmp_path):
         ("filename,spacing_mm\na.png,1.234.5\n", "not a length"),
         ("filename,spacing_mm\n,0.1\n", "without a file name"),
         ("filename,mm\na.png,0.1\n", "it has filename, mm"),
+        *(
+            (
+                f"filename,spacing_mm,{column}\na.png,0.3,0.2\n",
+                f"column '{column.lower()}', which is not read: .*rename",
+            )
+            for column in ("column_spacing", "Column spacing mm", "spacing_x_mm", "pixel size y")
+        ),
         ("", "holds no table"),
         ('filename,spacing_mm\n"a.png,0.1\nb.png,0.2\n', "holds no table|more cells|not a length"),
     ],
