@@ -13,6 +13,9 @@ for again, and the run goes on from its last checkpoint. When the run is over, w
 its exit code is this script's; 1 too where worker 0 cannot install the code. Interrupted, this script leaves the slice to
 itself: start it again to watch on.
 
+The workers have nothing but the bucket: give what the run starts from as --config.init.sononet=gs://BUCKET/SonoNet16.npz
+or --config.init.bundle=gs://BUCKET/BUNDLE, and the data as --config.data.dir=gs://BUCKET/data.
+
   --type=TYPE        such as v5litepod-16 (v5e 4x4) or v6e-16
   --runtime=IMAGE    of the workers; default v2-alpha-tpuv5-lite, or v2-alpha-tpuv6e where --type says v6e
   --spot             cheaper, may be preempted at any time

@@ -11,6 +11,9 @@ launch/jobset.sh --name=NAME --image=IMAGE (--tpu=TYPE:TOPOLOGY | --gpus=N [--ho
 Fills launch/jobset.yaml in and applies it: `fetal-jax train` with the arguments after `--`, one process a host, as a
 JobSet that is started again when it is preempted or loses a host, and not when the program itself gave up.
 
+The hosts have nothing but the bucket: give what the run starts from as --config.init.sononet=gs://BUCKET/SonoNet16.npz
+or --config.init.bundle=gs://BUCKET/BUNDLE, and the data as --config.data.dir=gs://BUCKET/data.
+
   --image=IMAGE            built from launch/Dockerfile
   --tpu=TYPE:TOPOLOGY      a slice, 4 chips a host: v5e:2x4, v5e:16x16, v6e:4x4 ...
   --gpus=N --hosts=N       GPUs a host, and hosts (default 1)

@@ -49,7 +49,7 @@ install() { # with uv, as the image's Python may be too old for us
         tar -xzf code.tar.gz -C code &&
         PIP_BREAK_SYSTEM_PACKAGES=1 python3 -m pip install --quiet --user uv &&
         uv venv --quiet --clear --python=3.12 .venv &&
-        uv pip install --quiet --constraint=code/constraints.txt './code[tpu,bucket]'
+        uv pip install --quiet --constraint=code/constraints.txt './code[tpu,bucket,export]' # export: onnx reads a bundle to start from
 }
 three_times install || { echo 'launch/tpu_worker.sh: the code cannot be installed: see above'; exit 1; }
 

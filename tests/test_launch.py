@@ -492,6 +492,14 @@ def needs(extra):
     return names
 
 
+def test_hosts_of_a_run_have_what_its_start_from_a_bucket_needs():
+    """gcsfs reads it, onnx reads a bundle."""
+    for name in ("Dockerfile", "tpu_worker.sh"):
+        (extras,) = re.findall(r"(?:/src|/code)\[(.*?)\]", (LAUNCH / name).read_text())
+        brought = {n for e in extras.split(",") if e in PROJECT["optional-dependencies"] for n in needs(e)}
+        assert {"gcsfs", "onnx"} <= brought
+
+
 CONTAINERS = [("Dockerfile.cpu", "worker"), ("Dockerfile.cpu", "page"), ("Dockerfile.beam", "")]
 
 

@@ -130,8 +130,8 @@ class MeshConfig:
 class InitConfig:
     """The parameters at the first step; random by default."""
 
-    bundle: str = key("", "fine-tune this bundle: its folder, or the name of a shipped one", may_change=True)
-    sononet: str = key("", "start from SonoNet16: the path of SonoNet16.npz", may_change=True)
+    bundle: str = key("", "fine-tune this bundle: its folder (or gs://), or the name of a shipped one", may_change=True)
+    sononet: str = key("", "start from SonoNet16: the path of SonoNet16.npz (or gs://)", may_change=True)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,8 @@ network then predicts as SonoNet does: 93 % of frames keep their class of fourte
 
 from __future__ import annotations
 
+import io
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -38,7 +40,7 @@ def check(path: Path, config: Config) -> list[Layer]:
     """Refuse a start that is impossible; returns the layers of the file.
 
     Args:
-      path: `SonoNet16.npz` of the authors' repository baumgach/SonoNet-weights.
+      path: `SonoNet16.npz` of the authors' repository baumgach/SonoNet-weights, on disk or in a bucket.
       config: the configuration of the run.
 
     Raises:
@@ -86,11 +88,16 @@ def read(path: Path) -> list[Layer]:
     Raises:
       UserError: there is no such file, or it is another one.
     """
+    remedy = "take it from baumgach/SonoNet-weights; several hosts can read it from a bucket, gs://BUCKET/SonoNet16.npz"
     try:
-        with np.load(path, allow_pickle=False) as f:
+        content = io.BytesIO(path.read_bytes())
+    except OSError as e:
+        raise UserError(f"{path}, SonoNet16.npz, cannot be read ({e.strerror or e}): {remedy}") from None
+    try:
+        with np.load(content, allow_pickle=False) as f:
             arrays = [f[f"arr_{i}"] for i in range(75)]
-    except (OSError, KeyError, ValueError):
-        raise UserError(f"{path} is not SonoNet16.npz: take it from baumgach/SonoNet-weights") from None
+    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
+        raise UserError(f"{path} is not SonoNet16.npz: {remedy}") from None
     layers = []
     for kernel, beta, gamma, mean, inverse in zip(*(arrays[k::5] for k in range(5)), strict=True):
         gain = inverse * gamma

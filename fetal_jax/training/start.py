@@ -13,6 +13,7 @@ from fetal_jax.config import Config
 from fetal_jax.data.source import Frame
 from fetal_jax.data.training_record import before_run_from
 from fetal_jax.errors import UserError
+from fetal_jax.files import absolute, in_bucket
 from fetal_jax.training import sononet
 
 
@@ -25,9 +26,14 @@ def check_start(config: Config) -> None:
     if config.init.bundle and config.init.sononet:
         raise UserError("config.init.bundle and config.init.sononet are both given: give one of them")
     if config.init.bundle:
-        check_bundle(bundle.find(config.init.bundle), config)
+        check_bundle(_place(config.init.bundle), config)
     elif config.init.sononet:
-        sononet.check(Path(config.init.sononet), config)
+        sononet.check(_place(config.init.sononet), config)
+
+
+def _place(name: str) -> Any:
+    """Path of a bundle's folder or of SonoNet's file: in a bucket, which all hosts read, or on this host's disk."""
+    return absolute(name) if in_bucket(name) else bundle.find(name)
 
 
 def described(config: Config) -> str:
@@ -53,9 +59,9 @@ def start_parameters(
       UserError: as `check_start`.
     """
     if config.init.bundle:
-        folder = bundle.find(config.init.bundle)
+        folder = _place(config.init.bundle)
         return *bundle_parameters(folder, config, params), before_run_from(bundle.read(folder).training)
-    return sononet.start(Path(config.init.sononet), params, config, sources), sononet.LICENCE, []
+    return sononet.start(_place(config.init.sononet), params, config, sources), sononet.LICENCE, []
 
 
 def check_bundle(folder: Path, config: Config) -> None:
@@ -97,7 +103,7 @@ def bundle_parameters(folder: Path, config: Config, like: Any) -> tuple[Any, str
     import onnx
 
     wanted = {k: v for k, v in like.items() if k not in left_out}
-    return graph.parameters(onnx.load(folder / bundle.ONNX), wanted), info.licence
+    return graph.parameters(onnx.load_from_string((folder / bundle.ONNX).read_bytes()), wanted), info.licence
 
 
 def onnx_graph() -> Any:

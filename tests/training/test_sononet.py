@@ -109,8 +109,11 @@ def test_fit_approaches_the_first_stage(file, frames, monkeypatch):
 
 
 def test_another_file_network_or_plane_is_refused(file, tmp_path):
-    with pytest.raises(UserError, match=r"is not SonoNet16\.npz"):
+    with pytest.raises(UserError, match=r"none\.npz, SonoNet16\.npz, cannot be read .*gs://BUCKET"):
         sononet.read(tmp_path / "none.npz")
+    (tmp_path / "text.npz").write_text("no arrays")
+    with pytest.raises(UserError, match=r"is not SonoNet16\.npz"):
+        sononet.read(tmp_path / "text.npz")
     np.savez(tmp_path / "other.npz", np.zeros(3))
     with pytest.raises(UserError, match=r"is not SonoNet16\.npz"):
         sononet.read(tmp_path / "other.npz")
