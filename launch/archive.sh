@@ -39,6 +39,8 @@ while [[ $# -gt 0 ]]; do
     shift
 done
 [[ $name && $image && $cores =~ ^[1-9][0-9]*$ && $# -gt 0 ]] || { usage >&2; exit 2; }
+check_name "$name" 63
+check_account "$account"
 
 arguments=\"archive\"
 for argument in "$@" "--workers=$cores"; do arguments+=", $(quoted "$argument")"; done

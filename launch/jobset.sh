@@ -24,7 +24,7 @@ Needs: kubectl, a cluster with the JobSet controller.
 END
 }
 
-name='' image='' tpu='' gpus='' hosts=1 account=default dry=''
+name='' image='' tpu='' gpus='' hosts='' account=default dry=''
 while [[ $# -gt 0 ]]; do
     case $1 in
         --name=*) name=${1#*=} ;;
@@ -41,18 +41,26 @@ while [[ $# -gt 0 ]]; do
     shift
 done
 [[ $name && $image && ($tpu || $gpus) && ! ($tpu && $gpus) && $# -gt 0 ]] || { usage >&2; exit 2; }
+check_name "$name" 45 # a pod is NAME-train-0-HOST-xxxxx, of at most 63 characters
+check_account "$account"
+[[ " $* " == *' --workdir='*://* ]] || refuse 'give --workdir=gs://BUCKET/RUN after --: the disk of a host is lost with it'
 
 if [[ $tpu ]]; then
-    if [[ ! $tpu =~ ^(v5e|v6e):([0-9]+)x([0-9]+)$ ]]; then
-        echo "launch/jobset.sh: --tpu=$tpu: give v5e or v6e with a topology, such as v5e:4x4" >&2
-        exit 2
-    fi
+    topologies='1x1 2x2 2x4 4x4 4x8 8x8 8x16 16x16' # of v5e and of v6e
+    [[ $tpu =~ ^(v5e|v6e):([0-9]+)x([0-9]+)$ && " $topologies " == *" ${tpu#*:} "* ]] ||
+        refuse "--tpu=$tpu: give v5e or v6e with one of the topologies $topologies, such as v5e:4x4"
     declare -A accelerators=([v5e]="tpu-v5-lite-podslice" [v6e]="tpu-v6e-slice")
     chips=$((BASH_REMATCH[2] * BASH_REMATCH[3])) accelerator=${accelerators[${BASH_REMATCH[1]}]}
-    resource=google.com/tpu count=$((chips < 4 ? chips : 4)) hosts=$(((chips + 3) / 4)) platform=tpu
+    resource=google.com/tpu count=$((chips < 4 ? chips : 4)) of_slice=$(((chips + 3) / 4)) platform=tpu
+    [[ ${hosts:-$of_slice} == "$of_slice" ]] ||
+        refuse "--hosts=$hosts: a slice ${tpu#*:} has $chips chips on $of_slice hosts: leave --hosts out, or give another --tpu"
+    hosts=$of_slice
     selector="{cloud.google.com/gke-tpu-accelerator: $accelerator, cloud.google.com/gke-tpu-topology: ${tpu#*:}}"
     annotations='{alpha.jobset.sigs.k8s.io/exclusive-topology: cloud.google.com/gke-nodepool}' # a slice to itself
 else
+    hosts=${hosts:-1}
+    [[ $gpus =~ ^[1-9][0-9]*$ && $hosts =~ ^[1-9][0-9]*$ ]] ||
+        refuse "--gpus=$gpus --hosts=$hosts: give whole numbers from 1 up: the GPUs of one host, and the hosts"
     resource=nvidia.com/gpu count=$gpus platform=cuda selector='{}' annotations='{}'
 fi
 

@@ -51,7 +51,7 @@ def test_a_run_starts_from_a_bundle_in_a_bucket(bucket):
 
 def test_a_run_starts_from_sononet_in_a_bucket(bucket):
     config = load("unified", ["--config.init.sononet=gs://bucket/SonoNet16.npz"])
-    with pytest.raises(UserError, match="gs://bucket/SonoNet16.npz, SonoNet16.npz, cannot be read"):
+    with pytest.raises(UserError, match=r"gs://bucket/SonoNet16\.npz, SonoNet16\.npz, cannot be read"):
         start.check_start(config)
     np.savez(bucket / "SonoNet16.npz", *[np.ones((1, 1, 1, 1) if i % 5 == 0 else 1) for i in range(75)])
     start.check_start(config)

@@ -378,6 +378,7 @@ def check(jobset):
     ("options", "hosts", "resource"),
     [
         (["--tpu=v5e:16x16"], 64, ("google.com/tpu", 4)),
+        (["--tpu=v5e:2x4", "--hosts=2"], 2, ("google.com/tpu", 4)),
         (["--tpu=v6e:1x1"], 1, ("google.com/tpu", 1)),
         (["--gpus=8", "--hosts=2"], 2, ("nvidia.com/gpu", 8)),
     ],
@@ -391,6 +392,43 @@ def test_jobset_is_valid_and_requests_the_hosts(options, hosts, resource, launch
     assert container["resources"]["limits"] == dict([resource])
     assert container["args"] == ["train", *RUN]
     assert {"name": "FETAL_PROCESSES", "value": str(hosts)} in container["env"]
+
+
+BAD_JOBSETS = [
+    (["--name=Heads_1", "--gpus=8"], "--name=Heads_1: give lower-case letters"),
+    (["--name=heads-", "--gpus=8"], "no dash last"),
+    (["--name=" + "h" * 46, "--gpus=8"], "at most 45"),
+    (["--gpus=8", "--service-account=me@p.iam.gserviceaccount.com"], "not an e-mail address"),
+    (["--gpus=eight"], "--gpus=eight --hosts=1: give whole numbers"),
+    (["--gpus=8", "--hosts=0"], "--gpus=8 --hosts=0: give whole numbers"),
+    (["--tpu=v5e:3x5"], "--tpu=v5e:3x5: give v5e or v6e with one of the topologies 1x1 2x2"),
+    (["--tpu=v4:4x4"], "--tpu=v4:4x4: give v5e or v6e"),
+    (["--tpu=v5e:4x4", "--hosts=2"], "a slice 4x4 has 16 chips on 4 hosts: leave --hosts out"),
+]
+
+
+@pytest.mark.parametrize(("options", "said"), BAD_JOBSETS)
+def test_a_jobset_that_cannot_be_is_refused_before_anything_is_sent(options, said, launch, programs):
+    programs("kubectl", "")
+    text, calls = launch("jobset.sh", "--name=heads", "--image=i", *options, "--", *RUN, code=2)
+    assert text.startswith("launch/jobset.sh: ")
+    assert said in text
+    assert not calls
+
+
+def test_a_jobset_refuses_a_run_on_the_disk_of_a_host(launch, programs):
+    programs("kubectl", "")
+    for run in (RUN[:1], [RUN[0], "--workdir=runs/here"]):
+        text, calls = launch("jobset.sh", "--name=heads", "--image=i", "--gpus=8", "--", *run, code=2)
+        assert "give --workdir=gs://BUCKET/RUN" in text
+        assert not calls
+
+
+def test_the_archives_job_refuses_a_name_that_kubernetes_would(launch, programs):
+    programs("kubectl", "")
+    text, calls = launch("archive.sh", "--name=My_archive", "--image=i", "--", *ARCHIVE, code=2)
+    assert "launch/archive.sh: --name=My_archive: give lower-case letters" in text
+    assert not calls
 
 
 def test_jobset_check_refuses_a_wrong_key_or_type(launch):
