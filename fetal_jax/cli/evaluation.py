@@ -28,7 +28,7 @@ from fetal_jax.evaluation.outputs import Claim
 from fetal_jax.evaluation.predictions import evaluate_predictions
 from fetal_jax.evaluation.report import compare
 from fetal_jax.evaluation.report.acceptance_plot import plot_rules
-from fetal_jax.evaluation.report.checklist import EXTERNAL, INTERNAL
+from fetal_jax.evaluation.report.checklist import INTERNAL
 from fetal_jax.evaluation.report.cross_dataset import JSON, PAGE, Result, write_cross_dataset
 from fetal_jax.evaluation.report.report import Origin
 from fetal_jax.evaluation.robustness import measure_robustness
@@ -36,8 +36,8 @@ from fetal_jax.evaluation.scanner import outputs as scanner_outputs
 from fetal_jax.evaluation.splits import (
     HELD_OUT,
     START_NOT_RECORDED,
-    changed_training,
     held_out,
+    kind_of_test,
     refuse_other_split,
     unseen,
 )
@@ -215,23 +215,19 @@ def _origin(network: Network, frames: Split, dataset: str, out: Path, args: argp
     }
     if args.bundle:
         lines["runtime"] = args.runtime
-    internal = dataset in network.seen
     left_out = args.split == HELD_OUT
-    known = (
-        internal and (left_out or not args.split.startswith("train")) and "train" in splits(dataset, network.data_dir)
-    )
+    kind, doubts = kind_of_test(training, frames, dataset, network.data_dir)
+    known = kind == INTERNAL and dataset in network.seen
     if known:
         train = Split(dataset, "train", network.data_dir)
         both = 0 if left_out else len(train.subjects & frames.subjects)
         by = f"this is {frames.name}, which the run left out" if left_out else "the builder divides frames by subject"
         lines["subjects in the training split and in this one"] = f"{both}: {by}"
-    doubts = [changed_training(training, dataset, network.data_dir)] if known else []
-    if not all_recorded(training) and (left_out or not internal):
+    if left_out and not all_recorded(training):
         doubts.append(START_NOT_RECORDED)
-    if any(doubts):
-        lines["but"] = "; ".join(filter(None, doubts))
+    if doubts:
+        lines["but"] = "; ".join(doubts)
     flags = [*network.flags, f"--dataset={dataset}", *["--robustness"] * args.robustness]
-    kind = INTERNAL if internal else EXTERNAL if all_recorded(training) else ""
     title = f"{network.name} on {frames.dataset}, {args.split}"
     command = _command(flags, args, out, network.data_dir)
     return Origin(title, command, network.data_dir, lines, kind, known)

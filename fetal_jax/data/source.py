@@ -176,7 +176,10 @@ class Split:
         Pixels and further digits are left out because they depend on the processor: in the same synthetic frame a
         dozen pixels differ by one grey level.
         """
-        digest = hashlib.sha256(f"{self.dataset} {len(self)}".encode())
+        return self._digest_as(self.dataset)
+
+    def _digest_as(self, dataset: str) -> str:
+        digest = hashlib.sha256(f"{dataset} {len(self)}".encode())
         for label in map(_label, self._open("segmentation_mask", "image")):
             shape, spacing, truth = label.pop("shape"), label.pop("spacing_mm"), label.pop("truth_mm")
             del label["device"]  # is no part of the label, and digests of older bundles do not include it
@@ -194,6 +197,10 @@ class Split:
     def fingerprint(self) -> str:
         """Name and version of the data set, number of frames, digest."""
         return f"{self.dataset} {len(self)} frames {self.digest}"
+
+    def fingerprint_as(self, dataset: str) -> str:
+        """The fingerprint that the same frames have in a data set of another name and version."""
+        return f"{dataset} {len(self)} frames {self._digest_as(dataset)}"
 
 
 def _label(record: dict[str, Any]) -> dict[str, Any]:

@@ -8,8 +8,9 @@ from typing import Any
 
 from fetal_jax.config import data_set
 from fetal_jax.data.source import Split, splits
-from fetal_jax.data.training_record import left_out, recorded, seen, trained_on
+from fetal_jax.data.training_record import all_recorded, left_out, recorded, seen, trained_on
 from fetal_jax.errors import UserError
+from fetal_jax.evaluation.report.checklist import EXTERNAL, INTERNAL, OVERLAPPING
 from fetal_jax.inference import Predictor
 
 HELD_OUT = "held-out"
@@ -57,6 +58,38 @@ def changed_training(training: dict[str, Any], dataset: str, data_dir: str) -> s
     if not was:
         return ""
     return f"trained on {' and '.join(was)}, but in {data_dir} is {now}: frames may have changed splits"
+
+
+def kind_of_test(training: dict[str, Any], frames: Split, dataset: str, data_dir: str) -> tuple[str, list[str]]:
+    """Tell by the recorded fingerprints whether a test is internal or external, and what is doubtful about it.
+
+    Args:
+      training: the record of the network.
+      frames: those to test on, of `dataset`.
+      dataset: its name, which `refuse_other_split` has accepted.
+      data_dir: the folder that has it.
+
+    Returns:
+      `INTERNAL`, `EXTERNAL` or `OVERLAPPING`, or empty if not all training data are recorded; and the doubts.
+    """
+    known = seen(training)
+    train = [Split(dataset, "train", data_dir)] if "train" in splits(dataset, data_dir) else []
+    if dataset in known:
+        if frames.name.startswith("train") and frames.name != f"train/fold{left_out(training)}":
+            return OVERLAPPING, [f"{frames.name} of {dataset} is what it was trained on"]
+        if not known[dataset]:
+            return OVERLAPPING, [f"no fingerprint of {dataset} is recorded: its frames may have changed splits"]
+        if not train:
+            return OVERLAPPING, [f"{dataset} in {data_dir} has no training split: its frames may have changed splits"]
+        changed = changed_training(training, dataset, data_dir)
+        return (OVERLAPPING, [changed]) if changed else (INTERNAL, [])
+    fingerprints = [fingerprint for of_name in known.values() for fingerprint in of_name]
+    for one in (frames, *train):
+        for was in fingerprints:
+            if one.fingerprint_as(was.partition(" ")[0]) == was:
+                said = [f"the split {one.name} of {dataset} is what it was trained on, as {was}"]
+                return (OVERLAPPING if one is frames else INTERNAL), said
+    return (EXTERNAL, []) if all_recorded(training) else ("", [START_NOT_RECORDED])
 
 
 def held_out(training: dict[str, Any], dataset: str) -> str:

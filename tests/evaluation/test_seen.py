@@ -18,15 +18,15 @@ from tests.support.command import called, refused
 from tests.support.drawn_heads import PREDICTOR
 from tests.support.folders import draw_folder
 
-EXTERNAL, INTERNAL = "External test: no data set of this name was trained on.", "Internal test: the network was trained"
+EXTERNAL, INTERNAL = "External test: no data set of this name, and none", "Internal test: the network was trained"
 
 
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory):
     """Two data sets with every split, and one whose every frame is for training."""
     place = tmp_path_factory.mktemp("own")
-    for name in ("mine", "theirs"):
-        draw_folder(place / name, frames=12)
+    for name, frames in (("mine", 12), ("theirs", 15)):  # as many frames would be the same ones
+        draw_folder(place / name, frames=frames)
         prepare(place / name, place / "data", f"folder/{name}")
     table = place / "mine" / "frames.csv"
     lines = table.read_text().splitlines()
@@ -66,6 +66,41 @@ def test_a_data_set_that_only_the_start_was_trained_on_is_internal(evaluate, dat
     assert "0: the builder divides frames by subject" in page  # of the start's training split
     _, page = evaluate(record(data_dir, "mine", before=[]), "--dataset=folder/theirs")
     assert EXTERNAL in page
+
+
+CANNOT_BE_TOLD = "Whether these frames are new to the network cannot be told"
+
+
+def test_a_data_set_that_was_split_anew_is_not_said_to_be_new(evaluate, data_dir):
+    """Its test frames may have been trained on; the name is the same."""
+    old = {"datasets": {"folder/mine/1.0.0": "folder/mine/1.0.0 7 frames 0123456789ab"}, "before": []}
+    done, page = evaluate(old, "--dataset=folder/mine")
+    assert "frames may have changed splits" in done.stdout
+    assert CANNOT_BE_TOLD in page
+    assert INTERNAL not in page
+    assert EXTERNAL not in page
+
+
+def test_without_a_fingerprint_it_cannot_be_told_whether_frames_are_new(evaluate):
+    done, page = evaluate({"datasets": {"folder/mine/1.0.0": ""}, "before": []}, "--dataset=folder/mine")
+    assert "no fingerprint of folder/mine is recorded" in done.stdout
+    assert CANNOT_BE_TOLD in page
+
+
+def test_the_data_set_of_the_training_under_another_name_is_not_external(evaluate, data_dir):
+    renamed = Split("folder/theirs", "train", data_dir).fingerprint_as("folder/before/1.0.0")
+    training = {"datasets": {"folder/before/1.0.0": renamed}, "before": []}
+    done, page = evaluate(training, "--dataset=folder/theirs")
+    assert f"the split train of folder/theirs is what it was trained on, as {renamed}" in done.stdout
+    assert INTERNAL in page
+    done, page = evaluate(training, "--dataset=folder/theirs", "--split=train")
+    assert CANNOT_BE_TOLD in page
+
+
+def test_a_test_on_the_training_split_is_not_said_to_be_of_other_frames(evaluate, data_dir):
+    done, page = evaluate(record(data_dir, "mine", before=[]), "--split=train")
+    assert "train of folder/mine is what it was trained on" in done.stdout
+    assert INTERNAL not in page
 
 
 def test_another_configuration_than_the_starts_is_refused(evaluate, data_dir):

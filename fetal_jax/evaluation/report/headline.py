@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fetal_jax.errors import amount
-from fetal_jax.evaluation.report.checklist import EXTERNAL, INTERNAL
+from fetal_jax.evaluation.report.checklist import EXTERNAL, INTERNAL, OVERLAPPING
 from fetal_jax.evaluation.report.page import number
 from fetal_jax.evaluation.statistics.bootstrap import FEWEST
 from fetal_jax.evaluation.subgroups import worst
@@ -21,7 +21,7 @@ def headline(summary: Summary, kind: str, made: str) -> list[list[str]]:
 
     Args:
       summary: of `summary.summarise`.
-      kind: `INTERNAL` or `EXTERNAL`, or empty if the training data are unknown.
+      kind: `INTERNAL`, `EXTERNAL` or `OVERLAPPING`, or empty if the training data are unknown.
       made: one sentence on the network, the program and the date.
     """
     parts = {m: summary[m] for m in MEASURES if m in summary}
@@ -75,7 +75,9 @@ def _elsewhere(kind: str) -> str:
     return {
         INTERNAL: "Internal test: the network was trained on other frames of this data set, so it says nothing of "
         "another hospital.",
-        EXTERNAL: "External test: no data set of this name was trained on.",
+        EXTERNAL: "External test: no data set of this name, and none with this training split, was trained on.",
+        OVERLAPPING: "Whether these frames are new to the network cannot be told, or they are not: see “but” "
+        "under “How it was made”.",
     }.get(kind, "The training data are not known, or not all: whether this test is external cannot be said.")
 
 

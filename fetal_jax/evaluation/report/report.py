@@ -44,7 +44,7 @@ class Origin:
     command: str
     data_dir: str = ""
     network: dict[str, str] = field(default_factory=dict)  # lines of "How it was made"
-    kind: str = ""  # `checklist.INTERNAL`, `checklist.EXTERNAL` or empty: not known
+    kind: str = ""  # of `checklist`: INTERNAL, EXTERNAL or OVERLAPPING; empty: not known
     partitions_known: bool = False
 
 
