@@ -116,9 +116,8 @@ def _run(argv: list[str], name: str) -> int:
         args, rest = parser.parse_known_args(argv)
         unknown = [a for a in rest if not (a.startswith("--config.") and "=" in a and name in WITH_OVERRIDES)]
         if unknown:
-            without = next((a for a in unknown if a.startswith("--config.") and "=" not in a), "")
-            write = f": write {without}=VALUE" if without and name in WITH_OVERRIDES else ""
-            parser.error(f"{args.command} does not know {' '.join(unknown)}{write}")
+            advice = _key_meant(unknown) if name in WITH_OVERRIDES else ""
+            parser.error(f"{args.command} does not know {' '.join(unknown)}{advice}")
     except SystemExit as e:  # argparse has printed the reason, or the help
         return int(e.code or 0)
     run: Callable[[argparse.Namespace, list[str]], int | None] = module.run
@@ -126,6 +125,17 @@ def _run(argv: list[str], name: str) -> int:
         return run(args, rest + flags) or 0
     with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
         return run(args, rest + flags) or 0
+
+
+def _key_meant(unknown: list[str]) -> str:
+    """End of a message: how a configuration key is written, where an argument is one without `config.` or `=`."""
+    from fetal_jax.config.schema import KEYS, RENAMED  # only where it is needed: --help is fast
+
+    for argument in unknown:
+        key, equals, value = argument.lstrip("-").removeprefix("config.").partition("=")
+        if argument.startswith("--config.") or (argument.startswith("-") and key in {*KEYS, *RENAMED}):
+            return f": write --config.{key}={value if equals else 'VALUE'}"
+    return ""
 
 
 def _with_home(arg: str) -> str:

@@ -138,6 +138,20 @@ def test_a_key_without_its_equals_sign_is_refused_with_the_way_to_write_it(capsy
     assert last.endswith("does not know --config.batch_size 4: write --config.batch_size=VALUE")
 
 
+@pytest.mark.parametrize(
+    ("given", "write"),
+    [
+        (["--optim.lr=3"], "--config.optim.lr=3"),
+        (["--batch_size=4"], "--config.batch_size=4"),
+        (["--optim.lr", "3"], "--config.optim.lr=VALUE"),
+    ],
+)
+def test_a_key_without_config_is_refused_with_the_way_to_write_it(given, write, capsys):
+    assert main(["train", "--config=demo", "--workdir=none", *given]) == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.endswith(f"does not know {' '.join(given)}: write {write}")
+
+
 @pytest.mark.parametrize(("command", "code"), [("measure", 75), ("train", 75), ("growth", 143), ("evaluate", 143)])
 def test_sigterm_asks_to_start_again_where_that_resumes(monkeypatch, capsys, command, code):
     before = signal.getsignal(signal.SIGTERM)
