@@ -50,7 +50,7 @@ def summarise(
     Args:
       frames: all frames of a split.
       temperature: that the averaged plane probabilities were tempered with.
-      intervals: the bundle's tables, whose coverage is checked.
+      intervals: the bundle's tables, whose coverage is checked; None where the values come from a file.
       margins: non-inferiority margins in percent of the mean, by measure; by default those of two sonographers.
     """
     summary: dict[str, Any] = {"frames": len(frames), "subjects": len({f.subject for f in frames})}
@@ -62,7 +62,7 @@ def summarise(
             summary[measure] = _measure(measure, part, (intervals or {}).get(measure, {}), margin)
     planes = plane_summary(frames, temperature)
     summary |= {"plane": planes} if planes else {}
-    return summary | {"not_measured": _not_measured(frames, summary)}
+    return summary | {"not_measured": _not_measured(frames, summary, intervals is not None)}
 
 
 def over(measure: Mapping[str, Any]) -> str:
@@ -72,7 +72,7 @@ def over(measure: Mapping[str, Any]) -> str:
     return f" over {frames - lacking} of {frames} frames" if lacking else ""
 
 
-def _not_measured(frames: list[EvaluatedFrame], summary: dict[str, Any]) -> dict[str, str]:
+def _not_measured(frames: list[EvaluatedFrame], summary: dict[str, Any], of_a_bundle: bool) -> dict[str, str]:
     """Reasons for empty tables, by name of the table."""
     reasons = {}
     present = [summary[m] for m in MEASURES if m in summary]
@@ -95,12 +95,13 @@ def _not_measured(frames: list[EvaluatedFrame], summary: dict[str, Any]) -> dict
     if not any(s.get("agreement") for s in present):
         reasons["agreement"] = reasons.get("millimetres", "fewer than three frames have both lengths in mm")
     if not any(s.get("interval") for s in present):
-        reasons["intervals"] = reasons.get(
-            "millimetres",
+        no_table = (
             "there is no interval table: fetal-jax evaluate --bundle=BUNDLE --calibrate makes one of "
             f"{conformal.FEWEST} calibration frames or more of a measure, of at least "
-            f"{conformal.FEWEST_SUBJECTS} subjects",
+            f"{conformal.FEWEST_SUBJECTS} subjects"
         )
+        no_bundle = "only a bundle has a table of intervals, and these values come from a file"
+        reasons["intervals"] = reasons.get("millimetres", no_table) if of_a_bundle else no_bundle
     return reasons
 
 

@@ -139,7 +139,9 @@ def test_empty_tables_say_why():
     assert summary["hc_mm"]["dice"] == pytest.approx(0.98)
     assert "spacing" in summary["not_measured"]["millimetres"]
     assert summary["not_measured"]["agreement"] == summary["not_measured"]["millimetres"]
-    two = summarise([row(), row()])["not_measured"]
+    of_a_file = summarise([row(), row()])["not_measured"]["intervals"]
+    assert of_a_file == "only a bundle has a table of intervals, and these values come from a file"
+    two = summarise([row(), row()], intervals={})["not_measured"]
     assert "fewer than three" in two["agreement"]
     assert "--calibrate makes one of 20 calibration frames or more of a measure" in two["intervals"]
     assert two["intervals"].endswith("of at least 9 subjects")
