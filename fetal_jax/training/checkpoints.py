@@ -25,6 +25,7 @@ import json
 import operator
 import zlib
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -149,11 +150,27 @@ def _read(folder: Any, abstract: Any) -> tuple[Any, dict[str, Any], dict[str, in
     try:
         handler = ocp.StandardCheckpointHandler(multiprocessing_options=alone)
         state = handler.restore(folder / "state", args=ocp.args.StandardRestore(abstract))
-        meta = ocp.JsonCheckpointHandler(multiprocessing_options=alone).restore(folder / "meta")
-        return state, *checked_meta(meta)
+        return state, *_read_meta(folder, alone)
     except Exception as e:  # Orbax shows damage as ValueError, KeyError, JSONDecodeError or a plain Exception
         reason = " ".join(str(e).split())[:160]
         raise UserError(f"{folder} cannot be read: remove it to resume from the one before ({reason})") from e
+
+
+def _read_meta(folder: Any, alone: Any) -> tuple[dict[str, Any], dict[str, int]]:
+    return checked_meta(ocp.JsonCheckpointHandler(multiprocessing_options=alone).restore(folder / "meta"))
+
+
+def newest_meta(workdir: Path) -> dict[str, Any] | None:
+    """Read the meta of the newest checkpoint whose meta is not damaged, without its state; None if there is none.
+
+    It is read before anything slow, to refuse a run that cannot resume; `restore_newest` reports the damaged ones.
+    """
+    own = jax.process_index()
+    alone = ocp.options.MultiprocessingOptions(primary_host=own, active_processes={own})
+    for step in reversed(saved_steps(workdir)):
+        with suppress(Exception):  # as in `_read`
+            return _read_meta(absolute(workdir) / FOLDER / str(step), alone)[0]
+    return None
 
 
 def checked_meta(meta: dict[str, Any]) -> tuple[dict[str, Any], dict[str, int]]:

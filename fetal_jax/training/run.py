@@ -34,7 +34,7 @@ from fetal_jax.training.step import (
     with_parameters,
 )
 from fetal_jax.training.validation import validate
-from fetal_jax.training.workdir import LONGER, check_workdir, exclusive, keep_start, write_config
+from fetal_jax.training.workdir import LONGER, check_data, check_workdir, exclusive, keep_start, write_config
 
 PROFILED_FROM, PROFILED = 3, 5  # steps of a trace: the first ones after a start are slower
 
@@ -73,6 +73,8 @@ def train(
         validation_splits = {name: Split(name, "validation", config.data.dir) for name in have}
         stack.enter_context(exclusive(workdir))
         check_workdir(workdir, config)
+        meta = training_record.training_record(train_splits)
+        check_data(workdir, meta)
         sources = [without_fold(decoded(split), config.data.leave_out) for split in train_splits]
         iterator = stack.enter_context(closing(training_batches(sources, config)))
 
@@ -82,7 +84,6 @@ def train(
         abstract = abstract_state(network, tx, config, sharding)
         _say("compiling the step: about a minute, or seconds if it was compiled before")
         step_on_mesh = compiled_step(network, tx, config, sharding, abstract)
-        meta = training_record.training_record(train_splits)
         _say(cost.describe(step_on_mesh, abstract, sharding, config))
         fold = config.data.leave_out
         _say(f"train       {meta['fingerprint']}{f', without fold {fold}' if fold >= 0 else ''}")
@@ -98,8 +99,6 @@ def train(
             progress.restore(saved)
             origin = saved.pop("origin", "")  # licence of the weights that the run started from
             before = training_record.before(saved)  # the training of those weights
-            if training_record.trained_on(saved) != training_record.trained_on(meta):
-                raise UserError(f"{workdir} was trained on {saved['fingerprint']}, here is {meta['fingerprint']}")
             config = keep_start(workdir, config)
             _say_where_resumed(start, config, progress)
         else:

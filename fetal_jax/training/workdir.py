@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from fetal_jax import config as configuration
 from fetal_jax import files
 from fetal_jax.config import Config
+from fetal_jax.data import training_record
 from fetal_jax.errors import UserError
 from fetal_jax.training import checkpoints, distributed
 from fetal_jax.training.start import check_start
@@ -64,6 +66,22 @@ def check_workdir(workdir: Path, config: Config, remedy: str = "give another --w
         raise UserError(f"{workdir} holds checkpoints without a config.json: give another --workdir")
     else:
         check_start(config)
+
+
+def check_data(workdir: Path, meta: Mapping[str, Any]) -> None:
+    """Refuse to resume a run on other data than those of its checkpoints.
+
+    Args:
+      workdir: of the run.
+      meta: `training_record.training_record` of the data that are here.
+
+    Raises:
+      UserError: names both fingerprints and the remedies.
+    """
+    saved = checkpoints.newest_meta(workdir)
+    if saved and training_record.trained_on(saved) != training_record.trained_on(meta):
+        remedy = "give the --config.data.dir that has those data, or another --workdir"
+        raise UserError(f"{workdir} was trained on {saved['fingerprint']}, here is {meta['fingerprint']}: {remedy}")
 
 
 def keep_start(workdir: Path, config: Config) -> Config:

@@ -244,6 +244,25 @@ def test_a_checkpoint_of_an_earlier_version_resumes_and_its_start_is_not_known(d
     assert not training_record.all_recorded(bundle.read(tmp_path / "bundle").training)
 
 
+def test_a_run_of_other_data_is_refused_before_the_step_is_compiled(data, tmp_path, monkeypatch):
+    def compiled(*_):
+        raise AssertionError("the step was compiled")
+
+    run.train(config(data), tmp_path)
+    known = checkpoints.newest_meta(tmp_path)
+    assert record.trained_on(known)
+    monkeypatch.setattr(run, "compiled_step", compiled)
+    monkeypatch.setattr(
+        record, "training_record", lambda _: {"datasets": {"a/1": "a/1 2 frames 3"}, "fingerprint": "a"}
+    )
+    with pytest.raises(UserError, match=r"was trained on fetal_phantom/small.*here is a: give the --config.data.dir"):
+        run.train(config(data), tmp_path)
+    meta = tmp_path / "checkpoints" / "2" / "meta" / "metadata"
+    meta.write_text(meta.read_text().replace("fetal_phantom", "fetal_phantoms"))  # damaged: the one before it tells
+    assert checkpoints.newest_meta(tmp_path)["fingerprint"] == known["fingerprint"]
+    assert checkpoints.newest_meta(tmp_path / "none") is None
+
+
 def test_both_starts_are_refused(data, tmp_path):
     both = replace(config(data), init=InitConfig(bundle="default", sononet="SonoNet16.npz"))
     with pytest.raises(UserError, match="give one of them"):
