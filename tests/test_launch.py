@@ -18,6 +18,7 @@ import pytest
 import yaml
 from PIL import Image
 
+from fetal_jax.cli.archive import WORKER_GB
 from tests.support import ROOT
 from tests.support.orthanc import free_port
 
@@ -474,6 +475,8 @@ def test_the_archives_job_is_valid_and_uses_its_cores(volume, launch):
     (container,) = pod["containers"]
     assert container["args"] == ["archive", *ARCHIVE, "--workers=8"]
     assert container["resources"]["requests"]["cpu"] == 8
+    assert container["resources"]["requests"]["memory"] == f"{8 * WORKER_GB + 2}Gi"
+    assert f"plan {WORKER_GB} GB for each" in (ROOT / "docs" / "archive.md").read_text()
     security = container["securityContext"]
     assert (security["runAsNonRoot"], security["runAsUser"], security["readOnlyRootFilesystem"]) == (True, 1000, True)
     assert security["capabilities"] == {"drop": ["ALL"]}

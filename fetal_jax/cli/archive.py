@@ -22,6 +22,9 @@ from fetal_jax.processes import cores
 from fetal_jax.reading.archives import is_archive
 from fetal_jax.reading.sources import Source
 
+WORKER_GB = 1
+"""Memory to plan for a worker with its reading process: it takes a quarter of it on small frames (docs/archive.md), and
+launch/archive.sh asks Kubernetes for it."""
 RUNNERS = ("local", "direct", "dataflow", "flink", "spark")
 
 
@@ -31,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     runners = "local (default): processes on this machine; the others: Apache Beam, whose own flags follow --"
     parser.add_argument("--runner", choices=RUNNERS, default="local", help=runners)
     each = cores()
-    workers = f"processes of --runner=local, each with a core and at most about 1 GB; default: {each}, the cores"
+    workers = f"processes of --runner=local: plan a core and {WORKER_GB} GB for each; default: {each}, the cores"
     parser.add_argument("--workers", type=int, default=each, metavar="N", help=workers)
     add_options(parser)
     add_also(parser, ALSO)

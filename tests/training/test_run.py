@@ -250,10 +250,10 @@ def test_a_run_of_other_data_is_refused_before_the_step_is_compiled(data, tmp_pa
 
     run.train(config(data), tmp_path)
     known = checkpoints.newest_meta(tmp_path)
-    assert record.trained_on(known)
+    assert training_record.trained_on(known)
     monkeypatch.setattr(run, "compiled_step", compiled)
     monkeypatch.setattr(
-        record, "training_record", lambda _: {"datasets": {"a/1": "a/1 2 frames 3"}, "fingerprint": "a"}
+        training_record, "training_record", lambda _: {"datasets": {"a/1": "a/1 2 frames 3"}, "fingerprint": "a"}
     )
     with pytest.raises(UserError, match=r"was trained on fetal_phantom/small.*here is a: give the --config.data.dir"):
         run.train(config(data), tmp_path)
