@@ -15,6 +15,7 @@ from fetal_jax import config as recipe
 from fetal_jax.data.source import Frame, Split
 from fetal_jax.geometry import Ellipse
 from fetal_jax.model import unet
+from fetal_jax.reading.images import write_png
 from tests.support import ROOT
 
 
@@ -191,3 +192,19 @@ def test_a_worker_without_a_reader_is_no_reader_of_its_parent():
         "sys.exit(3 if [w.wait() for w in workers] == [0, 0] else 1)\n"
     )
     assert 80 < max(archive.watched([sys.executable, "-c", command])) < 140
+
+
+@pytest.mark.usefixtures("benchmarks")
+def test_margins_of_folders_are_counted_and_the_frames_named(tmp_path, monkeypatch, capsys):
+    import margin
+
+    frame = np.random.default_rng(0).integers(0, 255, (100, 120), dtype=np.uint8)
+    (tmp_path / "more").mkdir()
+    write_png(tmp_path / "1_HC.png", frame)
+    write_png(tmp_path / "more" / "shot.png", np.pad(frame, 25, constant_values=200))
+    write_png(tmp_path / "1_HC_Annotation.png", np.pad(frame, 50, constant_values=200))
+    monkeypatch.setattr(sys, "argv", ["margin.py", str(tmp_path)])
+    margin.main()
+    named, counted = capsys.readouterr().out.splitlines()
+    assert named == str(tmp_path / "more" / "shot.png")
+    assert counted == "1 of 2 frames have a margin; the deepest one is 16.7 % of a side (shot.png)"

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 MARGIN = "the picture has a margin: crop the frame to the scanner's picture"
 DEEP = 0.02
-"""Share of a side from which lines of one colour are a margin. The deepest on 1,689 real frames is a bar of 0.9 %."""
+"""Share of a side from which lines of one colour are a margin. The deepest on 1,689 real frames is a bar of 0.4 %
+(`benchmarks/margin.py`)."""
 BLACK = 24
 """Grey level up to which a margin is a scanner's own black: abdomens are 1 % too large there, at 32 up to 14 %."""
 ALIKE, LIKE = 0.9, 4
@@ -21,13 +22,18 @@ def has_margin(frame: NDArray[Any]) -> bool:
 
     A black margin is what scanners draw themselves, and cannot be told from one. A frame of one colour has no picture.
     """
-    return any(_is_margin(lines) for lines in (frame, frame[::-1], frame.T, frame.T[::-1]))
+    return depth(frame) >= DEEP
 
 
-def _is_margin(lines: NDArray[Any]) -> bool:
-    """Whether the first lines are of one colour that is not black, and the others are not."""
+def depth(frame: NDArray[Any]) -> float:
+    """Depth of the deepest such margin of a grey frame (H, W) uint8, as a share of height or width; 0: none."""
+    return max(_depth(lines) for lines in (frame, frame[::-1], frame.T, frame.T[::-1]))
+
+
+def _depth(lines: NDArray[Any]) -> float:
+    """Share of the lines that are a margin: the first ones, of one colour that is not black, unless all are."""
     colour = float(np.median(lines[0]))
     if colour <= BLACK:
-        return False
+        return 0.0
     alike = np.mean(abs(lines - np.float32(colour)) <= LIKE, axis=1) >= ALIKE
-    return bool(alike[: int(np.ceil(DEEP * len(lines)))].all() and not alike.all())
+    return 0.0 if alike.all() else float(np.argmin(alike) / len(lines))

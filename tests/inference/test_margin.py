@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fetal_jax.inference.margin import BLACK, MARGIN, has_margin
+from fetal_jax.inference.margin import BLACK, MARGIN, depth, has_margin
 from fetal_jax.preprocess import to_grey
 from tests.support.drawn_heads import PREDICTOR, SPACING_MM, head
 
@@ -41,6 +41,13 @@ def test_black_a_thin_line_and_a_frame_of_one_colour_are_no_margins():
     assert not has_margin(np.pad(FRAME, 50, constant_values=BLACK))
     assert not has_margin(np.pad(FRAME, 2, constant_values=255))
     assert not has_margin(np.full((200, 300), 77, np.uint8))
+
+
+def test_the_depth_is_that_of_the_deepest_side():
+    assert depth(FRAME) == depth(np.full((200, 300), 77, np.uint8)) == 0.0
+    high, wide = FRAME.shape
+    assert depth(np.pad(FRAME, ((0, 40), (0, 0)), constant_values=255)) == 40 / (high + 40)
+    assert depth(np.pad(FRAME, ((0, 0), (2, 0)), constant_values=255)) == 2 / (wide + 2)
 
 
 @pytest.mark.parametrize(
