@@ -76,6 +76,7 @@ export class Panel {
     const { low_mm: low, high_mm: high } = frame;
     get("interval").textContent = low == null || answer.plane !== frame.plane ? "" : `Machine’s 90 % interval ${low.toFixed(1)}–${high.toFixed(1)} mm`;
     get("scale").textContent = this.scale(answer, kind);
+    get("decided-on").textContent = this.short(answer, "mm");
     for (let i = 0; i < ROWS; i++) {
       const [head, value, theirs] = this.cells[i], column = columns[i];
       head.parentElement.classList.toggle("empty", !column);
@@ -100,12 +101,18 @@ export class Panel {
     return `${size}, from ${SOURCES[source] ?? "the results"}`;
   }
 
+  /** Plane and first value of an answer, in a line. */
+  short(answer, unit) {
+    const { frame, about } = this, column = COLUMNS[answer.plane]?.[0];
+    const mm = column && millimetres(answer, about.planes[answer.plane], frame)[column];
+    const value = mm ? `${about.labels[column]} ${mm.toFixed(1)} ${unit}` : "no value";
+    return `${answer.plane ?? "no plane"}, ${value}`;
+  }
+
   /** One sentence for a screen reader. */
   spoken() {
-    const { frame, about } = this, { answer } = frame, column = COLUMNS[answer.plane]?.[0];
-    const mm = column && millimetres(answer, about.planes[answer.plane], frame)[column];
-    const value = mm ? `${about.labels[column]} ${mm.toFixed(1)} millimetres` : "no value";
-    return `${frame.name}: ${answer.plane ?? "no plane"}, ${value}, ${get("status").textContent}`;
+    const { frame } = this;
+    return `${frame.name}: ${this.short(frame.answer, "millimetres")}, ${get("status").textContent}`;
   }
 }
 

@@ -1,0 +1,54 @@
+"""The page on a small screen, or a large one at 200 and 400 % zoom: the decision and its value stay in sight."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.view.browser import Page
+from tests.view.folder import row, save_rows, serving, write_results
+
+REASON = "the outline is soft on the left, right and upper sides; " * 3
+NUMBERS = {"ellipse_px": [200, 150, 80, 60, 0], "spacing_mm": 0.9, "column_spacing_mm": 0.9}
+IN_SIGHT = """selector => {
+    const node = document.querySelector(selector), { left, top, right, bottom } = node.getBoundingClientRect();
+    const inside = left >= 0 && top >= 0 && right <= innerWidth && bottom <= innerHeight;
+    const hit = document.elementFromPoint((left + right) / 2, (top + bottom) / 2);
+    return inside && (node === hit || node.contains(hit));
+}"""
+SIZES = [(640, 400), (640, 512), (720, 450), (390, 844), (320, 256), (960, 540), (1280, 500)]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    tmp_path = tmp_path_factory.mktemp("small")
+    write_results(tmp_path, 1)
+    path = tmp_path / "frames" / "frame_00.png"
+    save_rows(tmp_path / "results", [row(path, "head", "review", reason=REASON, **NUMBERS)])
+    with serving(tmp_path / "results", "--reader=Ann") as server:
+        yield server
+
+
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_decision_stays_in_sight(browser, server, width, height):
+    page = Page(browser, server.address, width, height)
+    assert page.number() == 0
+    for focus in ("#accept", "#comment", ".history summary", "#planes input:checked"):
+        page.page.locator(focus).focus()  # the browser scrolls to it
+        for button in ("#accept", "#reject"):
+            assert page.page.evaluate(IN_SIGHT, button), (focus, button)
+        if focus != "#planes input:checked":  # it is transparent, over its label
+            assert page.page.evaluate(IN_SIGHT, focus), focus
+
+
+@pytest.mark.parametrize(("width", "height"), [size for size in SIZES if size[0] <= 860])
+def test_value_stands_beside_the_decision(browser, server, width, height):
+    page = Page(browser, server.address, width, height)
+    assert page.number() == 0
+    line = page.page.locator("#decided-on")
+    assert page.page.evaluate(IN_SIGHT, "#decided-on")
+    before = line.text_content()
+    assert before == f"head, HC {page.shown()['HC']:.1f} mm"
+    page.page.locator("[data-handle=long1]").focus()
+    page.page.keyboard.down("ArrowRight")  # not recorded yet
+    page.until("old => document.querySelector('#decided-on').textContent !== old", before)
+    assert line.text_content() == f"head, HC {page.shown()['HC']:.1f} mm"
