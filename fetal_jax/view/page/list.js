@@ -2,7 +2,7 @@
 
 import { made, write } from "./messages.js";
 
-const HEIGHT = 56, SPARE = 6;
+const HEIGHT = 68, SPARE = 6; // as --row in style.css
 const ORDER = { apart: -1, unread: 0, review: 0, measured: 1, accepted: 2, refused: 2, error: 3 };
 const WORDS = { review: "to review", measured: "measured", refused: "refused", error: "not read", unread: "to read", accepted: "accepted" };
 const MARKS = { review: "◇", measured: "●", refused: "○", error: "!", unread: "◇", accepted: "✓" };
@@ -102,6 +102,10 @@ export class FrameList {
     element.setAttribute("aria-setsize", this.shown.length);
     const said = [decision ? DECIDED[decision] : MARKS[row.status], row.name, ...this.words(row, answer)];
     said.forEach((text, k) => write(element.children[k], text));
+    for (const name of ["title", "said"]) { // a long one is cut
+      const node = element.querySelector(`.${name}`);
+      node.title = node.textContent;
+    }
   }
 
   /** What is said of a row below its name, and the value to the right. */

@@ -1,0 +1,43 @@
+"""The lists of the page: what a row says is read whole, and a search says that it hides frames."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.view.browser import Page
+from tests.view.folder import row, save_rows, serving, write_results
+
+NUMBERS = {"ellipse_px": [200, 150, 80, 60, 0], "spacing_mm": 0.9, "column_spacing_mm": 0.9}
+CUT = """[...document.querySelectorAll('#list .said')].filter(e => {
+    const row = e.closest('.row').getBoundingClientRect(), { top, bottom } = e.getBoundingClientRect();
+    return e.scrollWidth > e.clientWidth || top < row.top || bottom > row.bottom;
+}).map(e => e.textContent)"""
+
+
+@pytest.mark.parametrize("width", [1024, 1280, 1440])
+def test_status_of_a_row_is_read_whole(browser, tmp_path, width):
+    write_results(tmp_path, 2)
+    paths = [tmp_path / "frames" / f"frame_{i:02d}.png" for i in range(2)]
+    save_rows(tmp_path / "results", [row(path, "abdomen", "review", **NUMBERS) for path in paths])
+    with serving(tmp_path / "results", "--reader=Ann") as server:
+        page = Page(browser, server.address, width, 800)
+        page.choose(0)
+        page.press("3", "ArrowRight", "Escape", "v")
+        page.answered(2)
+        page.choose(1)
+        page.press("3", "ArrowRight", "Escape")
+        page.answered(1)
+        page.until("document.querySelector('#row-1 .said').textContent === 'abdomen · to review, corrected'")
+        assert page.page.locator("#row-0 .said").text_content() == "abdomen · accepted, corrected"
+        assert page.page.evaluate(CUT) == []
+
+
+def test_name_that_is_cut_is_in_a_tooltip(browser, tmp_path):
+    write_results(tmp_path, 1)
+    name = "a_frame_of_a_very_long_name_whose_end_is_what_matters_0123456789"
+    path = (tmp_path / "frames" / "frame_00.png").rename(tmp_path / "frames" / f"{name}.png")
+    save_rows(tmp_path / "results", [row(path, "head", "review", **NUMBERS)])
+    with serving(tmp_path / "results", "--reader=Ann") as server:
+        title = Page(browser, server.address).page.locator("#row-0 .title")
+        assert title.evaluate("e => e.scrollWidth > e.clientWidth")
+        assert title.get_attribute("title") == name
