@@ -13,7 +13,7 @@ from fetal_jax.outputs.examinations.examination import Summary, group
 from fetal_jax.outputs.examinations.visits import Pregnancy, follow
 from fetal_jax.outputs.rows import Row
 from fetal_jax.view.answer import Answer, corrected_row, rejected_row
-from fetal_jax.view.session import Session
+from fetal_jax.view.session import Session, age_text
 
 NOT_ACCEPTED = "corrected, not yet accepted"
 
@@ -130,14 +130,15 @@ def shown(session: Session, k: int, live: tuple[int, Answer] | None = None) -> d
 
 
 def preview(session: Session, number: int, data: Any) -> dict[str, Any]:
-    """The examination of a frame with an answer that is not recorded yet, as `shown`.
+    """What follows from an answer that is not recorded yet: `age` by it alone, and `examination` as `shown`, or None.
 
     Raises:
       ValueError: the answer is invalid.
-      UserError: the frame has no examination.
+      UserError: there is no such frame.
     """
-    answer = Answer.parse(data)
-    return shown(session, session.frame_examination(number), (number, answer))
+    answer, k = Answer.parse(data), session.frame_examination(number)
+    age = age_text(session.millimetres(session.row(number), answer))
+    return {"age": age, "examination": None if k is None else shown(session, k, (number, answer))}
 
 
 def _age(summary: Summary) -> dict[str, str | None]:

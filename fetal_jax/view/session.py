@@ -161,7 +161,7 @@ class Session:
             "name": self.results.name(row),
             **seen,
             "spacing_source": row["spacing_source"],
-            "examination": {k: i for i, k in enumerate(self.results.examinations)}.get(_examination(row)),
+            "examination": self.frame_examination(number),
             "readings": readers.readings(self.store, row, machine_mm, self.today) if adjudicates else [],
             "spacing_mm": spacing_of(row),
             "regions": [[min(max(v, -FAR), FAR) for v in r.box] for r in self.frames.regions(row)],
@@ -220,16 +220,10 @@ class Session:
         row = self.row(number)
         return self._state(row, self._history(row), self._initial(row))
 
-    def frame_examination(self, number: int) -> int:
-        """The number of a frame's examination.
-
-        Raises:
-          UserError: it has none.
-        """
+    def frame_examination(self, number: int) -> int | None:
+        """The number of a frame's examination; None if that is not known."""
         key = _examination(self.row(number))
-        if key not in self.results.examinations:
-            raise UserError("the examination of this frame is not known")
-        return list(self.results.examinations).index(key)
+        return list(self.results.examinations).index(key) if key in self.results.examinations else None
 
     def answer(self, row: Row) -> Answer | None:
         """The reader's answer for a frame, reopened if it is no longer valid (`remeasured`); None before the first."""
@@ -322,13 +316,13 @@ class Session:
             answer, values = self._now(row, history.events[-1])
         else:
             answer, values = machine, self.millimetres(row, machine)
-        weeks, stands = age(values)["ga_weeks"], self._stands(row, history)
+        stands = self._stands(row, history)
         return {
             "version": history.version,
             "beside": self._beside(row),
             "answer": answer.json(),
             "mm": values,
-            "age": None if weeks is None else format_age(weeks),
+            "age": age_text(values),
             "undo": len(history.past) if stands else 0,
             "redo": len(history.future) if stands else 0,
             "checklist": self.checklist(row, answer),
@@ -336,6 +330,12 @@ class Session:
             "taken": readers.taken(history, answer) if self.role == "adjudicator" else None,
             "brief": self._brief(row, history),
         }
+
+
+def age_text(values: dict[str, float | None]) -> str | None:
+    """The age by an answer's values alone, as the page shows it; None without one."""
+    weeks = age(values)["ga_weeks"]
+    return None if weeks is None else format_age(weeks)
 
 
 def _hash(*facts: Any) -> str:

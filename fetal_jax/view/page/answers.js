@@ -5,6 +5,9 @@ export const REOPENS = new Set(["move", "pull", "turn", "draw", "plane", "reset"
 const ASIDE = new Set(["comment", "tick"]); // they are about the frame, not the outline
 const STEPS = { undo: [-1, 1], redo: [1, -1] };
 
+/** Whether two answers have the same plane and outlines. */
+export const alike = (one, two) => ["plane", "ellipse", "shaft"].every((key) => JSON.stringify(one[key]) === JSON.stringify(two[key]));
+
 /** The frame after a change {action, answer, reader}; `last` is its last action that is about the outline. */
 export function after(frame, { action, answer, reader }) {
   const [undo, redo] = STEPS[action] ?? [1, -frame.redo];
@@ -19,8 +22,8 @@ export function after(frame, { action, answer, reader }) {
   };
 }
 
-/** The frame with a state of the server's. */
+/** The frame with a state of the server's; `aged` is the answer that its age is of. */
 export function withState(frame, state) {
   const last = state.events.filter(({ action }) => !ASIDE.has(action)).at(-1)?.action;
-  return { ...frame, ...state, last };
+  return { ...frame, ...state, aged: state.answer, last };
 }

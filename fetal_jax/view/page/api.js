@@ -28,7 +28,7 @@ export async function about() {
 export const changes = async (rows, event, exams, remeasured) => (await ask(`/api/changes?rows=${rows}&event=${event}&exams=${exams}&remeasured=${remeasured}`)).json();
 export const frame = async (n) => (await ask(`/api/frames/${n}`)).json();
 export const examination = async (k) => (await ask(`/api/examinations/${k}`)).json();
-/** The examination of a frame with an answer that is not recorded yet. */
+/** The age and the examination of a frame with an answer that is not recorded yet. */
 export const preview = async (n, answer) => (await post(`/api/frames/${n}/preview`, answer)).json();
 export const agreement = async () => (await ask("/api/agreement")).json();
 export const exportAll = async () => (await post("/api/export", {})).json();

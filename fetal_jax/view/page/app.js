@@ -359,7 +359,7 @@ async function start() {
   });
   list = new FrameList(get("list"), get("rows"), (n) => { document.body.classList.remove("list-open"); show(n); });
   exams = new ExaminationList(get("exam-list"), get("exam-rows"), (k) => { document.body.classList.remove("list-open"); openExamination(true, k); });
-  examination = new Examination({ frame: frameOfExamination, details: detailsOf, picture: pictureOf, kind: (plane) => info.planes[plane], name: (n) => list.all[n].name, decision: (n) => list.answers.get(n)?.decision, accepted: (k) => exams.all[k]?.status === "accepted" });
+  examination = new Examination({ frame: frameOfExamination, details: detailsOf, picture: pictureOf, kind: (plane) => info.planes[plane], name: (n) => list.all[n].name, decision: (n) => list.answers.get(n)?.decision, accepted: (k) => exams.all[k]?.status === "accepted", age: (...found) => panel.age(...found) });
   for (const radio of get("tabs").querySelectorAll("input")) radio.addEventListener("change", () => tab(radio.value));
   get("filter").addEventListener("input", (e) => (get("list").hidden ? exams : list).filter(e.target.value));
   get("list-toggle").addEventListener("click", toggleList);

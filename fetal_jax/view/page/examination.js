@@ -12,7 +12,7 @@ const PAUSE = 60; // ms between two previews
 const get = (id) => document.getElementById(id);
 
 export class Examination {
-  /** on: {frame(n), details(n), picture(n), kind(plane), name(n), decision(n), accepted(k)} */
+  /** on: {frame(n), details(n), picture(n), kind(plane), name(n), decision(n), accepted(k), age(n, answer, age)} */
   constructor(on) {
     this.on = on;
     this.k = null;
@@ -43,7 +43,6 @@ export class Examination {
 
   /** Follow a handle: one question at a time, the newest answer last. */
   live(n, answer) {
-    if (this.k === null || this.k === undefined) return;
     this.wanted = [n, answer];
     this.asking ??= this.ask().finally(() => (this.asking = null));
   }
@@ -53,8 +52,9 @@ export class Examination {
       const [n, answer] = this.wanted, k = this.k;
       this.wanted = null;
       try {
-        const found = await api.preview(n, answer);
-        if (this.k === k && !this.settled) this.fill(found);
+        const { age, examination } = await api.preview(n, answer);
+        this.on.age(n, answer, age);
+        if (examination && this.k === k) this.fill(examination);
       } catch { /* the next one, or the recorded change, will say it */ }
       await new Promise((resolve) => setTimeout(resolve, PAUSE));
     }

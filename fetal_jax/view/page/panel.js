@@ -1,5 +1,6 @@
 // The measurement beside the picture: status, plane, values, decision, comment, history.
 
+import { alike } from "./answers.js";
 import { covered, millimetres } from "./geometry.js";
 import { checklist, readings } from "./review.js";
 
@@ -46,7 +47,10 @@ export class Panel {
 
   show(frame) {
     const other = this.frame?.number !== frame.number;
-    if (other) this.flush();
+    if (other) {
+      this.flush();
+      this.live = null;
+    }
     this.frame = frame;
     get("name").textContent = frame.name;
     const { answer } = frame, status = get("status");
@@ -85,11 +89,26 @@ export class Panel {
       value.dataset.exact = now[column] ?? "";
       theirs.textContent = column ? millimetre(machine[column]) : "";
     }
+    this.shown = answer;
+    if (alike(answer, frame.aged)) this.live = null;
+    this.showAge();
+  }
+
+  /** Take in the age of an answer that is not recorded yet; a late one, after the recorded answer's, is old. */
+  age(n, answer, age) {
+    if (n !== this.frame.number || alike(this.shown, this.frame.aged)) return;
+    this.live = { answer, age };
+    this.showAge();
+  }
+
+  /** The newest age that is known; pale while it is that of another outline than the one in sight. */
+  showAge() {
+    const { answer, age } = this.live ?? { answer: this.frame.aged, age: this.frame.age };
     const [head, value] = this.cells[ROWS];
-    head.parentElement.classList.toggle("empty", !frame.age);
-    head.textContent = frame.age ? "Age" : "";
-    value.textContent = frame.age ?? "";
-    value.classList.toggle("old", answer !== frame.answer);
+    head.parentElement.classList.toggle("empty", !age);
+    head.textContent = age ? "Age" : "";
+    value.textContent = age ?? "";
+    value.classList.toggle("old", !alike(answer, this.shown));
   }
 
   scale(answer, kind) {
