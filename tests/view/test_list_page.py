@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.view.browser import Page
-from tests.view.folder import row, save_rows, serving, write_results
+from tests.view.folder import row, save_rows, serving, write_examinations, write_results
 
 NUMBERS = {"ellipse_px": [200, 150, 80, 60, 0], "spacing_mm": 0.9, "column_spacing_mm": 0.9}
 CUT = """[...document.querySelectorAll('#list .said')].filter(e => {
@@ -41,3 +41,51 @@ def test_name_that_is_cut_is_in_a_tooltip(browser, tmp_path):
         title = Page(browser, server.address).page.locator("#row-0 .title")
         assert title.evaluate("e => e.scrollWidth > e.clientWidth")
         assert title.get_attribute("title") == name
+
+
+ROWS = "n => [...document.querySelectorAll('#list .row')].length === n"
+
+
+def test_search_says_what_it_hides_and_one_click_shows_all(browser, tmp_path):
+    write_examinations(tmp_path, 2)
+    with serving(tmp_path / "results", "--reader=Ann") as server:
+        page = Page(browser, server.address)
+        found, progress = page.page.locator("#found-said"), page.page.locator("#progress")
+        assert not found.is_visible()
+        page.press("/")
+        page.page.keyboard.type("W0_")
+        page.until(ROWS, 3)
+        assert found.text_content() == "3 of 6 frames"
+        assert "3 hidden by a search" in progress.text_content()
+        page.press("Enter", "s")  # the examinations have a text of their own
+        assert page.page.input_value("#filter") == ""
+        assert not found.is_visible()
+        assert "3 hidden by a search" in progress.text_content()
+        page.page.fill("#filter", "visit-1")
+        assert found.text_content() == "1 of 2 examinations"
+        page.press("Enter", "s")
+        assert page.page.input_value("#filter") == "W0_"
+        assert found.text_content() == "3 of 6 frames"
+        page.page.click("#show-all")
+        page.until(ROWS, 6)
+        assert page.page.input_value("#filter") == ""
+        assert not found.is_visible()
+        assert "hidden" not in progress.text_content()
+        assert page.errors == []
+
+
+def test_end_of_a_list_says_what_a_search_hides(browser, tmp_path):
+    write_results(tmp_path, 4)
+    with serving(tmp_path / "results", "--reader=Ann") as server:
+        page = Page(browser, server.address)
+        page.press("/")
+        page.page.keyboard.type("frame_02")
+        page.until(ROWS, 1)
+        page.press("Enter", "ArrowRight")
+        page.shows(2)
+        page.press("ArrowRight")
+        page.said("No further frame. A search hides 3 frames.")
+        page.press("v")
+        page.answered(1)
+        page.press("n")
+        page.said("No frame is without a decision. A search hides 3 frames.")

@@ -10,12 +10,13 @@ import { ExaminationList, FrameList } from "./list.js";
 import { away, connected, frameLeft, note, sayOfFrame, toast } from "./messages.js";
 import { Panel } from "./panel.js";
 import { agreement, exported, readingOf } from "./review.js";
+import { hidden, noFurther, Search } from "./search.js";
 import { Stage } from "./stage.js";
 
 const POLL = 1500, RETRY = 1000, AHEAD = [1, 2, 3, -1];
 const get = (id) => document.getElementById(id);
 
-let info, list, exams, examination, panel, stage, current = null, asked = null, rowsSeen = 0, eventSeen = 0, examsSeen = 0, anewSeen = 0, complete = false, pressed = 0, refused = null;
+let info, list, exams, search, examination, panel, stage, current = null, asked = null, rowsSeen = 0, eventSeen = 0, examsSeen = 0, anewSeen = 0, complete = false, pressed = 0, refused = null;
 let queue = Promise.resolve();
 const pictures = new Map(), details = new Map();
 /** Of a frame: the newest state that the server sent; changes that it has not answered; the last change that a conflict drops. */
@@ -261,7 +262,8 @@ async function exportAll() {
 
 function progress() {
   const { all, decided, review } = list.counts();
-  get("progress").textContent = `${decided} of ${all} decided · ${review} to review${complete ? "" : " · measuring"}`;
+  get("progress").textContent = `${decided} of ${all} decided · ${review} to review${hidden(list)}${complete ? "" : " · measuring"}`;
+  search.say();
 }
 
 /** Say something about a frame: of the one in sight until another one is asked for, of another one with its name. */
@@ -305,12 +307,14 @@ async function frameOfExamination(n) {
   await show(n);
 }
 
+const listed = () => (get("list").hidden ? exams : list);
+
 function tab(name) {
   for (const radio of get("tabs").querySelectorAll("input")) radio.checked = radio.value === name;
   get("list").hidden = name !== "frames";
   get("exam-list").hidden = name === "frames";
-  get("filter").placeholder = name === "frames" ? "Find a frame  /" : "Find an examination  /";
-  (name === "frames" ? list : exams)?.render();
+  search.follow();
+  listed().render();
 }
 
 const besideExamination = (by) => {
@@ -327,10 +331,12 @@ async function showAgreement() {
   }
 }
 
-const step = (by) => (examination.open ? besideExamination(by) : current && show(list.beside(asked, by)));
+/** Show another frame, or say that there is none. */
+const go = (n, none) => (n === null ? noFurther(list, none) : show(n));
+const step = (by) => (examination.open ? besideExamination(by) : current && go(list.beside(asked, by), "No further frame."));
 const KEYS = {
   ArrowLeft: () => step(-1), ArrowRight: () => step(1), ArrowUp: () => step(-1), ArrowDown: () => step(1),
-  n: () => current && show(list.undecided(asked)),
+  n: () => current && go(list.undecided(asked), "No frame is without a decision."),
   v: () => decide("accepted"), x: () => decide("rejected"),
   h: () => changePlane("head"), a: () => changePlane("abdomen"), f: () => changePlane("femur"), t: () => changePlane("other"),
   u: undo, y: redo, r: reset,
@@ -361,7 +367,7 @@ async function start() {
   exams = new ExaminationList(get("exam-list"), get("exam-rows"), (k) => { document.body.classList.remove("list-open"); openExamination(true, k); });
   examination = new Examination({ frame: frameOfExamination, details: detailsOf, picture: pictureOf, kind: (plane) => info.planes[plane], name: (n) => list.all[n].name, decision: (n) => list.answers.get(n)?.decision, accepted: (k) => exams.all[k]?.status === "accepted", age: (...found) => panel.age(...found) });
   for (const radio of get("tabs").querySelectorAll("input")) radio.addEventListener("change", () => tab(radio.value));
-  get("filter").addEventListener("input", (e) => (get("list").hidden ? exams : list).filter(e.target.value));
+  search = new Search(listed, progress);
   get("list-toggle").addEventListener("click", toggleList);
   get("help-open").addEventListener("click", KEYS["?"]);
   get("export").addEventListener("click", exportAll);

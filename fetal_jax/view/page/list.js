@@ -1,6 +1,6 @@
 // The lists of frames and of examinations: those to review first; only the rows in sight are in the document.
 
-import { made, write } from "./messages.js";
+import { write } from "./messages.js";
 
 const HEIGHT = 68, SPARE = 6; // as --row in style.css
 const ORDER = { apart: -1, unread: 0, review: 0, measured: 1, accepted: 2, refused: 2, error: 3 };
@@ -11,9 +11,6 @@ export const DECIDED = { accepted: "✓", rejected: "✕" };
 export class FrameList {
   constructor(box, rows, onChoose, prefix = "row", name = "frame") {
     this.box = box;
-    this.none = made("p", "none");
-    this.none.setAttribute("role", "status");
-    box.before(this.none);
     this.name = name;
     this.prefix = prefix;
     this.space = rows;
@@ -39,18 +36,21 @@ export class FrameList {
   }
 
   filter(text) {
-    this.text = text.toLowerCase();
+    this.text = text;
     this.sort();
     this.box.scrollTop = 0;
     this.render();
   }
 
+  /** How many rows the search hides. */
+  get hides() { return this.all.length - this.shown.length; }
+
   sort() {
-    const wanted = this.text ? this.all.filter((row) => row.name.toLowerCase().includes(this.text)) : [...this.all];
+    const text = this.text.toLowerCase();
+    const wanted = this.all.filter((row) => row.name.toLowerCase().includes(text));
     const order = (row) => ORDER[row.apart?.first ? "apart" : row.status];
     this.shown = wanted.sort((p, q) => order(p) - order(q) || p.n - q.n);
     this.places = new Map(this.shown.map((row, i) => [row.n, i]));
-    write(this.none, this.text && !this.shown.length ? `No ${this.name} found.` : "");
     this.space.style.height = `${this.shown.length * HEIGHT}px`;
     this.refresh();
   }
