@@ -28,6 +28,10 @@ _THUMBNAIL, _MASK = 1, 4
 _OLD_THUMBNAIL = 2
 """A thumbnail's value in SubfileType, which NewSubfileType replaced."""
 _JPEG_IN_TIFF = 7
+_SIGNED = 2
+"""SampleFormat of TIFF."""
+_FEW_LEVELS = 64
+"""Where the high byte of 16 bits stays below, 14 bits or fewer are used, and a frame has few levels left."""
 _HOLDS = {"I": "has 32 bits a channel", "F": "holds floating-point values"}
 """Modes of Pillow that are not read, in words."""
 
@@ -78,8 +82,11 @@ def read_pages(file: Path | BytesIO, name: str) -> Iterator[Page]:
             for page, _ in pages:
                 if page != image.tell():
                     image.seek(page)
+                deep = ";16" in str(
+                    image.tile
+                )  # of Pillow's modes, those of 16 bits in colour or with alpha are 8-bit ones
                 turned = image.getexif().get(0x0112) in _TURNED  # before it is loaded: a TIFF then loses the tag
-                pixels = _checked_pixels(image, name)
+                pixels = _checked_pixels(image, name, deep)
                 yield Page(pixels, _size(image, sizes, turned), len(pages), _warnings(image, data))
     except FileNotFoundError:
         raise UserError(f"{name} does not exist") from None
@@ -114,14 +121,19 @@ def _tag(image: Image.Image, tag: int, default: Any) -> Any:
     return getattr(image, "tag_v2", {}).get(tag, default)
 
 
-def _checked_pixels(image: Image.Image, name: str) -> NDArray[np.uint8]:
+def _checked_pixels(image: Image.Image, name: str, deep: bool) -> NDArray[np.uint8]:
     if image.mode not in ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"):
         holds = "has 16 bits a channel" if image.mode.startswith("I;16") else _HOLDS.get(image.mode)
         raise UserError(f"{name} {holds or f'holds pixels of Pillow mode {image.mode}'}: save it as 8-bit grey or RGB")
     if image.width * image.height > MAX_PIXELS:
         raise Image.DecompressionBombError
+    if image.format == "TIFF" and _SIGNED in np.atleast_1d(_tag(image, 339, 1)):  # Pillow takes black for mid-grey
+        raise UserError(f"{name} has signed pixels (SampleFormat 2): save it as unsigned 8-bit grey or RGB")
     grey = image.mode in ("1", "L", "LA")
-    return np.asarray(ImageOps.exif_transpose(image).convert("L" if grey else "RGB"))
+    pixels = np.asarray(ImageOps.exif_transpose(image).convert("L" if grey else "RGB"))
+    if deep and pixels.max() < _FEW_LEVELS:
+        raise UserError(f"{name} has 16 bits a channel, but uses fewer: save it as 8-bit grey or RGB")
+    return pixels
 
 
 def _size(image: Image.Image, sizes: set[tuple[int, int]], turned: bool) -> PixelSize:

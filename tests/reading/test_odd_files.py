@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import struct
 import sys
 import zipfile
+import zlib
 from copy import deepcopy
 from io import BytesIO
 from pathlib import Path
@@ -40,6 +42,39 @@ def only(path: Path) -> Frame:
 
 
 # ------------------------------------------------------------------------------------------------------ images
+
+
+def test_signed_pixels_of_a_tiff_are_refused(tmp_path):
+    """Pillow reads the bytes as unsigned: what is darker than the middle comes out brighter than white."""
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags[339] = 2
+    Image.fromarray(SMOOTH ^ 0x80).save(tmp_path / "a.tif", tiffinfo=tags)
+    (failure,) = frames(tmp_path / "a.tif")
+    assert isinstance(failure, Failure)
+    assert failure.reason.endswith("a.tif has signed pixels (SampleFormat 2): save it as unsigned 8-bit grey or RGB")
+    tags[339] = 1
+    Image.fromarray(SMOOTH).save(tmp_path / "b.tif", tiffinfo=tags)
+    np.testing.assert_array_equal(only(tmp_path / "b.tif").pixels, SMOOTH)
+
+
+@pytest.mark.parametrize(("kind", "channels"), [(2, "ggg"), (4, "ga"), (6, "ggga")])
+def test_16_bits_in_colour_keep_their_levels_or_are_refused(tmp_path, kind, channels):
+    """Their high byte is read: of 12 bits in use it keeps 16 grey levels."""
+    for factor in (257, 16):
+        parts = {"g": SMOOTH.astype(">u2") * factor, "a": np.full(SMOOTH.shape, 0xFFFF)}
+        values = np.stack([parts[c] for c in channels], axis=-1).astype(">u2")
+        lines = b"".join(b"\0" + line.tobytes() for line in values)
+        head = struct.pack(">IIBBBBB", *SMOOTH.shape[::-1], 16, kind, 0, 0, 0)
+        chunks = ((b"IHDR", head), (b"IDAT", zlib.compress(lines)), (b"IEND", b""))
+        data = (struct.pack(">I", len(c)) + name + c + struct.pack(">I", zlib.crc32(name + c)) for name, c in chunks)
+        (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(data))
+        (found,) = frames(tmp_path / "a.png")
+        if factor == 257:
+            assert isinstance(found, Frame)
+            assert np.abs(found.pixels.astype(int) - SMOOTH).max() <= 1
+        else:
+            assert isinstance(found, Failure)
+            assert found.reason.endswith("has 16 bits a channel, but uses fewer: save it as 8-bit grey or RGB")
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
