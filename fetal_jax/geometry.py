@@ -71,10 +71,11 @@ def row_column_mm(spacing_mm: Any) -> tuple[float, float]:
       ValueError: not one or two numbers, or not positive and finite.
     """
     try:
-        values = np.atleast_1d(np.asarray(spacing_mm, float))
+        given = np.asarray(spacing_mm)
+        # to NumPy these are numbers too: True would be a millimetre, and what is masked a value
+        other = given.dtype.kind in "bcmM" or np.ma.is_masked(spacing_mm)
+        values = np.empty(0) if other else np.atleast_1d(given.astype(float))
     except (TypeError, ValueError):
-        values = np.empty(0)
-    if isinstance(spacing_mm, bool | np.bool_):  # a number to NumPy: True would be a millimetre
         values = np.empty(0)
     if values.shape not in ((1,), (2,)) or not (np.isfinite(values).all() and (values > 0).all()):
         raise ValueError(f"spacing_mm is one positive number of mm per pixel or two, (row, column), not {spacing_mm!r}")

@@ -26,10 +26,12 @@ def to_grey(frame: Array) -> Array:
     wanted = "a frame is a uint8 array (H, W) or (H, W, channels)"
     if not hasattr(frame, "dtype"):  # a Pillow image of a palette would turn into its numbers
         raise ValueError(f"{wanted}, not {type(frame).__name__}: give a picture as np.asarray(image.convert('RGB'))")
-    frame = np.asarray(frame)
+    given, frame = frame, np.asarray(frame)
     if frame.dtype != np.uint8:
         bring = "bring its grey levels to 0 to 255, then give frame.astype(np.uint8)"
         raise ValueError(f"{wanted}, not {frame.dtype} {frame.shape}: {bring}")
+    if np.ma.is_masked(given):  # the pixels under the mask would be measured
+        raise ValueError(f"{wanted}, not one with masked pixels: give frame.filled(0)")
     if frame.ndim not in (2, 3) or frame.size == 0:
         raise ValueError(f"{wanted}, not of shape {frame.shape}: give one frame, of a cine one after the other")
     if frame.ndim == 3 and frame.shape[2] not in (1, 3, 4):

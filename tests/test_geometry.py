@@ -190,6 +190,9 @@ def test_affine_turns_from_x_towards_y_then_scales_then_shifts():
 def test_spacing_is_one_number_or_row_and_column():
     assert geometry.row_column_mm(0.3) == (0.3, 0.3)
     assert geometry.row_column_mm([0.3, 0.2]) == (0.3, 0.2)
-    for wrong in (0, -1, np.nan, np.inf, (0.3, np.inf), (0.3, 0), (0.1, 0.2, 0.3), "x", [], True, np.True_):
+    masked = np.ma.masked_array([0.3, 0.2], mask=[False, True])
+    assert geometry.row_column_mm(np.ma.masked_array([0.3, 0.2])) == (0.3, 0.2)
+    wrongs = (0, -1, np.nan, np.inf, (0.3, np.inf), (0.3, 0), (0.1, 0.2, 0.3), "x", [], True, np.True_, [True, True])
+    for wrong in (*wrongs, {0.3, 0.2}, {"row": 0.3}, 0.3j, np.timedelta64(1, "s"), masked):
         with pytest.raises(ValueError, match="spacing_mm is one positive number"):
             geometry.row_column_mm(wrong)

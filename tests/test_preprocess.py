@@ -79,6 +79,7 @@ def test_to_grey_of_colour_grey_and_alpha():
         (np.zeros((5, 30, 40), np.uint8), r"not \(5, 30, 40\): .* of a cine one after the other"),
         (np.zeros(3, np.uint8), "give one frame"),
         (np.zeros((0, 4), np.uint8), "give one frame"),
+        (np.ma.masked_array(np.zeros((2, 4), np.uint8), mask=[[1, 0, 0, 0]] * 2), r"give frame\.filled\(0\)"),
     ],
 )
 def test_an_array_that_is_no_frame_is_refused_with_what_to_do(bad, remedy):

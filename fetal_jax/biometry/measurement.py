@@ -168,6 +168,8 @@ def _checked_map(probability: Array) -> Array:
     array = np.asarray(probability)
     if array.ndim != 2 or array.dtype.kind not in "fiub":
         raise ValueError(f"a map is a 2-D array of numbers, not {array.dtype} {array.shape}")
+    if np.ma.is_masked(probability):  # the values under the mask would be measured
+        raise ValueError("a map has no masked values: give map.filled(0)")
     array = array.astype(np.float32)
     if array.size and not (array.min() >= 0 and array.max() <= 1):
         mask = "of a mask of 0 and 255 give mask > 0"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -356,7 +356,9 @@ class Predictor:
 
 
 def _one_for_each_frame(name: str, given: Any, count: int) -> list[Any]:
-    entries = list(given) if hasattr(given, "__iter__") and not isinstance(given, str) else None
+    # a set has no order, and a mapping gives its keys: the entries would be of other frames
+    in_order = hasattr(given, "__iter__") and not isinstance(given, str | Set | Mapping)
+    entries = list(given) if in_order else None
     if entries is None or len(entries) != count:
         raise ValueError(f"{name} has one entry for each of the {count} frames, not {given!r}")
     return entries

@@ -152,6 +152,7 @@ def test_empty_map_finds_nothing(plane):
         (np.full((4, 4), 1.5), "head", 0.5, "probabilities"),
         (np.zeros((4, 4, 1)), "head", 0.5, "2-D"),
         (np.zeros((4, 4), complex), "head", 0.5, "numbers"),
+        (np.ma.masked_array(np.zeros((4, 4)), mask=np.eye(4)), "head", 0.5, r"give map\.filled\(0\)"),
         (np.zeros((4, 4)), "cervix", 0.5, "not measured"),
         (np.zeros((4, 4)), "head", 0.0, "positive"),
         (np.zeros((4, 4)), "head", float("nan"), "positive"),

@@ -249,7 +249,7 @@ def test_a_text_in_place_of_warnings_is_refused():
 
 def test_a_batch_has_one_spacing_for_each_frame():
     assert CALIBRATED.measure_batch([], []) == []
-    for wrong in ([SPACING_MM], SPACING_MM, [SPACING_MM] * 3, "0.8", None):
+    for wrong in ([SPACING_MM], SPACING_MM, [SPACING_MM] * 3, "0.8", None, {0.1, 0.2}, {0.1: FRAME, 0.2: FRAME}):
         with pytest.raises(ValueError, match="spacings has one entry for each of the 2 frames, not "):
             CALIBRATED.measure_batch([FRAME, FRAME], wrong)
     with pytest.raises(ValueError, match="warnings has one entry for each of the 2 frames, not "):
