@@ -208,6 +208,10 @@ def _of_dicom(header: Any) -> PixelSize:
     items = list(header.get("SequenceOfUltrasoundRegions") or ())
     tissue = [r for r in items if (r.get("RegionSpatialFormat"), r.get("RegionDataType")) == (_TWO_D, _TISSUE)]
     plain, placeholder = _plain_spacing(header)
+    if plain and (other := _of_another_frame(header, plain)):
+        says = f"{_both(plain)} for all frames and {_both(other)} for one of them in PixelSpacing"
+        reason = f"the DICOM header says {says}: export each frame as an object of its own"
+        return PixelSize(reason=reason, final=True)
     if not tissue:
         if plain:
             return PixelSize(plain, "dicom")
@@ -297,12 +301,24 @@ def _resized(header: Any, regions: list[Region], shape: tuple[int, int]) -> str:
     return ""
 
 
+def _of_another_frame(header: Any, mm: Spacing) -> Spacing | None:
+    """The Pixel Spacing of a frame that differs from that of the whole object; None if there is none."""
+    stated = map(_measures, header.get("PerFrameFunctionalGroupsSequence") or ())
+    pairs = ((float(values[0]), float(values[1])) for values in stated if values)
+    return next((pair for pair in pairs if not agree(pair, mm)), None)
+
+
+def _measures(group: Any) -> Any:
+    """Pixel Spacing in a functional group."""
+    measures = group.get("PixelMeasuresSequence")
+    return measures[0].get("PixelSpacing") if measures else None
+
+
 def _plain_spacing(header: Any) -> tuple[Spacing | None, bool]:
     """Pixel Spacing, of the frame or shared by all frames, and whether it is the placeholder 1\\1."""
     values = header.get("PixelSpacing")
     if not values and header.get("SharedFunctionalGroupsSequence"):
-        measures = header.SharedFunctionalGroupsSequence[0].get("PixelMeasuresSequence")
-        values = measures[0].get("PixelSpacing") if measures else None
+        values = _measures(header.SharedFunctionalGroupsSequence[0])
     if not values or len(values) != 2:
         return None, False
     row, column = (float(v) for v in values)

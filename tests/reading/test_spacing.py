@@ -153,6 +153,21 @@ def test_pixel_spacing_shared_by_all_frames_is_read():
     assert of_dicom(header(SharedFunctionalGroupsSequence=[group])).mm == (0.25, 0.25)
 
 
+def test_a_frame_with_a_pixel_spacing_of_its_own_has_none():
+    """That of all frames was taken for this one, too: its millimetres were twice the true ones."""
+    shared, own = Dataset(), Dataset()
+    for group, mm in ((shared, 0.25), (own, 0.125)):
+        measures = Dataset()
+        measures.PixelSpacing = [mm, mm]
+        group.PixelMeasuresSequence = [measures]
+    for more in ({"SharedFunctionalGroupsSequence": [shared]}, {"PixelSpacing": [0.25, 0.25]}):
+        size = of_dicom(header(**more, PerFrameFunctionalGroupsSequence=[Dataset(), own]))
+        assert size.mm is None
+        assert size.final
+        assert "0.2500 x 0.2500 mm for all frames and 0.1250 x 0.1250 mm for one of them" in size.reason
+        assert of_dicom(header(**more, PerFrameFunctionalGroupsSequence=[Dataset(), shared])).mm == (0.25, 0.25)
+
+
 @pytest.mark.parametrize(("ratio", "aspect"), [([1, 2], 0.5), ([3, 4], 0.75)])
 def test_aspect_refuses_one_number_and_takes_two(ratio, aspect):
     size = of_dicom(header(PixelAspectRatio=ratio))
