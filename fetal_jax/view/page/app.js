@@ -3,7 +3,7 @@
 import { after, REOPENS, withState } from "./answers.js";
 import * as api from "./api.js";
 import { Examination } from "./examination.js";
-import { listen } from "./keys.js";
+import { letGoOfChoice, listen } from "./keys.js";
 import { kept } from "./cache.js";
 import { openChecklist, openHelp, toggleList } from "./folds.js";
 import { ExaminationList, FrameList } from "./list.js";
@@ -152,7 +152,8 @@ function record(make, n = current?.number) {
   stage.finishNudge(); // a key that is still held has moved the outline already
   if (n === current.number) {
     const made = make(current.answer), { decision } = current.answer;
-    if (decision && REOPENS.has(made.action)) say(n, `Changed, so no longer ${decision}. U undoes the change.`);
+    const taken = REOPENS.has(made.action) ? "Changed, so no" : made.action === "undecide" ? "No" : "";
+    if (decision && taken) say(n, `${taken} longer ${decision}. U undoes the change.`);
     current = after(current, made);
     draw();
   }
@@ -209,8 +210,13 @@ function change(make) {
 /** The outline or the plane is another one: what was decided about the old one is open again. */
 const redraw = (action, part) => change((answer) => ({ action, answer: { ...answer, ...part, decision: "" } }));
 
+/** Whether there is no picture, so that nobody can have compared the outline with it; the page says so. */
+const unseen = () => !stage.picture && (say(asked, "There is no picture, so nothing can be accepted. X rejects the frame."), true);
+
 function decide(decision) {
   stage.letGo();
+  letGoOfChoice();
+  if (decision === "accepted" && current?.answer.decision !== decision && unseen()) return;
   const confirms = current?.last === "choose"; // taking a reading has decided: the key that decides says so again
   change((answer) => {
     const now = answer.decision === decision && !confirms ? "" : decision;
@@ -242,20 +248,21 @@ function reset() {
 
 /** An adjudicator takes a reading of the frame and accepts it, or rejects it as its reader did. */
 function choose(reading) {
-  if (!reading) return;
+  if (!reading || unseen()) return;
   stage.letGo();
   const { reader, answer: chosen } = reading;
   change(({ comment: own }) => ({ action: "choose", reader, answer: { ...chosen, decision: chosen.decision || "accepted", comment: own } }));
 }
 
 async function exportAll() {
+  const end = toast("Exporting …", true);
   try {
     await queue;
-    const done = await api.exportAll();
-    exported(done);
+    exported(await api.exportAll(), list.counts());
   } catch (error) {
     toast(error.message);
   }
+  end();
 }
 
 // ------------------------------------------------------------------------------------------------------ messages

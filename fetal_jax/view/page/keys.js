@@ -8,9 +8,15 @@ const HELD = new Set(["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "+", "=
 /** The key that has acted, until another one is pressed. */
 let acted = null;
 
+/** No plane or list is under the arrows any more. */
+export function letGoOfChoice() {
+  if (document.activeElement?.type === "radio") document.activeElement.blur();
+}
+
 /** Call what `keys` has for a key; page: {writable, framed(), shown(), leave()}. */
 export function listen(keys, stage, page) {
   addEventListener("keydown", (e) => pressed(e, keys, stage, page));
+  addEventListener("click", (e) => e.detail && letGoOfChoice()); // by a pointer: the next arrow goes to the next frame
 }
 
 function pressed(e, keys, stage, page) {

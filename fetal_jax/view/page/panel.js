@@ -50,6 +50,7 @@ export class Panel {
     if (other) {
       this.flush();
       this.live = null;
+      document.querySelector(".panel").scrollTop = 0; // its values and doubts are what is decided about
     }
     this.frame = frame;
     get("name").textContent = frame.name;

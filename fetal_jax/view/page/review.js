@@ -76,8 +76,9 @@ function fillReading(button, { answer, mm }, taken, about) {
 export const readingOf = (frame, key) => frame?.readings?.[Number(key) - FIRST_KEY];
 
 /** What an export has written, and what it left out. */
-export function exported(done) {
-  const lines = [`Decisions: ${done.corrections}. Frames for training: ${done.frames}. Signed DICOM reports: ${done.reports}.`, ...done.files, ...done.left_out];
+export function exported(done, { all, decided }) {
+  const open = all - decided, without = open ? [`${open} of ${all} frames ${open === 1 ? "is" : "are"} without a decision.`] : [];
+  const lines = [...without, `Decisions: ${done.corrections}. Frames for training: ${done.frames}. Signed DICOM reports: ${done.reports}.`, ...done.files, ...done.left_out];
   get("exported-text").replaceChildren(...lines.map((text) => made("p", "", text)));
   get("exported").showModal();
 }
