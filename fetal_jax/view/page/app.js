@@ -4,7 +4,7 @@ import { after, REOPENS, withState } from "./answers.js";
 import * as api from "./api.js";
 import { Examination } from "./examination.js";
 import { letGoOfChoice, listen } from "./keys.js";
-import { kept } from "./cache.js";
+import { FrameCache } from "./cache.js";
 import { openChecklist, openHelp, toggleList } from "./folds.js";
 import { ExaminationList, FrameList } from "./list.js";
 import { away, connected, frameLeft, note, sayOfFrame, toast } from "./messages.js";
@@ -14,11 +14,12 @@ import { hidden, noFurther, Search } from "./search.js";
 import { Stage } from "./stage.js";
 
 const POLL = 1500, RETRY = 1000, AHEAD = [1, 2, 3, -1];
+/** What was read of frames; an answer that has changed since is read again. */
+const cache = new FrameCache((n) => list.answers.get(n)?.version ?? 0);
 const get = (id) => document.getElementById(id);
 
 let info, list, exams, search, examination, panel, stage, current = null, asked = null, rowsSeen = 0, eventSeen = 0, examsSeen = 0, anewSeen = 0, complete = false, pressed = 0, refused = null;
 let queue = Promise.resolve();
-const pictures = new Map(), details = new Map();
 /** Of a frame: the newest state that the server sent; changes that it has not answered; the last change that a conflict drops. */
 const states = new Map(), unanswered = new Map(), dropped = new Map();
 const waits = (n) => unanswered.get(n) ?? 0;
@@ -43,9 +44,9 @@ async function show(n) {
   const started = performance.now();
   let frame, picture;
   try {
-    [frame, picture] = await Promise.all([(waits(n) ? queue : Promise.resolve()).then(() => detailsOf(n)), pictureOf(n)]);
+    [frame, picture] = await Promise.all([(waits(n) ? queue : Promise.resolve()).then(() => cache.details(n)), cache.picture(n)]);
   } catch (error) {
-    details.delete(n);
+    cache.forgetDetails(n);
     if (asked === n && current) { // what is shown is what is chosen
       list.choose((asked = current.number));
       document.body.dataset.shown = asked;
@@ -68,30 +69,10 @@ async function show(n) {
   for (const step of AHEAD) {
     const beside = list.beside(n, step);
     if (beside === null) continue;
-    pictureOf(beside).catch(() => {}); // it is asked for again when it is shown
-    detailsOf(beside).catch(() => details.delete(beside));
+    cache.picture(beside).catch(() => {}); // it is asked for again when it is shown
+    cache.details(beside).catch(() => cache.forgetDetails(beside));
   }
   return true;
-}
-
-/** Forget what is kept of a frame: it may show something else. */
-function forget(n) {
-  for (const cache of [pictures, details]) cache.delete(n);
-}
-
-/** A frame's picture; null where it cannot be read. */
-const pictureOf = (n) => kept(pictures, n, () => api.picture(n).catch((error) => {
-  pictures.delete(n);
-  if (error instanceof TypeError) throw error; // no answer says nothing about the picture
-  return null;
-}));
-
-/** A frame's details, read again where the answer has changed since. */
-async function detailsOf(n) {
-  const found = await kept(details, n, () => api.frame(n));
-  if (found.version === (list.answers.get(n)?.version ?? 0)) return found;
-  details.delete(n);
-  return kept(details, n, () => api.frame(n));
 }
 
 async function poll() {
@@ -101,7 +82,7 @@ async function poll() {
     eventSeen = found.event;
     examsSeen += found.examinations.length;
     complete = found.complete;
-    found.anew.forEach(({ n }) => forget(n));
+    found.anew.forEach(({ n }) => cache.forget(n));
     list.add([...found.rows, ...found.anew.map((row) => ({ ...list.all[row.n], ...row }))], found.answers);
     list.apart(found.apart);
     exams.follow(found.examinations, [...found.rows, ...found.anew], found.answers, list.answers);
@@ -178,7 +159,7 @@ async function send(n, make, order, beside) {
         if (current?.number === n) stage.cancel(); // a handle that moves was taken hold of on the old outline
         const anew = state.beside !== beside;
         say(n, anew ? "Measured again since: nothing was recorded." : "Changed in another tab: its answer is shown.");
-        if (anew) forget(n);
+        if (anew) cache.forget(n);
         if (anew && current?.number === n) return void show(n);
       }
       if (current?.number === n && (waits(n) === 1 || state.conflict)) {
@@ -372,7 +353,7 @@ async function start() {
   });
   list = new FrameList(get("list"), get("rows"), (n) => { document.body.classList.remove("list-open"); show(n); });
   exams = new ExaminationList(get("exam-list"), get("exam-rows"), (k) => { document.body.classList.remove("list-open"); openExamination(true, k); });
-  examination = new Examination({ frame: frameOfExamination, details: detailsOf, picture: pictureOf, kind: (plane) => info.planes[plane], name: (n) => list.all[n].name, decision: (n) => list.answers.get(n)?.decision, accepted: (k) => exams.all[k]?.status === "accepted", age: (...found) => panel.age(...found) });
+  examination = new Examination({ frame: frameOfExamination, details: (n) => cache.details(n), picture: (n) => cache.picture(n), kind: (plane) => info.planes[plane], name: (n) => list.all[n].name, decision: (n) => list.answers.get(n)?.decision, accepted: (k) => exams.all[k]?.status === "accepted", age: (...found) => panel.age(...found) });
   for (const radio of get("tabs").querySelectorAll("input")) radio.addEventListener("change", () => tab(radio.value));
   search = new Search(listed, progress);
   get("list-toggle").addEventListener("click", toggleList);
