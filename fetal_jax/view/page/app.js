@@ -18,6 +18,7 @@ const POLL = 1500, RETRY = 1000, AHEAD = [1, 2, 3, -1];
 const cache = new FrameCache((n) => list.answers.get(n)?.version ?? 0);
 const get = (id) => document.getElementById(id);
 
+let opener = null; // what had the focus before an examination was opened
 let info, list, exams, search, examination, panel, stage, current = null, asked = null, rowsSeen = 0, eventSeen = 0, examsSeen = 0, anewSeen = 0, complete = false, pressed = 0, refused = null;
 let queue = Promise.resolve();
 /** Of a frame: the newest state that the server sent; changes that it has not answered; the last change that a conflict drops. */
@@ -38,6 +39,7 @@ async function show(n) {
   if (n === null || n === undefined) return true;
   stage.leave();
   if (n !== asked) frameLeft();
+  if (n !== asked && stage.options.draw) option("draw"); // it was meant for the frame that is left
   asked = n;
   delete document.body.dataset.shown;
   list.choose(n);
@@ -145,12 +147,14 @@ function record(make, n = current?.number) {
 
 async function send(n, make, order, beside) {
   const id = api.newId(); // the reply may be lost: the server knows by it what it has already recorded
-  if (order <= (dropped.get(n) ?? 0)) return; // made of an answer that another tab has changed
+  const isComment = make(states.get(n).answer).action === "comment"; // it is about the frame: no other answer makes it wrong
+  if (order <= (dropped.get(n) ?? 0) && !isComment) return; // made of an answer that another tab has changed
   for (;;) {
     try {
       const { version, answer } = states.get(n);
       const state = await api.change(n, { id, beside, after: version, ...make(answer) });
       learn(n, state);
+      if (state.conflict && isComment && state.beside === beside && state.answer.comment === answer.comment) continue;
       list.add([], { [n]: state.brief });
       exams.follow([], [], { [n]: state.brief }, list.answers);
       progress();
@@ -279,10 +283,15 @@ function chooseDraw() {
 /** The examination of the frame in the place of the frame, or the frame again. */
 async function openExamination(open = !examination.open, k = current?.examination ?? null) {
   if (open && k === null) return toast("The examination of this frame is not known.");
+  if (open && !examination.open) opener = document.activeElement;
   get("examination").hidden = !open;
   document.body.classList.toggle("exam-open", open);
   tab(open ? "examinations" : "frames");
-  if (!open) return stage.resized();
+  if (!open) {
+    stage.resized();
+    announce();
+    return opener?.focus({ preventScroll: true });
+  }
   stage.leave();
   exams.choose(k);
   examination.show(k, current?.answer.plane, queue).then(announce, (error) => connected(false, error));
