@@ -1,4 +1,4 @@
-"""Nothing is decided unseen: what a reader has not seen, or has not meant, is neither accepted nor taken back unsaid."""
+"""What a reader has not seen, or has not meant, is neither accepted nor taken back unsaid."""
 
 from __future__ import annotations
 
@@ -88,3 +88,25 @@ def test_export_counts_the_frames_without_a_decision(browser, server):
     page.said("Exporting …")
     page.page.wait_for_selector("#exported[open]")
     assert "5 of 6 frames are without a decision." in page.page.locator("#exported-text").text_content()
+
+
+def test_drawing_ends_with_its_frame(browser, server):
+    page = Page(browser, server.address)
+    page.choose(0)
+    page.press("d", "ArrowRight")
+    page.until("document.body.dataset.shown && document.body.dataset.shown !== '0'")
+    n = page.number()
+    assert page.page.locator("#tool-draw").get_attribute("aria-pressed") == "false"
+    page.press("Enter", "v")  # Enter puts an outline in the middle while the tool is chosen
+    eventually(lambda: actions(server, n), ["accept"])
+
+
+def test_drawing_ends_with_its_frame(browser, server):
+    page = Page(browser, server.address)
+    page.choose(0)
+    page.press("d", "ArrowRight")
+    page.until("document.body.dataset.shown && document.body.dataset.shown !== '0'")
+    n = page.number()
+    assert page.page.locator("#tool-draw").get_attribute("aria-pressed") == "false"
+    page.press("Enter", "v")  # Enter puts an outline in the middle while the tool is chosen
+    eventually(lambda: actions(server, n), ["accept"])

@@ -27,8 +27,9 @@ export class Stage {
     this.svg.addEventListener("pointerdown", (e) => this.down(e));
     this.svg.addEventListener("pointermove", (e) => this.moved(e));
     for (const end of ["pointerup", "pointercancel"]) this.svg.addEventListener(end, (e) => this.up(e));
-    this.svg.addEventListener("focusin", () => { this.released = false; this.later(); });
-    this.svg.addEventListener("focusout", () => { this.finishNudge(); this.later(); });
+    // of the box: Chromium takes an SVG that listens to the focus for a place to stop at
+    box.addEventListener("focusin", () => { this.released = false; this.later(); });
+    box.addEventListener("focusout", () => { this.finishNudge(); this.later(); });
     this.svg.addEventListener("keyup", (e) => e.key.startsWith("Arrow") && this.finishNudge());
     box.addEventListener("wheel", (e) => {
       e.preventDefault();
