@@ -187,6 +187,8 @@ def read(folder: Path) -> BundleInfo:
     except FileNotFoundError:
         shipped = ", ".join(sorted(p.name for p in SHIPPED.iterdir() if p.is_dir()))
         what = f"give a shipped one ({shipped}), or make one with fetal-jax export"
+        if (folder / "config.json").exists():
+            what = f"it is a run: fetal-jax export --workdir={folder} --out=BUNDLE makes one"
         raise UserError(f"{folder} is not a bundle: it has no {INFO}; {what}") from None
     except NotADirectoryError:
         raise UserError(f"{folder} is no folder: if it is a file of a bundle, give its folder") from None

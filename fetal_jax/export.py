@@ -53,6 +53,8 @@ def load_run(workdir: Path, best: bool = False) -> tuple[Config, Any, int, dict[
     Raises:
       UserError: no run there, or one without a checkpoint, or the best is asked for and none was validated.
     """
+    if (workdir / bundle.INFO).exists():
+        raise UserError(f"{workdir} is a bundle, not a run: evaluate takes it as --bundle, and it needs no export")
     config = configuration.from_json(workdir / "config.json")
     steps = checkpoints.saved_steps(workdir)
     if not steps:

@@ -313,6 +313,12 @@ def test_a_damaged_bundle_is_named(folder, tmp_path):
         bundle.read(tmp_path / "b")
 
 
+def test_a_run_in_place_of_a_bundle_is_called_one(tmp_path):
+    (tmp_path / "config.json").touch()
+    with pytest.raises(UserError, match=r"is not a bundle: .*; it is a run: fetal-jax export --workdir="):
+        bundle.read(tmp_path)
+
+
 def test_a_folder_without_a_bundle_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"is not a bundle: .* give a shipped one \(default, heads\), or make one"):
         bundle.read(tmp_path)

@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from fetal_jax import bundle, files
 from fetal_jax import config as configuration
-from fetal_jax import files
 from fetal_jax.config import Config
 from fetal_jax.data import training_record
 from fetal_jax.errors import UserError
@@ -30,8 +30,13 @@ def exclusive(workdir: Path) -> Iterator[None]:
     The first process locks it for all processes of the run.
 
     Raises:
-      UserError: another run has locked it.
+      UserError: it is a file or a bundle, or another run has locked it.
     """
+    if workdir.is_file():
+        raise UserError(f"{workdir} is a file: give a folder as --workdir")
+    if (workdir / bundle.INFO).exists():
+        start = f"to start from it, give --config.init.bundle={workdir}"
+        raise UserError(f"{workdir} is a bundle, not a run: give another --workdir; {start}")
     with ExitStack() as stack:
         error: UserError | None = None
         if distributed.is_first():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -139,6 +140,19 @@ def test_second_run_in_a_work_directory_is_refused(data, tmp_path):
     assert "\n" not in str(error.value)
     assert "--workdir" in str(error.value)
     assert not (tmp_path / "config.json").exists()
+
+
+def test_a_bundle_or_a_file_is_no_work_directory(data, tmp_path):
+    shutil.copytree(bundle.DEFAULT, tmp_path / "bundle")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(UserError, match=r"is a bundle, not a run: .*--config\.init\.bundle="):
+        run.train(config(data), tmp_path / "bundle")
+    with pytest.raises(UserError, match="is a bundle, not a run: evaluate takes it as --bundle"):
+        export.load_run(tmp_path / "bundle")
+    assert sorted(tmp_path.rglob("*")) == before
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="is a file: give a folder"):
+        run.train(config(data), tmp_path / "file")
 
 
 def test_refused_start_leaves_a_directory_for_the_corrected_call(data, tmp_path):
