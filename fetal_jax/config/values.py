@@ -44,7 +44,9 @@ def _typed(name: str, value: Any) -> Any:
     try:
         return KEYS[name].convert(value)
     except ValueError:
-        raise _refused(name, value) from None
+        default = KEYS[name].default  # shows how several values are written
+        example = f", such as {','.join(map(str, default))}" if isinstance(default, tuple) and default else ""
+        raise _refused(name, value, f"{KEYS[name].must_be}{example}") from None
 
 
 def _refused(name: str, value: Any, must_be: str = "") -> UserError:
