@@ -98,14 +98,14 @@ def _bound(host: str, port: int) -> socket.socket:
 
 def _results_of(paths: list[Path], held: ExitStack) -> Path:
     """The results folder to show. Frames are first measured into a folder beside them, while the page is open."""
-    from fetal_jax.reading.sources import is_archived
     from fetal_jax.view.measuring import Measuring
 
     missing = [path for path in paths if not path.exists()]
     if missing:
         raise UserError(f"{missing[0]} does not exist")
-    if archived := [path for path in paths if is_archived(path)]:
-        raise UserError(f"{archived[0]} holds results of fetal-jax archive: the page shows those of fetal-jax measure")
+    for path in paths:
+        if other := _other_command(path):
+            raise UserError(f"{path} holds results of fetal-jax {other}: the page shows those of fetal-jax measure")
     if any(map(_holds_results, paths)):
         if len(paths) > 1:
             raise UserError("give one results folder, or frames")
@@ -117,6 +117,14 @@ def _results_of(paths: list[Path], held: ExitStack) -> Path:
         raise UserError(f"{out} holds results of other frames: move it, or use fetal-jax measure --out=DIR")
     Measuring(paths, out).start(held)
     return out
+
+
+def _other_command(folder: Path) -> str:
+    """The command that wrote a folder whose frames the page cannot show; empty for any other folder."""
+    from fetal_jax.archive.pacs import STATE
+    from fetal_jax.reading.sources import is_archived
+
+    return "archive" if is_archived(folder) else "pacs" if (folder / STATE).is_file() else ""
 
 
 def _holds_results(folder: Path) -> bool:

@@ -179,7 +179,7 @@ class Session:
         Raises:
           ValueError: a value is invalid; the message says which.
           Conflict: the frame was changed in another tab, or measured again, or the number now belongs to another frame.
-          UserError: there is nothing to undo, or the server is read-only.
+          UserError: there is nothing to undo, no picture of a frame to accept, or the server is read-only.
         """
         if not isinstance(data, dict) or not {"action", "after"} <= set(data) <= _EVENT_KEYS:
             raise ValueError(f"an event has the keys {', '.join(sorted(_EVENT_KEYS))}")
@@ -211,6 +211,8 @@ class Session:
             raise ValueError("no plane: choose one, or reject the frame")
         if answer and answer.decision == "accepted" and answer.plane in SHAPE_OF_PLANE and answer.shape is None:
             raise ValueError(f"no outline of the {answer.plane}: draw it, or reject the frame")
+        if answer and answer.decision == "accepted":
+            self._check_seen(number)
         kept |= {**remeasured.kept(row), "mm": self.machine_mm(row), "status": row["status"]}
         history = self.store.append(self._key(row), action, answer, partial(self.millimetres, row), kept, after)
         return self._state(row, history, machine)
@@ -265,6 +267,20 @@ class Session:
             raise ValueError("choose is an adjudicator's")
         chosen, own = readers.answer_of(self.store, row, reader, self.today), self.answer(row)
         return replace(chosen, decision=chosen.decision or "accepted", comment=own.comment if own else "")
+
+    def _check_seen(self, number: int) -> None:
+        """Refuse to accept an outline that nobody can have compared with its frame.
+
+        Raises:
+          UserError: the picture cannot be shown, and the frame is not accepted already.
+        """
+        before = self.answer(self.row(number))
+        if before is not None and before.decision == "accepted":
+            return
+        try:
+            self.picture(number)
+        except (UserError, OSError) as e:
+            raise UserError(f"no picture, so it cannot be accepted, only rejected: {e}") from None
 
     def _listed(self, number: int, row: Row) -> dict[str, Any]:
         primary = PRIMARY.get(row["plane"] or "")

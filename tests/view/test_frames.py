@@ -12,10 +12,12 @@ from urllib.request import urlopen
 
 import pytest
 
+from fetal_jax.archive import pacs
+from fetal_jax.errors import UserError
 from fetal_jax.view.session import Session
-from tests.support.command import fetal_jax, refused
+from tests.support.command import called, fetal_jax, refused
 from tests.view.folder import save_rows, serving, write_results
-from tests.view.test_session import opened
+from tests.view.test_session import changed, opened
 
 
 def changes(address: str) -> dict:
@@ -44,6 +46,25 @@ def test_results_of_other_frames_are_not_shown(tmp_path):
     (tmp_path / "p-measured" / "call.json").write_text(json.dumps({"paths": [str(tmp_path / "p.1")]}))
     (tmp_path / "p.2").mkdir()
     refused(fetal_jax("view", tmp_path / "p.2", "--no-browser"), "holds results of other frames")
+
+
+def test_sweep_of_a_pacs_whose_frames_are_not_here_is_refused(tmp_path):
+    write_results(tmp_path, 1)
+    (tmp_path / "results" / pacs.STATE).touch()
+    refused(called("view", tmp_path / "results", "--no-browser"), "holds results of fetal-jax pacs")
+
+
+def test_frame_that_cannot_be_shown_is_rejected_but_not_accepted(tmp_path):
+    rows = write_results(tmp_path, 2)
+    with ExitStack() as held:
+        session = opened(tmp_path, held)
+        changed(session, 1, "accept", decision="accepted")
+        for row in rows:
+            Path(row["file"]).unlink()
+        with pytest.raises(UserError, match=r"no picture, so it cannot be accepted.*bring the file back"):
+            changed(session, 0, "accept", decision="accepted")
+        assert changed(session, 0, "reject", decision="rejected")["answer"]["decision"] == "rejected"
+        assert changed(session, 1, "comment", comment="seen before")["answer"]["decision"] == "accepted"
 
 
 def rows_of(address: str, count: int) -> dict:
