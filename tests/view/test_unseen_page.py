@@ -99,14 +99,3 @@ def test_drawing_ends_with_its_frame(browser, server):
     assert page.page.locator("#tool-draw").get_attribute("aria-pressed") == "false"
     page.press("Enter", "v")  # Enter puts an outline in the middle while the tool is chosen
     eventually(lambda: actions(server, n), ["accept"])
-
-
-def test_drawing_ends_with_its_frame(browser, server):
-    page = Page(browser, server.address)
-    page.choose(0)
-    page.press("d", "ArrowRight")
-    page.until("document.body.dataset.shown && document.body.dataset.shown !== '0'")
-    n = page.number()
-    assert page.page.locator("#tool-draw").get_attribute("aria-pressed") == "false"
-    page.press("Enter", "v")  # Enter puts an outline in the middle while the tool is chosen
-    eventually(lambda: actions(server, n), ["accept"])
