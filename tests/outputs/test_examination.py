@@ -196,6 +196,29 @@ def test_head_of_one_woman_and_femur_of_another_give_no_age_weight_or_ratio():
     assert set(found.sizes_mm) == {"hc", "bpd", "ofd", "ac", "fl"}
 
 
+@pytest.mark.parametrize(
+    ("mm", "said"),
+    [
+        ({"hc": 74.0, "fl": 63.6}, "FL 63.6 mm is of 32.9 weeks, HC 74.0 mm is of under 14 weeks: "),
+        ({"hc": 70.8, "ac": 354.6}, "AC 354.6 mm is of 39.4 weeks, HC 70.8 mm is of under 14 weeks: "),
+        ({"ac": 400.0, "fl": 40.0}, "AC 400.0 mm is of over 42 weeks, FL 40.0 mm is of 22.9 weeks: "),
+    ],
+)
+def test_a_size_outside_the_ages_of_the_formula_contradicts_the_others(mm, said):
+    found = one(woman("a", mm))
+    assert found.status == "review"
+    assert found.age is found.weight is None
+    assert not {"hc_ac", "fl_ac"} & found.ratios.keys()
+    assert [note for note in found.notes if note.startswith(said)] == [found.reasons["age"]]
+
+
+def test_sizes_just_outside_the_ages_of_the_formula_do_not_contradict_the_others():
+    """13 weeks and 15 weeks differ by less than a fifth, 45 and 40 too; the age has its own reason."""
+    for mm in ({"hc": 74.0, "fl": 17.0}, {"ac": 400.0, "fl": 76.0}):
+        found = one(woman("a", mm))
+        assert (found.status, found.notes) == ("measured", ())
+
+
 def test_frames_to_review_count_only_where_none_is_measured():
     found = one([row("head", 200.0), row("head", 206.0, status="review"), row("abdomen", 180.0, status="review")])
     assert found.sizes_mm["hc"] == 200.0

@@ -9,7 +9,8 @@ structure is the median over its frames; a file counts once, however many frames
 3. A frame is off if it differs from the median by more than two sonographers do (`score.WRONG`: HC 5 %, AC and FL 8 %).
    If over a quarter are off, there is no value: they may show two fetuses. Otherwise those are left out, and the value
    needs review.
-4. If the ages by HC, AC and FL differ by over 20 %, nothing is computed from two structures: age, weight, ratios.
+4. If the ages by HC, AC and FL differ by over 20 %, nothing is computed from two structures: age, weight, ratios. A
+   size outside the ages of the formula counts as the nearest of them.
 """
 
 from __future__ import annotations
@@ -23,7 +24,16 @@ from typing import Any
 import numpy as np
 
 from fetal_jax.errors import amount
-from fetal_jax.growth import STANDARDS, Centile, FetalWeight, GrowthError, centile, fetal_weight, gestational_age
+from fetal_jax.growth import (
+    STANDARDS,
+    Centile,
+    FetalWeight,
+    GrowthError,
+    centile,
+    fetal_weight,
+    gestational_age,
+    hadlock,
+)
 from fetal_jax.inference.acceptance import WITH_VALUE
 from fetal_jax.inference.score import WRONG
 from fetal_jax.outputs.cines import surest
@@ -36,9 +46,9 @@ CHOICES = {"hadlock": "hadlock", "intergrowth": "intergrowth", "who": "hadlock"}
 SPACING_ORDER = ("dicom", "csv", "flag", "ruler")
 OFF_SHARE = 0.25
 AGES_APART = 0.2
-"""Relative difference of the ages by two structures. Of 800 fetuses at each of 15, 18, 21, 25, 30 and 36 weeks, drawn
-from Hadlock's or INTERGROWTH-21st's spread of sizes (correlation 0.4), at most 0.4 % differ by more than this, and up
-to 4 % by over 15 %."""
+"""Relative difference of the ages by two structures. Of 6,000 fetuses at each of 15, 18, 21, 25, 30 and 36 weeks, drawn
+from Hadlock's or INTERGROWTH-21st's spread of sizes (correlation 0.4), at most 0.9 % differ by more than this, and up
+to 5 % by over 15 %."""
 BPD_CONVENTION = "outer-outer"
 
 
@@ -297,19 +307,24 @@ def _lengths(sizes: Mapping[str, float]) -> dict[str, Any]:
 
 
 def _ages_apart(sizes: Mapping[str, float]) -> str:
-    """Say why head, abdomen and femur cannot be of one fetus; empty if they can."""
-    ages = {}
-    for measure in ("hc", "ac", "fl"):
-        if measure in sizes:
-            try:
-                ages[measure] = gestational_age(**_lengths({measure: sizes[measure]})).weeks
-            except GrowthError:  # outside 14 to 42 weeks: `_age` reports it
-                continue
-    for one, other in combinations(sorted(ages, key=lambda m: -ages[m]), 2):
-        if ages[one] > (1 + AGES_APART) * ages[other]:
-            a, b = (f"{QUANTITIES[m].label} {sizes[m]:.1f} mm is of {ages[m]:.1f} weeks" for m in (one, other))
+    """Say why head, abdomen and femur cannot be of one fetus; empty if they can.
+
+    A size outside the ages of the formula counts as the nearest of them: its own age is only further off.
+    """
+    low, high = hadlock.AGE_WEEKS
+    own = {m: hadlock.age_weeks({m: sizes[m]}) for m in ("hc", "ac", "fl") if m in sizes}
+    nearest = {m: min(max(weeks, low), high) for m, weeks in own.items()}
+    for one, other in combinations(sorted(own, key=lambda m: -own[m]), 2):
+        if nearest[one] > (1 + AGES_APART) * nearest[other]:
+            a, b = (f"{QUANTITIES[m].label} {sizes[m]:.1f} mm is of {_weeks(own[m])}" for m in (one, other))
             return f"{a}, {b}: two fetuses, a wrong spacing or abnormal growth; look at the frames"
     return ""
+
+
+def _weeks(weeks: float) -> str:
+    """An age by the formula: "20.3 weeks", or "under 14 weeks" where the formula does not hold."""
+    low, high = hadlock.AGE_WEEKS
+    return f"under {low:g} weeks" if weeks < low else f"over {high:g} weeks" if weeks > high else f"{weeks:.1f} weeks"
 
 
 def _age(sizes: Mapping[str, float], standard: str, reasons: dict[str, str]) -> Age | None:
