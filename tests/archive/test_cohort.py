@@ -209,11 +209,42 @@ def test_the_most_surprising_come_first_and_are_fifty(folder, page):
     worst = max(visits, key=lambda v: max(abs(v[f"{m}_z"]) for m in PLANES))
     rows = cells_of(page, "")  # of the first table with a caption; the surprising one has none
     assert rows
-    table = page.split('id="most-surprising-examinations"', 1)[1].split("</table>", 1)[0]
+    table = page.split('id="most-surprising-examinations"', 1)[1].split("</table>", 1)[0]  # none contradicts itself
     ranks = re.findall(r"<tr><td>(\d+)</td><td>([0-9a-f]{16})</td>", table)
     assert [int(rank) for rank, _ in ranks] == list(range(1, 51))
     assert ranks[0][1] == worst["examination"]
     assert f"<td>{format_age(worst['known_ga_weeks'])}</td>" in table
+
+
+def test_examinations_that_contradict_themselves_come_before_the_most_surprising(tmp_path):
+    """One examination of 12 and 33 weeks, and one of two patients, through the rules; as archive and measure write."""
+    from fetal_jax.outputs.examinations.examination import group as grouped
+    from fetal_jax.outputs.examinations.tables import record
+    from fetal_jax.outputs.examinations.visits import follow
+    from tests.support.examination_rows import row, sizes, woman
+
+    rows = [*woman("apart", {"hc": 74.0, "fl": 63.6}), *woman("fits", sizes(24))]
+    rows += [row("head", 200.0, "two", patient=patient) for patient in "pq"]
+    records = [record(p, 0) for p in follow(grouped(rows))]
+    names = {r["examination"]: r["notes"][0] for r in records if r["notes"]}
+    measured = tmp_path / "measured"
+    measured.mkdir()
+    (measured / "measurements.json").write_text(json.dumps(rows))
+    (measured / "examinations.json").write_text(json.dumps(records))
+    archived = make(tmp_path / "archived", 40)
+    (path, _) = sorted((archived / "examinations").glob("*"))
+    visits = pq.read_table(path).to_pylist()
+    visits[3] |= {"status": "review", "notes": names["apart"], "ga_weeks": None, "hc_z": None, "fl_z": None}
+    pq.write_table(pa.Table.from_pylist(visits, pq.read_schema(path)), path)
+    for folder, expected in ((measured, names), (archived, {visits[3]["examination"]: names["apart"]})):
+        lines = write(folder, tmp_path / "r.html", "again")
+        assert f"; {len(expected)} of them without an age, as its frames or sizes contradict each other." in lines[2]
+        page = (tmp_path / "r.html").read_text()
+        section = page.split('id="most-surprising-examinations"', 1)[1]
+        first = section.split("</table>", 1)[0]
+        assert all(note in first for note in expected.values())
+        assert first.count("to review</td>") == 1
+        assert section.index("contradict each other") < section.index(">rank<")
 
 
 def test_a_size_that_alone_made_the_age_has_no_z_score(tmp_path):
@@ -325,7 +356,8 @@ def test_a_folder_of_measure_is_read_too(tmp_path):
     lines = write(tmp_path, tmp_path / "r.html", "again")
     assert lines[0] == "36 frames: 36 measured (100.0 %)."
     assert lines[1].startswith("12 examinations of 12 patients, 0 machines")
-    assert lines[2] == "Drift of the z-score: not tested, no frame names its month; measure does not write it."
+    assert lines[2] == "Examinations: 12 measured (100.0 %)."
+    assert lines[3] == "Drift of the z-score: not tested, no frame names its month; measure does not write it."
     assert "Mean z-score by week" not in (tmp_path / "r.html").read_text()  # one value a week: nothing to draw
     found = dict(Tables(tmp_path).z_scores("week", dated=True))
     assert found["25"]["hc"][:2] == (1, pytest.approx(0, abs=1e-6))

@@ -89,17 +89,14 @@ def _differences(matched: Matched) -> list[dict[str, Any]]:
 
 def _headline(tables: Tables, size: dict[str, int], found: dict[str, Drift], differences: int) -> list[str]:
     ((_, all_frames),) = tables.shares()
-    total = sum(all_frames.values())
-    shares = ", ".join(
-        f"{all_frames[s]} {word} ({100 * all_frames[s] / total:.1f} %)"
-        for s, word in STATUSES.items()
-        if s in all_frames
-    )
+    contradictory = len(tables.contradictory())
+    listed = f"; {contradictory} of them without an age, as its frames or sizes contradict each other"
     lines = [
-        f"{amount(total, 'frame')}: {shares}.",
+        f"{amount(sum(all_frames.values()), 'frame')}: {_shares(all_frames)}.",
         f"{amount(size['examinations'], 'examination')} of {amount(size['patients'], 'patient')}, "
         f"{amount(size['devices'], 'machine')}, {amount(size['operators'], 'operator')}, "
         f"{amount(size['months'], 'month')}; the age of {size['dated']} is known.",
+        f"Examinations: {_shares(tables.visit_shares())}{listed if contradictory else ''}.",
     ]
     for what, result in found.items():
         alarms = {(a.cell.device, a.cell.month) for a in result.alarms}
@@ -117,3 +114,10 @@ def _headline(tables: Tables, size: dict[str, int], found: dict[str, Drift], dif
     if differences:
         lines.append(f"Compared with the scanner's: {amount(differences, 'value')}.")
     return lines
+
+
+def _shares(counts: dict[str, int]) -> str:
+    total = sum(counts.values())
+    return ", ".join(
+        f"{counts[s]} {word} ({100 * counts[s] / total:.1f} %)" for s, word in STATUSES.items() if s in counts
+    )

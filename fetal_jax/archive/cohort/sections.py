@@ -157,14 +157,12 @@ def scanner(matched: Matched, differences: list[dict[str, Any]], names: Names) -
 
 
 def surprising(tables: Tables, folder: Path, names: Names, with_differences: bool) -> list[Block]:
-    """The examinations with the most unusual sizes, with pictures of the structures."""
+    """The examinations that contradict themselves, then those with the most unusual sizes, with pictures."""
     rows, shown = [], []
     for rank, visit in enumerate(tables.surprising(SURPRISING, with_differences), start=1):
         label, plane = QUANTITIES[visit["measure"]].label, MEASURES[visit["measure"]]
         why = f"z {visit['value']:+.1f}" if visit["why"] == "z" else f"{visit['value']:+.1f} % to the scanner's"
-        fetus = visit["fetus"] or ""
-        name = names.hashed(visit["examination"])
-        name += f", fetus {fetus if len(fetus) < 3 else names.hashed(fetus)}" if fetus else ""
+        name = _examination(visit, names)
         age = "–" if visit["weeks"] is None else format_age(visit["weeks"])
         age += "" if visit["dated"] else " by its sizes"
         mm = visit[f"{visit['measure']}_mm"]
@@ -183,7 +181,32 @@ def surprising(tables: Tables, folder: Path, names: Names, with_differences: boo
         f"finding. {len(shown)} of {len(rows)} have a picture: of the outlined structure with a rim of "
         f"{100 * RIM:.0f} %, since a frame's edges may name the patient."
     )
-    return [table(head, rows, text_columns=(2, 6)), Text(text), *([Pictures(shown)] if shown else [])]
+    ranked: list[Block] = [table(head, rows, text_columns=(2, 6)), Text(text), *([Pictures(shown)] if shown else [])]
+    return [*_contradictory(tables, names), *ranked]
+
+
+def _examination(visit: dict[str, Any], names: Names) -> str:
+    """The name of an examination, and of its fetus, for the page."""
+    fetus = visit["fetus"] or ""
+    of = f", fetus {fetus if len(fetus) < 3 else names.hashed(fetus)}" if fetus else ""
+    return names.hashed(visit["examination"]) + of
+
+
+def _contradictory(tables: Tables, names: Names) -> list[Block]:
+    """The examinations whose frames or sizes contradict each other, with their notes; nothing if there are none."""
+    visits = tables.contradictory()
+    if not visits:
+        return []
+    rows = []
+    for visit in visits:
+        sizes = ["–" if (mm := visit[f"{m}_mm"]) is None else f"{mm:.1f}" for m in MEASURES]
+        made_by = names.device(visit["device"]) if visit["device"] else "not recorded"
+        status = STATUSES[visit["status"]]
+        rows.append([_examination(visit, names), status, visit["notes"], *sizes, made_by, visit["month"] or "–"])
+    head = ["examination", "status", "note", *(f"{QUANTITIES[m].label}, mm" for m in MEASURES), "machine", "month"]
+    title = f"Without an age, as its frames or sizes contradict each other: {amount(len(visits), 'examination')}"
+    text = Text("Look at these first: the list below ranks only examinations with an age.")
+    return [table(head, rows, title, (2, 6)), text]
 
 
 def made(tables: Tables) -> list[Block]:

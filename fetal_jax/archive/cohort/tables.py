@@ -145,6 +145,20 @@ class Tables:
             found["all"]["error"] = found["all"].get("error", 0) + sum(self.unread.values())
         return list(found.items())
 
+    def visit_shares(self) -> dict[str, int]:
+        """Count examinations by status."""
+        return dict(self.all("select status, count(*) from visits group by status"))
+
+    def contradictory(self) -> list[dict[str, Any]]:
+        """The examinations with a note and without an age by their sizes: their frames or sizes contradict each other.
+
+        Without an age there is no z-score, so that `surprising` cannot rank them.
+        """
+        return self.records(
+            "select * from visits where status <> 'measured' and notes <> '' and ga_weeks is null "
+            "order by status, examination, fetus"
+        )
+
     def reasons(self, status: str) -> Counter[str]:
         """Count the reasons of frames with a status, without file names and numbers."""
         return _kinds(self.all("select file, reason, count(*) from frames where status = ? group by all", status))
@@ -259,6 +273,7 @@ def _examinations(folder: Path) -> list[dict[str, Any]]:
             "known_ga_weeks": (record["known_age"] or {}).get("weeks"),
             "ga_weeks": (record["age"] or {}).get("weeks"),
             "ga_formula": (record["age"] or {}).get("formula"),
+            "notes": "; ".join(record["notes"]),
         }
         for measure, plane in MEASURES.items():
             structure = record["structures"][plane]
