@@ -99,6 +99,32 @@ def test_fhir_has_the_fetus_as_its_focus(measured):
         assert focus(fhir.bundle(row, fhir.context(row | {"fetus": None}))) == set()
 
 
+@pytest.mark.parametrize("contradiction", ["ages", "frames"])
+def test_every_size_of_a_contradictory_examination_is_to_review_in_fhir(contradiction):
+    """A head of 12 weeks with a femur of 33, or two femurs; there is no age or weight that could have the note."""
+    mm = sizes(24) | ({"hc": 74.0, "fl": 63.6} if contradiction == "ages" else {})
+    frames = woman("e", mm)
+    frames += woman("e", {"fl": 20.0}) if contradiction == "frames" else []
+    (examination,) = group(frames)
+    summary = summarise(examination)
+    bundle = Bundle.model_validate(examination_fhir.bundle(summary))
+    labelled = [[label.code for label in entry.resource.meta.security] for entry in bundle.entry]
+    assert labelled == [["UNCERTREL"]] * len(bundle.entry)
+    assert len(bundle.entry) >= 4
+    assert all(any("two fetuses" in note.text for note in entry.resource.note) for entry in bundle.entry)
+
+
+def test_a_reason_of_one_size_is_not_that_of_the_others_in_fhir():
+    frames = [
+        row | {"status": "review", "reason": "soft"} if row["plane"] == "femur" else row
+        for row in woman("e", sizes(24))
+    ]
+    (examination,) = group(frames)
+    bundle = examination_fhir.bundle(summarise(examination))
+    marked = {e["resource"]["code"]["text"] for e in bundle["entry"] if "meta" in e["resource"]}
+    assert marked == {"Fetal Femur Length", "Fetal Gestational Age", "Fetal Estimated Weight"}
+
+
 def test_two_weights_of_one_patient_are_told_apart():
     twins = [*woman("e", sizes(24), patient="p", fetus="A"), *woman("e", sizes(23), patient="p", fetus="B")]
     for examination in group(twins):

@@ -151,8 +151,12 @@ class Summary:
         found = {s.status for s in self.structures.values() if s.sizes_mm}
         if not found or self.examination.refused:
             return "refused"
-        apart = "mixed" in self.reasons or any(s.contradicted for s in self.structures.values())
-        return "review" if "review" in found or apart else "measured"
+        return "review" if "review" in found or self.contradictory else "measured"
+
+    @property
+    def contradictory(self) -> bool:
+        """Whether frames or sizes contradict each other, so that all values are to review; `notes` says which."""
+        return "mixed" in self.reasons or any(s.contradicted for s in self.structures.values())
 
 
 def group(rows: Iterable[Row]) -> list[Examination]:

@@ -22,14 +22,15 @@ def bundle(summary: Summary) -> dict[str, Any]:
     row: dict[str, Any] = {"examination": examination.name, "patient": examination.patient}
     row |= {"fetus": examination.fetus, "date": examination.date}
     entries = []
+    doubt = "; ".join(summary.notes) if summary.status == "review" else ""
     for quantity in MEASURED.values():
         structure = summary.structures[quantity.plane or ""]
         if quantity.key in structure.sizes_mm:
             method = f"{quantity.method}; median over {len(structure.counted)} frame(s)"
-            doubt = structure.reason if structure.status == "review" else ""
+            own = structure.reason if structure.status == "review" else ""
+            why = doubt if summary.contradictory else own
             code = (quantity.loinc, quantity.name)
-            entries.append(_observation(code, structure.sizes_mm[quantity.key], quantity.unit, method, doubt))
-    doubt = "; ".join(summary.notes) if summary.status == "review" else ""
+            entries.append(_observation(code, structure.sizes_mm[quantity.key], quantity.unit, method, why))
     if summary.age:
         entries.append(_observation(GESTATIONAL_AGE, summary.age.weeks, "wk", summary.age.formula, doubt))
         low, high = ({"value": round(w, 2), "unit": "wk"} for w in (summary.age.low, summary.age.high))
