@@ -54,11 +54,16 @@ def write(out: Folder, names: list[str], job: Job, scratch: Path) -> int:
                     for index in range(len(pregnancy.visits)):
                         writer.add(examination(tables.record(pregnancy, index)) | call)
         out.put(writer.path, f"{EXAMINATIONS}/{name}")
-    for old in out.names(EXAMINATIONS):
-        if shards.key_of(old) and old != name:
-            out.remove(f"{EXAMINATIONS}/{old}")
+    clear(out, but=name)
     with out.open(f"{EXAMINATIONS}/{name}") as file:
         return rows_in(file)
+
+
+def clear(out: Folder, but: str = "") -> None:
+    """Remove the examinations of earlier calls, except the file with a name."""
+    for old in out.names(EXAMINATIONS):
+        if shards.key_of(old) and old != but:
+            out.remove(f"{EXAMINATIONS}/{old}")
 
 
 def _patients(out: Folder, names: list[str]) -> Iterator[tuple[list[Row], dict[str, Any]]]:

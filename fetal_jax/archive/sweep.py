@@ -14,10 +14,11 @@ from pathlib import Path
 
 from fetal_jax import files
 from fetal_jax.archive import examinations, local, shards, storage
+from fetal_jax.archive.earlier import Earlier, look
 from fetal_jax.archive.parquet import DEAD_LETTERS, EXAMINATIONS, FRAMES, Writer, counts
 from fetal_jax.archive.shards import Shard
 from fetal_jax.archive.worker import Job, key_file
-from fetal_jax.errors import UserError
+from fetal_jax.errors import UserError, amount
 from fetal_jax.files import in_bucket
 from fetal_jax.inference.identity import Key
 from fetal_jax.outputs.rows import failure_row
@@ -41,6 +42,8 @@ class Totals:
     tally: Tally = field(default_factory=Tally)
     left_out: Counter[str] = field(default_factory=Counter)
     examinations: int = 0
+    against: str = ""
+    """How many rows are as an earlier call left them, and which were removed; empty without an earlier call."""
 
 
 def inputs(patterns: Sequence[str], out: str) -> tuple[list[str], Counter[str]]:
@@ -88,7 +91,8 @@ def run(
       progress: receives the number of finished files, each time that there are more.
 
     Raises:
-      UserError: another process writes there, or the folder has other files or another call's results.
+      UserError: another process writes there, the folder has other files or another call's results, or over half of the
+        earlier rows are of files that are gone.
     """
     with files.lock(job.out, "wait for it to end, or give another --out"), _scratch() as scratch:
         out = storage.Folder(job.out)
@@ -99,6 +103,7 @@ def run(
         for name in out.names(FRAMES):
             known[shards.key_of(name)].append(name)
         plan = [replace(s, known=tuple(known[s.key])) for s in shards.plan(inputs)]
+        earlier = look(out, plan, inputs, patterns)
         died: set[str] = set()
         for shard, result in measure(job, plan, scratch):
             if result is None:
@@ -107,7 +112,7 @@ def run(
                 _write_died(job, out, shard, scratch)
                 died.add(shard.key)
             progress(len(shard.files))
-        return _finish(job, out, {shard.key for shard in plan}, died, scratch)
+        return _finish(job, out, {shard.key for shard in plan}, died, earlier, scratch)
 
 
 @contextmanager
@@ -155,7 +160,7 @@ def _write_died(job: Job, out: storage.Folder, shard: Shard, scratch: Path) -> N
     out.put(dead.path, f"{DEAD_LETTERS}/{shard.key}-{_DIED}.parquet")
 
 
-def _finish(job: Job, out: storage.Folder, keys: set[str], died: set[str], scratch: Path) -> Totals:
+def _finish(job: Job, out: storage.Folder, keys: set[str], died: set[str], earlier: Earlier, scratch: Path) -> Totals:
     """Remove results of files that are deleted or changed, count the rest, and write the examinations."""
     for name in out.names(FRAMES):
         if shards.key_of(name) and shards.key_of(name) not in keys:
@@ -167,16 +172,23 @@ def _finish(job: Job, out: storage.Folder, keys: set[str], died: set[str], scrat
             stem = Path(name).stem
             if shards.key_of(f"{stem}.parquet") and stem not in current:
                 out.remove(f"{part}/{name}")
-    summary = Totals()
+    summary, kept = Totals(), 0
     with ThreadPoolExecutor(16) as pool:
-        for tally, left_out in pool.map(lambda name: _counts(out, name), names):
+        for name, (tally, left_out) in zip(names, pool.map(lambda name: _counts(out, name), names), strict=True):
             summary.tally += tally
             summary.left_out += left_out
+            kept += tally.statuses.total() if name in earlier.names else 0
     for key in died:
         with out.open(f"{DEAD_LETTERS}/{key}-{_DIED}.parquet") as file:
             summary.tally.statuses["error"] += examinations.rows_in(file)
+    if earlier.names:
+        new = summary.tally.statuses.total() - kept
+        removed = f"; removed: {earlier.gone}" if earlier.gone else ""
+        summary.against = f"against the earlier call: {amount(kept, 'row')} unchanged, {new} new or changed{removed}"
     if summary.tally.with_examination:
         summary.examinations = examinations.write(out, names, job, scratch)
+    else:
+        examinations.clear(out)
     return summary
 
 

@@ -85,6 +85,8 @@ def run(args: argparse.Namespace, flags: list[str]) -> int:
         summary = sweep.run(job, args.patterns, inputs, measured, bar.update)
     if others := left_out + summary.left_out:
         print("left out, not frames by their names: " + ", ".join(f"{n} {s}" for s, n in others.most_common(5)))
+    if summary.against:
+        print(summary.against)
     tally = summary.tally
     found = f", {amount(summary.examinations, 'examination')}" if summary.examinations else ""
     print(f"{tally}{found}. See {args.out}. {NOT_CLINICAL}")

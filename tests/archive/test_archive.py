@@ -170,6 +170,57 @@ def test_files_that_change_come_or_go_leave_no_old_rows(tmp_path):
     assert not rows(out, "dead_letters")
 
 
+def test_a_call_says_which_rows_it_keeps_adds_and_removes(tmp_path, monkeypatch):
+    """Also from another folder, with names that are relative to it."""
+    folder, out = tmp_path / "in", tmp_path / "out"
+    (folder / "x").mkdir(parents=True)
+    for number, name in enumerate(("a", "b", "c", "x/d")):
+        (folder / f"{name}.png").write_bytes(frame(number))
+    write_tars(folder / "tars", 3, 3, poisoned=False)
+    monkeypatch.chdir(tmp_path)
+    assert "earlier" not in called("archive", "in", SPACING, f"--out={out}").stdout
+    again = called("archive", "in", SPACING, f"--out={out}").stdout.splitlines()
+    assert again[-2] == "against the earlier call: 7 rows unchanged, 0 new or changed"
+    (folder / "x" / "d.png").unlink()
+    monkeypatch.chdir(folder / "x")
+    less = called("archive", "..", SPACING, f"--out={out}").stdout.splitlines()
+    assert less[-2].endswith("; removed: 1 row of 1 file that is gone (in/x/d.png)")
+    assert len(rows(out, "frames")) == 6
+
+
+def test_a_call_that_would_remove_over_half_of_the_rows_is_refused(tmp_path):
+    """An archive of which a part is not mounted."""
+    for part in "xy":
+        write_tars(tmp_path / "in" / part, 4 if part == "x" else 3, 1, poisoned=False)
+    out = tmp_path / "out"
+    call = ("archive", tmp_path / "in", SPACING, f"--out={out}")
+    called(*call)
+    before = contents(out)
+    (tmp_path / "in" / "x").rename(tmp_path / "unmounted")
+    said = f"4 rows of 4 files that are gone (the first: {tmp_path}/in/x/00000.tar), over half of its 7"
+    refused(called(*call), said, "mounted", f"remove {out}/frames")
+    assert contents(out) == before
+    for path in (out / "frames").iterdir():  # the remedy
+        path.unlink()
+    assert "earlier" not in called(*call).stdout
+    assert len(rows(out, "frames")) == 3
+
+
+def test_examinations_go_with_the_last_frame_that_names_one(tmp_path):
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    for number, name in enumerate("ab"):
+        (folder / f"{name}.png").write_bytes(frame(number))
+    head = draw("head", 0)
+    save(ultrasound(head.image, [region(head.spacing_mm, head.spacing_mm)]), folder / "c.dcm")
+    call = ("archive", folder, "--spacing=ruler", f"--out={out}")
+    assert "1 examination." in called(*call).stdout
+    assert len(rows(out, "examinations")) == 1
+    (folder / "c.dcm").unlink()
+    assert called(*call).returncode in (0, 2)  # no spacing is left
+    assert rows(out, "examinations") == []
+
+
 def test_the_schema_is_the_stated_one(tmp_path):
     (tmp_path / "a.png").write_bytes(frame(0))
     (tmp_path / "b.png").write_bytes(b"nothing")
