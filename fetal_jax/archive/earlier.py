@@ -12,7 +12,7 @@ from fetal_jax.archive import shards, storage
 from fetal_jax.archive.examinations import rows_in
 from fetal_jax.archive.parquet import FRAMES
 from fetal_jax.archive.shards import Shard
-from fetal_jax.errors import UserError
+from fetal_jax.errors import UserError, amount
 from fetal_jax.results.gone import gone, in_words
 
 MOST_GONE = 0.5
@@ -57,7 +57,7 @@ def look(out: storage.Folder, plan: Sequence[Shard], inputs: Sequence[str], aske
     for name in names:
         with out.open(f"{FRAMES}/{name}") as file:
             total += rows_in(file)
-    words = in_words(lost, files)
+    words = f"{amount(lost, 'row')} of {in_words(files)}"
     if lost > MOST_GONE * total:
         raise UserError(
             f"{out.place} holds {words}, over half of its {total}: see that the whole archive is mounted; "

@@ -28,6 +28,7 @@ from fetal_jax.outputs.tally import Tally
 from fetal_jax.reading.sources import DICOM_SUFFIXES, OVERLAYS, RESULTS, SUFFIXES, Source, find, head_of, is_dicom
 from fetal_jax.reading.spacing_table import Spacings
 from fetal_jax.reading.study import Labels
+from fetal_jax.results import gone
 from fetal_jax.results.folder import measure_files
 
 ALSO = ("svg", *formats.KINDS)
@@ -135,6 +136,8 @@ def measure_paths(
     _check_dicom_can_be_read(found.sources)
     if not any(spacings.may_give(source) or may_state_spacing(source) for source in found.sources):
         raise UserError(_without_spacing(spacings, found.sources))
+    if against := gone.against(out, [str(source) for source in found.sources], map(str, paths)):
+        print(against, flush=True)  # before the work, too: an interruption ends what the folder knows of them
     if (out / JSON).is_file():
         print(f"{out} has finished results: the same call measures all frames again and replaces them", flush=True)
     tally = Tally()
@@ -155,6 +158,8 @@ def measure_paths(
     if found.left_out:
         others = ", ".join(f"{n} {suffix}" for suffix, n in found.left_out.most_common(5))
         print(f"left out, not frames by their names: {others}")
+    if against:
+        print(against)
     print(f"{tally}. See {_written(out, tally)}. {NOT_CLINICAL}")
     if tally.frames and not tally.with_spacing:
         where = "the same --out may be used" if spacings.source == "none" else "give another --out too"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from fetal_jax.errors import amount
 from fetal_jax.files import in_bucket
+from fetal_jax.outputs.rows import JSON
+from fetal_jax.results.resume_log import fingerprints
 
 
 def gone(earlier: Iterable[str], now: Iterable[str], asked: Iterable[str]) -> list[str]:
@@ -33,11 +35,32 @@ def gone(earlier: Iterable[str], now: Iterable[str], asked: Iterable[str]) -> li
     return [name for name in earlier if not found(name)]
 
 
-def in_words(rows: int, files: list[str]) -> str:
-    """For a message: "10 rows of 10 files that are gone (the first: a.png)"; there is at least one file."""
-    which = f"1 file that is gone ({files[0]})"
-    which = which if len(files) == 1 else f"{len(files)} files that are gone (the first: {files[0]})"
-    return f"{amount(rows, 'row')} of {which}"
+def against(folder: Path, now: Sequence[str], asked: Iterable[str]) -> str:
+    """What a call of `measure` will do to the finished results in its folder, in words; empty if there are none.
+
+    Args:
+      folder: of the results.
+      now, asked: as for `gone`.
+
+    Raises:
+      UserError: the list of their files is damaged.
+    """
+    earlier = fingerprints(folder) if (folder / JSON).is_file() else {}
+    if not earlier:  # also results of older versions, which have no list of their files
+        return ""
+    files = gone(earlier, now, asked)
+    again = len(earlier) - len(files)
+    words = f"against the earlier results: {amount(again, 'file')} again, {len(now) - again} new"
+    if not files:
+        return words
+    return f"{words}; not kept: the rows of {in_words(files)}"
+
+
+def in_words(files: Sequence[str]) -> str:
+    """For a message: "10 files that are gone (the first: a.png)"; there is at least one."""
+    if len(files) == 1:
+        return f"1 file that is gone ({files[0]})"
+    return f"{len(files)} files that are gone (the first: {files[0]})"
 
 
 def _absolute(name: str) -> str:

@@ -77,6 +77,25 @@ def test_a_finished_call_that_is_given_again_says_that_it_measures_all_frames(fr
     assert said not in called(*call).stdout
 
 
+def test_a_call_says_that_files_of_the_earlier_results_are_gone(frames, tmp_path, monkeypatch):
+    """Also from another folder, with names that are relative to it."""
+    out = tmp_path / "out"
+    options = ("--plane=head", "--spacing-mm=0.3", f"--out={out}")
+    monkeypatch.chdir(tmp_path)
+    assert "earlier" not in called("measure", "frames", *options).stdout
+    monkeypatch.chdir(frames)
+    (frames / "h1.png").rename(frames / "new.png")
+    done = called("measure", ".", *options)
+    assert done.returncode == 0, done.stderr
+    said = (
+        "against the earlier results: 2 files again, 1 new; not kept: the rows of 1 file that is gone (frames/h1.png)"
+    )
+    assert done.stdout.splitlines()[0] == done.stdout.splitlines()[-2] == said
+    assert [Path(row["file"]).name for row in rows(out)] == ["h0.png", "h2.png", "new.png"]
+    (out / "fingerprints.jsonl").write_text("{")
+    refused(called("measure", ".", *options), "fingerprints.jsonl is damaged: remove it")
+
+
 def test_a_table_that_names_no_file_is_said_before_the_work(frames, tmp_path):
     table, out = tmp_path / "typed.csv", tmp_path / "out"
     table.write_text("filename,spacing_mm\nh_0.png,0.3\n")
