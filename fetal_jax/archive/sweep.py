@@ -60,10 +60,10 @@ def inputs(patterns: Sequence[str], out: str) -> tuple[list[str], Counter[str]]:
 
 
 def check_table(spacings: Spacings, inputs: list[str]) -> None:
-    """Refuse a spacing table that has one row for several frames.
+    """Refuse a spacing table that does not go with the files (`Spacings.check`).
 
     Raises:
-      UserError: it has one, or this cannot be checked because the frames are in archives in a bucket.
+      UserError: it does not, or this cannot be checked because the frames are in archives in a bucket.
     """
     if not spacings.table:
         return

@@ -13,14 +13,14 @@ from tqdm import tqdm
 
 from fetal_jax import bundle
 from fetal_jax.cli import add_also
-from fetal_jax.cli.measure import ALSO, ASK, add_options, may_state_spacing, remedy, spacings_of, tell
+from fetal_jax.cli.measure import ALSO, ASK, add_options, remedy, spacings_of, tell
 from fetal_jax.errors import NOT_CLINICAL, UserError, amount
 from fetal_jax.files import in_bucket
 from fetal_jax.inference.identity import Naming
 from fetal_jax.outputs import formats
 from fetal_jax.processes import cores
 from fetal_jax.reading.archives import is_archive
-from fetal_jax.reading.sources import Source
+from fetal_jax.reading.sources import Source, may_be_dicom
 
 WORKER_GB = 1
 """Memory to plan for a worker with its reading process: it takes a quarter of it on small frames (docs/archive.md), and
@@ -114,7 +114,7 @@ def _check_installed(runner: str) -> None:
 
 
 def _may_state_spacing(file: str) -> bool:
-    return in_bucket(file) or is_archive(file) or may_state_spacing(Source(Path(file)))
+    return in_bucket(file) or is_archive(file) or may_be_dicom(Source(Path(file)))
 
 
 def _bundle_name(folder: Path) -> str:

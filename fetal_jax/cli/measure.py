@@ -25,7 +25,7 @@ from fetal_jax.outputs.examinations.examination import CHOICES
 from fetal_jax.outputs.examinations.write import INDEX
 from fetal_jax.outputs.rows import JSON, Row
 from fetal_jax.outputs.tally import Tally
-from fetal_jax.reading.sources import DICOM_SUFFIXES, OVERLAYS, RESULTS, SUFFIXES, Source, find, head_of, is_dicom
+from fetal_jax.reading.sources import OVERLAYS, RESULTS, Source, find, may_be_dicom
 from fetal_jax.reading.spacing_table import Spacings
 from fetal_jax.reading.study import Labels
 from fetal_jax.results import gone
@@ -70,7 +70,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     ellipses: list[Row] = []
     keep, submission = (ellipses.append, args.hc18_submission) if args.hc18_submission else (None, None)
     spacings = spacings_of(args)
-    if args.one_examination and spacings.labels:
+    if args.one_examination and any(label.examination for label in (spacings.labels or {}).values()):
         raise UserError("--one-examination contradicts the column examination of the spacing table: give one of them")
     where = (args.paths, args.bundle, spacings, args.plane, args.out, args.also)
     counts = measure_paths(*where, keep, args.runtime, submission, _naming(args), args.standard)
@@ -134,7 +134,7 @@ def measure_paths(
     predictor.check_plane(plane, "--plane")
     found = find(paths, leave_out=out)
     _check_dicom_can_be_read(found.sources)
-    if not any(spacings.may_give(source) or may_state_spacing(source) for source in found.sources):
+    if not any(spacings.may_give(source) or may_be_dicom(source) for source in found.sources):
         raise UserError(_without_spacing(spacings, found.sources))
     if against := gone.against(out, [str(source) for source in found.sources], map(str, paths)):
         print(against, flush=True)  # before the work, too: an interruption ends what the folder knows of them
@@ -188,7 +188,7 @@ def remedy(spacings: Spacings) -> str:
 
 def _check_dicom_can_be_read(sources: list[Source]) -> None:
     """Refuse nothing but DICOM where its package is missing, once; beside images, each such file has its row."""
-    if find_spec("pydicom") is None and all(map(may_state_spacing, sources)):
+    if find_spec("pydicom") is None and all(map(may_be_dicom, sources)):
         raise UserError(f"{amount(len(sources), 'file')} of DICOM: reading it needs pip install '.[dicom]'")
 
 
@@ -198,14 +198,3 @@ def _without_spacing(spacings: Spacings, sources: list[Source]) -> str:
             f"--spacing-csv names none of {amount(len(sources), 'file')} with a spacing: {spacings.remedy(sources[0])}"
         )
     return f"no spacing in {amount(len(sources), 'file')}: {ASK}"
-
-
-def may_state_spacing(source: Source) -> bool:
-    """Whether a file may be DICOM, by its name or its first bytes: image files do not state millimetres."""
-    name = source.filename.lower()
-    if name.endswith(DICOM_SUFFIXES) or source.member is not None:
-        return not name.endswith(SUFFIXES)
-    try:
-        return is_dicom(head_of(source.path))
-    except OSError:  # measuring will show what the file is
-        return source.path.is_file() and not name.endswith(SUFFIXES)

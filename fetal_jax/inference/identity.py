@@ -13,7 +13,7 @@ import hmac
 import os
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property
 from pathlib import Path
@@ -98,23 +98,28 @@ class Identities:
         """The cells of one frame.
 
         Args:
-          labels: from the caller's table, which decides the examination. Patient and date are those of the header if it
-            has them, so that frames of two patients in one examination are detected.
+          labels: from the caller's table, which decides the examination where it names one. Patient and date are those
+            of the header if it has them, so that frames of two patients in one examination are detected.
           study: from the header of a DICOM file.
         """
-        labels = labels or self.naming.one
+        labels = labels or Labels()
+        if self.naming.one and not labels.examination:
+            labels = replace(self.naming.one, **{key: said for key, said in vars(labels).items() if said})
+        examination = labels.examination
+        if not examination and study and study.uid:
+            examination = self.name("study", study.uid)
         made = self._acquisition(study)
-        if labels is None and not (study and study.uid):
+        if not examination:
             return dict.fromkeys(COLUMNS) | made
-        patient = (study.patient if study else "") or (labels.patient if labels else "")
-        day = (study.date if study else "") or (labels.date if labels else "")
+        patient = (study.patient if study else "") or labels.patient
+        day = (study.date if study else "") or labels.date
         return {
-            "examination": labels.examination if labels else self.name("study", study.uid if study else ""),
+            "examination": examination,
             "patient": self.name("patient", patient) if patient else None,
-            "fetus": labels.fetus or None if labels else None,
+            "fetus": labels.fetus or None,
             "day": self._day(patient, day),
             "date": day or None if self.naming.plain else None,
-            "stated_ga_weeks": labels.ga_weeks if labels else None,
+            "stated_ga_weeks": labels.ga_weeks,
             **made,
         }
 

@@ -106,6 +106,17 @@ def is_dicom(head: bytes) -> bool:
     return head[128:132] == b"DICM" or head[:4] in (b"\x08\0\x00\0", b"\x08\0\x05\0", b"\x08\0\x08\0")
 
 
+def may_be_dicom(source: Source) -> bool:
+    """Whether a file may be DICOM, by its name or first bytes; image files state neither millimetres nor a study."""
+    name = source.filename.lower()
+    if name.endswith(DICOM_SUFFIXES) or source.member is not None:
+        return not name.endswith(SUFFIXES)
+    try:
+        return is_dicom(head_of(source.path))
+    except OSError:  # measuring will show what the file is; one in a bucket is only fetched then
+        return not source.path.is_dir() and not name.endswith(SUFFIXES)
+
+
 @dataclass
 class FoundFiles:
     """The files to read, and the number of other files beside them, by suffix."""

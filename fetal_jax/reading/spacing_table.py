@@ -12,7 +12,7 @@ from pathlib import Path
 
 from fetal_jax.errors import UserError
 from fetal_jax.reading.frame import Frame
-from fetal_jax.reading.sources import Source
+from fetal_jax.reading.sources import Source, may_be_dicom
 from fetal_jax.reading.spacing import ASK, PixelSize, Spacing, with_given
 from fetal_jax.reading.study import Labels, of_table
 
@@ -42,12 +42,12 @@ class Spacings:
     hc18: bool = False
     """Whether the table is HC18's own, which only fits frames of its sizes."""
     labels: dict[str, Labels] | None = None
-    """The examinations that a table names, by file name."""
+    """What a table says of examinations, by file name."""
     with_ruler: bool = False
     """Whether the depth ruler is read too: for frames that the table lacks, and as a check of the others."""
 
     def labels_of(self, source: Source) -> Labels | None:
-        """The examination of a file in the table; None if the table names none."""
+        """What the table says of a file's examination; None if it says nothing."""
         row = self._row(source)
         return None if row is None else (self.labels or {}).get(row)
 
@@ -77,11 +77,16 @@ class Spacings:
         """Whether a file may get a spacing from the caller. With a ruler always: it is read with the picture."""
         return self.source == "flag" or self.read_ruler or self._row(source) in (self.table or {})
 
-    def check(self, sources: list[Source]) -> None:
-        """Refuse a table with one row for several files: two examinations may use the same file names.
+    def check(self, sources: list[Source], one_examination: bool = False) -> None:
+        """Refuse a table that does not go with the files.
+
+        Args:
+          sources: the files.
+          one_examination: whether all frames are of one examination (`--one-examination`).
 
         Raises:
-          UserError: names the row and two of its files.
+          UserError: one row is for several files, as two examinations may use the same file names; or it says whose a
+            picture is, but nothing says of which examination.
         """
         taken: dict[str, Source] = {}
         for source in sources:
@@ -90,6 +95,14 @@ class Spacings:
                 raise UserError(
                     f"the spacing table has one row {row} for {taken[row]} and {source}: "
                     "give each a row with its folder, such as exam1/frame.png"
+                )
+            labels = None if one_examination else self.labels_of(source)
+            if labels and not labels.examination and not may_be_dicom(source):
+                said = ", ".join(key for key, value in vars(labels).items() if value).replace("ga_weeks", "ga")
+                raise UserError(
+                    f"the spacing table says {said} of {source}, but not the examination: fill in the column "
+                    "examination, measure with --one-examination, or rename the columns if they are about something "
+                    "else"
                 )
 
     def _row(self, source: Source) -> str | None:
@@ -124,7 +137,7 @@ class Spacings:
         without a byte order mark, blanks, empty lines and trailing separators. Names match however their accents are
         composed, and may have folders before them, with `/` or `\\`. A third column `column_spacing_mm` is for pixels
         that are not square. A cell may be empty: the frame then has no spacing. The columns `examination`, `patient`,
-        `fetus`, `date` (2024-01-31) and `ga` (30w2d) name the examination and may be missing.
+        `fetus`, `date` (2024-01-31) and `ga` (30w2d) say whose the frame is and may be missing.
 
         Raises:
           UserError: there is no such file, a column is missing or repeated, a cell is not a positive number, no row has

@@ -10,7 +10,7 @@ from typing import Any
 from fetal_jax.errors import UserError
 
 COLUMNS = ("examination", "patient", "fetus", "date", "ga")
-"""Columns of the spacing table that name an examination; without the first, the others are ignored."""
+"""Columns of the spacing table about the examination of a frame."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,10 @@ class Study:
 
 @dataclass(frozen=True)
 class Labels:
-    """Statements of the caller's table about a frame: the examination, and optionally patient, fetus, date and age."""
+    """Statements of the caller's table about a frame; each may be empty."""
 
-    examination: str
+    examination: str = ""
+    """Empty: that of the DICOM header, or of `--one-examination`."""
     patient: str = ""
     fetus: str = ""
     date: str = ""
@@ -66,7 +67,7 @@ def of_dicom(header: Any) -> Study:
 
 
 def of_table(cells: Mapping[str, str], where: str) -> Labels | None:
-    """Read the cells `COLUMNS` of a table's row; None if `examination` is empty.
+    """Read the cells `COLUMNS` of a table's row; None if all are empty.
 
     Args:
       cells: by column; a column may be missing.
@@ -78,13 +79,16 @@ def of_table(cells: Mapping[str, str], where: str) -> Labels | None:
     from fetal_jax.growth import parse_age  # SciPy, which the reading process does not need
 
     said = {key: cells.get(key, "").strip() for key in COLUMNS}
-    if not said["examination"]:  # a table may use columns of these names for other things
+    if not any(said.values()):
         return None
-    age = said.pop("ga")
-    try:
-        if said["date"]:
+    age, other = said.pop("ga"), "or rename the column if it is about something else"
+    if said["date"]:
+        try:
             said["date"] = date.fromisoformat(said["date"]).isoformat()
+        except ValueError:
+            raise UserError(f"{where}: date is {said['date']!r}: write it as 2024-01-31, {other}") from None
+    try:
         weeks = parse_age(age) if age else None
-    except ValueError as e:  # GrowthError too
-        raise UserError(f"{where}: {e}: give a date as 2024-01-31, an age as 30w2d") from None
+    except ValueError as e:  # a GrowthError
+        raise UserError(f"{where}: ga: {e}, {other}") from None
     return Labels(**said, ga_weeks=weeks)

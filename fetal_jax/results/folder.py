@@ -87,8 +87,8 @@ def measure_files(
         files that are not of this program or another call's results, or another process writes there.
     """
     predictor.check_plane(plane)
-    spacings.check(sources)
     naming = naming or Naming()
+    spacings.check(sources, one_examination=naming.one is not None)
     call = call_of(predictor, spacings, plane, also, asked, standard, naming)
     with _failed_writes_in_words(out), closing(ResumeLog.open(out, call)) as log:
         for name in (RESULTS, JSON, FINGERPRINTS):

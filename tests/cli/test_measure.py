@@ -240,6 +240,27 @@ def test_wrong_calls(frames, tmp_path):
     refused(called("measure", frames, named, "--one-examination", out), "column examination", "give one of them")
 
 
+def test_the_table_tells_the_twins_of_a_study_apart(frames, tmp_path):
+    (tmp_path / "twins").mkdir()
+    lines = ["filename,spacing_mm,fetus,ga"]
+    for name, line in zip("ab", (tmp_path / "spacing.csv").read_text().splitlines()[1:], strict=False):
+        file, mm = line.split(",")
+        ds = ultrasound(cv2.imread(str(frames / file), 0))
+        ds.StudyInstanceUID = "1.2.826.0.1.4711"
+        save(ds, tmp_path / "twins" / f"{name}.dcm")
+        lines.append(f"{name}.dcm,{mm},{name.upper()},24w0d")
+    (tmp_path / "twins.csv").write_text("\n".join(lines))
+    call = "measure", "--plane=head", f"--spacing-csv={tmp_path / 'twins.csv'}", f"--out={tmp_path / 'out'}"
+    done = called(*call, tmp_path / "twins")
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "out" / "examinations.json").read_text())
+    assert [(e["fetus"], e["known_age"]["weeks"]) for e in found] == [("A", 24.0), ("B", 24.0)]
+    assert len({e["examination"] for e in found}) == 1
+    cv2.imwrite(str(tmp_path / "twins" / "a.png"), draw("head", 0).image)
+    (tmp_path / "twins.csv").write_text(f"{lines[0]}\na.png,0.3,A,24w0d")
+    refused(called(*call, tmp_path / "twins"), "says fetus, ga of", "a.png, but not the examination")
+
+
 def test_a_bundle_of_heads_asks_for_the_plane(frames, tmp_path):
     out = f"--out={tmp_path / 'out'}"
     refused(called("measure", frames, "--bundle=heads", "--spacing-mm=0.3", out), "give --plane=head")

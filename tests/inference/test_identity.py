@@ -95,16 +95,37 @@ def test_the_spacing_table_names_examinations(tmp_path):
     assert table(tmp_path, "filename,spacing_mm\na.png,0.2\n").labels_of(Source(tmp_path / "a.png")) is None
 
 
-def test_a_patient_column_without_an_examination_is_the_tables_own(tmp_path):
-    found = table(tmp_path, "patient,filename,date,spacing_mm\n7,a.png,soon,0.2\n")
-    assert found.labels_of(Source(tmp_path / "a.png")) is None
+def test_a_table_without_examinations_says_whose_a_frame_of_a_study_is(tmp_path):
+    found = table(tmp_path, "filename,spacing_mm,fetus,ga\na.dcm,0.2,A,24w0d\n").labels_of(Source(tmp_path / "a.dcm"))
+    assert found == Labels(fetus="A", ga_weeks=24.0)
+    made = identities(tmp_path).columns(found, STUDY)
+    assert made == identities(tmp_path).columns(None, STUDY) | {"fetus": "A", "stated_ga_weeks": 24.0}
+    one = identities(tmp_path, one=Labels("all", patient="p", ga_weeks=30.0))
+    made = one.columns(replace(found, ga_weeks=None), None)
+    assert [made[key] for key in ("examination", "fetus", "stated_ga_weeks")] == ["all", "A", 30.0]
+    assert made["patient"] == one.columns(None, None)["patient"] is not None
+    assert one.columns(found, STUDY)["stated_ga_weeks"] == 24.0
+    assert one.columns(Labels("another"), None)["stated_ga_weeks"] is None
+
+
+@pytest.mark.parametrize("columns", ["fetus", "ga", "patient", "date"])
+def test_a_table_that_says_whose_an_image_is_but_not_its_examination_is_refused(tmp_path, columns):
+    cell = {"ga": "24w0d", "date": "2024-01-31"}.get(columns, "A")
+    found = table(tmp_path, f"filename,spacing_mm,{columns}\na.png,0.2,{cell}\na.dcm,0.2,{cell}\n")
+    image, dicom = (Source(tmp_path / name) for name in ("a.png", "a.dcm"))
+    image.path.touch()
+    found.check([dicom])
+    found.check([image], one_examination=True)
+    with pytest.raises(UserError, match=rf"says {columns} of .*a\.png, but not the examination: .*--one-examination"):
+        found.check([dicom, image])
 
 
 @pytest.mark.parametrize(
     ("cells", "message"),
     [
-        ("e,,,31.1.2024,", "line 2: .*31.1.2024.*give a date as 2024-01-31"),
-        ("e,,,,thirty", "line 2: 'thirty' is no gestational age"),
+        ("e,,,31.1.2024,", "line 2: date is '31.1.2024': write it as 2024-01-31, or rename"),
+        (",,,31.1.2024,", "line 2: date is '31.1.2024'"),
+        ("e,,,,thirty", "line 2: ga: 'thirty' is no gestational age"),
     ],
 )
 def test_wrong_rows_are_refused_with_their_line(tmp_path, cells, message):

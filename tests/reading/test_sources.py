@@ -12,11 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fetal_jax.cli.measure import may_state_spacing
 from fetal_jax.errors import UserError
 from fetal_jax.reading import sources
 from fetal_jax.reading.isolated import read
-from fetal_jax.reading.sources import ANNOTATION, EARLIER, Source, expand, find
+from fetal_jax.reading.sources import ANNOTATION, EARLIER, Source, expand, find, may_be_dicom
 from tests.support.dicom_files import region, save, ultrasound
 
 GREY = np.arange(40 * 60, dtype=np.uint8).reshape(40, 60)
@@ -98,11 +97,10 @@ def test_a_file_without_a_suffix_that_cannot_be_read_is_a_row(tmp_path, monkeypa
 
     monkeypatch.setattr(sources, "head_of", head_of)
     monkeypatch.setattr("fetal_jax.reading.isolated.head_of", head_of)
-    monkeypatch.setattr("fetal_jax.cli.measure.head_of", head_of)
     found = find([tmp_path])
     assert [s.filename for s in found.sources] == ["IM_0001", "a.png"]
     assert "IM_0001 cannot be read (Input/output error): copy it again" in reason(found.sources[0])
-    assert [may_state_spacing(s) for s in (*found.sources, Source(tmp_path))] == [True, False, False]
+    assert [may_be_dicom(s) for s in (*found.sources, Source(tmp_path))] == [True, False, False]
 
 
 def test_a_link_to_nothing_without_a_suffix_is_left_out_and_counted(tmp_path):
