@@ -19,7 +19,8 @@ from fetal_jax.archive.shards import Shard
 from fetal_jax.errors import UserError
 from fetal_jax.files import in_bucket, write_whole
 from fetal_jax.inference.identity import KEY_FILE, Identities, Key, Naming
-from fetal_jax.inference.predictor import FrameResult, Predictor
+from fetal_jax.inference.predictor import Predictor
+from fetal_jax.inference.result import FrameResult
 from fetal_jax.outputs import cines, formats, overlay
 from fetal_jax.outputs.rows import Row, caption, failure_row
 from fetal_jax.outputs.tally import Tally

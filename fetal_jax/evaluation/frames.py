@@ -12,7 +12,7 @@ from fetal_jax.data.source import Frame, Split
 from fetal_jax.evaluation import metrics
 from fetal_jax.geometry import Ellipse, Shaft
 from fetal_jax.inference import Predictor, acceptance
-from fetal_jax.inference.predictor import FrameResult
+from fetal_jax.inference.result import FrameResult
 from fetal_jax.planes import PRIMARY, SHAPE_OF_PLANE
 
 BATCH = 16

@@ -17,8 +17,11 @@ from fetal_jax.bundle import BundleInfo
 from fetal_jax.errors import UserError
 from fetal_jax.inference import acceptance, score
 from fetal_jax.inference.margin import MARGIN, has_margin
+from fetal_jax.inference.result import FrameResult
 from fetal_jax.planes import PRIMARY, SHAPE_OF_PLANE
 from fetal_jax.preprocess import Letterbox, Spacing, close_up, resample, to_grey, warp
+from fetal_jax.reading.frame import Frame
+from fetal_jax.reading.spacing import NOT_COVERED, PixelSize
 
 Array = NDArray[Any]
 Forward = Callable[[Array], tuple[Array, Array]]
@@ -53,70 +56,6 @@ class MeasuredMap:
     seen: Prediction
     measurement: Measurement
     box: tuple[float, ...]  # (x0, y0, x1, y1) of the frame in the map; outside is padding
-
-
-@dataclass(frozen=True)
-class FrameResult:
-    """The result for one frame.
-
-    Take values from here and not from `measurement`, which has values for refused frames, too. `status` is "measured"
-    (usable without review), "review" (a person must look at it; `reason` says why) or "refused" (no value; `reason`
-    says why and what to do). The measurement's geometry is in the frame's own pixels; the measurement is None if the
-    plane is not one that is measured.
-    """
-
-    status: acceptance.Status
-    plane: str
-    plane_probability: float | None
-    measurement: Measurement | None
-    reasons: tuple[str, ...] = ()
-    """Why it is not `measured`, worst first; empty for `measured`."""
-    interval_mm: tuple[float, float] | None = None
-    """Prediction interval (low, high) of HC, AC or FL in mm; None if the bundle has none for this kind of frame."""
-    interval_data: str = ""
-    """The data that the interval was calibrated on."""
-    error_probability: float | None = None
-    """Probability that HC is off by more than 5 %, AC or FL by more than 8 %; None if the bundle has no score."""
-
-    @property
-    def reason(self) -> str:
-        """All reasons, joined by "; "."""
-        return "; ".join(self.reasons)
-
-    def value(self, name: str) -> Any:
-        """Get a value of the measurement; None unless the status is "measured" or "review".
-
-        Args:
-          name: "hc_mm", "bpd_mm", "ofd_mm", "ac_mm", "fl_mm", "diameters_mm" or "sd_mm".
-        """
-        # before the status: a wrong name must not look like a value that is missing
-        found = getattr(Measurement(self.plane) if self.measurement is None else self.measurement, name)
-        return found if self.status in acceptance.WITH_VALUE else None
-
-    @property
-    def hc_mm(self) -> float | None:
-        """Head circumference in mm."""
-        return self.value("hc_mm")
-
-    @property
-    def bpd_mm(self) -> float | None:
-        """Biparietal diameter: the head's short axis, outer to outer."""
-        return self.value("bpd_mm")
-
-    @property
-    def ofd_mm(self) -> float | None:
-        """Occipitofrontal diameter: the head's long axis, outer to outer."""
-        return self.value("ofd_mm")
-
-    @property
-    def ac_mm(self) -> float | None:
-        """Abdominal circumference in mm."""
-        return self.value("ac_mm")
-
-    @property
-    def fl_mm(self) -> float | None:
-        """Femur length in mm."""
-        return self.value("fl_mm")
 
 
 @dataclass(frozen=True)
@@ -199,6 +138,34 @@ class Predictor:
             a sequence of texts.
         """
         return self.measure_batch([frame], [spacing_mm], plane, [warnings])[0]
+
+    def measure_frame(self, frame: Frame, plane: str = "auto", size: PixelSize | None = None) -> FrameResult:
+        """Measure a frame of a file (`fetal_jax.reading.isolated.read`), as `fetal-jax measure` does.
+
+        Unlike `measure`, it heeds the part of the frame where the spacing holds, and says why there is none.
+
+        Args:
+          frame: with its pixels, its spacing and the decoder's warnings.
+          plane: as in `measure`.
+          size: in place of the frame's own spacing, from `Spacings.of(frame)`.
+
+        Raises:
+          UserError, ValueError: as `measure`; ValueError also for what is no `Frame`, such as a `Failure`, or no
+            `PixelSize`.
+        """
+        if not isinstance(frame, Frame) or not isinstance(size, PixelSize | None):
+            given = frame if not isinstance(frame, Frame) else size
+            raise ValueError(
+                "give a Frame of fetal_jax.reading.isolated.read, and as its size a PixelSize, such as "
+                f"Spacings('flag', 0.12).of(frame), not {type(given).__name__}"
+            )
+        size = size or frame.size
+        result = self.measure(frame.pixels, size.mm, plane, frame.warnings)
+        shape = result.measurement and (result.measurement.ellipse or result.measurement.shaft)
+        if shape and not size.covers(shape):
+            return replace(result, status="refused", interval_mm=None, reasons=(NOT_COVERED,))
+        why = f"no spacing: {size.reason.removeprefix('no spacing: ')}" if size.reason else acceptance.NO_SPACING
+        return replace(result, reasons=tuple(why if r == acceptance.NO_SPACING else r for r in result.reasons))
 
     def measure_batch(
         self,

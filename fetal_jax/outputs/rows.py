@@ -15,7 +15,7 @@ from fetal_jax.errors import NOT_CLINICAL, UserError
 from fetal_jax.files import spreadsheet_text
 from fetal_jax.growth import GrowthError, format_age, gestational_age
 from fetal_jax.inference import acceptance, identity
-from fetal_jax.inference.predictor import FrameResult
+from fetal_jax.inference.result import FrameResult
 from fetal_jax.planes import MEASURED, PRIMARY
 from fetal_jax.reading.frame import Failure, Frame
 from fetal_jax.reading.sources import Source
@@ -91,12 +91,11 @@ def failure_row(failure: Failure) -> Row:
 
 def result_row(frame: Frame, size: PixelSize, result: FrameResult) -> Row:
     """Make the row of a frame that was read, whatever its status."""
-    reason = result.reason.replace(acceptance.NO_SPACING, size.reason) if size.reason else result.reason
     row = _empty(frame.source, frame.index) | {
         "status": result.status,
         "plane": result.plane,
         "plane_probability": result.plane_probability,
-        "reason": reason or None,
+        "reason": result.reason or None,
         "spacing_source": size.source,
         "spacing_confidence": size.confidence,
         "frame_px": [frame.pixels.shape[1], frame.pixels.shape[0]],

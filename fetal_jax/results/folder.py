@@ -12,7 +12,6 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, Self
 
@@ -20,7 +19,8 @@ from fetal_jax import __version__
 from fetal_jax.errors import UserError, amount
 from fetal_jax.files import open_whole, write_whole
 from fetal_jax.inference.identity import Identities, Key, Naming
-from fetal_jax.inference.predictor import FrameResult, Predictor
+from fetal_jax.inference.predictor import Predictor
+from fetal_jax.inference.result import FrameResult
 from fetal_jax.outputs import cines, formats, overlay
 from fetal_jax.outputs.contact_sheet import ContactSheet
 from fetal_jax.outputs.examinations import write as examinations
@@ -40,7 +40,6 @@ from fetal_jax.reading.frame import Failure, Frame
 from fetal_jax.reading.images import read_image, write_png
 from fetal_jax.reading.isolated import read_ahead
 from fetal_jax.reading.sources import OVERLAYS, RESULTS, Source
-from fetal_jax.reading.spacing import NOT_COVERED
 from fetal_jax.reading.spacing_table import Spacings
 from fetal_jax.results.resume_log import FINGERPRINTS, ResumeLog
 
@@ -195,10 +194,7 @@ def measured_row(
     if isinstance(item, Failure):
         return failure_row(item) | identities.columns(labels, None), None
     size = spacings.of(item)
-    result = predictor.measure(item.pixels, size.mm, plane, item.warnings)
-    shape = result.measurement and (result.measurement.ellipse or result.measurement.shaft)
-    if shape and not size.covers(shape):
-        result = replace(result, status="refused", interval_mm=None, reasons=(NOT_COVERED,))
+    result = predictor.measure_frame(item, plane, size)
     return result_row(item, size, result) | identities.columns(labels, item.study), result
 
 

@@ -13,7 +13,7 @@ import pytest
 from pyarrow import parquet
 
 from fetal_jax.archive.parquet import FRAMES, ROWS, SCHEMAS, Writer, counts, examination
-from fetal_jax.inference.predictor import FrameResult
+from fetal_jax.inference.result import FrameResult
 from fetal_jax.outputs.examinations import tables
 from fetal_jax.outputs.examinations.examination import group
 from fetal_jax.outputs.examinations.visits import follow

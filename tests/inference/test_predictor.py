@@ -6,6 +6,7 @@ import pickle
 import shutil
 from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,8 +17,12 @@ from fetal_jax import bundle
 from fetal_jax.biometry import Measurement
 from fetal_jax.errors import UserError
 from fetal_jax.inference import Predictor, runtimes
-from fetal_jax.inference.acceptance import NOT_CALIBRATED
-from fetal_jax.inference.predictor import FrameResult
+from fetal_jax.inference.acceptance import NO_SPACING, NOT_CALIBRATED
+from fetal_jax.inference.result import FrameResult
+from fetal_jax.reading.frame import Failure, Frame
+from fetal_jax.reading.sources import Source
+from fetal_jax.reading.spacing import NOT_COVERED, PixelSize, Region
+from fetal_jax.reading.spacing_table import Spacings
 from tests.support.drawn_heads import PREDICTOR, SPACING_MM, head
 from tfds_builders.fetal_phantom.phantom import draw
 
@@ -65,6 +70,41 @@ def test_impossible_spacing_is_refused_as_given(spacing):
     with pytest.raises(ValueError, match=r"spacing_mm is one positive number of mm per pixel or two") as caught:
         CALIBRATED.measure(FRAME, spacing_mm=spacing)
     assert repr(spacing) in str(caught.value)
+
+
+def frame_of(size: PixelSize, **changes) -> Frame:
+    return replace(Frame(Source(Path("a.dcm")), 0, FRAME, size), **changes)
+
+
+def test_a_frame_of_a_file_is_measured_where_its_spacing_holds():
+    mm = (SPACING_MM, SPACING_MM)
+    rows, columns = FRAME.shape
+    whole, half = ((Region((-np.inf, -np.inf, share * columns, rows), mm),) for share in (1, 0.5))
+    inside = CALIBRATED.measure_frame(frame_of(PixelSize(mm, "dicom", regions=whole)), "head")
+    assert inside.hc_mm == pytest.approx(HC)
+    outside = CALIBRATED.measure_frame(frame_of(PixelSize(mm, "dicom", regions=half)))
+    assert (outside.status, outside.hc_mm, outside.reasons) == ("refused", None, (NOT_COVERED,))
+    doubted = CALIBRATED.measure_frame(frame_of(PixelSize(mm, "dicom"), warnings=("premature end of file",)))
+    assert (doubted.status, doubted.reasons) == ("review", ("premature end of file",))
+
+
+def test_a_frame_of_a_file_says_why_it_has_no_spacing():
+    why = "the DICOM header has no ultrasound region"
+    for said in (why, f"no spacing: {why}"):
+        result = CALIBRATED.measure_frame(frame_of(PixelSize(reason=said)))
+        assert (result.status, result.reason) == ("refused", f"no spacing: {why}")
+    assert CALIBRATED.measure_frame(frame_of(PixelSize())).reason == NO_SPACING
+    frame = frame_of(PixelSize(reason=why))
+    assert CALIBRATED.measure_frame(frame, size=Spacings("flag", SPACING_MM).of(frame)).hc_mm == pytest.approx(HC)
+
+
+@pytest.mark.parametrize(
+    ("frame", "size", "name"),
+    [(Failure(Source(Path("a")), 0, "damaged"), None, "Failure"), (frame_of(PixelSize()), 0.12, "float")],
+)
+def test_what_is_no_frame_of_a_file_is_refused(frame, size, name):
+    with pytest.raises(ValueError, match=rf"Frame of fetal_jax\.reading\.isolated\.read.*, not {name}$"):
+        CALIBRATED.measure_frame(frame, size=size)
 
 
 def test_messages_of_the_library_name_arguments():

@@ -21,7 +21,7 @@ from fetal_jax import geometry
 from fetal_jax.biometry import Measurement
 from fetal_jax.geometry import Ellipse, Shaft
 from fetal_jax.inference.acceptance import NO_SPACING
-from fetal_jax.inference.predictor import FrameResult
+from fetal_jax.inference.result import FrameResult
 from fetal_jax.outputs import cines, contact_sheet, fhir, hc18_submission, overlay, segmentation, structured_report
 from fetal_jax.outputs.rows import COLUMNS, GEOMETRY, SCHEMA, caption, cells, result_row
 from fetal_jax.reading.frame import Frame, PixelSize
@@ -62,12 +62,6 @@ def test_value_is_given_for_measured_and_review_and_reason_only_for_doubt():
     assert [row["error_probability"] for row in (MEASURED_ROW, REVIEW_ROW, REFUSED_ROW)] == [0.02, 0.02, None]
     assert cells(MEASURED_ROW)["reason"] == ""
     assert cells(MEASURED_ROW)["interval_data"] == "heads 36 frames abc"
-
-
-def test_no_spacing_says_why_in_the_words_of_the_reader():
-    size = PixelSize(reason="no spacing: the header has no calibrated region")
-    row = result_row(FRAME, size, replace(REFUSED, reasons=(NO_SPACING, "the outline is soft")))
-    assert row["reason"] == "no spacing: the header has no calibrated region; the outline is soft"
 
 
 def test_missing_age_is_no_reason():
