@@ -15,8 +15,17 @@ Array = NDArray[Any]
 Spacing = float | tuple[float, float]
 
 
-def to_grey(frame: Array) -> Array:
-    """A frame (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA of uint8 -> grey (H, W) uint8.
+EIGHT_BITS = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
+"""Modes of Pillow with at most 8 bits a channel."""
+
+
+def decoded(image: Image.Image) -> Array:
+    """A Pillow image of a mode in `EIGHT_BITS` -> (H, W) grey or (H, W, 3) RGB; a palette's numbers become colours."""
+    return np.asarray(image.convert("L" if image.mode in ("1", "L", "LA") else "RGB"))
+
+
+def to_grey(frame: Array | Image.Image) -> Array:
+    """A frame (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA of uint8, or a Pillow image -> grey (H, W) uint8.
 
     Colour is weighted as in ITU-R BT.601; the alpha channel is left out.
 
@@ -24,8 +33,14 @@ def to_grey(frame: Array) -> Array:
       ValueError: for another shape or type.
     """
     wanted = "a frame is a uint8 array (H, W) or (H, W, channels)"
-    if not hasattr(frame, "dtype"):  # a Pillow image of a palette would turn into its numbers
-        raise ValueError(f"{wanted}, not {type(frame).__name__}: give a picture as np.asarray(image.convert('RGB'))")
+    if isinstance(frame, Image.Image):
+        if frame.mode not in EIGHT_BITS:
+            bring = "bring its grey levels to 0 to 255, then give it as a uint8 array"
+            raise ValueError(f"a frame has 8 bits a channel, not Pillow's mode {frame.mode}: {bring}")
+        frame = decoded(frame)
+    if not hasattr(frame, "dtype"):
+        read = "read a file, DICOM too, by fetal_jax.reading.isolated.read, and give its frames to measure_frame"
+        raise ValueError(f"{wanted} or a Pillow image, not {type(frame).__name__}: {read}")
     given, frame = frame, np.asarray(frame)
     if frame.dtype != np.uint8:
         bring = "bring its grey levels to 0 to 255, then give frame.astype(np.uint8)"

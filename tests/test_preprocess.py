@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from pydicom import Dataset
 
 from fetal_jax import geometry
 from fetal_jax.biometry import measure
@@ -87,7 +90,26 @@ def test_an_array_that_is_no_frame_is_refused_with_what_to_do(bad, remedy):
         to_grey(bad)
 
 
-def test_a_picture_or_a_path_in_place_of_an_array_is_named():
-    for bad, name in ((Image.new("P", (4, 3)), "Image"), ("frame.png", "str"), ([[1, 2]], "list")):
-        with pytest.raises(ValueError, match=rf"uint8 array .*, not {name}: give a picture as np\.asarray"):
-            to_grey(bad)
+@pytest.mark.parametrize(
+    ("bad", "name"),
+    [("frame.png", "str"), (Path("frame.png"), r"\w*Path"), ([[1, 2]], "list"), (Dataset(), "Dataset")],
+)
+def test_a_file_or_a_list_in_place_of_an_array_is_named_with_what_reads_files(bad, name):
+    with pytest.raises(
+        ValueError, match=rf"uint8 array .*, not {name}: .*DICOM too, by fetal_jax\.reading\.isolated\.read"
+    ):
+        to_grey(bad)
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "P", "RGB", "RGBA", "CMYK"])
+def test_a_pillow_image_is_the_grey_that_it_shows(mode):
+    grey = np.arange(0, 240, 20, np.uint8).reshape(3, 4)
+    image = Image.fromarray(grey).convert("RGB").convert(mode, palette=Image.Palette.ADAPTIVE)
+    assert mode != "P" or (np.asarray(image) != grey).any()
+    np.testing.assert_array_equal(to_grey(image), grey)
+
+
+@pytest.mark.parametrize("mode", ["I;16", "I", "F"])
+def test_a_pillow_image_of_more_than_eight_bits_is_refused(mode):
+    with pytest.raises(ValueError, match=f"8 bits a channel, not Pillow's mode {mode}: bring its grey levels"):
+        to_grey(Image.new(mode, (4, 3)))

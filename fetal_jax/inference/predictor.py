@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL.Image import Image
 from scipy.special import expit, softmax
 
 from fetal_jax import bundle, geometry
@@ -120,12 +121,14 @@ class Predictor:
         return maps, softmax(np.log(np.maximum(planes, 1e-30)) / self.info.temperature, axis=-1)
 
     def measure(
-        self, frame: Array, spacing_mm: Any = None, plane: str = "auto", warnings: Sequence[str] = ()
+        self, frame: Array | Image, spacing_mm: Any = None, plane: str = "auto", warnings: Sequence[str] = ()
     ) -> FrameResult:
         """Measure one frame.
 
         Args:
-          frame: (H, W), (H, W, 1) or (H, W, 3) uint8.
+          frame: (H, W), (H, W, 1) or (H, W, 3) uint8, or a Pillow image, which is converted rightly: of one with a
+            palette, np.asarray gives the numbers of colours. Echoes are bright: pydicom's `pixel_array` of MONOCHROME1
+            is not, and gives wrong values without a word. Read DICOM by `fetal_jax.reading.isolated.read`.
           spacing_mm: mm per pixel of the frame: one number, or (row, column) as a tuple, list, array or pydicom's
             PixelSpacing; None gives no millimetres.
           plane: "head", "abdomen" or "femur"; "auto" takes the one that the network sees.
@@ -169,7 +172,7 @@ class Predictor:
 
     def measure_batch(
         self,
-        frames: Iterable[Array],
+        frames: Iterable[Array | Image],
         spacings: Iterable[Any],
         plane: str = "auto",
         warnings: Sequence[Sequence[str]] | None = None,
@@ -195,9 +198,9 @@ class Predictor:
         if not frames:
             return []
         pairs = [None if s is None else geometry.row_column_mm(s) for s in spacings]
-        frames = [to_grey(f) for f in frames]  # once for both looks
-        predictions = self.predict(frames, pairs)
-        each = zip(predictions, frames, pairs, warned, strict=True)
+        greys = [to_grey(f) for f in frames]  # once for both looks
+        predictions = self.predict(greys, pairs)
+        each = zip(predictions, greys, pairs, warned, strict=True)
         return [self.result(p, f, s, plane, w) for p, f, s, w in each]
 
     def check_plane(self, plane: str, argument: str = "plane") -> None:

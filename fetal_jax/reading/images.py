@@ -14,6 +14,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from fetal_jax.errors import UserError
 from fetal_jax.files import open_whole
+from fetal_jax.preprocess import EIGHT_BITS, decoded
 from fetal_jax.reading import codestream
 from fetal_jax.reading.spacing import PixelSize, with_aspect
 from fetal_jax.reading.study import Study
@@ -122,15 +123,14 @@ def _tag(image: Image.Image, tag: int, default: Any) -> Any:
 
 
 def _checked_pixels(image: Image.Image, name: str, deep: bool) -> NDArray[np.uint8]:
-    if image.mode not in ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"):
+    if image.mode not in EIGHT_BITS:
         holds = "has 16 bits a channel" if image.mode.startswith("I;16") else _HOLDS.get(image.mode)
         raise UserError(f"{name} {holds or f'holds pixels of Pillow mode {image.mode}'}: save it as 8-bit grey or RGB")
     if image.width * image.height > MAX_PIXELS:
         raise Image.DecompressionBombError
     if image.format == "TIFF" and _SIGNED in np.atleast_1d(_tag(image, 339, 1)):  # Pillow takes black for mid-grey
         raise UserError(f"{name} has signed pixels (SampleFormat 2): save it as unsigned 8-bit grey or RGB")
-    grey = image.mode in ("1", "L", "LA")
-    pixels = np.asarray(ImageOps.exif_transpose(image).convert("L" if grey else "RGB"))
+    pixels = decoded(ImageOps.exif_transpose(image))
     if deep and pixels.max() < _FEW_LEVELS:
         raise UserError(f"{name} has 16 bits a channel, but uses fewer: save it as 8-bit grey or RGB")
     return pixels

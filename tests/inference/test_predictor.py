@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from pydicom.multival import MultiValue
 from pydicom.valuerep import DSdecimal, DSfloat
 
@@ -70,6 +71,12 @@ def test_impossible_spacing_is_refused_as_given(spacing):
     with pytest.raises(ValueError, match=r"spacing_mm is one positive number of mm per pixel or two") as caught:
         CALIBRATED.measure(FRAME, spacing_mm=spacing)
     assert repr(spacing) in str(caught.value)
+
+
+def test_a_picture_with_a_palette_is_measured_by_its_colours():
+    image = Image.fromarray(FRAME).convert("RGB").convert("P", palette=Image.Palette.ADAPTIVE)
+    assert CALIBRATED.measure(image, SPACING_MM).hc_mm == pytest.approx(HC)
+    assert CALIBRATED.measure(np.asarray(image), SPACING_MM).hc_mm != pytest.approx(HC)
 
 
 def frame_of(size: PixelSize, **changes) -> Frame:
