@@ -34,6 +34,8 @@ SIZES = {
 }
 DEFAULT_STANDARDS = ("intergrowth", "intergrowth-hadlock", "hadlock", "who", "fmf")
 SUFFIXES = (".png", ".svg", ".pdf")
+SAME = "the same sizes: these centiles only compare them with each other."
+"""Said of an age that is not given, in the text and on the chart."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -101,14 +103,15 @@ def run(args: argparse.Namespace, overrides: list[str]) -> None:
     if not any(values.values()):
         print("  none: no standard has a curve for these sizes")
     if known is None and centiles:
-        print("  The age comes from the same sizes: these centiles only compare them with each other. Give --ga.")
+        print(f"  The age comes from {SAME} Give --ga.")
     print("Sources")
     results: list[GestationalAge | FetalWeight | Centile] = [*ages, *weights.values(), *centiles]
     for citation in dict.fromkeys(result.citation for result in results):
         print(f"  {citation}.")
     print(NOT_CLINICAL)
     if args.chart:
-        _draw(args, standards[0], values[standards[0]], weeks)
+        estimated = [] if known is not None else [f"The age is by {ages[0].formula}, from {SAME}"]
+        _draw(args, standards[0], values[standards[0]], weeks, estimated)
 
 
 def _lengths(sizes: dict[str, float], *measures: str) -> dict[str, float | None]:
@@ -188,7 +191,9 @@ def _print_centiles(
     return centiles
 
 
-def _draw(args: argparse.Namespace, standard: str, values: dict[str, float], weeks: float) -> None:
+def _draw(
+    args: argparse.Namespace, standard: str, values: dict[str, float], weeks: float, estimated: list[str]
+) -> None:
     try:
         from fetal_jax.growth import chart  # only a chart needs matplotlib
     except ImportError:
@@ -198,7 +203,7 @@ def _draw(args: argparse.Namespace, standard: str, values: dict[str, float], wee
         *(values, weeks, standard, args.bpd_convention),
         weight_formula=args.weight_formula,
         heading="   ".join([args.code, *dates] if args.code else dates),
-        notes=[f"Drawn on {datetime.date.today()} by fetal_jax {__version__}."],
+        notes=[*estimated, f"Drawn on {datetime.date.today()} by fetal_jax {__version__}."],
     )
     chart.write(args.chart, figure)
     print(f"Chart ({standard}): {args.chart}")

@@ -125,6 +125,19 @@ def test_chart_bears_code_date_and_version(tmp_path):
         assert text in drawn
 
 
+def test_chart_at_an_age_from_the_same_sizes_says_so(tmp_path):
+    picture = tmp_path / "chart.svg"
+
+    def says() -> str:
+        return " ".join(re.sub(r"<[^>]*>", " ", picture.read_text()).split())
+
+    said = "from the same sizes: these centiles only compare them with each other."
+    assert main(["growth", "--hc=290", "--ac=260", f"--chart={picture}"]) in (None, 0)
+    assert re.search(f"The age is by Hadlock 1984[^.]*HC[^.]*, {said}", says())
+    assert main(["growth", "--hc=290", "--ga=30w2d", f"--chart={picture}"]) in (None, 0)
+    assert "the same sizes" not in says()
+
+
 def test_sources_are_printed_also_where_the_chart_fails(tmp_path):
     picture = tmp_path / "chart.png"
     done = called("growth", "--hc=290", "--ga=41w0d", "--standard", "intergrowth", "hadlock", f"--chart={picture}")
