@@ -65,7 +65,7 @@ def check_table(spacings: Spacings, inputs: list[str]) -> None:
     Raises:
       UserError: it does not, or this cannot be checked because the frames are in archives in a bucket.
     """
-    if not spacings.table:
+    if spacings.source != "csv":
         return
     if hidden := next((i for i in inputs if in_bucket(i) and is_archive(i)), None):
         raise UserError(f"--spacing-csv does not go with archives in a bucket ({hidden}): give their frames as files")

@@ -57,7 +57,7 @@ def run(args: argparse.Namespace, flags: list[str]) -> int:
     if in_bucket(args.out):
         storage.reach(args.out)
     inputs, left_out = sweep.inputs(args.patterns, args.out)
-    if spacings.source == "none" and not any(map(_may_state_spacing, inputs)):
+    if not spacings.any_given and not any(map(_may_state_spacing, inputs)):
         raise UserError(f"no spacing in {amount(len(inputs), 'file')}: {ASK}")
     sweep.check_table(spacings, inputs)
     job = Job(

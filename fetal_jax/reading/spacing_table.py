@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fetal_jax.errors import UserError
+from fetal_jax.reading import study
 from fetal_jax.reading.frame import Frame
 from fetal_jax.reading.sources import Source, may_be_dicom
 from fetal_jax.reading.spacing import ASK, PixelSize, Spacing, with_given
@@ -38,7 +39,7 @@ class Spacings:
     constant: float | Spacing | None = None
     table: dict[str, float | Spacing] | None = None
     empty: frozenset[str] = frozenset()
-    """The rows of the table without a spacing; their labels hold."""
+    """The rows of the table without a spacing: it comes from the header or the ruler. Their labels hold."""
     hc18: bool = False
     """Whether the table is HC18's own, which only fits frames of its sizes."""
     labels: dict[str, Labels] | None = None
@@ -73,6 +74,11 @@ class Spacings:
         """Whether the depth ruler is looked for where a header has no spacing."""
         return self.source == "ruler" or self.with_ruler
 
+    @property
+    def any_given(self) -> bool:
+        """Whether the caller may give any spacing: a table may only say whose the frames are."""
+        return self.source == "flag" or self.read_ruler or bool(self.table)
+
     def may_give(self, source: Source) -> bool:
         """Whether a file may get a spacing from the caller. With a ruler always: it is read with the picture."""
         return self.source == "flag" or self.read_ruler or self._row(source) in (self.table or {})
@@ -106,11 +112,11 @@ class Spacings:
                 )
 
     def _row(self, source: Source) -> str | None:
-        if not self.table:
+        if not self.table and not self.empty:
             return None
         parts = _plain(f"{source.path.absolute().as_posix()}/{source.member or ''}").rstrip("/").split("/")
         names = ("/".join(parts[i:]) for i in range(len(parts)))
-        return next((name for name in names if name in self.table or name in self.empty), None)
+        return next((name for name in names if name in (self.table or {}) or name in self.empty), None)
 
     def remedy(self, source: Source) -> str:
         """Tell the user what to give or correct for a file without a spacing."""
@@ -118,7 +124,7 @@ class Spacings:
             return ASK
         name = source.filename
         if row := self._row(source):
-            return f"the table has no {HC18 if self.hc18 else ROWS} in its row {row}: fill the cell in"
+            return f"the table has no {HC18 if self.hc18 else ROWS} in its row {row}: fill it in"
         rows = (
             row
             for row in [*(self.table or {}), *sorted(self.empty)]
@@ -136,12 +142,13 @@ class Spacings:
         Tables of all spreadsheets are read: commas, semicolons or tabs, decimal commas, UTF-8 or UTF-16, with or
         without a byte order mark, blanks, empty lines and trailing separators. Names match however their accents are
         composed, and may have folders before them, with `/` or `\\`. A third column `column_spacing_mm` is for pixels
-        that are not square. A cell may be empty: the frame then has no spacing. The columns `examination`, `patient`,
-        `fetus`, `date` (2024-01-31) and `ga` (30w2d) say whose the frame is and may be missing.
+        that are not square. The columns `examination`, `patient`, `fetus`, `date` (2024-01-31) and `ga` (30w2d) say
+        whose the frame is and may be missing. A cell of the spacing may be empty, and its column missing beside one of
+        these: the spacing is then the header's or the ruler's.
 
         Raises:
-          UserError: there is no such file, a column is missing or repeated, a cell is not a positive number, no row has
-            one, a name is repeated, or a date or age is wrong.
+          UserError: there is no such file, a column is missing or repeated, a cell is not a positive number, no row
+            says anything, a name is repeated, or a date or age is wrong.
         """
         try:
             text = _decoded(path.read_bytes())
@@ -170,9 +177,9 @@ class Spacings:
                 wrong[line] = str(e)
         if wrong:
             raise UserError(_in_one_message(wrong))
-        if empty and not table:
-            raise UserError(f"{path} has no {header[values[0]]} in any row: fill the cells in")
-        return cls("csv", table=table, empty=frozenset(empty), hc18=header[values[0]] == HC18, labels=labels)
+        if empty and not table and not labels:
+            raise UserError(f"{path} has no {header[values[0]] if values else ROWS} in any row: fill the cells in")
+        return cls("csv", table=table, empty=frozenset(empty), hc18=HC18 in header, labels=labels)
 
 
 def _in_one_message(wrong: dict[int, str]) -> str:
@@ -233,14 +240,15 @@ def _decoded(data: bytes) -> str:
 
 
 def _columns(path: Path, header: list[str]) -> tuple[int, list[int]]:
-    """Positions of the names and of the spacing: one column, or rows and columns."""
+    """Positions of the names and of the spacing: one column, rows and columns, or none beside `study.COLUMNS`."""
     if doubled := sorted({cell for cell in header if cell and header.count(cell) > 1}):
         raise UserError(f"{path} has the column {doubled[0]} twice: remove one")
     names = [i for i, cell in enumerate(header) if cell in _NAMES]
     given = [i for i, cell in enumerate(header) if cell in (ROWS, HC18)]
     if NAME in header:
         names = [header.index(NAME)]
-    if len(names) != 1 or not given:
+    about_spacing = COLUMNS in header or not set(header) & set(study.COLUMNS)
+    if len(names) != 1 or (about_spacing and not given):
         raise UserError(f"{path} {NEEDS}; it has {', '.join(cell or '(no name)' for cell in header) or 'none'}")
     if len(given) > 1:
         raise UserError(f"{path} has the columns {ROWS} and {HC18!r}: remove one")

@@ -112,7 +112,7 @@ def test_a_frame_whose_cell_is_empty_is_refused_and_the_others_are_measured(fram
     assert done.returncode == 0, done.stderr
     empty, *full = rows(out)
     assert (empty["status"], empty["hc_mm"]) == ("refused", "")
-    assert "no spacing_mm in its row h0.png: fill the cell in" in empty["reason"]
+    assert "no spacing_mm in its row h0.png: fill it in" in empty["reason"]
     assert all(row["hc_mm"] for row in full)
     table.write_text("\n".join(["filename,spacing_mm", first, *others]))  # filled in, it replaces the results
     done = called("measure", frames, "--plane=head", f"--spacing-csv={table}", f"--out={out}")
@@ -259,6 +259,19 @@ def test_the_table_tells_the_twins_of_a_study_apart(frames, tmp_path):
     cv2.imwrite(str(tmp_path / "twins" / "a.png"), draw("head", 0).image)
     (tmp_path / "twins.csv").write_text(f"{lines[0]}\na.png,0.3,A,24w0d")
     refused(called(*call, tmp_path / "twins"), "says fetus, ga of", "a.png, but not the examination")
+
+
+def test_a_table_of_examinations_alone_takes_the_spacing_of_the_header(frames, tmp_path):
+    (tmp_path / "study").mkdir()
+    save(ultrasound(cv2.imread(str(frames / "h0.png"), 0), [region(0.3, 0.3)]), tmp_path / "study" / "a.dcm")
+    (tmp_path / "named.csv").write_text("filename,examination,fetus\na.dcm,e1,A\nh0.png,e1,A\n")
+    call = "measure", "--plane=head", f"--spacing-csv={tmp_path / 'named.csv'}", f"--out={tmp_path / 'out'}"
+    done = called(*call, tmp_path / "study")
+    assert done.returncode == 0, done.stderr
+    (row,) = rows(tmp_path / "out")
+    assert (row["examination"], row["fetus"], row["spacing_mm"], row["spacing_source"]) == ("e1", "A", "0.3", "dicom")
+    none = called(*call[:-1], frames / "h0.png", f"--out={tmp_path / 'none'}")
+    refused(none, "names none of 1 file with a spacing: the table has no spacing_mm in its row h0.png: fill it in")
 
 
 def test_a_bundle_of_heads_asks_for_the_plane(frames, tmp_path):

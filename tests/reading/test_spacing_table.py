@@ -14,6 +14,7 @@ from fetal_jax.reading.frame import Frame
 from fetal_jax.reading.sources import Source
 from fetal_jax.reading.spacing import RULER_ROWS_ONLY, PixelSize, with_ruler
 from fetal_jax.reading.spacing_table import Spacings
+from fetal_jax.reading.study import Labels
 
 
 def table(path: Path, text: str, encoding: str = "utf-8") -> Spacings:
@@ -98,6 +99,9 @@ def test_name_that_is_missing_is_shown_beside_the_nearest(tmp_path):
         ("filename,spacing_mm\na.png,\nb.png,\n", r"t\.csv has no spacing_mm in any row: fill the cells in"),
         ("filename,spacing_mm\na.png,\nb.png,0.1\na.png,0.1\n", "line 4: a.png is there twice"),
         ("filename,spacing_mm,column_spacing_mm\na.png,0.1,\n", "line 2: column_spacing_mm of a.png is ''"),
+        ("filename,column_spacing_mm,ga\na.png,0.1,30w\n", "needs the columns filename,spacing_mm"),
+        ("filename,spacing_mm,ga\na.png,,\n", "has no spacing_mm in any row: fill the cells in"),
+        ("filename,ga\na.png,\n", "has no spacing_mm in any row: fill the cells in"),
         ("filename,spacing_mm\na.png,0\n", "not a length"),
         ("filename,spacing_mm\na.png,-0.1\n", "not a length"),
         ("filename,spacing_mm\na.png,nan\n", "not a length"),
@@ -139,7 +143,7 @@ def test_a_frame_whose_cells_are_empty_has_no_spacing_and_the_others_have_theirs
     without = given.of(frame("/d/x/a.png"))
     assert without.mm is None
     name = columns.split(",")[0]
-    assert without.reason == f"no spacing: the table has no {name} in its row x/a.png: fill the cell in"
+    assert without.reason == f"no spacing: the table has no {name} in its row x/a.png: fill it in"
     assert given.may_give(Source(Path("b.png")))
     assert not given.may_give(Source(Path("/d/x/a.png")))
     assert "the nearest name in it is 'x/a.png'" in given.of(frame("/d/A.png")).reason
@@ -149,6 +153,23 @@ def test_a_frame_whose_cells_are_empty_has_no_spacing_and_the_others_have_theirs
     read = PixelSize((0.2, 0.2), "ruler", confidence=0.9)
     with_ruler = replace(given, with_ruler=True)
     assert with_ruler.of(replace(frame("/d/x/a.png"), size=read)) == read
+
+
+@pytest.mark.parametrize(
+    "text", ["filename,examination,fetus\na.dcm,e1,A\n", "filename,spacing_mm,examination,fetus\na.dcm,,e1,A\n"]
+)
+def test_a_table_without_spacings_says_whose_a_frame_with_its_own_spacing_is(tmp_path, text):
+    given = table(tmp_path / "t.csv", text)
+    source = Source(Path("/d/a.dcm"))
+    assert given.labels_of(source) == Labels("e1", fetus="A")
+    assert not given.any_given
+    assert not given.may_give(source)
+    for own in (PixelSize((0.2, 0.2), "dicom"), PixelSize((0.2, 0.2), "ruler", confidence=0.9)):
+        assert given.of(replace(frame("/d/a.dcm"), size=own)) == own
+    assert given.of(frame("/d/a.dcm")).reason == "no spacing: the table has no spacing_mm in its row a.dcm: fill it in"
+    assert replace(given, with_ruler=True).may_give(source)
+    with pytest.raises(UserError, match=r"one row a\.dcm for"):
+        given.check([source, Source(Path("/e/a.dcm"))])
 
 
 def test_missing_table_is_named(tmp_path):
