@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from fetal_jax.inference import acceptance
 from fetal_jax.outputs.rows import STATUSES, Row
@@ -52,5 +51,6 @@ def _kind_of_reason(row: Row) -> str:
 
 
 def bare_reason(row: Row) -> str:
-    """The reasons of a row without its file's name."""
-    return (row["reason"] or "").replace(row["file"], "").replace(Path(row["file"]).name, "").strip()
+    """The reasons of a row without its file's name before them."""
+    reason, file = row["reason"] or "", row["file"]
+    return reason.removeprefix(f"{file}: ").removeprefix(f"{file} ").strip()  # only there: files are called 1, or head

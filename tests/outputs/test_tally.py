@@ -1,0 +1,25 @@
+"""Counts of a call: reasons lose their file's name, and nothing else."""
+
+from __future__ import annotations
+
+import pytest
+
+from fetal_jax.outputs.tally import Tally, bare_reason
+
+IMPLAUSIBLE = "no head between 12 and 42 weeks has this size; check the spacing and the plane"
+
+
+@pytest.mark.parametrize("file", ["/d/1", "/d/2", "1", "2", "head", "/d/head", "/d/no"])
+def test_a_short_name_is_not_taken_out_of_the_words(file):
+    assert bare_reason({"file": file, "reason": IMPLAUSIBLE}) == IMPLAUSIBLE
+
+
+@pytest.mark.parametrize("file", ["/d/a.dcm", "a.dcm", "/d/x.zip/e/1"])
+@pytest.mark.parametrize("between", [" ", ": "])
+def test_the_name_before_a_reason_is_left_out(file, between):
+    why = "Modality CT is not ultrasound"
+    row = {"file": file, "reason": f"{file}{between}{why}: only Modality US is measured"}
+    assert bare_reason(row) == f"{why}: only Modality US is measured"
+    tally = Tally()
+    tally.add(dict.fromkeys(("plane", "spacing_mm", "examination")) | row | {"status": "refused"})
+    assert str(tally) == f"1 refused; main reasons: {why} (1)"
