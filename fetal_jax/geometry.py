@@ -146,6 +146,11 @@ class Ellipse:
         t = np.arange(n) * (2 * np.pi / n)
         return np.column_stack([np.cos(t), np.sin(t)]) @ self.axes_matrix.T + (self.cx, self.cy)
 
+    def share_inside(self, box: tuple[float, float, float, float]) -> float:
+        """Share of the outline in the box (x0, y0, x1, y1), by points that are even in the parameter."""
+        x, y = self.points(256).T
+        return float(((x >= box[0]) & (x <= box[2]) & (y >= box[1]) & (y <= box[3])).mean())
+
     def contains(self, points: Array) -> Array:
         """Whether each of the points (..., 2) is inside: booleans (...)."""
         local = (points - (self.cx, self.cy)) @ np.linalg.inv(self.axes_matrix).T

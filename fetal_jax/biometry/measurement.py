@@ -38,6 +38,8 @@ _KEEPS_MILLIMETRES = {"leaves the frame"}
 _ROUNDNESS = {"head": 0.6, "abdomen": 0.7}
 FEMUR_WIDTHS = (3, 30)
 """Least and largest plausible length of a femur, in widths."""
+LEAST_SEEN = 0.6
+"""Share of an ellipse's outline in the frame; with less of it, little is seen."""
 _SHIFT = 0.2
 """Standard deviation of the outline's position, as a whole, in units of the map's transition width: the median over
 HC18's validation frames of the value that explains their errors."""
@@ -123,7 +125,7 @@ def _measure_ellipse(region: Region, plane: str, to_mm: Array, known: bool, box:
         return {}
     ellipse = contour.unblurred(fitted.transform(geometry.invert(to_mm)))
     in_mm = ellipse.transform(to_mm)
-    seen = _share_inside(ellipse, box)
+    seen = ellipse.share_inside(box)
     width = contour.transition_width(region, outline) * float(np.sqrt(to_mm[0, 0] * to_mm[1, 1]))
     flags = _edge_flags(seen) + _fit_flags(fitted, points) + _region_flags(region, ellipse, seen)
     flags += ("low confidence",) if width > 0.06 * (fitted.a + fitted.b) else ()
@@ -191,13 +193,8 @@ def _checked_box(frame: Box | None, shape: tuple[int, ...]) -> Box:
     return x0, y0, x1, y1
 
 
-def _share_inside(ellipse: Ellipse, box: Box) -> float:
-    x, y = ellipse.points(256).T
-    return float(((x >= box[0]) & (x <= box[2]) & (y >= box[1]) & (y <= box[3])).mean())
-
-
 def _edge_flags(seen: float) -> tuple[str, ...]:
-    return ("little is seen",) if seen < 0.6 else ("leaves the frame",) if seen < 0.95 else ()
+    return ("little is seen",) if seen < LEAST_SEEN else ("leaves the frame",) if seen < 0.95 else ()
 
 
 def _fit_flags(fitted: Ellipse, points: Array) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from pathlib import Path
 
@@ -10,17 +11,19 @@ import numpy as np
 import pytest
 
 from fetal_jax import config as recipe
+from fetal_jax.biometry import direct_fit
 from fetal_jax.data.decoded import decoded
 from fetal_jax.data.pipeline import training_batches
 from fetal_jax.data.source import Split, builder
 from fetal_jax.errors import UserError
 from fetal_jax.evaluation.splits import changed_training, refuse_other_split
-from fetal_jax.geometry import Ellipse, mask
+from fetal_jax.geometry import HALF_PIXEL, Ellipse, mask
 from fetal_jax.planes import GEOMETRIES
 from tests.builders.own_folder import SIZE, TABLE, planned, prepare, write_home
 from tests.support.command import called, refused
 from tests.support.folders import draw_fetal_planes, draw_folder, spoil
 from tfds_builders.folder import table
+from tfds_builders.hc18 import folder as hc18
 
 
 @pytest.fixture(scope="module")
@@ -153,9 +156,9 @@ def test_faulty_table_is_refused_before_anything_is_written(home, tmp_path, old,
     ("old", "new", "message"),
     [
         ("80,60,50,40", "40,60,50,40", None),  # a little outside: kept
-        ("80,60,50,40", "20,60,50,40", "h0.png: its ellipse: over 25 % of its length outside the frame"),
+        ("80,60,50,40", "20,60,50,40", "h0.png: its ellipse: an end is over 25 % of the length outside the frame"),
         ("1.0,s0", "4.0,s0", r"its ellipse: not within 10 to 145 mm \(400.0 x 320.0 mm at 4 mm per pixel\)"),
-        ("40,60,120,60", "-30,60,50,60", "f0.png: its shaft: over 25 % of its length outside the frame"),
+        ("40,60,120,60", "-30,60,50,60", r"f0.png: its shaft: an end is over 25 % of the length outside the frame \("),
     ],
 )
 def test_implausible_shape_is_left_out_and_listed(home, tmp_path, old, new, message):
@@ -186,6 +189,39 @@ def test_a_table_with_whole_axes_is_refused_as_a_whole(home, tmp_path):
             planned(home, tmp_path / "data", allow_partial=partial)
     write_heads(home, (40, 50, 60, 70, 40, 50, 100, 110, 120), factor=1)
     assert planned(home, tmp_path / "data")[0].refused == []
+
+
+def test_whole_axes_are_refused_without_millimetres(home, tmp_path):
+    """Their whole outline is outside the frame, though no end of an axis is far from it."""
+    for factor, message in ((4, r"h0.png: its ellipse: over 40 % of its outline is outside .*: whole axes\?"), (2, "")):
+        write_heads(home, (40, 50, 60, 70, 40, 50, 60), factor)
+        (home / TABLE).write_text(re.sub(r"(?<=,head,)[\d.]+", "", (home / TABLE).read_text()))
+        if message:
+            with pytest.raises(UserError, match=message):
+                planned(home, tmp_path / "data")
+        else:
+            assert planned(home, tmp_path / "data")[0].refused == []
+
+
+def test_whole_axes_of_real_heads_are_refused(data_dir, tmp_path):
+    """The same numbers with semi-axes are all accepted."""
+    rows, _ = hc18.read(hc18.find(data_dir), allow_partial=True)
+    for factor, spacing in itertools.product((1, 2), (True, False)):
+        home = tmp_path / f"{factor}{spacing}"
+        home.mkdir()
+        lines = ["filename,plane,spacing_mm,subject,cx,cy,a,b,theta"]
+        for row in rows[::25]:
+            (home / row.name).symlink_to(row.frame)
+            drawn = np.argwhere(cv2.imread(str(row.outline), cv2.IMREAD_GRAYSCALE) > 127)[:, ::-1] + HALF_PIXEL
+            cx, cy, a, b, theta = np.asarray(direct_fit(drawn))
+            mm = row.spacing_mm if spacing else ""
+            lines.append(f"{row.name},head,{mm},{row.examination},{cx},{cy},{factor * a},{factor * b},{theta}")
+        (home / TABLE).write_text("\n".join(lines))
+        if factor == 1:
+            assert planned(home, tmp_path / "data")[0].refused == []
+        else:
+            with pytest.raises(UserError, match=r"of 36 ellipses are too large.* look like whole axes"):
+                planned(home, tmp_path / "data")
 
 
 def test_few_ellipses_that_are_too_large_are_left_out(home, tmp_path):

@@ -158,7 +158,7 @@ def fault(structure: str, ends: Array, size: tuple[int, ...], spacing_mm: float)
     if spacing_mm > 0 and not ((low <= lengths * spacing_mm) & (lengths * spacing_mm <= high)).all():
         return f"not within {low} to {high} mm"
     if _outside(ends, size) > MOST_OUTSIDE * lengths.max():
-        return "over 25 % of its length outside the frame"
+        return f"an end is over {100 * MOST_OUTSIDE:.0f} % of the length outside the frame"
     return ""
 
 
