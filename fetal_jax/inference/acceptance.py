@@ -47,6 +47,10 @@ _ALWAYS_DOUBT = {"implausible shape", "little is seen", "cut off"}
 """Flags of the shape itself, which always need review. A fitted score weighs the other flags of the outline."""
 
 
+_DOUBTS = ("the network sees ", "the network is not sure that ", "the value may be off by ")
+"""How those reasons of `decide` begin that are not of a flag."""
+
+
 @dataclass(frozen=True)
 class Decision:
     """The status of a value, and the reasons if it is not `measured`."""
@@ -114,6 +118,17 @@ def kind_of(reason: str) -> str:
         reason = shorter
     first = re.split("[;:]", reason)[0]
     return re.sub(r" on the [a-z, ]+ sides?$", "", first.strip())
+
+
+def kinds_of(reasons: str) -> list[str]:
+    """The kinds of the reasons of a row, which are joined by "; ", each once.
+
+    A remedy may have a "; " too. So after the first reason only those that `decide` gives are counted.
+    """
+    first, *others = [kind_of(part) for part in reasons.split("; ")]
+    flags = {kind_of(flag_words(flag, plane)) for flag in WORDS for plane in SHAPE_OF_PLANE}
+    known = flags | {kind_of(NOT_CALIBRATED)}
+    return list(dict.fromkeys([first, *(kind for kind in others if kind in known or kind.startswith(_DOUBTS))]))
 
 
 def _plane_doubts(planes: Mapping[str, float], plane: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Counts of a call's rows by status, and the most frequent main reasons."""
+"""Counts of a call's rows by status, and the most frequent reasons."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Tally:
         self.with_spacing += row["spacing_mm"] is not None
         self.with_examination += row["examination"] is not None
         if row["reason"] and row["status"] != "measured":
-            self.reasons[_kind_of_reason(row)] += 1
+            self.reasons.update(acceptance.kinds_of(bare_reason(row)))
 
     def __iadd__(self, other: Tally) -> Tally:
         for name, count in vars(other).items():
@@ -43,11 +43,6 @@ class Tally:
 def in_words(statuses: Counter[str]) -> str:
     """Counts of statuses, such as "5 measured, 1 review"; empty without any."""
     return ", ".join(f"{statuses[s]} {s}" for s in STATUSES if statuses[s])
-
-
-def _kind_of_reason(row: Row) -> str:
-    """The main reason of a row, its first, as it is counted, without the file's name."""
-    return acceptance.kind_of(bare_reason(row))
 
 
 def bare_reason(row: Row) -> str:

@@ -6,7 +6,7 @@ import pytest
 
 from fetal_jax.biometry import FLAGS, Measurement
 from fetal_jax.geometry import Ellipse
-from fetal_jax.inference.acceptance import NO_SPACING, NOT_CALIBRATED, WORDS, decide, kind_of, plane_is_sure
+from fetal_jax.inference.acceptance import NO_SPACING, NOT_CALIBRATED, WORDS, decide, kind_of, kinds_of, plane_is_sure
 
 SURE_HEAD = {"other": 0.01, "abdomen": 0.01, "head": 0.97, "femur": 0.01}
 RULE = {"data": "a set of frames"}
@@ -127,3 +127,22 @@ def test_sides_and_structure_are_named():
 )
 def test_reasons_are_counted_without_numbers_sides_and_remedies(reason, kind):
     assert kind_of(reason) == kind
+
+
+def test_every_reason_is_counted_and_no_remedy():
+    """Otherwise a call says "not calibrated (8)" of fifteen rows that all say so."""
+    several = "the network sees no plane that is measured (probability 82 %); " + "; ".join(
+        (WORDS["several structures"], WORDS["poor fit"].format(where=" on the left side"), NOT_CALIBRATED)
+    )
+    assert kinds_of(several) == [
+        "the network sees no plane that is measured",
+        "several structures are found",
+        "the outline departs from an ellipse",
+        "not calibrated",
+    ]
+    spacing = "no spacing: the table has no row for 'a.png'; the nearest name in it is 'b.png'; "
+    sure = "the network is not sure that this is a head"
+    assert kinds_of(f"{spacing}{sure} (61 %)") == ["no spacing", sure]
+    decision = decide(head("cut off"), SURE_HEAD | {"head": 0.7, "abdomen": 0.28}, "head", SCORED, 0.5)
+    assert kinds_of("; ".join(decision.reasons)) == [kind_of(reason) for reason in decision.reasons]
+    assert len(decision.reasons) == 3

@@ -1,9 +1,10 @@
-"""Counts of a call: reasons lose their file's name, and nothing else."""
+"""Counts of a call's rows: every reason is counted, without its file's name."""
 
 from __future__ import annotations
 
 import pytest
 
+from fetal_jax.inference.acceptance import NOT_CALIBRATED
 from fetal_jax.outputs.tally import Tally, bare_reason
 
 IMPLAUSIBLE = "no head between 12 and 42 weeks has this size; check the spacing and the plane"
@@ -23,3 +24,11 @@ def test_the_name_before_a_reason_is_left_out(file, between):
     tally = Tally()
     tally.add(dict.fromkeys(("plane", "spacing_mm", "examination")) | row | {"status": "refused"})
     assert str(tally) == f"1 refused; main reasons: {why} (1)"
+
+
+def test_every_reason_of_a_row_is_counted():
+    tally = Tally()
+    row = {"file": "a/b.png", "status": "review", "plane": "head", "spacing_mm": 0.2, "examination": None}
+    for reason in (NOT_CALIBRATED, f"the outline has gaps or bulges; {NOT_CALIBRATED}"):
+        tally.add(row | {"reason": reason})
+    assert str(tally) == "2 review; main reasons: not calibrated (2), the outline has gaps or bulges (1)"
