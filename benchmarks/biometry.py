@@ -21,7 +21,8 @@ from rounds import parser
 
 from fetal_jax import geometry
 from fetal_jax.biometry import measure
-from fetal_jax.data.source import Split, builder
+from fetal_jax.data.source import Split, splits
+from fetal_jax.errors import UserError
 from fetal_jax.geometry import Ellipse, Shaft
 from fetal_jax.planes import GEOMETRIES
 from fetal_jax.preprocess import Letterbox
@@ -39,7 +40,10 @@ def main() -> None:
     options.add_argument("--maps", type=int, help="of each kind; default: all heads, 400 femurs")
     args = options.parse_args()
     cv2.setNumThreads(1)
-    heads = [*read_heads(args.name, args.data_dir)][: args.maps]
+    try:
+        heads = [*read_heads(args.name, args.data_dir)][: args.maps]
+    except UserError as e:
+        raise SystemExit(f"error: {e}") from None
     rng = np.random.default_rng(0)
     print("| map | maps | bias, mm | MAE, mm | largest, mm | no value |\n|---|---|---|---|---|---|")
     for size in (LARGE, SMALL):
@@ -55,8 +59,12 @@ def main() -> None:
 
 
 def read_heads(name: str, data_dir: Path) -> Any:
-    """Yield (ellipse, spacing, frame's shape) of every split."""
-    for part in builder(name, data_dir).info.splits:
+    """Yield (ellipse, spacing, frame's shape) of every split.
+
+    Raises:
+      UserError: the data set is not prepared.
+    """
+    for part in splits(name, data_dir) or ("train",):  # `Split` says how to prepare it
         split = Split(name, part, data_dir)
         for frame in (split[i] for i in range(len(split))):
             if frame.plane == "head" and isinstance(frame.shape, Ellipse):

@@ -208,3 +208,11 @@ def test_margins_of_folders_are_counted_and_the_frames_named(tmp_path, monkeypat
     named, counted = capsys.readouterr().out.splitlines()
     assert named == str(tmp_path / "more" / "shot.png")
     assert counted == "1 of 2 frames have a margin; the deepest one is 16.7 % of a side (shot.png)"
+
+
+def test_the_measuring_step_without_a_prepared_set_says_how_to_prepare_it(tmp_path):
+    command = [sys.executable, str(ROOT / "benchmarks" / "biometry.py"), "--data-dir", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].endswith(f"or run fetal-jax prepare hc18/benchmark --data-dir={tmp_path}")
+    assert "Traceback" not in done.stderr
