@@ -64,9 +64,14 @@ def test_the_first_lines_count_everything(page):
 
 def test_shares_are_given_by_machine_and_by_month(page):
     by_device = cells_of(page, "By machine")[1:]
-    assert len(by_device) == 3
-    assert sum(int(row[1]) for row in by_device) == 1088  # the file that was not read names no machine
-    assert len(cells_of(page, "By month")) == 13
+    assert len(by_device) == 4
+    assert sum(int(row[1]) for row in by_device) == 1089
+    by_month = cells_of(page, "By month")[1:]
+    assert len(by_month) == 13
+    assert sum(int(row[1]) for row in by_month) == 1089
+    for rows in (by_device, by_month):  # the file that was not read names neither
+        assert rows[-1][:2] == ["not recorded", "1"]
+        assert rows[-1][-1] == "1 (100.0 %)"
 
 
 def test_a_folder_may_have_brackets_in_its_name(tmp_path):

@@ -134,15 +134,16 @@ class Tables:
         return dict(zip(names, counts, strict=True))
 
     def shares(self, by: str | None = None) -> list[tuple[str, dict[str, int]]]:
-        """Count frames by status, overall or by device or month."""
+        """Count frames by status, overall or by device or month; files that were not read name neither."""
         rows = self.all(
             f"select {by or 'null'}::varchar as part, status, count(*) from frames group by all order by part"
         )
         found: dict[str, dict[str, int]] = {}
         for part, status, count in rows:
             found.setdefault(part or ("all" if by is None else "not recorded"), {})[status] = count
-        if by is None and self.unread:
-            found["all"]["error"] = found["all"].get("error", 0) + sum(self.unread.values())
+        if self.unread:
+            part = found.setdefault("all" if by is None else "not recorded", {})
+            part["error"] = part.get("error", 0) + self.unread.total()
         return list(found.items())
 
     def visit_shares(self) -> dict[str, int]:
