@@ -119,4 +119,4 @@ def _may_state_spacing(file: str) -> bool:
 
 def _bundle_name(folder: Path) -> str:
     """The name of a shipped bundle, which is valid wherever a worker has the package; else the whole path."""
-    return folder.name if folder.parent == bundle.SHIPPED else str(folder.absolute())
+    return folder.name if folder.parent == bundle.SHIPPED else os.path.abspath(folder)

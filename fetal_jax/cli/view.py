@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import os
 import secrets
 import socket
 import threading
@@ -110,9 +111,9 @@ def _results_of(paths: list[Path], held: ExitStack) -> Path:
         if len(paths) > 1:
             raise UserError("give one results folder, or frames")
         return paths[0]
-    first = paths[0].absolute()
+    first = Path(os.path.abspath(paths[0]))
     out = first.parent / f"{first.stem}-measured"
-    asked = [str(path.absolute()) for path in paths]
+    asked = [os.path.abspath(path) for path in paths]
     if _holds_results(out) and _asked(out) not in (None, asked):
         raise UserError(f"{out} holds results of other frames: move it, or use fetal-jax measure --out=DIR")
     Measuring(paths, out).start(held)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import difflib
 import math
+import os
 import re
 import unicodedata
 from dataclasses import dataclass, replace
@@ -114,7 +115,7 @@ class Spacings:
     def _row(self, source: Source) -> str | None:
         if not self.table and not self.empty:
             return None
-        parts = _plain(f"{source.path.absolute().as_posix()}/{source.member or ''}").rstrip("/").split("/")
+        parts = _plain(f"{os.path.abspath(source.path)}/{source.member or ''}").rstrip("/").split("/")
         names = ("/".join(parts[i:]) for i in range(len(parts)))
         return next((name for name in names if name in (self.table or {}) or name in self.empty), None)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -163,7 +164,7 @@ def call_of(
     """Collect everything that affects the rows: a folder is resumed only by the call that began it."""
     info = predictor.info
     return {
-        "paths": [str(path.absolute()) for path in asked],
+        "paths": [os.path.abspath(path) for path in asked],  # without `..`: it may be resumed from another folder
         "bundle": [info.files, info.intervals, info.temperature, info.acceptance],
         "version": __version__,
         "plane": plane,

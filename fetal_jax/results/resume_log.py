@@ -116,7 +116,7 @@ class ResumeLog:
         first = real.relative_to(folder).parts[0] if folder in real.parents else ""
         if first in (CALL, NAME, OwnFiles.LIST, files.LOCK, *PARTS) or _FIXED.fullmatch(first):
             raise UserError(f"{path} is one of the results: give the submission another name")
-        self.own.claim(str(path.absolute()))
+        self.own.claim(os.path.abspath(path))
 
     def has(self, source: Source) -> bool:
         """Whether a file was measured and has not changed since."""

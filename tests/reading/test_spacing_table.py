@@ -77,6 +77,11 @@ def test_two_columns_are_rows_and_columns(tmp_path):
     assert spacings.of(frame("/x/a.png")).mm == (0.2, 0.1)
 
 
+def test_the_way_to_a_frame_does_not_matter(tmp_path):
+    spacings = table(tmp_path / "t.csv", "filename,spacing_mm\nd/exam1/a.png,0.1\nd/exam2/a.png,0.2\n")
+    assert spacings.of(frame("/d/exam1/../exam2/a.png")).mm == (0.2, 0.2)
+
+
 def test_name_that_is_missing_is_shown_beside_the_nearest(tmp_path):
     spacings = table(tmp_path / "t.csv", "filename,spacing_mm\nMueller_20w.png,0.12\nother.png,0.1\n")
     reason = spacings.of(frame(f"/x/{NAME}")).reason

@@ -222,6 +222,17 @@ def test_a_folder_holds_one_calls_results(frames, tmp_path):
     measured(frames[:1], out, asked=asked)
 
 
+def test_a_call_is_the_same_from_another_folder(frames, tmp_path, monkeypatch):
+    out, submission = tmp_path / "out", tmp_path / "s.csv"
+    measured(frames[:1], out, asked=[tmp_path / "d0"], submission=submission)
+    submission.write_text("ours")
+    monkeypatch.chdir(tmp_path / "d1")
+    away = {"asked": [Path("../d0")], "submission": Path("../s.csv")}
+    assert measured([Source(Path("../d0/head.png"))], Path("../out"), **away)[1] == 1
+    (row,) = json.loads((out / "measurements.json").read_text())
+    assert row["file"] == "../d0/head.png"
+
+
 def test_a_forgotten_spacing_can_be_given_afterwards(frames, tmp_path):
     out = tmp_path / "out"
     for earlier in (-1, 2):  # a run that ended, and one that was interrupted

@@ -46,6 +46,9 @@ def test_results_of_other_frames_are_not_shown(tmp_path):
     (tmp_path / "p-measured" / "call.json").write_text(json.dumps({"paths": [str(tmp_path / "p.1")]}))
     (tmp_path / "p.2").mkdir()
     refused(fetal_jax("view", tmp_path / "p.2", "--no-browser"), "holds results of other frames")
+    (tmp_path / "p.2" / "sub").mkdir()
+    above = fetal_jax("view", tmp_path / "p.2" / "sub" / "..", "--no-browser")
+    refused(above, f"{tmp_path / 'p-measured'} holds results of other frames")
 
 
 def test_sweep_of_a_pacs_whose_frames_are_not_here_is_refused(tmp_path):
