@@ -118,7 +118,7 @@ def _with_ruler(pixels: Any, size: PixelSize) -> PixelSize:
 def serve() -> None:
     """Main loop of the reading process, until its input ends: a source comes in, `_OPENED`, its frames, None go out.
 
-    Before the first source it is told whether it reads depth rulers.
+    Before the first source it is told whether it reads depth rulers, with each source the caller's working folder.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is the parent's to act on
     answers = os.fdopen(os.dup(1), "wb")
@@ -138,7 +138,10 @@ def serve() -> None:
     answer(None)  # ready
     with suppress(EOFError):
         while True:
-            for item in read(pickle.load(sys.stdin.buffer), with_ruler, lambda: answer(_OPENED)):
+            folder, source = pickle.load(sys.stdin.buffer)
+            with suppress(OSError):  # if it cannot be entered, the file's row says what cannot be read
+                os.chdir(folder)
+            for item in read(source, with_ruler, lambda: answer(_OPENED)):
                 answer(item)
             answer(None)
 
@@ -178,7 +181,7 @@ class _Child:
             self._process.stdin.flush()
             self._answer(START_SECONDS)
             self._ready = True
-        pickle.dump(source, self._process.stdin)
+        pickle.dump((_working_folder(), source), self._process.stdin)
         self._process.stdin.flush()
         within, decoding = _seconds(source, opened=False), _seconds(source, opened=True)
         while (item := self._answer(within)) is not None:
@@ -224,6 +227,14 @@ def start_early() -> None:
     """Start the process that the next `read_ahead` will read with, so that both start at the same time: 0.2 s less."""
     _early.append(child := _Child())
     atexit.register(child.kill)
+
+
+def _working_folder() -> str:
+    """The caller's folder, to which a source's path may be relative: it may have changed since the process started."""
+    try:
+        return os.getcwd()
+    except OSError:  # it was deleted
+        return ""
 
 
 def _seconds(source: Source, opened: bool) -> float:

@@ -58,6 +58,14 @@ def test_a_file_that_comes_slowly_is_read(picture, monkeypatch):
     assert end is None
 
 
+def test_a_relative_path_is_of_the_folder_where_the_caller_is_now(picture, monkeypatch):
+    isolated.start_early()
+    monkeypatch.chdir(picture.parent)
+    frame, end = read_ahead([Source(Path("a.png"))])
+    assert isinstance(frame, Frame)
+    assert end is None
+
+
 def test_a_member_that_hangs_in_its_decoder_is_given_up_however_large_the_archive_is(picture, monkeypatch):
     path = picture.with_name("x.tar")
     with tarfile.open(path, "w") as tar:
