@@ -1,5 +1,6 @@
 """The error a user can fix, the disclaimer shown beside all results, and counts with their nouns."""
 
+import errno
 from collections.abc import Iterable
 
 NOT_CLINICAL = "Research software. Not for clinical use."
@@ -20,3 +21,10 @@ class UserError(Exception):
 def amount(count: int, noun: str) -> str:
     """A count with its noun: "1 frame", "2 frames"."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def before_writing(error: OSError, otherwise: str = "make room") -> str:
+    """What to do before something is written there again: room helps neither a read-only disk nor a missing right."""
+    if error.errno == errno.EROFS:
+        return "mount its disk for writing"
+    return "get the right to write there" if error.errno in (errno.EACCES, errno.EPERM) else otherwise

@@ -14,7 +14,7 @@ from typing import Any
 
 from fetal_jax.archive.shards import Shard
 from fetal_jax.archive.worker import Job, Worker
-from fetal_jax.errors import UserError
+from fetal_jax.errors import UserError, before_writing
 from fetal_jax.processes import end_with_parent
 
 ATTEMPTS = 3
@@ -117,7 +117,8 @@ def serve_shards(job: Job, line: Connection) -> None:
         failure = e
     except OSError as e:
         why = f"{e.filename or job.out} cannot be written or read ({e.strerror or e})"
-        failure = UserError(f"{why}: make room there, or check the rights, and call again; or give another --out")
+        remedy = before_writing(e, "make room there, or check the rights,")
+        failure = UserError(f"{why}: {remedy} and call again; or give another --out")
     except Exception as e:
         failure = RuntimeError(f"{type(e).__name__} in a worker: {e}\n{traceback.format_exc()}")
     finally:

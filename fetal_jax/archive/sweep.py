@@ -27,6 +27,7 @@ from fetal_jax.reading.archives import is_archive
 from fetal_jax.reading.frame import Failure
 from fetal_jax.reading.sources import CALL, RESULTS, Source, expand, find_files
 from fetal_jax.reading.spacing_table import Spacings
+from fetal_jax.results.resume_log import another_call
 
 _PARTS = (FRAMES, EXAMINATIONS, DEAD_LETTERS)
 PLAN = "plan.jsonl"
@@ -143,7 +144,7 @@ def _opened(job: Job, patterns: Sequence[str], out: storage.Folder, scratch: Pat
         if before.get("command") != call["command"]:
             raise UserError(f"{job.out} holds results of another command: give another --out")
         if differ := [key for key, value in call.items() if before.get(key) != value]:
-            raise UserError(f"{job.out} holds results with another {', '.join(differ)}: give another --out")
+            raise UserError(f"{job.out} holds results of {another_call(differ)}: give another --out")
     Key(lambda _: key_file(out, scratch)).digest("made")
     if out.in_bucket and (made := scratch / key_file(out, scratch).name).exists():
         out.put(made, made.name)

@@ -15,7 +15,7 @@ from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
 from fetal_jax import __version__
-from fetal_jax.errors import NOT_CLINICAL, UserError
+from fetal_jax.errors import NOT_CLINICAL, UserError, before_writing
 
 COMMANDS = {
     "prepare": "build a data set",
@@ -75,7 +75,9 @@ def main(argv: list[str] | None = None) -> int:
             raise
         return _end(2, f"{said}: {e}: pip install '.[train,export]'")
     except OSError as e:  # a folder that cannot be written, or a full disk
-        return _end(2, f"{said}: {e.filename or 'output'}: {e.strerror or e}: make room, or give another place")
+        return _end(
+            2, f"{said}: {e.filename or 'output'}: {e.strerror or e}: {before_writing(e)}, or give another place"
+        )
     except MemoryError:
         return _end(1, f"{said}: out of memory{again}")
     except Exception as e:

@@ -116,6 +116,8 @@ def _decoded(file: Path | BytesIO, name: str, header: Any, count: int) -> Iterat
         raise UserError(f"{name} is stored as {_syntax(syntax)}, which is not read: export it as JPEG or RLE") from None
     except Exception as e:  # a decoder raises anything on a mutated file
         said = str(e)
+        if isinstance(e, AttributeError) and "pixeldata" in said.lower().replace(" ", ""):
+            raise UserError(f"{name} has no picture (no PixelData): export it with its pixels") from None
         if "does not support" in said:  # 12 bits of JPEG Extended
             kind = f"{_syntax(syntax)} of a kind that no decoder here reads"
             raise UserError(f"{name} is stored as {kind}: export it uncompressed, or as 8-bit JPEG") from None

@@ -78,7 +78,7 @@ class ResumeLog:
             if of_spacing and _adds(before["spacing"], call["spacing"]):
                 own.clear(keep=(CALL, KEY_FILE).__contains__)
             elif differ:
-                raise UserError(f"{folder} holds results with another {', '.join(differ)}: give another --out")
+                raise UserError(f"{folder} holds results of {another_call(differ)}: give another --out")
             files.write_whole(path, json.dumps(call, indent=1) + "\n")
             log = cls(own, held)
             log._held = held.pop_all()
@@ -154,6 +154,26 @@ class ResumeLog:
     def close(self) -> None:
         """Release the folder."""
         self._held.close()
+
+
+_OPTIONS = {
+    "paths": "paths",
+    "bundle": "bundle (--bundle)",
+    "version": "version of this program",
+    "plane": "plane (--plane)",
+    "spacing": "spacing",
+    "also": "reports (--also)",
+    "examinations": "standard, identifiers or table of examinations",
+    "runtime": "runtime (--runtime)",
+    "url": "server (--url)",
+}
+"""The parts of a call (`folder.call_of`) in words."""
+
+
+def another_call(differ: Iterable[str]) -> str:
+    """For a message: "a call that had another plane (--plane)"; `differ` are keys of `call.json`."""
+    words = [_OPTIONS.get(key, key) for key in differ]
+    return f"a call that had {' and '.join(('other ' if w == 'paths' else 'another ') + w for w in words)}"
 
 
 def fingerprints(folder: Path) -> dict[str, list[int]]:

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from fetal_jax.errors import UserError
+from fetal_jax.errors import UserError, before_writing
 from fetal_jax.view import agreement, examinations, exports
 from fetal_jax.view.security import LOG, Guard
 from fetal_jax.view.session import Session
@@ -113,7 +113,7 @@ def _posted(work: Callable[[Request, Any], Response]) -> Callable[[Request], Any
         except UserError as e:
             return _refusal(409, str(e))
         except OSError as e:
-            return _refusal(507, f"cannot be written ({e.strerror}): make room")
+            return _refusal(507, f"cannot be written ({e.strerror}): {before_writing(e)}")
 
     return reply
 

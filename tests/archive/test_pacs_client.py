@@ -310,7 +310,8 @@ def test_a_name_that_is_no_uid_is_not_given_out(monkeypatch, uid):
     first, why, last = asking.series({})
     assert (first, last) == (("1.2", "1.2.3"), ("1.2", "1.2.4"))
     assert isinstance(why, Rejected)
-    assert f"series {uid[:70]!r}, which is no UID" in str(why)
+    rule = " of at most 64 characters" if len(uid) > 64 else " (numbers, with points between them)"
+    assert f"series {uid[:70]!r}, which is no UID{rule}: correct it there" in str(why)
 
 
 def test_names_that_are_no_uids_are_told_and_the_rest_goes_on():
@@ -427,7 +428,7 @@ def test_an_object_in_two_series_is_given_out_once():
 
 def test_state_of_another_call_or_no_state_is_refused(tmp_path):
     State(tmp_path / STATE, CALL).close()
-    with pytest.raises(UserError, match="another plane: give another --out"):
+    with pytest.raises(UserError, match=r"the sweep of a call that had another plane \(--plane\): give another --out"):
         State(tmp_path / STATE, CALL | {"plane": "head"})
     (tmp_path / "other").write_bytes(b"not a database" * 100)
     with pytest.raises(UserError, match="another --out"):

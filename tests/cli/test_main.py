@@ -122,6 +122,12 @@ def raising(error):
             2,
             "a/b.csv: No space left on device: make room",
         ),
+        (
+            "growth",
+            OSError(30, "Read-only file system", "c.csv"),
+            2,
+            "c.csv: Read-only file system: mount its disk for",
+        ),
         ("train", MemoryError(), 1, "out of memory; the same call resumes"),
         ("train", KeyboardInterrupt(), 130, "interrupted; the same call resumes at the newest checkpoint"),
         ("evaluate", ValueError("a\nb"), 1, "ValueError: a b (test_main.py:"),

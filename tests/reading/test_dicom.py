@@ -85,10 +85,16 @@ def test_a_negative_number_of_frames_is_named(tmp_path):
         grey(ds, tmp_path)
 
 
-def test_image_without_pixel_data_is_refused_as_that(tmp_path):
+@pytest.mark.parametrize("syntax", ["1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.50", None])
+def test_image_without_pixel_data_is_refused_as_that(tmp_path, syntax):
+    """Uncompressed, deflated, JPEG, and an old file that does not say."""
     ds = ultrasound(np.zeros((16, 16), np.uint8))
     del ds.PixelData
-    with pytest.raises(UserError, match="no 'Pixel Data'"):
+    if syntax:
+        ds.file_meta.TransferSyntaxUID = syntax
+    else:
+        del ds.file_meta.TransferSyntaxUID
+    with pytest.raises(UserError, match=r"a\.dcm has no picture \(no PixelData\): export it with its pixels"):
         grey(ds, tmp_path)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import os
 import random
@@ -211,7 +212,7 @@ def test_damaged_logs_are_refused_with_the_remedy(frames, tmp_path):
 def test_a_folder_holds_one_calls_results(frames, tmp_path):
     out, asked = tmp_path / "out", [tmp_path / "d0"]
     assert measured(frames[:1], out, asked=asked) == measured(frames[:1], out, asked=asked)
-    with pytest.raises(UserError, match="another paths: give another --out"):
+    with pytest.raises(UserError, match="results of a call that had other paths: give another --out"):
         measured(frames[1:2], out, asked=[tmp_path / "d1"])
     with pytest.raises(UserError, match="another spacing"):
         measured(frames[:1], out, Spacings("flag", constant=0.4), asked=asked)
@@ -300,6 +301,23 @@ def test_results_of_files_that_are_gone_or_changed_are_deleted(frames, tmp_path)
     Image.fromarray(HEADS[2].image).save(frames[0].path)
     rows, _ = measured(frames, out, also=also)
     assert {f"overlays/{p.name}" for p in (out / "overlays").glob("*.png")} == {r["overlay"] for r in rows}
+
+
+@pytest.mark.parametrize(
+    ("number", "remedy"),
+    [
+        (errno.ENOSPC, "make room there and call again"),
+        (errno.EROFS, "mount its disk for writing and call again"),
+        (errno.EACCES, "get the right to write there and call again"),
+    ],
+)
+def test_what_cannot_be_written_says_what_helps(frames, tmp_path, monkeypatch, number, remedy):
+    def failing(*_):
+        raise OSError(number, os.strerror(number), "a.png")
+
+    monkeypatch.setattr(ResumeLog, "save", failing)
+    with pytest.raises(UserError, match=f"a.png cannot be written .*: {remedy}, or give another --out"):
+        measured(frames, tmp_path / "out")
 
 
 def test_a_folder_that_cannot_be_written(frames, tmp_path):

@@ -172,7 +172,9 @@ def _value(entry: Mapping[str, Any], tag: str) -> str:
 def _fault(entry: Mapping[str, Any], *levels: str) -> Rejected | None:
     """The fault of an entry that cannot be requested: UIDs become parts of URLs and of file names."""
     uids = {_LEVELS[level]: _value(entry, level) for level in levels}
-    if all(_UID.fullmatch(uid) and len(uid) <= 64 for uid in uids.values()):
+    wrong = [uid for uid in uids.values() if not _UID.fullmatch(uid) or len(uid) > 64]
+    if not wrong:
         return None
     names = ", ".join(f"{level} {uid[:70]!r}" for level, uid in uids.items())
-    return Rejected(f"the server lists {names}, which is no UID: correct it there")
+    long = " of at most 64 characters" if max(map(len, wrong)) > 64 else " (numbers, with points between them)"
+    return Rejected(f"the server lists {names}, which is no UID{long}: correct it there")

@@ -17,6 +17,7 @@ from typing import Any
 from fetal_jax.archive.pacs.dicomweb import Instance
 from fetal_jax.errors import UserError
 from fetal_jax.outputs.rows import Row
+from fetal_jax.results.resume_log import another_call
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS call (text TEXT NOT NULL);
@@ -60,8 +61,9 @@ class State:
         if known and known != [text]:
             before = json.loads(known[0])
             self.close()
-            differ = ", ".join(key for key in sorted({*before, *call}) if before.get(key) != json.loads(text).get(key))
-            raise UserError(f"{path.parent} holds a sweep with another {differ}: give another --out")
+            now = json.loads(text)
+            differ = [key for key in sorted({*before, *now}) if before.get(key) != now.get(key)]
+            raise UserError(f"{path.parent} holds the sweep of {another_call(differ)}: give another --out")
 
     @contextmanager
     def _work(self) -> Iterator[sqlite3.Connection]:
