@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -22,9 +23,9 @@ from fetal_jax.inference.runtimes import RUNTIMES
 from fetal_jax.outputs import formats
 from fetal_jax.outputs.contact_sheet import FIRST
 from fetal_jax.outputs.examinations.examination import CHOICES
-from fetal_jax.outputs.examinations.write import INDEX
+from fetal_jax.outputs.examinations.write import EXAMINATIONS_JSON, INDEX
 from fetal_jax.outputs.rows import JSON, Row
-from fetal_jax.outputs.tally import Tally
+from fetal_jax.outputs.tally import Tally, in_words
 from fetal_jax.reading.sources import OVERLAYS, RESULTS, Source, find, may_be_dicom
 from fetal_jax.reading.spacing_table import Spacings
 from fetal_jax.reading.study import Labels
@@ -160,11 +161,24 @@ def measure_paths(
         print(f"left out, not frames by their names: {others}")
     if against:
         print(against)
+    if tally.with_examination:
+        print(_of_examinations(out))
     print(f"{tally}. See {_written(out, tally)}. {NOT_CLINICAL}")
     if tally.frames and not tally.with_spacing:
         where = "the same --out may be used" if spacings.source == "none" else "give another --out too"
         raise UserError(f"no spacing in {amount(tally.frames, 'frame')}: {remedy(spacings)}; {where}")
     return tally.statuses
+
+
+def _of_examinations(out: Path) -> str:
+    """The counts of the examinations by status, and why the first one that is not measured is not: frames may be."""
+    records = json.loads((out / EXAMINATIONS_JSON).read_text(encoding="utf-8"))
+    counts = f"{amount(len(records), 'examination')}: {in_words(Counter(r['status'] for r in records))}"
+    worst = sorted((r for r in records if r["status"] != "measured"), key=lambda r: r["status"] != "refused")
+    if not worst:
+        return counts
+    why = next(iter(worst[0]["notes"]), "no head, abdomen or femur has a value")
+    return f"{counts}; the first to look at is {worst[0]['examination']}: {why}"
 
 
 def _written(out: Path, tally: Tally) -> str:

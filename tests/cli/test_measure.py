@@ -96,6 +96,23 @@ def test_a_call_says_that_files_of_the_earlier_results_are_gone(frames, tmp_path
     refused(called("measure", ".", *options), "fingerprints.jsonl is damaged: remove it")
 
 
+def test_the_last_lines_count_the_examinations_and_say_why_one_is_refused(frames, tmp_path):
+    """All frames are measured, but two are of two patients under one name."""
+    table, out = tmp_path / "labels.csv", tmp_path / "out"
+    with (tmp_path / "spacing.csv").open() as f:
+        spacings = {r["filename"]: r["spacing_mm"] for r in csv.DictReader(f)}
+    labels = {"h0.png": "good,p", "h1.png": "bad,p", "h2.png": "bad,q"}
+    lines = [f"{name},{spacings[name]},{label}" for name, label in labels.items()]
+    table.write_text("\n".join(["filename,spacing_mm,examination,patient", *lines]))
+    done = called("measure", frames, "--plane=head", f"--spacing-csv={table}", f"--out={out}")
+    assert done.returncode == 0, done.stderr
+    said = done.stdout.splitlines()[-2]
+    assert said.startswith(
+        "2 examinations: 1 measured, 1 refused; the first to look at is bad: its frames are of 2 patients"
+    )
+    assert "3 measured" in done.stdout.splitlines()[-1]
+
+
 def test_a_table_that_names_no_file_is_said_before_the_work(frames, tmp_path):
     table, out = tmp_path / "typed.csv", tmp_path / "out"
     table.write_text("filename,spacing_mm\nh_0.png,0.3\n")

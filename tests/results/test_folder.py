@@ -279,7 +279,7 @@ def test_an_older_versions_results_are_refused(frames, tmp_path):
     call = json.loads((out / CALL).read_text())
     (out / CALL).write_text(json.dumps(call | {"version": "0.0.9"}))
     before = contents(out)
-    with pytest.raises(UserError, match="another version: give another --out"):
+    with pytest.raises(UserError, match="another version of this program: give another --out"):
         measured(frames, out)
     (out / OwnFiles.LIST).unlink()  # which the first versions did not write
     with pytest.raises(UserError, match=r"an older version, .*: give another --out"):

@@ -14,7 +14,8 @@ from fetal_jax.outputs.rows import Row
 from fetal_jax.reading.sources import EXAMINATIONS
 
 INDEX = "report.html"
-FILES = ("examinations.csv", "examinations.json", INDEX)
+EXAMINATIONS_JSON = "examinations.json"
+FILES = ("examinations.csv", EXAMINATIONS_JSON, INDEX)
 _NAME_BYTES = 100
 
 
@@ -43,7 +44,7 @@ def write(rows: Iterable[Row], standard: str, own: OwnFiles, fhir: bool = False)
             if fhir:
                 write_whole(own.claim(f"{EXAMINATIONS}/{name}.json"), fhir_bundle.text(summary))
             records.append(record)
-    write_whole(own.claim("examinations.json"), tables.as_json(records))
+    write_whole(own.claim(EXAMINATIONS_JSON), tables.as_json(records))
     write_whole(own.claim("examinations.csv"), tables.as_csv(records))
     write_whole(own.claim(INDEX), page.index(records))
     return pregnancies
