@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -34,8 +35,8 @@ def rows_in(file: Any) -> int:
     return int(parquet.read_metadata(file).num_rows)
 
 
-def write(out: Folder, names: list[str], job: Job, scratch: Path) -> int:
-    """Write the examinations of all frames, unless they exist; returns their number.
+def write(out: Folder, names: list[str], job: Job, scratch: Path) -> Counter[str]:
+    """Write the examinations of all frames, unless they exist; returns their number by status.
 
     Frames with an examination are held in memory, in Arrow columns: some hundred bytes each.
 
@@ -56,7 +57,7 @@ def write(out: Folder, names: list[str], job: Job, scratch: Path) -> int:
         out.put(writer.path, f"{EXAMINATIONS}/{name}")
     clear(out, but=name)
     with out.open(f"{EXAMINATIONS}/{name}") as file:
-        return rows_in(file)
+        return Counter(parquet.read_table(file, columns=["status"])["status"].to_pylist())
 
 
 def clear(out: Folder, but: str = "") -> None:

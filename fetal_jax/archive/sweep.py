@@ -42,7 +42,8 @@ class Totals:
 
     tally: Tally = field(default_factory=Tally)
     left_out: Counter[str] = field(default_factory=Counter)
-    examinations: int = 0
+    examinations: Counter[str] = field(default_factory=Counter)
+    """By status."""
     against: str = ""
     """How many rows are as an earlier call left them, and which were removed; empty without an earlier call."""
 

@@ -18,6 +18,7 @@ from fetal_jax.errors import NOT_CLINICAL, UserError, amount
 from fetal_jax.files import in_bucket
 from fetal_jax.inference.identity import Naming
 from fetal_jax.outputs import formats
+from fetal_jax.outputs.tally import in_words
 from fetal_jax.processes import cores
 from fetal_jax.reading.archives import is_archive
 from fetal_jax.reading.sources import Source, may_be_dicom
@@ -88,8 +89,9 @@ def run(args: argparse.Namespace, flags: list[str]) -> int:
     if summary.against:
         print(summary.against)
     tally = summary.tally
-    found = f", {amount(summary.examinations, 'examination')}" if summary.examinations else ""
-    print(f"{tally}{found}. See {args.out}. {NOT_CLINICAL}")
+    if found := summary.examinations:
+        print(f"{amount(found.total(), 'examination')}: {in_words(found)}")
+    print(f"{tally}. See {args.out}. {NOT_CLINICAL}")
     if errors := tally.statuses["error"]:
         tell(f"error: {errors} not read: {args.out}/dead_letters says why")
     if tally.frames and not tally.with_spacing:
