@@ -222,7 +222,7 @@ def test_the_most_surprising_come_first_and_are_fifty(folder, page):
 
 
 def test_examinations_that_contradict_themselves_come_before_the_most_surprising(tmp_path):
-    """One examination of 12 and 33 weeks, and one of two patients, through the rules; as archive and measure write."""
+    """Of 12 and 33 weeks, of two patients, and of 30 with a stated age of 12; as archive and measure write them."""
     from fetal_jax.outputs.examinations.examination import group as grouped
     from fetal_jax.outputs.examinations.tables import record
     from fetal_jax.outputs.examinations.visits import follow
@@ -230,6 +230,7 @@ def test_examinations_that_contradict_themselves_come_before_the_most_surprising
 
     rows = [*woman("apart", {"hc": 74.0, "fl": 63.6}), *woman("fits", sizes(24))]
     rows += [row("head", 200.0, "two", patient=patient) for patient in "pq"]
+    rows += woman("stated", sizes(30), stated_ga_weeks=12.0)
     records = [record(p, 0) for p in follow(grouped(rows))]
     names = {r["examination"]: r["notes"][0] for r in records if r["notes"]}
     measured = tmp_path / "measured"
@@ -243,12 +244,12 @@ def test_examinations_that_contradict_themselves_come_before_the_most_surprising
     pq.write_table(pa.Table.from_pylist(visits, pq.read_schema(path)), path)
     for folder, expected in ((measured, names), (archived, {visits[3]["examination"]: names["apart"]})):
         lines = write(folder, tmp_path / "r.html", "again")
-        assert f"; {len(expected)} of them without an age, as its frames or sizes contradict each other." in lines[2]
+        assert f"; {len(expected)} of them with frames, sizes or ages that contradict each other." in lines[2]
         page = (tmp_path / "r.html").read_text()
         section = page.split('id="most-surprising-examinations"', 1)[1]
         first = section.split("</table>", 1)[0]
         assert all(note in first for note in expected.values())
-        assert first.count("to review</td>") == 1
+        assert first.count("to review</td>") == len(expected) - ("two" in expected)
         assert section.index("contradict each other") < section.index(">rank<")
 
 

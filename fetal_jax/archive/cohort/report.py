@@ -90,7 +90,7 @@ def _differences(matched: Matched) -> list[dict[str, Any]]:
 def _headline(tables: Tables, size: dict[str, int], found: dict[str, Drift], differences: int) -> list[str]:
     ((_, all_frames),) = tables.shares()
     contradictory = len(tables.contradictory())
-    listed = f"; {contradictory} of them without an age, as its frames or sizes contradict each other"
+    listed = f"; {contradictory} of them with frames, sizes or ages that contradict each other"
     lines = [
         f"{amount(sum(all_frames.values()), 'frame')}: {_shares(all_frames)}.",
         f"{amount(size['examinations'], 'examination')} of {amount(size['patients'], 'patient')}, "

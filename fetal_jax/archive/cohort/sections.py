@@ -193,7 +193,7 @@ def _examination(visit: dict[str, Any], names: Names) -> str:
 
 
 def _contradictory(tables: Tables, names: Names) -> list[Block]:
-    """The examinations whose frames or sizes contradict each other, with their notes; nothing if there are none."""
+    """The examinations whose frames, sizes or ages contradict each other, with their notes; empty without any."""
     visits = tables.contradictory()
     if not visits:
         return []
@@ -204,8 +204,8 @@ def _contradictory(tables: Tables, names: Names) -> list[Block]:
         status = STATUSES[visit["status"]]
         rows.append([_examination(visit, names), status, visit["notes"], *sizes, made_by, visit["month"] or "–"])
     head = ["examination", "status", "note", *(f"{QUANTITIES[m].label}, mm" for m in MEASURES), "machine", "month"]
-    title = f"Without an age, as its frames or sizes contradict each other: {amount(len(visits), 'examination')}"
-    text = Text("Look at these first: the list below ranks only examinations with an age.")
+    title = f"Whose frames, sizes or ages contradict each other: {amount(len(visits), 'examination')}"
+    text = Text("Look at these first: the list below ranks only examinations with a z-score.")
     return [table(head, rows, title, (2, 6)), text]
 
 

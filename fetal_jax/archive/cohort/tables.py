@@ -151,12 +151,13 @@ class Tables:
         return dict(self.all("select status, count(*) from visits group by status"))
 
     def contradictory(self) -> list[dict[str, Any]]:
-        """The examinations with a note and without an age by their sizes: their frames or sizes contradict each other.
+        """The examinations whose frames, sizes or ages contradict each other so that there is no age or z-score.
 
-        Without an age there is no z-score, so that `surprising` cannot rank them.
+        `surprising` cannot rank them. They are refused or to review, and their note says why.
         """
         return self.records(
-            "select * from visits where status <> 'measured' and notes <> '' and ga_weeks is null "
+            "select * from visits where status <> 'measured' and notes <> '' "
+            "and (ga_weeks is null or (dated and coalesce(hc_z, ac_z, fl_z) is null)) "
             "order by status, examination, fetus"
         )
 

@@ -11,6 +11,7 @@ structure is the median over its frames; a file counts once, however many frames
    needs review.
 4. If the ages by HC, AC and FL differ by over 20 %, nothing is computed from two structures: age, weight, ratios. A
    size outside the ages of the formula counts as the nearest of them.
+5. If a stated age is over 5 weeks from the sizes, all values need review.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -32,23 +32,19 @@ from fetal_jax.growth import (
     centile,
     fetal_weight,
     gestational_age,
-    hadlock,
 )
 from fetal_jax.inference.acceptance import WITH_VALUE
 from fetal_jax.inference.score import WRONG
 from fetal_jax.outputs.cines import surest
 from fetal_jax.outputs.examinations.age_range import age_range
+from fetal_jax.outputs.examinations.ages_apart import contradiction, stated_apart
 from fetal_jax.outputs.rows import Row
-from fetal_jax.planes import MEASURED, PRIMARY, QUANTITIES
+from fetal_jax.planes import MEASURED, PRIMARY
 
 CHOICES = {"hadlock": "hadlock", "intergrowth": "intergrowth", "who": "hadlock"}
 """Standards of an examination, and the dating formula used with each: WHO published none."""
 SPACING_ORDER = ("dicom", "csv", "flag", "ruler")
 OFF_SHARE = 0.25
-AGES_APART = 0.2
-"""Relative difference of the ages by two structures. Of 6,000 fetuses at each of 15, 18, 21, 25, 30 and 36 weeks, drawn
-from Hadlock's or INTERGROWTH-21st's spread of sizes (correlation 0.4), at most 0.9 % differ by more than this, and up
-to 5 % by over 15 %."""
 BPD_CONVENTION = "outer-outer"
 
 
@@ -156,7 +152,7 @@ class Summary:
     @property
     def contradictory(self) -> bool:
         """Whether frames or sizes contradict each other, so that all values are to review; `notes` says which."""
-        return "mixed" in self.reasons or any(s.contradicted for s in self.structures.values())
+        return bool({"mixed", "stated"} & self.reasons.keys()) or any(s.contradicted for s in self.structures.values())
 
 
 def group(rows: Iterable[Row]) -> list[Examination]:
@@ -228,9 +224,11 @@ def summarise(examination: Examination, standard: str = "hadlock", ga_weeks: flo
     structures = {plane: _structure(plane, examination.rows) for plane in PRIMARY}
     sizes = {name: mm for s in structures.values() for name, mm in s.sizes_mm.items()}
     reasons: dict[str, str] = {}
-    if mixed := _ages_apart(sizes):
+    if mixed := contradiction(sizes):
         reasons |= dict.fromkeys(("mixed", "age", "weight"), mixed)
     age = None if mixed else _age(sizes, standard, reasons)
+    far = "" if mixed or known is None else stated_apart(known, age.weeks if age else None, sizes)
+    reasons |= {"stated": far} if far else {}
     weight = None if mixed else _weight(sizes, standard, reasons)
     weeks = age.weeks if known is None and age else known
     centiles = _centiles(sizes | ({"efw": weight.grams} if weight else {}), weeks, standard, reasons)
@@ -238,7 +236,7 @@ def summarise(examination: Examination, standard: str = "hadlock", ga_weeks: flo
     sources = Counter(row["spacing_source"] for s in structures.values() for row in s.counted)
     if len(sources) > 1:
         notes.append(f"the spacings come from different sources ({', '.join(sorted(map(str, sources)))})")
-    notes += [mixed] if mixed else []
+    notes += [*filter(None, (mixed, far))]
     return Summary(
         *(examination, standard, structures, age, known, known_by, weight),
         *(_ratios(sizes, bool(mixed)), centiles, reasons, tuple(notes)),
@@ -308,27 +306,6 @@ def _median(rows: list[Row], column: str) -> float:
 def _lengths(sizes: Mapping[str, float]) -> dict[str, Any]:
     """HC, AC and FL as arguments of `growth`."""
     return {f"{m}_mm": sizes[m] for m in ("hc", "ac", "fl") if m in sizes}
-
-
-def _ages_apart(sizes: Mapping[str, float]) -> str:
-    """Say why head, abdomen and femur cannot be of one fetus; empty if they can.
-
-    A size outside the ages of the formula counts as the nearest of them: its own age is only further off.
-    """
-    low, high = hadlock.AGE_WEEKS
-    own = {m: hadlock.age_weeks({m: sizes[m]}) for m in ("hc", "ac", "fl") if m in sizes}
-    nearest = {m: min(max(weeks, low), high) for m, weeks in own.items()}
-    for one, other in combinations(sorted(own, key=lambda m: -own[m]), 2):
-        if nearest[one] > (1 + AGES_APART) * nearest[other]:
-            a, b = (f"{QUANTITIES[m].label} {sizes[m]:.1f} mm is of {_weeks(own[m])}" for m in (one, other))
-            return f"{a}, {b}: two fetuses, a wrong spacing or abnormal growth; look at the frames"
-    return ""
-
-
-def _weeks(weeks: float) -> str:
-    """An age by the formula: "20.3 weeks", or "under 14 weeks" where the formula does not hold."""
-    low, high = hadlock.AGE_WEEKS
-    return f"under {low:g} weeks" if weeks < low else f"over {high:g} weeks" if weeks > high else f"{weeks:.1f} weeks"
 
 
 def _age(sizes: Mapping[str, float], standard: str, reasons: dict[str, str]) -> Age | None:

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from fetal_jax.outputs.examinations.ages_apart import is_far
 from fetal_jax.outputs.examinations.examination import Examination, Summary, summarise
 
-SAME_PREGNANCY_WEEKS = 5.0
-"""Largest difference between the age by sizes and the age that the first visit predicts. It allows for growth
-restriction; another woman's or another pregnancy's examination is usually further off."""
 LAST_WEEK = 43.0
 
 
@@ -44,7 +42,7 @@ def follow(examinations: Iterable[Examination], standard: str = "hadlock") -> li
 
     Visits are joined by patient and fetus if patient and day are known. A later visit is dated by the first one that
     has an age, unless its own age is stated: dating each by its own sizes would hide a change of growth. If that date
-    and the sizes differ by over `SAME_PREGNANCY_WEEKS`, the visit begins another pregnancy, and a note says so.
+    and the sizes differ by over `SAME_FETUS_WEEKS`, the visit begins another pregnancy, and a note says so.
 
     Args:
       examinations: from `group`.
@@ -63,12 +61,9 @@ def _joined(summaries: list[Summary], standard: str) -> list[list[Summary]]:
     divided: list[list[Summary]] = []
     for summary in sorted(summaries, key=lambda s: s.examination.day or 0):
         expected = _expected(divided[-1], summary) if divided else None
-        own = summary.weeks
         if not divided:
             divided.append([summary])
-        elif expected is not None and (
-            expected > LAST_WEEK or (own is not None and abs(own - expected) > SAME_PREGNANCY_WEEKS)
-        ):
+        elif expected is not None and (expected > LAST_WEEK or is_far(expected, summary.weeks, summary.sizes_mm)):
             note = "not on one chart with this patient's earlier examinations: dates and sizes are of another pregnancy"
             divided.append([replace(summary, notes=(*summary.notes, note))])
         elif expected is None or summary.known_by:
