@@ -26,13 +26,15 @@ class NoImage(UserError):
     """A sound DICOM object that holds no ultrasound image, such as a report or a CT slice."""
 
 
-def _pydicom() -> Any:
+def _pydicom(name: str = "") -> Any:
+    """The package; `name` is that of the file in the message where it is missing."""
     try:
         import pydicom
         import pydicom.encaps
         import pydicom.pixels
     except ImportError:
-        raise UserError("reading DICOM needs the dicom extra: pip install '.[dicom]'") from None
+        before = f"{name}: " if name else ""
+        raise UserError(f"{before}reading DICOM needs the dicom extra: pip install '.[dicom]'") from None
     return pydicom
 
 
@@ -42,7 +44,7 @@ def read_header(file: Path | BytesIO, name: str) -> Any:
     Raises:
       UserError: the file is not DICOM, or pydicom is not installed.
     """
-    pydicom = _pydicom()
+    pydicom = _pydicom(name)
     try:
         header = pydicom.dcmread(file, force=True, stop_before_pixels=True)
     except Exception as e:  # pydicom raises anything on a mutated file

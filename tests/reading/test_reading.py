@@ -320,6 +320,13 @@ def test_results_of_an_earlier_call_are_left_out(tmp_path):
         find([tmp_path], leave_out=tmp_path)
 
 
+def test_dicom_without_its_package_is_named(tmp_path, monkeypatch):
+    save(ultrasound(GREY), tmp_path / "a.dcm")
+    monkeypatch.setitem(sys.modules, "pydicom", None)
+    (item,) = read(Source(tmp_path / "a.dcm"))
+    assert item.reason == f"{tmp_path / 'a.dcm'}: reading DICOM needs the dicom extra: pip install '.[dicom]'"
+
+
 def test_file_that_crashes_or_hangs_the_reader_costs_one_file(tmp_path, monkeypatch):
     Image.fromarray(GREY).save(tmp_path / "good.png")
     good = Source(tmp_path / "good.png")
