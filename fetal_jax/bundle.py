@@ -186,7 +186,7 @@ def read(folder: Path) -> BundleInfo:
         saved = json.loads(path.read_text())
     except FileNotFoundError:
         shipped = ", ".join(sorted(p.name for p in SHIPPED.iterdir() if p.is_dir()))
-        what = f"give a shipped one ({shipped}), or make one with fetal-jax export"
+        what = f"give the name of a shipped one as text ({shipped}), or make one with fetal-jax export"
         if (folder / "config.json").exists():
             what = f"it is a run: fetal-jax export --workdir={folder} --out=BUNDLE makes one"
         raise UserError(f"{folder} is not a bundle: it has no {INFO}; {what}") from None

@@ -320,7 +320,9 @@ def test_a_run_in_place_of_a_bundle_is_called_one(tmp_path):
 
 
 def test_a_folder_without_a_bundle_is_refused(tmp_path):
-    with pytest.raises(UserError, match=r"is not a bundle: .* give a shipped one \(default, heads\), or make one"):
+    with pytest.raises(
+        UserError, match=r"is not a bundle: .* give the name of a shipped one as text \(default, heads\), or make one"
+    ):
         bundle.read(tmp_path)
 
 

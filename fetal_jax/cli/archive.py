@@ -21,7 +21,7 @@ from fetal_jax.outputs import formats
 from fetal_jax.outputs.tally import in_words
 from fetal_jax.processes import cores
 from fetal_jax.reading.archives import is_archive
-from fetal_jax.reading.sources import Source, may_be_dicom
+from fetal_jax.reading.sources import Source, may_be_dicom, suffixes_in_words
 
 WORKER_GB = 1
 """Memory to plan for a worker with its reading process: it takes a quarter of it on small frames (docs/archive.md), and
@@ -85,7 +85,7 @@ def run(args: argparse.Namespace, flags: list[str]) -> int:
 
         summary = sweep.run(job, args.patterns, inputs, measured, bar.update)
     if others := left_out + summary.left_out:
-        print("left out, not frames by their names: " + ", ".join(f"{n} {s}" for s, n in others.most_common(5)))
+        print(f"left out, not frames by their names: {suffixes_in_words(others)}")
     if summary.against:
         print(summary.against)
     tally = summary.tally

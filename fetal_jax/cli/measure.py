@@ -26,7 +26,7 @@ from fetal_jax.outputs.examinations.examination import CHOICES
 from fetal_jax.outputs.examinations.write import EXAMINATIONS_JSON, INDEX
 from fetal_jax.outputs.rows import JSON, Row
 from fetal_jax.outputs.tally import Tally, in_words
-from fetal_jax.reading.sources import OVERLAYS, RESULTS, Source, find, may_be_dicom
+from fetal_jax.reading.sources import OVERLAYS, RESULTS, Source, find, may_be_dicom, suffixes_in_words
 from fetal_jax.reading.spacing_table import Spacings
 from fetal_jax.reading.study import Labels
 from fetal_jax.results import gone
@@ -98,7 +98,9 @@ def spacings_of(args: argparse.Namespace) -> Spacings:
     if args.spacing_mm is None:
         return Spacings(args.spacing or "none")
     if not 0 < args.spacing_mm < 100:
-        raise UserError(f"--spacing-mm={args.spacing_mm} is not the size of a pixel in mm: it is over 0 and under 100")
+        raise UserError(
+            f"--spacing-mm={args.spacing_mm:g} is not the size of a pixel in mm: give one over 0 and under 100"
+        )
     return Spacings("flag", constant=args.spacing_mm)
 
 
@@ -157,8 +159,7 @@ def measure_paths(
             bar.total += row["frame"] > 0  # the length of a cine is only known when it is read
             bar.update()
     if found.left_out:
-        others = ", ".join(f"{n} {suffix}" for suffix, n in found.left_out.most_common(5))
-        print(f"left out, not frames by their names: {others}")
+        print(f"left out, not frames by their names: {suffixes_in_words(found.left_out)}")
     if against:
         print(against)
     if tally.with_examination:

@@ -8,6 +8,9 @@ from typing import Any
 from fetal_jax.biometry import Measurement
 from fetal_jax.inference import acceptance
 
+VALUES = ("hc_mm", "bpd_mm", "ofd_mm", "ac_mm", "fl_mm", "diameters_mm", "sd_mm")
+"""Names of the values of a result."""
+
 
 @dataclass(frozen=True)
 class FrameResult:
@@ -42,8 +45,13 @@ class FrameResult:
 
         Args:
           name: "hc_mm", "bpd_mm", "ofd_mm", "ac_mm", "fl_mm", "diameters_mm" or "sd_mm".
+
+        Raises:
+          ValueError: another name.
         """
         # before the status: a wrong name must not look like a value that is missing
+        if name not in VALUES:
+            raise ValueError(f"a value is one of {', '.join(VALUES)}, not {name!r}")
         found = getattr(Measurement(self.plane) if self.measurement is None else self.measurement, name)
         return found if self.status in acceptance.WITH_VALUE else None
 

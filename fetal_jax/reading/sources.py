@@ -11,9 +11,9 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from io import BytesIO
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 
-from fetal_jax.errors import UserError
+from fetal_jax.errors import UserError, amount
 from fetal_jax.reading import archives
 from fetal_jax.reading.archives import HEAD, is_archive
 
@@ -27,6 +27,8 @@ PARTS = (OVERLAYS, *REPORTS, EXAMINATIONS)
 CALL = "call.json"
 """Name of the file in a results folder that states its call. It is kept, so that no folder mixes two calls' results."""
 EARLIER = "results of fetal-jax"
+HIDDEN = "hidden file"
+"""Counted for a file whose name begins with a dot, as those that macOS puts beside pictures: `._001_HC.png`."""
 ANNOTATION = "_Annotation.png"
 """HC18 keeps outlines beside frames: `001_HC_Annotation.png` beside `001_HC.png`."""
 _OF_HC18 = re.compile(r"\d{3}_\d?HC_Annotation\.png")
@@ -119,7 +121,7 @@ def may_be_dicom(source: Source) -> bool:
 
 @dataclass
 class FoundFiles:
-    """The files to read, and the number of other files beside them, by suffix."""
+    """The files to read, and the number of other files beside them, by suffix or kind."""
 
     sources: list[Source] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
@@ -139,7 +141,7 @@ def find(paths: list[Path], leave_out: Path | None = None) -> FoundFiles:
     """
     found = find_files(paths, leave_out)
     found.sources = [source for file in found.sources for source in expand(file.path, found.left_out)]
-    _check_any(paths, found)
+    _check_any(paths, found, leave_out)
     return found
 
 
@@ -158,17 +160,19 @@ def find_files(paths: list[Path], leave_out: Path | None = None) -> FoundFiles:
         else:
             _match(path, leave_out, found)
     found.sources = list(dict.fromkeys(found.sources))
-    _check_any(paths, found)
+    _check_any(paths, found, leave_out)
     return found
 
 
-def _check_any(paths: list[Path], found: FoundFiles) -> None:
+def _check_any(paths: list[Path], found: FoundFiles, out: Path | None) -> None:
     if found.sources and all(source.path.is_dir() for source in found.sources):
         raise UserError(_why_no_file(found.sources[0].path))
     if not found.sources:
         where = ", ".join(map(str, paths))
+        if out and (same := next((path for path in paths if path.resolve() == out.resolve()), None)):
+            raise UserError(f"{same} is --out too, where no frames are looked for: give another --out")
         if found.left_out[EARLIER]:
-            raise UserError(f"{where} holds nothing but {EARLIER}, or is --out: give the folder of the frames")
+            raise UserError(f"{where} holds nothing but {EARLIER}: give the folder of the frames")
         if found.left_out[ANNOTATION]:
             raise UserError(f"{where} holds nothing but HC18's outlines: give the folder of the frames")
         raise UserError(f"{where} holds no PNG, JPEG, TIFF, BMP or DICOM: give the folder of the frames")
@@ -254,7 +258,18 @@ def _walk(folder: Path, leave_out: Path | None, found: FoundFiles) -> None:
             elif _is_wanted_or_unreadable(name, functools.partial(_head, path)):
                 found.sources.append(Source(path))
             else:
-                found.left_out[path.suffix.lower() or name] += 1
+                found.left_out[_kind(path)] += 1
+
+
+def _kind(path: PurePath) -> str:
+    """What a file that is left out is counted as."""
+    return HIDDEN if path.name.startswith(".") else path.suffix.lower() or path.name
+
+
+def suffixes_in_words(left_out: Counter[str]) -> str:
+    """The most frequent kinds of files that are left out: "2 .txt, 1 hidden file"."""
+    most = left_out.most_common(5)
+    return ", ".join(amount(n, kind) if kind == HIDDEN else f"{n} {kind}" for kind, n in most)
 
 
 def _is_annotation(name: str, exists: Callable[[str], bool]) -> bool:
@@ -330,7 +345,7 @@ def expand(path: Path, left_out: Counter[str]) -> list[Source]:
             elif _is_wanted_or_unreadable(name.name, entry.head):
                 sources.append(Source(path, entry.name))
             else:
-                left_out[name.suffix.lower() or name.name] += 1
+                left_out[_kind(name)] += 1
         found = list(dict.fromkeys(sources))  # a name may occur twice, which its row reports
         return found if whole else [*found, Source(path)]
     except Exception:  # a mutated archive raises anything; the file gets a row that reports it

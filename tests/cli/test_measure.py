@@ -241,7 +241,7 @@ def test_wrong_calls(frames, tmp_path):
     out = f"--out={tmp_path / 'out'}"
     refused(called("measure", frames, "--spacing-mm=0,12", out), "0,12 is not a number: write it with a point, as 0.12")
     refused(called("measure", frames, "--spacing=0.12", out), "0.12 is not ruler", "as --spacing-mm=0.12")
-    refused(called("measure", frames, "--spacing-mm=120", out), "--spacing-mm=120.0", "over 0 and under 100")
+    refused(called("measure", frames, "--spacing-mm=120", out), "--spacing-mm=120 is", "give one over 0 and under 100")
     refused(called("measure", tmp_path / "none.png", "--plane=head", out), "none.png", "does not exist")
     refused(called("measure", tmp_path / "out2", "--plane=head", "--spacing-mm=0", out), "--spacing-mm")
     refused(called("measure", frames, "--plane=head", "--spacing-mm=0.3", "--spacing-csv=x", out), "not allowed with")

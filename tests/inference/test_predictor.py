@@ -306,7 +306,7 @@ def test_a_batch_has_one_spacing_for_each_frame():
 def test_a_wrong_name_of_a_value_is_no_missing_value():
     for result in (CALIBRATED.measure(FRAME), FrameResult("refused", "thorax", 0.9, None)):
         assert (result.status, result.value("bpd_mm")) == ("refused", None)
-        with pytest.raises(AttributeError, match="bdp_mm"):
+        with pytest.raises(ValueError, match=r"a value is one of hc_mm, .*, not 'bdp_mm'"):
             result.value("bdp_mm")
 
 

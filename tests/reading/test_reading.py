@@ -12,6 +12,7 @@ import threading
 import time
 import zipfile
 import zlib
+from collections import Counter
 from copy import deepcopy
 from io import BytesIO
 from pathlib import Path
@@ -27,7 +28,7 @@ from fetal_jax.reading import isolated
 from fetal_jax.reading.frame import Failure, Frame
 from fetal_jax.reading.images import MAX_PIXELS, read_image, write_png
 from fetal_jax.reading.isolated import _waited, read, read_ahead
-from fetal_jax.reading.sources import EARLIER, Source, find
+from fetal_jax.reading.sources import EARLIER, HIDDEN, Source, find, suffixes_in_words
 from fetal_jax.reading.spacing import of_dicom
 from tests.support import ROOT
 from tests.support.bad_sources import Killer, Sleeper, Slow
@@ -286,7 +287,7 @@ def test_folders_patterns_and_what_is_left_out(tmp_path):
     (tmp_path / "deep" / "loop").symlink_to(tmp_path)
     found = find([tmp_path], leave_out=tmp_path / "out")
     assert [s.filename for s in found.sources] == ["a.JPG", "b.png", "c.bmp"]
-    assert set(found.left_out) == {".txt", ".png", EARLIER}
+    assert set(found.left_out) == {".txt", HIDDEN, EARLIER}
     assert [s.filename for s in find([tmp_path / "*.png"]).sources] == ["b.png"]
     with pytest.raises(UserError, match="does not exist"):
         find([tmp_path / "none.png"])
@@ -316,8 +317,19 @@ def test_results_of_an_earlier_call_are_left_out(tmp_path):
             find([tmp_path / "first" / pattern])
     with pytest.raises(UserError, match=r"\*\.bmp matches no file"):
         find([tmp_path / "*.bmp"])
-    with pytest.raises(UserError, match="or is --out"):
+    with pytest.raises(UserError, match=f"^{tmp_path} is --out too, .*: give another --out$"):
         find([tmp_path], leave_out=tmp_path)
+
+
+def test_hidden_files_are_not_counted_by_their_suffix(tmp_path):
+    for name in ("a.png", "._a.png", ".DS_Store", "b.txt"):
+        Image.fromarray(GREY).save(tmp_path / name, "PNG")
+    with zipfile.ZipFile(tmp_path / "c.zip", "w") as archive:
+        archive.write(tmp_path / "a.png", "e/._a.png")
+    found = find([tmp_path])
+    assert found.left_out == {HIDDEN: 3, ".txt": 1}
+    assert suffixes_in_words(found.left_out) == "3 hidden files, 1 .txt"
+    assert suffixes_in_words(Counter({HIDDEN: 1})) == "1 hidden file"
 
 
 def test_dicom_without_its_package_is_named(tmp_path, monkeypatch):
