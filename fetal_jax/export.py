@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Sequence
@@ -30,6 +31,8 @@ from fetal_jax.training.start import onnx_graph
 from fetal_jax.training.step import abstract_state, optimiser
 
 PLATFORMS = ("cpu", "cuda", "tpu")
+PARAMETERS = "parameters"
+"""Key of the digest of the parameters, in `training` of a bundle and in `network` of metrics.json."""
 
 LICENCES = {
     "hc18": "Weights trained on HC18 (T. L. A. van den Heuvel et al., doi 10.5281/zenodo.1327317), CC BY 4.0.",
@@ -74,6 +77,20 @@ def load_run(workdir: Path, best: bool = False) -> tuple[Config, Any, int, dict[
             step = validated
             state, meta = checkpoints.restore(manager, step, abstract)
     return config, sharding.local(state.ema), step, meta
+
+
+def better_kept(workdir: Path) -> str:
+    """Say that a kept checkpoint has a better validation score than the newest one; empty if none has."""
+    steps, progress = checkpoints.saved_steps(workdir), Progress()
+    progress.restore(checkpoints.newest_meta(workdir) or {})
+    scores = progress.validation_scores
+    best = checkpoints.best_step(steps, scores)
+    if best is None or best == steps[-1] or steps[-1] not in scores:
+        return ""
+    return (
+        f"{workdir}: step {best} has a better validation score ({scores[best]:.4f}, lower is better) than step "
+        f"{steps[-1]} ({scores[steps[-1]]:.4f}), which is exported; for it give --best, to evaluate and to export"
+    )
 
 
 def load_runs(workdirs: Sequence[Path], best: bool = False) -> tuple[Config, Any, int, dict[str, Any]]:
@@ -129,17 +146,20 @@ def write_bundle(workdirs: Sequence[Path], out: Path, metrics: Path | None = Non
 
     Raises:
       UserError: no checkpoint, `out` holds something else, a calibrated bundle or one of another run, the metrics are
-        none of an evaluation or onnx is not installed.
+        none of an evaluation of these parameters or onnx is not installed.
     """
     measured = read_metrics(metrics) if metrics else {}
     graphs = onnx_graph()
     config, params, step, meta = load_runs(workdirs, best)
     params = half_precision(params)
+    if metrics:
+        _refuse_metrics_of_another(metrics, measured, step, digest(params), workdirs, best)
     info = replace(
         bundle_info(config),
         training={
             **{key: meta[key] for key in ("datasets", "dataset", "fingerprint", "before") if key in meta},
             "steps": step,
+            PARAMETERS: digest(params),
             **({"averaged_runs": len(workdirs)} if len(workdirs) > 1 else {}),
             "recipe": configuration.portable(config),
             "fetal_jax": __version__,
@@ -175,7 +195,7 @@ def _refuse_to_lose(out: Path, info: bundle.BundleInfo) -> None:
 
 def _of_run(training: dict[str, Any]) -> Any:
     """The part of `training` that is the same for all checkpoints of a run, as JSON gives it back."""
-    kept = {key: value for key, value in training.items() if key not in ("steps", "fetal_jax")}
+    kept = {key: value for key, value in training.items() if key not in ("steps", PARAMETERS, "fetal_jax")}
     return json.loads(json.dumps(kept))
 
 
@@ -224,6 +244,33 @@ def read_metrics(path: Path) -> dict[str, Any]:
     if not isinstance(metrics, dict) or "frames" not in metrics or not {*PRIMARY.values(), "plane"} & set(metrics):
         raise UserError(f"{path} holds no metrics of an evaluation: give metrics.json of fetal-jax evaluate")
     return metrics
+
+
+def digest(params: Any) -> str:
+    """SHA-256 of parameters of `half_precision`, which tells one network, and one checkpoint of a run, from others."""
+    found = hashlib.sha256()
+    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+        found.update(f"{jax.tree_util.keystr(path)} {leaf.dtype} {leaf.shape}".encode())
+        found.update(np.ascontiguousarray(leaf).tobytes())
+    return found.hexdigest()
+
+
+def _refuse_metrics_of_another(
+    path: Path, metrics: dict[str, Any], step: int, ours: str, workdirs: Sequence[Path], best: bool
+) -> None:
+    """Refuse metrics that were not measured with the parameters that are exported."""
+    network = metrics.get("network") or {}
+    theirs = network.get(PARAMETERS)
+    if theirs == ours:
+        return
+    flags = f"--workdir={workdirs[0]}{' --best' if best else ''}"
+    if len(workdirs) > 1:
+        flags = "--bundle=BUNDLE with the bundle that export writes without --metrics"
+    of = f"are of {network.get('name')}, step {network.get('steps')}" if theirs else "do not say of which parameters"
+    raise UserError(
+        f"{path}: these metrics {of}, and step {step} of {' and '.join(map(str, workdirs))} is exported: "
+        f"give those of fetal-jax evaluate {flags}, or leave out --metrics"
+    )
 
 
 def stablehlo(config: Config, params: Any) -> bytes:

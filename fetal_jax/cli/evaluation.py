@@ -166,8 +166,9 @@ def _frames(network: Network, dataset: str, many: bool, split: str) -> Split | s
 def _open(path: Path, args: argparse.Namespace) -> Network:
     if args.workdir:
         config, params, step, meta = export.load_run(path, args.best)
-        params = export.single_precision(export.half_precision(params))  # as its bundle will have them
-        training = {**meta, "steps": step, "recipe": portable(config)}
+        half = export.half_precision(params)  # as its bundle will have them
+        params, digest = export.single_precision(half), export.digest(half)
+        training = {**meta, "steps": step, export.PARAMETERS: digest, "recipe": portable(config)}
         data_dir = args.data_dir or config.data.dir
         flags = [f"--workdir={path}", *["--best"] * args.best]
         return Network(f"{path}", live_predictor(config, params), training, data_dir, flags)
@@ -230,7 +231,8 @@ def _origin(network: Network, frames: Split, dataset: str, out: Path, args: argp
     flags = [*network.flags, f"--dataset={dataset}", *["--robustness"] * args.robustness]
     title = f"{network.name} on {frames.dataset}, {args.split}"
     command = _command(flags, args, out, network.data_dir)
-    return Origin(title, command, network.data_dir, lines, kind, known)
+    identity = {"name": network.name, **{k: training[k] for k in ("steps", export.PARAMETERS) if k in training}}
+    return Origin(title, command, network.data_dir, lines, kind, known, identity)
 
 
 def _start_trained_on(network: Network) -> str:

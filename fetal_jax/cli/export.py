@@ -24,6 +24,9 @@ def run(args: argparse.Namespace, overrides: list[str]) -> None:
     from fetal_jax import bundle, export
 
     out = epath.Path(args.out)
-    export.write_bundle([epath.Path(w) for w in args.workdir], out, args.metrics, args.best)
+    workdirs = [epath.Path(w) for w in args.workdir]
+    export.write_bundle(workdirs, out, args.metrics, args.best)
+    for note in [] if args.best else filter(None, map(export.better_kept, workdirs)):
+        print(note)
     sizes = [f"{name} {len((out / name).read_bytes()) / 1e6:.1f} MB" for name in bundle.read(out).files]
     print(f"{out}: {', '.join(sizes)}")

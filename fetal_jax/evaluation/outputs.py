@@ -65,6 +65,7 @@ def write(
     """
     source = {"dataset": frames.dataset, "split": frames.name, "data_dir": origin.data_dir}
     stated = {"title": origin.title, "command": origin.command, "data": frames.fingerprint, "source": source}
+    stated |= {"network": origin.identity} if origin.identity else {}
     write_files(claim, summary | stated, evaluated, render(summary, evaluated, frames, origin))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import re
 import resource
 import shutil
 
@@ -14,6 +15,7 @@ import orbax.checkpoint as ocp
 import pytest
 from jax.sharding import AxisType
 
+from fetal_jax import export
 from fetal_jax.errors import UserError
 from fetal_jax.training import checkpoints
 from fetal_jax.training.sharding import Sharding
@@ -221,6 +223,16 @@ def test_damaged_checkpoints_stay_if_none_can_be_read(run):
         checkpoints.restore_newest(manager, abstract(8, 1), Position(0))
     manager.close()
     assert not (run / "damaged").exists()
+
+
+@pytest.mark.parametrize(
+    ("newest", "note"), [(0.2, "step 1 has a better .*than step 2 .*--best"), (0.1, "^$"), (None, "^$")]
+)
+def test_export_says_that_a_kept_checkpoint_validated_better(tmp_path, monkeypatch, newest, note):
+    scores = {"0": 0.0, "1": 0.1} | ({} if newest is None else {"2": newest})  # step 0 is not kept
+    monkeypatch.setattr(checkpoints, "newest_meta", lambda _: {"progress": {"validation_scores": scores}})
+    monkeypatch.setattr(checkpoints, "saved_steps", lambda _: [1, 2])
+    assert re.search(note, export.better_kept(tmp_path))
 
 
 def test_best_checkpoint_is_kept_beside_the_newest(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -184,6 +185,24 @@ def test_an_export_replaces_only_its_own_bundle_that_is_not_calibrated(data, tmp
     (out / ".fetal-jax-bundle.draft").mkdir()
     export.write_bundle([tmp_path / "seed0"], out)
     assert bundle.read(out).training == plain.training
+
+
+def test_an_export_takes_metrics_of_its_own_parameters_only(data, tmp_path):
+    for seed in range(2):
+        run.train(config(data, total_steps=1, seed=seed), tmp_path / f"seed{seed}")
+    export.write_bundle([tmp_path / "seed0"], tmp_path / "bundle")
+    own = bundle.read(tmp_path / "bundle").training["parameters"]
+    measured, metrics = {"frames": 3, "hc_mm": {"mae": 2.3}}, tmp_path / "metrics.json"
+    ours = measured | {"network": {"name": "seed0", "steps": 1, "parameters": own}}
+    metrics.write_text(json.dumps(ours))
+    export.write_bundle([tmp_path / "seed0"], tmp_path / "bundle", metrics)
+    assert bundle.read(tmp_path / "bundle").metrics == ours
+    with pytest.raises(UserError, match=r"metrics.json: metrics are of seed0, step 1, .*evaluate --workdir=.*seed1"):
+        export.write_bundle([tmp_path / "seed1"], tmp_path / "other", metrics)
+    metrics.write_text(json.dumps(measured))  # of another program's predictions, or of an earlier version
+    with pytest.raises(UserError, match=r"these metrics do not say of which parameters, .*or leave out --metrics"):
+        export.write_bundle([tmp_path / "seed0"], tmp_path / "other", metrics)
+    assert not (tmp_path / "other").exists()
 
 
 def test_a_run_and_its_bundle_say_what_the_start_was_trained_on(data, tmp_path):

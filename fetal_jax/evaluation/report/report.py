@@ -46,6 +46,7 @@ class Origin:
     network: dict[str, str] = field(default_factory=dict)  # lines of "How it was made"
     kind: str = ""  # of `checklist`: INTERNAL, EXTERNAL or OVERLAPPING; empty: not known
     partitions_known: bool = False
+    identity: dict[str, Any] = field(default_factory=dict)  # of the network: name, steps, parameters (SHA-256)
 
 
 def render(summary: dict[str, Any], evaluated: list[EvaluatedFrame], frames: Split, origin: Origin) -> str:
