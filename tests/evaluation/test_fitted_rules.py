@@ -58,9 +58,11 @@ def test_the_printed_bound_counts_subjects_not_their_spoilt_copies():
     spoilt = [replace(case, kind=kind) for case in as_they_are for kind in ("blur", "dark", "noise")]
     _, with_copies = fitted_rules.fit_rules([*as_they_are, *spoilt], "x")
     bound = f"(at most {100 * (1 - 0.025 ** (1 / 20)):.1f} %, by 20 subjects)"
-    for found, count in ((judged, 40), (with_copies, 160)):
+    for found, count, copies in ((judged, 40, 0), (with_copies, 160, 120)):
         (line,) = fitted_rules.describe(found)
-        assert line.endswith(f"of {count} measured 0 wrong {bound}")
+        assert line.endswith(
+            f"of {count} measured 0 wrong {bound}; values of 40 frames and {copies} spoilt copies of them"
+        )
 
 
 def test_plane_without_wrong_values_is_judged_by_flags():

@@ -83,6 +83,7 @@ def describe(judged: Sequence[Judged], without: Sequence[str] = ()) -> list[str]
         bad = int((stands & ~right).sum())
         subjects = len({case.subject for case, s in zip(plane.cases, stands, strict=True) if s})
         most = share_interval(bad / max(stands.sum(), 1), subjects)[1]  # a frame's spoilt copies are not independent
+        whole = sum(case.kind == AS_IT_IS for case in plane.cases)
         score_of = "the flags decide"
         if plane.limit is not None:
             known = ~np.isnan(plane.probability)
@@ -92,7 +93,8 @@ def describe(judged: Sequence[Judged], without: Sequence[str] = ()) -> list[str]
         lines.append(
             f"{plane.plane:8} {score_of}; measured {(stands & right).sum()} of {right.sum()} right values; "
             f"of {stands.sum()} measured {bad} wrong "
-            f"(at most {100 * most:.1f} %, by {amount(subjects, 'subject')})"
+            f"(at most {100 * most:.1f} %, by {amount(subjects, 'subject')}); "
+            f"values of {amount(whole, 'frame')} and {len(plane.cases) - whole} spoilt copies of them"
         )
     few = f"no rule: fewer than {FEWEST} subjects; each of its values stays to review, as not calibrated"
     return lines + [f"{plane:8} {few}" for plane in without]
