@@ -51,6 +51,10 @@ from fetal_jax.planes import PRIMARY, SHAPE_OF_PLANE
 from fetal_jax.training.live import live_predictor
 
 DATA_DIR = "runs/data"
+MORE_FRAMES = (
+    "give more subjects the split calibration (own frames: column split of frames.csv), or train folds and give --fold "
+    "(docs/evaluation.md)"
+)
 
 
 @dataclass(frozen=True)
@@ -99,9 +103,11 @@ def _run_networks(args: argparse.Namespace, claim: Claim) -> None:
     datasets = _datasets(networks, args)
     many, several_sets = len(networks) > 1, len(datasets) > 1
     opened = [{d: _frames(n, d, many, args.split) for d in datasets} for n in networks]  # all of them before the work
+    too_few = ""
     if args.calibrate:
-        args.bundle = [calibrate(args, claim)]
-        networks = [_open(args.bundle[0], args)]
+        path, too_few = calibrate(args, claim)
+        args.bundle = [path]
+        networks = [_open(path, args)]
     for name in (JSON, PAGE) if many else ():
         claim(name)  # a stranger's file is refused before the work
     cells: dict[str, dict[str, Result]] = {}
@@ -109,7 +115,7 @@ def _run_networks(args: argparse.Namespace, claim: Claim) -> None:
         own = outputs.within(claim, n.name.strip("/").replace("/", "-") if many else "")
         places = {d: outputs.within(own, d if several_sets else "") for d in datasets}
         cells[n.name] = {
-            d: split if isinstance(split, str) else _evaluate(n, d, split, args, places[d])
+            d: split if isinstance(split, str) else _evaluate(n, d, split, args, places[d], too_few)
             for d, split in frames.items()
         }
     if many:
@@ -178,14 +184,16 @@ def _open(path: Path, args: argparse.Namespace) -> Network:
     return Network(name, predictor, predictor.info.training, args.data_dir or DATA_DIR, flags)
 
 
-def _evaluate(network: Network, dataset: str, frames: Split, args: argparse.Namespace, claim: Claim) -> dict[str, Any]:
+def _evaluate(
+    network: Network, dataset: str, frames: Split, args: argparse.Namespace, claim: Claim, no_table: str
+) -> dict[str, Any]:
     info = network.predictor.info
     paths = [claim(name) for name in outputs.FILES]  # a stranger's file is refused before the work
     origin = _origin(network, frames, dataset, paths[0].parent, args)
     if "but" in origin.network:
         print(origin.network["but"])
     evaluated = list(tqdm(evaluate_frames(network.predictor, frames), total=len(frames), unit="frame"))
-    summary = summarise(evaluated, info.temperature, info.intervals, dict(args.margin or ()))
+    summary = summarise(evaluated, info.temperature, info.intervals, dict(args.margin or ()), no_table)
     if args.robustness:
         summary["robustness"] = measure_robustness(network.predictor, frames, _progress)
     return _write(claim, summary, evaluated, frames, origin)
@@ -252,8 +260,10 @@ def _progress(changes: Iterable[Any]) -> Iterable[Any]:
     return tqdm(list(changes), unit="change")
 
 
-def calibrate(args: argparse.Namespace, claim: Claim) -> Path:
-    """Write temperature, intervals and acceptance rules into a bundle, or a copy of an installed one; returns its path.
+def calibrate(args: argparse.Namespace, claim: Claim) -> tuple[Path, str]:
+    """Write temperature, intervals and acceptance rules into a bundle, or a copy of an installed one.
+
+    Returns its path, and why it has no table of intervals, if it has none.
 
     They are fitted to frames that were used neither for training nor for choosing a checkpoint. The table of a measure
     comes from the first data set with enough frames of it: errors on real heads do not apply to synthetic ones. The
@@ -313,7 +323,14 @@ def calibrate(args: argparse.Namespace, claim: Claim) -> Path:
     without = [p for p in SHAPE_OF_PLANE if p in info.planes and p not in info.acceptance]
     old = [f"{p:8} rule kept: {rule['data']}" for p, rule in info.acceptance.items() if p not in rules]
     print("\n".join([*describe(judged, without), *old]))
-    return path
+    too_few = (
+        f"the calibration frames are too few, {sum(map(len, evaluated.values()))} of {', '.join(evaluated)}: "
+        f"a table takes {conformal.FEWEST} of a measure, of at least {conformal.FEWEST_SUBJECTS} subjects; "
+        f"{MORE_FRAMES}"
+    )
+    if without:
+        print(f"To calibrate more planes, {MORE_FRAMES}")
+    return path, too_few
 
 
 def _fate(learnt: object, before: object, after: object) -> str:

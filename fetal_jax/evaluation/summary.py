@@ -41,6 +41,7 @@ def summarise(
     temperature: float = 1.0,
     intervals: Mapping[str, Mapping[str, Any]] | None = None,
     margins: Mapping[str, float] | None = None,
+    no_table: str = "",
 ) -> dict[str, Any]:
     """Compute the numbers of `metrics.json`: errors by measure, overlap, agreement, failures, planes, flow of frames.
 
@@ -52,6 +53,7 @@ def summarise(
       temperature: that the averaged plane probabilities were tempered with.
       intervals: the bundle's tables, whose coverage is checked; None where the values come from a file.
       margins: non-inferiority margins in percent of the mean, by measure; by default those of two sonographers.
+      no_table: why the bundle has no table of intervals, where it is known.
     """
     summary: dict[str, Any] = {"frames": len(frames), "subjects": len({f.subject for f in frames})}
     summary["flow"] = flow(frames)
@@ -62,7 +64,7 @@ def summarise(
             summary[measure] = _measure(measure, part, (intervals or {}).get(measure, {}), margin)
     planes = plane_summary(frames, temperature)
     summary |= {"plane": planes} if planes else {}
-    return summary | {"not_measured": _not_measured(frames, summary, intervals is not None)}
+    return summary | {"not_measured": _not_measured(frames, summary, intervals is not None, no_table)}
 
 
 def over(measure: Mapping[str, Any]) -> str:
@@ -72,7 +74,9 @@ def over(measure: Mapping[str, Any]) -> str:
     return f" over {frames - lacking} of {frames} frames" if lacking else ""
 
 
-def _not_measured(frames: list[EvaluatedFrame], summary: dict[str, Any], of_a_bundle: bool) -> dict[str, str]:
+def _not_measured(
+    frames: list[EvaluatedFrame], summary: dict[str, Any], of_a_bundle: bool, no_table: str
+) -> dict[str, str]:
     """Reasons for empty tables, by name of the table."""
     reasons = {}
     present = [summary[m] for m in MEASURES if m in summary]
@@ -95,7 +99,7 @@ def _not_measured(frames: list[EvaluatedFrame], summary: dict[str, Any], of_a_bu
     if not any(s.get("agreement") for s in present):
         reasons["agreement"] = reasons.get("millimetres", "fewer than three frames have both lengths in mm")
     if not any(s.get("interval") for s in present):
-        no_table = (
+        no_table = no_table or (
             "there is no interval table: fetal-jax evaluate --bundle=BUNDLE --calibrate makes one of "
             f"{conformal.FEWEST} calibration frames or more of a measure, of at least "
             f"{conformal.FEWEST_SUBJECTS} subjects"

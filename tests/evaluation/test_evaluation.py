@@ -145,6 +145,7 @@ def test_empty_tables_say_why():
     assert "fewer than three" in two["agreement"]
     assert "--calibrate makes one of 20 calibration frames or more of a measure" in two["intervals"]
     assert two["intervals"].endswith("of at least 9 subjects")
+    assert summarise([row(), row()], intervals={}, no_table="4 are few")["not_measured"]["intervals"] == "4 are few"
 
 
 def test_diameters_have_names_where_their_order_is_known():
@@ -231,7 +232,7 @@ def calibrated(monkeypatch, folder, info, frames):
     monkeypatch.setattr(splits, "Split", lambda *_: frames)
     monkeypatch.setattr(evaluation.bundle, "update", lambda path, info, _: written.setdefault(path, info) and path)
     call = {"bundle": [folder], "runtime": "onnx", "dataset": ["heads"], "data_dir": None, "fold": None, "out": folder}
-    evaluation.calibrate(Namespace(**call), folder.joinpath)
+    print("why no table:", evaluation.calibrate(Namespace(**call), folder.joinpath)[1])
     return written[folder]
 
 
@@ -278,6 +279,11 @@ def test_calibrating_on_too_few_subjects_says_which_plane_has_no_rule_and_no_int
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines if "no rule" in line] == ["head"]
     assert [line for line in lines if "no interval" in line] == ["HC  no interval: fewer than 20 frames or 9 subjects"]
+    assert [line for line in lines if line.startswith("To calibrate more planes, give more subjects the split calib")]
+    (why,) = [
+        line for line in lines if line.startswith("why no table: the calibration frames are too few, 8 of heads:")
+    ]
+    assert "train folds and give --fold" in why
 
 
 def test_temperature_is_applied_to_what_it_was_fitted_to():
