@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import difflib
-import math
 import os
 import re
 import unicodedata
@@ -12,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fetal_jax.errors import UserError
-from fetal_jax.reading import study
+from fetal_jax.reading import spreadsheet, study
 from fetal_jax.reading.frame import Frame
 from fetal_jax.reading.sources import Source, may_be_dicom
 from fetal_jax.reading.spacing import ASK, PixelSize, Spacing, with_given
@@ -151,13 +149,7 @@ class Spacings:
           UserError: there is no such file, a column is missing or repeated, a cell is not a positive number, no row
             says anything, a name is repeated, or a date or age is wrong.
         """
-        try:
-            text = _decoded(path.read_bytes())
-        except FileNotFoundError:
-            raise UserError(f"{path} does not exist: it {NEEDS}") from None
-        except (OSError, UnicodeDecodeError) as e:
-            raise UserError(f"{path} cannot be read ({type(e).__name__}): it {NEEDS}") from None
-        header, rows = _rows(path, text)
+        header, rows = spreadsheet.read(path, NEEDS)
         name, values = _columns(path, header)
         table: dict[str, float | Spacing] = {}
         empty: set[str] = set()
@@ -190,54 +182,24 @@ def _in_one_message(wrong: dict[int, str]) -> str:
     return wrong[first] + (f"; also wrong: {'lines' if others[1:] else 'line'} {named}" if others else "")
 
 
-def _rows(path: Path, text: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """Split a table into column names in lower case and rows that are not empty, each with its line number."""
-    lines = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip(" \t,;")]
-    if lines and lines[0][1].lower().startswith("sep="):  # a spreadsheet's own first line
-        lines = lines[1:]
-    separator = max(";\t,", key=(lines[0][1] if lines else "").count)
-    try:
-        cells = list(csv.reader((line for _, line in lines), delimiter=separator, skipinitialspace=True))
-    except csv.Error:
-        cells = []
-    if len(cells) != len(lines) or not cells:  # an unclosed quote swallows lines
-        raise UserError(f"{path} holds no table: it {NEEDS}")
-    header = [cell.strip().lower() for cell in cells[0]]
-    while header and not header[-1]:
-        header.pop()
-    return header, [(number, row) for (number, _), row in zip(lines[1:], cells[1:], strict=True)]
-
-
 def _entry(
     at: str, header: list[str], row: list[str], name: int, values: list[int]
 ) -> tuple[str, float | Spacing | None]:
     """A row's file name and spacing; None if its cells are empty."""
-    row = [cell.strip() for cell in row]
     if any(row[len(header) :]):
-        raise UserError(f"{at} has more cells than columns: with decimal commas, separate columns by semicolons")
-    row += [""] * (len(header) - len(row))
+        raise UserError(f"{at} {spreadsheet.MORE_CELLS}")
+    row = row + [""] * (len(header) - len(row))
     if not row[name]:
         raise UserError(f"{at}: a row without a file name: add it or remove the row")
     if not any(row[i] for i in values):
         return _plain(row[name]), None
     mm = []
     for i in values:
-        value = _length(row[i])
-        if value is None:
+        value = spreadsheet.number(row[i])
+        if value is None or value <= 0:
             raise UserError(f"{at}: {header[i]} of {row[name]} is {row[i]!r}, not a length in mm: correct or remove it")
         mm.append(value)
     return _plain(row[name]), (mm[0], mm[1]) if len(mm) == 2 else mm[0]
-
-
-def _decoded(data: bytes) -> str:
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return data.decode("utf-16")
-    if b"\0" in data[:64]:  # UTF-16 without a byte order mark: every second byte of Latin letters is zero
-        return data.decode("utf-16-le" if data[1:2] == b"\0" else "utf-16-be")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return data.decode("cp1252")  # what older spreadsheets write in western Europe
 
 
 def _columns(path: Path, header: list[str]) -> tuple[int, list[int]]:
@@ -259,15 +221,6 @@ def _columns(path: Path, header: list[str]) -> tuple[int, list[int]]:
         what = f"the size of a pixel is {ROWS}, along the columns {COLUMNS}"
         raise UserError(f"{path} has the column {unread[0]!r}, which is not read: {what}: rename or remove it")
     return names[0], [*given, *(i for i, cell in enumerate(header) if cell == COLUMNS)]
-
-
-def _length(cell: str) -> float | None:
-    """A positive number with a point or a decimal comma; None for anything else."""
-    try:
-        value = float(cell.replace(",", ".") if cell.count(",") == 1 and "." not in cell else cell)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) and value > 0 else None
 
 
 def _numbers(name: str) -> list[int]:

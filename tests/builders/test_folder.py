@@ -120,8 +120,11 @@ def test_several_sets_are_prepared_and_mixed(home, tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        (",", ";", "needs? filename,plane,spacing_mm,subject, comma-separated"),
-        ("subject", "woman", "has no column subject"),
+        (
+            "subject",
+            "woman",
+            "has no column subject: it needs .*; it has filename, plane, spacing_mm, woman,",
+        ),
         (",theta", ",angle", "has no column theta: ellipses take cx,cy,a,b,theta"),
         ("h1.png", "h0.png", "line 4: h0.png is in line 2 already"),
         (",head,", ",brain,", "line 2: h0.png has plane 'brain', none of"),
@@ -145,9 +148,7 @@ def test_several_sets_are_prepared_and_mixed(home, tmp_path):
     ],
 )
 def test_faulty_table_is_refused_before_anything_is_written(home, tmp_path, old, new, message):
-    spoil(home / TABLE, old, new) if old != "," else (home / TABLE).write_text(
-        (home / TABLE).read_text().replace(old, new)
-    )
+    spoil(home / TABLE, old, new)
     with pytest.raises(UserError, match=message):
         planned(home, tmp_path / "data")
 
@@ -281,11 +282,33 @@ def test_a_table_without_rows_says_so(home):
         table.read(home, allow_partial=True)
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+def test_a_table_of_any_spreadsheet_is_read(home, encoding):
+    """Semicolons, decimal commas, column names with capitals, blanks, empty lines and trailing separators."""
+    before = table.read(home, allow_partial=False)
+    head, *rows = (home / TABLE).read_text().splitlines()
+    lines = [
+        head.replace(",", ";").title(),
+        *(re.sub(r"(\d)\.(\d)", r"\1,\2", row.replace(",", " ; ")) for row in rows),
+    ]
+    text = "sep=;\n" + "\n\n".join(f"{line};;" for line in lines)
+    assert "0,3" in text
+    (home / TABLE).write_bytes(text.encode(encoding))
+    assert table.unused(home) == []
+    assert repr(table.read(home, allow_partial=False)) == repr(before)  # NaN is not equal to itself
+
+
+def test_decimal_commas_between_commas_are_refused_with_the_remedy(home):
+    (home / TABLE).write_text((home / TABLE).read_text().replace("0.3", "0,3"))
+    with pytest.raises(UserError, match=r"line 2 has more cells than columns: with decimal commas, .* by semicolons"):
+        table.read(home, allow_partial=False)
+
+
 def test_columns_that_are_not_used_are_named(home, tmp_path):
     lines = (home / TABLE).read_text().splitlines()
-    (home / TABLE).write_text("\n".join(f"{line},{'x,' if i else 'notes,Device'}" for i, line in enumerate(lines)))
+    (home / TABLE).write_text("\n".join(f"{line},{'x,' if i else 'notes,Maker'}" for i, line in enumerate(lines)))
     made, _ = planned(home, tmp_path / "data")
-    assert made.notes == ["frames.csv has columns that are not used: notes, Device"]
+    assert made.notes == ["frames.csv has columns that are not used: notes, maker"]
     assert made.missing == []
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +9,13 @@ from pathlib import Path
 from fetal_jax.errors import UserError
 from fetal_jax.geometry import Ellipse, Shaft, wrap
 from fetal_jax.planes import PLANES, SHAPE_OF_PLANE
+from fetal_jax.reading import spreadsheet
 from fetal_jax.reading.sources import SUFFIXES
 from tfds_builders.tables import folder_with
 
 CSV_NAME = "frames.csv"
 NEEDED = ("filename", "plane", "spacing_mm", "subject")
+NEEDS = f"needs the columns {','.join(NEEDED)}, separated by commas, semicolons or tabs"
 NUMBERS = {"ellipse": ("cx", "cy", "a", "b", "theta"), "shaft": ("x1", "y1", "x2", "y2")}
 KNOWN = (*NEEDED, "split", "device", "source", *NUMBERS["ellipse"], *NUMBERS["shaft"], "width")
 SPLITS = ("train", "validation", "calibration", "test")
@@ -55,19 +56,17 @@ def read(home: Path, allow_partial: bool) -> tuple[list[Row], list[str]]:
       UserError: the table does not follow docs/own-data.md, or a file is missing and `allow_partial` is false.
     """
     table = home / CSV_NAME
-    columns, entries = _entries(table)
+    columns, lines_of_cells = spreadsheet.read(table, NEEDS)
     _check_columns(table, columns)
+    entries = [(line, _cells(columns, row, f"{table}, line {line}")) for line, row in lines_of_cells]
     if not entries:
         raise UserError(f"{table} has no rows: write one for each frame (docs/own-data.md)")
-    has_splits = any((entry.get("split") or "").strip() for entry in entries)  # an empty column is as good as none
+    has_splits = any(cells.get("split") for _, cells in entries)  # an empty column is as good as none
     rows: list[Row] = []
     lines: dict[str, int] = {}
     subjects: dict[str, str] = {}
-    for line, entry in enumerate(entries, start=2):
+    for line, cells in entries:
         at = f"{table}, line {line}"
-        if None in entry or None in entry.values():
-            raise UserError(f"{at} does not have as many cells as the header: correct the row")
-        cells = {k: v.strip() for k, v in entry.items()}
         subjects.setdefault(cells["subject"], TURNS[len(subjects) % len(TURNS)])
         row = _row(home, cells if has_splits else cells | {"split": subjects[cells["subject"]]}, at)
         if row.filename in lines:
@@ -96,16 +95,16 @@ def read(home: Path, allow_partial: bool) -> tuple[list[Row], list[str]]:
 
 def unused(home: Path) -> list[str]:
     """Columns of the table that nothing reads, such as notes, or a misspelt `split`."""
-    return [column or "(no name)" for column in _entries(home / CSV_NAME)[0] if column not in KNOWN]
+    return [column or "(no name)" for column in spreadsheet.read(home / CSV_NAME, NEEDS)[0] if column not in KNOWN]
 
 
-def _entries(table: Path) -> tuple[list[str], list[dict[str, str]]]:
-    try:
-        with table.open(newline="", encoding="utf-8-sig") as f:  # spreadsheets write a byte order mark
-            reader = csv.DictReader(f)
-            return [c or "" for c in reader.fieldnames or ()], list(reader)
-    except (UnicodeDecodeError, csv.Error) as e:
-        raise UserError(f"{table} is no CSV in UTF-8 ({type(e).__name__}): save it as one") from None
+def _cells(columns: list[str], row: list[str], at: str) -> dict[str, str]:
+    """The cells of a row by column."""
+    if len(row) > len(columns):  # also by an empty one, as decimal commas between commas make more
+        raise UserError(f"{at} {spreadsheet.MORE_CELLS}")
+    if len(row) < len(columns):
+        raise UserError(f"{at} does not have as many cells as the header: correct the row")
+    return dict(zip(columns, row, strict=True))
 
 
 def _absent(row: Row, bare: dict[Path, str]) -> str:
@@ -129,7 +128,7 @@ def _told(home: Path, image: Path, shapeless: dict[str, Path]) -> str:
 def _check_columns(table: Path, columns: list[str]) -> None:
     absent = [c for c in NEEDED if c not in columns]
     if absent:
-        raise UserError(f"{table} has no column {absent[0]}: it needs {','.join(NEEDED)}, comma-separated")
+        raise UserError(f"{table} has no column {absent[0]}: it {NEEDS}; it has {', '.join(filter(None, columns))}")
     twice = [c for c in KNOWN if columns.count(c) > 1]
     if twice:
         raise UserError(f"{table} has the column {twice[0]} twice; remove one")
@@ -164,11 +163,8 @@ def _row(home: Path, entry: dict[str, str], at: str) -> Row:
 
 
 def _number(cell: str, column: str, at: str) -> float:
-    try:
-        value = float(cell)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
+    value = spreadsheet.number(cell)
+    if value is None:
         raise UserError(f"{at}: {column} is {cell!r}, no number: correct it, or leave it empty if unknown")
     return value
 
