@@ -6,6 +6,7 @@ import pytest
 
 from tests.view.browser import Page
 from tests.view.folder import row, save_rows, serving, write_examinations, write_results
+from tests.view.test_browser import actions
 
 NUMBERS = {"ellipse_px": [200, 150, 80, 60, 0], "spacing_mm": 0.9, "column_spacing_mm": 0.9}
 CUT = """[...document.querySelectorAll('#list .said')].filter(e => {
@@ -74,6 +75,44 @@ def test_search_says_what_it_hides_and_one_click_shows_all(browser, tmp_path):
         assert page.errors == []
 
 
+def test_enter_opens_the_first_that_is_found_and_keys_decide_about_that(browser, tmp_path):
+    write_results(tmp_path, 4)
+    with serving(tmp_path / "results", "--reader=Ann") as server:
+        page = Page(browser, server.address)
+        page.choose(0)
+        page.press("/")
+        page.page.keyboard.type("frame_02")
+        page.until("document.querySelector('#found-said').textContent === '1 of 4 frames · not the one in sight'")
+        page.press("Enter")
+        page.shows(2)
+        assert page.page.locator("#found-said").text_content() == "1 of 4 frames"
+        page.press("v")
+        page.answered(1)
+        assert (actions(server, 0), actions(server, 2)) == ([], ["accept"])
+
+
+def test_letters_typed_after_a_search_that_finds_nothing_decide_nothing(browser, tmp_path):
+    write_results(tmp_path, 2)
+    with serving(tmp_path / "results", "--reader=Ann") as server:
+        page = Page(browser, server.address)
+        page.press("/")
+        page.page.keyboard.type("100_HC")
+        page.press("Enter", "v", "x")
+        assert page.page.input_value("#filter") == "100_HCvx"
+        assert page.page.locator("#status").text_content() == "To review"
+        assert page.errors == []
+
+
+def test_enter_opens_the_first_examination_that_is_found(browser, tmp_path):
+    write_examinations(tmp_path, 2)
+    with serving(tmp_path / "results", "--reader=Ann") as server:
+        page = Page(browser, server.address)
+        page.press("s")
+        page.page.fill("#filter", "visit-1")
+        page.press("Enter")
+        page.until("document.querySelector('#exam-name').textContent === 'visit-1'")
+
+
 def test_end_of_a_list_says_what_a_search_hides(browser, tmp_path):
     write_results(tmp_path, 4)
     with serving(tmp_path / "results", "--reader=Ann") as server:
@@ -81,7 +120,7 @@ def test_end_of_a_list_says_what_a_search_hides(browser, tmp_path):
         page.press("/")
         page.page.keyboard.type("frame_02")
         page.until(ROWS, 1)
-        page.press("Enter", "ArrowRight")
+        page.press("Enter")
         page.shows(2)
         page.press("ArrowRight")
         page.said("No further frame. A search hides 3 frames.")

@@ -6,6 +6,7 @@ import pytest
 
 from tests.view.browser import Page
 from tests.view.folder import row, save_rows, serving, write_results
+from tests.view.test_browser import actions
 
 REASON = "the outline is soft on the left, right and upper sides; " * 3
 NUMBERS = {"ellipse_px": [200, 150, 80, 60, 0], "spacing_mm": 0.9, "column_spacing_mm": 0.9}
@@ -38,6 +39,23 @@ def test_decision_stays_in_sight(browser, server, width, height):
             assert page.page.evaluate(IN_SIGHT, button), (focus, button)
         if focus != "#planes input:checked":  # it is transparent, over its label
             assert page.page.evaluate(IN_SIGHT, focus), focus
+
+
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_find_opens_the_list_and_its_letters_are_no_keys(browser, server, width, height):
+    page = Page(browser, server.address, width, height)
+    assert page.number() == 0
+    page.press("/")
+    page.page.keyboard.type("xvr_frame")
+    assert page.page.input_value("#filter") == "xvr_frame"
+    assert page.page.locator("#status").text_content() == "To review"
+    page.page.fill("#filter", "frame_00")
+    page.press("Enter")
+    page.until("!document.body.classList.contains('list-open')")
+    page.shows(0)
+    page.press("/", "Escape", "Escape")
+    assert not page.page.evaluate("document.body.classList.contains('list-open')")
+    assert actions(server, 0) == []
 
 
 @pytest.mark.parametrize(("width", "height"), [size for size in SIZES if size[0] <= 860])

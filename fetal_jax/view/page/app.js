@@ -5,7 +5,7 @@ import * as api from "./api.js";
 import { Examination } from "./examination.js";
 import { letGoOfChoice, listen } from "./keys.js";
 import { FrameCache } from "./cache.js";
-import { openChecklist, openHelp, toggleList } from "./folds.js";
+import { openChecklist, openHelp, showList, toggleList } from "./folds.js";
 import { ExaminationList, FrameList } from "./list.js";
 import { away, connected, frameLeft, note, sayOfFrame, toast } from "./messages.js";
 import { Panel } from "./panel.js";
@@ -43,6 +43,7 @@ async function show(n) {
   asked = n;
   delete document.body.dataset.shown;
   list.choose(n);
+  search.say();
   const started = performance.now();
   let frame, picture;
   try {
@@ -342,7 +343,7 @@ const KEYS = {
   "[": () => stage.changeGrey(-16, 0), "]": () => stage.changeGrey(16, 0), ",": () => stage.changeGrey(0, 8), ".": () => stage.changeGrey(0, -8),
   s: () => openExamination(), k: openChecklist, b: showAgreement,
   7: () => choose(readingOf(current, 7)), 8: () => choose(readingOf(current, 8)), 9: () => choose(readingOf(current, 9)),
-  c: () => get("comment").focus(), "/": () => get("filter").focus(), l: toggleList, e: exportAll, "?": openHelp,
+  c: () => get("comment").focus(), "/": () => search.begin(), l: toggleList, e: exportAll, "?": openHelp,
 };
 
 // ------------------------------------------------------------------------------------------------------ start
@@ -360,8 +361,8 @@ async function start() {
     restore: draw, planeless: planeFirst,
     view: () => { get("zoom").textContent = `${Math.round(stage.view.scale * 100)} %`; },
   });
-  list = new FrameList(get("list"), get("rows"), (n) => { document.body.classList.remove("list-open"); show(n); });
-  exams = new ExaminationList(get("exam-list"), get("exam-rows"), (k) => { document.body.classList.remove("list-open"); openExamination(true, k); });
+  list = new FrameList(get("list"), get("rows"), (n) => { showList(false); show(n); });
+  exams = new ExaminationList(get("exam-list"), get("exam-rows"), (k) => { showList(false); openExamination(true, k); });
   examination = new Examination({ frame: frameOfExamination, details: (n) => cache.details(n), picture: (n) => cache.picture(n), kind: (plane) => info.planes[plane], name: (n) => list.all[n].name, decision: (n) => list.answers.get(n)?.decision, accepted: (k) => exams.all[k]?.status === "accepted", age: (...found) => panel.age(...found) });
   for (const radio of get("tabs").querySelectorAll("input")) radio.addEventListener("change", () => tab(radio.value));
   search = new Search(listed, progress);

@@ -2,9 +2,15 @@
 
 const get = (id) => document.getElementById(id);
 
-export function toggleList() {
-  const open = document.body.classList.toggle("list-open");
+/** Open or close the list where the page is too narrow for it to be always there. */
+export function showList(open) {
+  document.body.classList.toggle("list-open", open);
   get("list-toggle").setAttribute("aria-expanded", String(open));
+}
+
+export function toggleList() {
+  const open = !document.body.classList.contains("list-open");
+  showList(open);
   if (open) (get("list").hidden ? get("exam-list") : get("list")).focus();
 }
 

@@ -1,5 +1,7 @@
 // The keyboard: one key a tool; arrows move the chosen handle, or go through frames and examinations.
 
+import { showList } from "./folds.js";
+
 /** Keys that mean something in an examination too. */
 const EVERYWHERE = new Set(["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "s", "l", "e", "b", "?", "/"]);
 
@@ -26,13 +28,13 @@ function pressed(e, keys, stage, page) {
   if (e.key === "Escape") {
     if (!page.framed()) return page.leave();
     stage.cancel();
-    document.body.classList.remove("list-open");
+    showList(false);
     document.activeElement?.blur();
     return undefined;
   }
   if (e.target.matches("textarea, input[type=search]")) {
     if (e.repeat && e.key === acted) return e.preventDefault(); // the key that led here is no text
-    if (e.key === "Enter" && (e.ctrlKey || e.target.id === "filter")) e.target.blur();
+    if (e.key === "Enter" && e.ctrlKey) e.target.blur();
     return undefined;
   }
   const key = e.key.length === 1 ? e.key.toLowerCase() : e.key;
@@ -57,6 +59,7 @@ function empty(e) {
   e.target.value = "";
   e.target.dispatchEvent(new Event("input"));
   e.target.blur();
+  showList(false); // keys act on the frame again, so it is in sight
 }
 
 function act(e, work) {

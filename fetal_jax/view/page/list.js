@@ -11,6 +11,7 @@ export const DECIDED = { accepted: "✓", rejected: "✕" };
 export class FrameList {
   constructor(box, rows, onChoose, prefix = "row", name = "frame") {
     this.box = box;
+    this.open = onChoose;
     this.name = name;
     this.prefix = prefix;
     this.space = rows;
@@ -41,6 +42,9 @@ export class FrameList {
     this.box.scrollTop = 0;
     this.render();
   }
+
+  /** Whether the search hides the one in sight. */
+  get without() { return this.current !== null && !this.places.has(this.current); }
 
   /** How many rows the search hides. */
   get hides() { return this.all.length - this.shown.length; }

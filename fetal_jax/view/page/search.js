@@ -1,5 +1,6 @@
 // The search box: a list keeps its own text, a line says what that hides, one click shows all again.
 
+import { showList } from "./folds.js";
 import { toast, write } from "./messages.js";
 
 const get = (id) => document.getElementById(id);
@@ -16,11 +17,27 @@ export class Search {
     this.lists = lists;
     this.changed = changed;
     get("filter").addEventListener("input", (e) => this.use(e.target.value));
+    get("filter").addEventListener("keydown", (e) => e.key === "Enter" && this.enter());
     get("show-all").addEventListener("click", () => {
       this.use("");
       this.follow();
       get("filter").focus(); // the button is gone
     });
+  }
+
+  /** Go to the box, wherever the list is. */
+  begin() {
+    showList(true); // a box that is not in sight takes no focus, and the letters would decide
+    get("filter").focus();
+  }
+
+  /** Open the first that is found. Where there is none the box keeps the focus: letters typed next decide nothing. */
+  enter() {
+    const { text, shown, open } = this.lists();
+    if (text && !shown.length) return;
+    get("filter").blur();
+    showList(false);
+    if (text) open(shown[0].n);
   }
 
   use(text) {
@@ -38,8 +55,9 @@ export class Search {
   }
 
   say() {
-    const { text, shown, all, name } = this.lists();
+    const { text, shown, all, name, without } = this.lists();
+    const found = shown.length ? `${shown.length} of ${all.length} ${name}s${without ? " · not the one in sight" : ""}` : `No ${name} found.`;
     get("found").hidden = !text;
-    write(get("found-said"), !text ? "" : shown.length ? `${shown.length} of ${all.length} ${name}s` : `No ${name} found.`);
+    write(get("found-said"), text ? found : "");
   }
 }
