@@ -9,7 +9,7 @@ from fetal_jax.errors import UserError
 from fetal_jax.growth import format_age
 from fetal_jax.inference.acceptance import WITH_VALUE
 from fetal_jax.outputs.examinations import chart, page, tables
-from fetal_jax.outputs.examinations.examination import Summary, group
+from fetal_jax.outputs.examinations.examination import Summary, group, summarise
 from fetal_jax.outputs.examinations.visits import Pregnancy, follow
 from fetal_jax.outputs.rows import Row
 from fetal_jax.view.answer import Answer, corrected_row, rejected_row
@@ -127,6 +127,17 @@ def shown(session: Session, k: int, live: tuple[int, Answer] | None = None) -> d
         "frames": _frames(session, summary),
         "charts": {m: chart.draw(m, summary.standard, p) for m in page.CHARTS if (p := page.points(found, index, m))},
     }
+
+
+def statuses(session: Session, changes: dict[str, Any]) -> dict[int, str]:
+    """The status of each examination that `Session.changes` touches, by number: of those of its frames and answers."""
+    groups = list(session.results.examinations.items())
+    numbers = range(len(session.results.rows)) if changes["anew"] else {r["n"] for r in changes["rows"]}
+    touched = {*numbers, *changes["answers"]}
+    members = [n for _, of in groups if not touched.isdisjoint(of) for n in list(of)]
+    found = group(row_after(session, n) for n in members)
+    places = {key: k for k, (key, _) in enumerate(groups)}
+    return {places[e.name, e.fetus]: summarise(e, session.results.standard()).status for e in found}
 
 
 def preview(session: Session, number: int, data: Any) -> dict[str, Any]:

@@ -31,7 +31,8 @@ def app(session: Session, token: str = "") -> Starlette:
 
     def changes(request: Request) -> Response:
         asked = (_number(request.query_params.get(key, "0")) for key in ("rows", "event", "exams", "remeasured"))
-        return JSONResponse(session.changes(*asked))
+        found = session.changes(*asked)
+        return JSONResponse(found | {"statuses": examinations.statuses(session, found)})
 
     def frame(request: Request) -> Response:
         return JSONResponse(session.frame(_number(request.path_params["number"])))

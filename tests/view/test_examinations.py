@@ -38,6 +38,19 @@ def test_two_women_are_two_examinations(tmp_path, held):
     assert examinations.shown(session, 1)["status"] == "measured"
 
 
+def test_status_is_that_of_the_whole_examination_not_of_its_frames(tmp_path, held):
+    rows = write_examinations(tmp_path)
+    rows[3]["hc_mm"] *= 0.6  # no fetus has this head and these other sizes, whatever the status of its frames
+    save_rows(tmp_path / "results", rows)
+    session = opened(tmp_path, held)
+    assert {r["status"] for r in rows[3:]} == {"measured"}
+    assert examinations.statuses(session, session.changes(0, 0)) == {0: "review", 1: "review"}
+    seen = session.changes(6, 0, 2)["event"]
+    assert examinations.statuses(session, session.changes(6, seen, 2)) == {}
+    changed(session, 0, "accept", decision="accepted")
+    assert examinations.statuses(session, session.changes(6, seen, 2)) == {0: "measured"}
+
+
 def test_corrected_outline_changes_age_weight_and_chart(tmp_path, held):
     rows = write_examinations(tmp_path)
     session = opened(tmp_path, held)

@@ -113,6 +113,19 @@ def test_enter_opens_the_first_examination_that_is_found(browser, tmp_path):
         page.until("document.querySelector('#exam-name').textContent === 'visit-1'")
 
 
+def test_list_of_examinations_has_the_status_of_their_page(browser, tmp_path):
+    rows = write_examinations(tmp_path, 3)
+    rows[6]["hc_mm"] *= 0.6  # no fetus has this head and these other sizes
+    save_rows(tmp_path / "results", rows)
+    with serving(tmp_path / "results", "--reader=Ann") as server:
+        page = Page(browser, server.address)
+        page.choose(6)
+        page.press("s")
+        page.until("document.querySelector('#exam-status').textContent === 'To review'")
+        order = "[...document.querySelectorAll('#exam-list .row')].map(r => r.id + ' ' + r.querySelector('.said').textContent)"
+        assert page.page.evaluate(order) == ["exam-0 to review", "exam-2 to review", "exam-1 measured"]
+
+
 def test_end_of_a_list_says_what_a_search_hides(browser, tmp_path):
     write_results(tmp_path, 4)
     with serving(tmp_path / "results", "--reader=Ann") as server:

@@ -89,6 +89,7 @@ async function poll() {
     list.add([...found.rows, ...found.anew.map((row) => ({ ...list.all[row.n], ...row }))], found.answers);
     list.apart(found.apart);
     exams.follow(found.examinations, [...found.rows, ...found.anew], found.answers, list.answers);
+    exams.judged(found.statuses, list.answers);
     get("tabs").hidden = !examsSeen;
     progress();
     if (found.anew.some(({ n }) => n === asked) && !(await show(asked))) return; // the next poll asks again
@@ -363,7 +364,7 @@ async function start() {
   });
   list = new FrameList(get("list"), get("rows"), (n) => { showList(false); show(n); });
   exams = new ExaminationList(get("exam-list"), get("exam-rows"), (k) => { showList(false); openExamination(true, k); });
-  examination = new Examination({ frame: frameOfExamination, details: (n) => cache.details(n), picture: (n) => cache.picture(n), kind: (plane) => info.planes[plane], name: (n) => list.all[n].name, decision: (n) => list.answers.get(n)?.decision, accepted: (k) => exams.all[k]?.status === "accepted", age: (...found) => panel.age(...found) });
+  examination = new Examination({ frame: frameOfExamination, details: (n) => cache.details(n), picture: (n) => cache.picture(n), kind: (plane) => info.planes[plane], name: (n) => list.all[n].name, decision: (n) => list.answers.get(n)?.decision, judged: (k, status) => exams.judged({ [k]: status }, list.answers), accepted: (k) => exams.all[k]?.status === "accepted", age: (...found) => panel.age(...found) });
   for (const radio of get("tabs").querySelectorAll("input")) radio.addEventListener("change", () => tab(radio.value));
   search = new Search(listed, progress);
   get("list-toggle").addEventListener("click", toggleList);

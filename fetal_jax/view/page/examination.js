@@ -12,7 +12,7 @@ const PAUSE = 60; // ms between two previews
 const get = (id) => document.getElementById(id);
 
 export class Examination {
-  /** on: {frame(n), details(n), picture(n), kind(plane), name(n), decision(n), accepted(k), age(n, answer, age)} */
+  /** on: {frame(n), details(n), picture(n), kind(plane), name(n), decision(n), judged(k, status), accepted(k), age(n, answer, age)} */
   constructor(on) {
     this.on = on;
     this.k = null;
@@ -38,6 +38,7 @@ export class Examination {
     }
     await recorded;
     const found = await api.examination(k);
+    this.on.judged(k, found.status);
     if (this.k === k) this.fill(found);
   }
 

@@ -156,7 +156,7 @@ export class FrameList {
   }
 }
 
-/** The examinations; what is said of one follows from its frames. */
+/** The examinations: their status is the server's, what is decided follows from their frames. */
 export class ExaminationList extends FrameList {
   constructor(box, rows, onChoose) {
     super(box, rows, onChoose, "exam", "examination");
@@ -166,7 +166,7 @@ export class ExaminationList extends FrameList {
   /** Take new examinations and frames in; `answers` are those of the frames' list. */
   follow(examinations, rows, changed, answers) {
     for (const { k, name, fetus } of examinations) {
-      this.all[k] = { n: k, name: fetus ? `${name} · ${fetus}` : name, status: "measured", frames: [] };
+      this.all[k] = { n: k, name: fetus ? `${name} · ${fetus}` : name, status: "measured", judged: "measured", frames: [] };
     }
     const touched = new Set(examinations.map((e) => e.k));
     for (const row of rows) {
@@ -184,11 +184,21 @@ export class ExaminationList extends FrameList {
     if (touched.size) this.sort();
   }
 
+  /** Take in the status that the server gives some examinations, by number. */
+  judged(statuses, answers) {
+    for (const [k, status] of Object.entries(statuses)) {
+      this.all[k].judged = status;
+      this.judge(this.all[k], answers);
+    }
+    if (Object.keys(statuses).length) this.sort();
+  }
+
   judge(row, answers) {
     const frames = row.frames.map((n) => ({ ...this.frames[n], decision: answers.get(n)?.decision }));
     const open = frames.filter((f) => !f.decision && f.status !== "refused" && f.status !== "error");
     row.decided = frames.filter((f) => f.decision).length;
-    row.status = open.some((f) => f.status === "review" || f.status === "unread") ? open.find((f) => f.status !== "measured").status : open.length ? "measured" : frames.some((f) => f.decision === "accepted") ? "accepted" : "refused";
+    const unread = open.some((f) => f.status === "unread");
+    row.status = unread ? "unread" : row.judged !== "measured" ? row.judged : open.length ? "measured" : "accepted";
   }
 
   words(row) {

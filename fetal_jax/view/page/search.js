@@ -17,7 +17,7 @@ export class Search {
     this.lists = lists;
     this.changed = changed;
     get("filter").addEventListener("input", (e) => this.use(e.target.value));
-    get("filter").addEventListener("keydown", (e) => e.key === "Enter" && this.enter());
+    get("filter").addEventListener("keydown", (e) => e.key === "Enter" && this.enter(e));
     get("show-all").addEventListener("click", () => {
       this.use("");
       this.follow();
@@ -32,8 +32,9 @@ export class Search {
   }
 
   /** Open the first that is found. Where there is none the box keeps the focus: letters typed next decide nothing. */
-  enter() {
+  enter(e) {
     const { text, shown, open } = this.lists();
+    e.preventDefault(); // it would click what has the focus next
     if (text && !shown.length) return;
     get("filter").blur();
     showList(false);
