@@ -175,9 +175,13 @@ def caption(row: Row) -> list[str]:
     return [*lines, *notes, *filter(None, [pixel_size(row)]), NOT_CLINICAL]
 
 
+TO_REVIEW, NOTED = "To be reviewed by a person", "Noted"
+"""What a report calls its doubts; a signed one has been reviewed."""
+
+
 def doubt(row: Row) -> str:
     """The note that SR, SEG and FHIR add to a value to review; empty for one that is usable without review."""
-    return f"To be reviewed by a person: {row['reason']}" if row["status"] == "review" else ""
+    return f"{TO_REVIEW}: {row['reason']}" if row["status"] == "review" else ""
 
 
 def _with_interval(row: Row, name: str, label: str) -> str:

@@ -20,7 +20,7 @@ from fetal_jax.outputs.dicom_parts import (
     software,
     uid_of,
 )
-from fetal_jax.outputs.rows import Row, doubt
+from fetal_jax.outputs.rows import TO_REVIEW, Row, doubt
 from fetal_jax.reading.sources import Source
 
 _SINGLE_FRAME = "1.2.840.10008.5.1.4.1.1.6.1"
@@ -50,7 +50,7 @@ def write(source: Source, row: Row, path: Path) -> None:
             pixel_array=mask,
             segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
             segment_descriptions=[_description(header, row)],
-            content_description="To be reviewed by a person" if doubt(row) else None,
+            content_description=TO_REVIEW if doubt(row) else None,
             manufacturer_model_name=MODEL,
             software_versions=software(),
             device_serial_number="1",

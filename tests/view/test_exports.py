@@ -403,12 +403,27 @@ def test_undecided_and_rejected_frames_are_not_signed(tmp_path, held):
     changed(session, 0, "accept", decision="accepted")
     changed(session, 1, "reject", decision="rejected")
     done = exports.write(session)
-    assert done["left_out"] == ["examination 1: its report is without 1 frame that nobody decided on"]
+    assert done["left_out"] == ["examination visit-0: its report is without 1 frame that nobody decided on"]
     signed = hd.sr.srread(tmp_path / "results" / REVIEW / "sr" / "examination_00001.dcm")
     containers = {code(i): i for i in signed.ContentSequence if i.ValueType == "CONTAINER"}
     assert {code(i) for g in containers["125002"].ContentSequence for i in g.ContentSequence} == {
         *("11984-2", "11820-8", "11851-3"),
     }
+
+
+def test_signed_examination_notes_what_the_machine_doubts(tmp_path, held):
+    rows = write_examinations(tmp_path, 1, dicom=True)
+    session = opened(tmp_path, held, "Smith^Ann")
+    cx, cy, a, b, theta = rows[0]["ellipse_px"]
+    changed(session, 0, "pull", ellipse=[cx, cy, 0.75 * a, 0.75 * b, theta])  # of another age than abdomen and femur
+    for n in range(3):
+        changed(session, n, "accept", decision="accepted")
+    exports.write(session)
+    review = tmp_path / "results" / REVIEW
+    signed = (review / "sr" / "examination_00001.dcm").read_bytes()
+    assert b"Noted: FL" in signed
+    for text in (signed, (review / "fhir" / "examination_00001.json").read_bytes()):
+        assert b"To be reviewed" not in text
 
 
 def test_examination_of_two_studies_is_not_one_report(tmp_path, held):
@@ -421,7 +436,7 @@ def test_examination_of_two_studies_is_not_one_report(tmp_path, held):
         changed(session, n, "accept", decision="accepted")
     done = exports.write(session)
     assert done["left_out"] == [
-        "examination 1: its frames are of several DICOM studies or patients: one report cannot hold them"
+        "examination visit-0: its frames are of several DICOM studies or patients: one report cannot hold them"
     ]
 
 

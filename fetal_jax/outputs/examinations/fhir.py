@@ -10,24 +10,27 @@ from fetal_jax.errors import NOT_CLINICAL
 from fetal_jax.outputs import fhir
 from fetal_jax.outputs.dicom_parts import MANUFACTURER, software
 from fetal_jax.outputs.examinations.examination import Summary
-from fetal_jax.outputs.rows import GESTATIONAL_AGE
+from fetal_jax.outputs.rows import GESTATIONAL_AGE, TO_REVIEW
 from fetal_jax.planes import MEASURED, QUANTITIES
 
 WEIGHT = ("11727-5", "Estimated Weight")  # LOINC
 
 
-def bundle(summary: Summary) -> dict[str, Any]:
-    """Make the Bundle of an examination's sizes, age and weight; names of patient and fetus are those of the rows."""
+def bundle(summary: Summary, lead: str = TO_REVIEW) -> dict[str, Any]:
+    """Make the Bundle of an examination's sizes, age and weight; names of patient and fetus are those of the rows.
+
+    `lead` begins the notes of an examination to review: `rows.TO_REVIEW` or `rows.NOTED`.
+    """
     examination = summary.examination
     row: dict[str, Any] = {"examination": examination.name, "patient": examination.patient}
     row |= {"fetus": examination.fetus, "date": examination.date}
     entries = []
-    doubt = "; ".join(summary.notes) if summary.status == "review" else ""
+    doubt = _lead(lead, "; ".join(summary.notes)) if summary.status == "review" else ""
     for quantity in MEASURED.values():
         structure = summary.structures[quantity.plane or ""]
         if quantity.key in structure.sizes_mm:
             method = f"{quantity.method}; median over {len(structure.counted)} frame(s)"
-            own = structure.reason if structure.status == "review" else ""
+            own = _lead(lead, structure.reason) if structure.status == "review" else ""
             why = doubt if summary.contradictory else own
             code = (quantity.loinc, quantity.name)
             entries.append(_observation(code, structure.sizes_mm[quantity.key], quantity.unit, method, why))
@@ -46,8 +49,12 @@ def bundle(summary: Summary) -> dict[str, Any]:
     }
 
 
+def _lead(lead: str, doubt: str) -> str:
+    return f"{lead}: {doubt}" if doubt else ""
+
+
 def _observation(code: tuple[str, str], value: float, unit: str, method: str, doubt: str) -> dict[str, Any]:
-    notes = [NOT_CLINICAL, *([f"To be reviewed by a person: {doubt}"] if doubt else [])]
+    notes = [NOT_CLINICAL, *([doubt] if doubt else [])]
     return fhir.observation(code, value, unit, method, notes, f"{MANUFACTURER} {software()}", uncertain=bool(doubt))
 
 

@@ -9,7 +9,7 @@ from fetal_jax.errors import UserError, with_notice
 from fetal_jax.outputs.dicom_parts import spacing_note
 from fetal_jax.outputs.examinations.examination import Structure, Summary
 from fetal_jax.outputs.examinations.fhir import WEIGHT
-from fetal_jax.outputs.rows import Row
+from fetal_jax.outputs.rows import TO_REVIEW, Row
 from fetal_jax.outputs.structured_report import (
     container,
     dcm,
@@ -25,7 +25,7 @@ AGE = ("11888-5", "Composite Ultrasound Age")  # LOINC
 _MEDIAN = ("373099004", "SCT", "Median")
 
 
-def content(summary: Summary, header_of: Callable[[Row], Any]) -> tuple[list[Any], Any]:
+def content(summary: Summary, header_of: Callable[[Row], Any], lead: str = TO_REVIEW) -> tuple[list[Any], Any]:
     """Make the report: the headers it refers to, and its root container.
 
     A Biometry Group for each structure holds the values of all counted frames, and their median if there are
@@ -34,6 +34,7 @@ def content(summary: Summary, header_of: Callable[[Row], Any]) -> tuple[list[Any
     Args:
       summary: of an examination with at least one value.
       header_of: reads the DICOM header of a row.
+      lead: begins the notes of an examination to review: `rows.TO_REVIEW` or `rows.NOTED`.
 
     Raises:
       UserError: a counted frame is not DICOM, or the frames are of several studies or patients.
@@ -57,7 +58,7 @@ def content(summary: Summary, header_of: Callable[[Row], Any]) -> tuple[list[Any
         of_fetus.append(number(AGE, summary.age.weeks, codes.UCUM.Week))
         mark(of_fetus[-1], f"{summary.age.formula}; 95 % range {summary.age.low:.2f} to {summary.age.high:.2f} weeks")
     spacing = dict.fromkeys(spacing_note(row) for row in counted)
-    said = [f"To be reviewed by a person: {doubt}"] if doubt else []
+    said = [f"{lead}: {doubt}"] if doubt else []
     return headers, tree(parts, [with_notice(spacing), *said], groups, summary.examination.fetus, of_fetus)
 
 

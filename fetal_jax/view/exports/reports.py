@@ -15,7 +15,7 @@ from fetal_jax.outputs import fhir
 from fetal_jax.outputs.dicom_parts import header_of
 from fetal_jax.outputs.examinations import fhir as examination_fhir
 from fetal_jax.outputs.examinations import tables as examination_tables
-from fetal_jax.outputs.rows import Row
+from fetal_jax.outputs.rows import NOTED, TO_REVIEW, Row
 from fetal_jax.view import checklist, examinations
 from fetal_jax.view.answer import VALUES, corrected_row
 from fetal_jax.view.exports import signed_report
@@ -55,15 +55,17 @@ class Written:
     def examination(self, k: int) -> dict[str, Any] | None:
         """Write FHIR and signed SR of an examination's accepted frames; returns its record, None if there are none."""
         found, index, undecided = examinations.accepted(self.session, k)
-        summary, what = found.visits[index], f"examination {k + 1}"
+        summary = found.visits[index]
         if not summary.sizes_mm:
             return None
+        what = " · ".join(filter(None, [f"examination {summary.examination.name}", summary.examination.fetus]))
         if undecided:
             self.left_out.append(f"{what}: its report is without {amount(undecided, 'frame')} that nobody decided on")
         machine, at = examinations.of_machine(self.session, k)
         name = f"examination_{k + 1:05d}"
         beside = ", ".join(f"{key.upper()} {mm:.2f} mm" for key, mm in machine.visits[at].sizes_mm.items())
-        self._fhir(name, examination_fhir.bundle(summary), f"measured by the machine: {beside or 'no value'}")
+        lead = NOTED if self.session.reader else TO_REVIEW
+        self._fhir(name, examination_fhir.bundle(summary, lead), f"measured by the machine: {beside or 'no value'}")
         counted = [row for s in summary.structures.values() for row in s.counted]
         if all(self._is_dicom(row) for row in counted):
             reader, decided = self.session.reader, self._decided(counted)

@@ -15,7 +15,7 @@ from fetal_jax.outputs import formats, structured_report
 from fetal_jax.outputs.dicom_parts import header_of
 from fetal_jax.outputs.examinations import structured_report as of_examination
 from fetal_jax.outputs.examinations.examination import Summary
-from fetal_jax.outputs.rows import Row
+from fetal_jax.outputs.rows import NOTED, Row
 from fetal_jax.planes import MEASURED
 from fetal_jax.reading.sources import Source
 from fetal_jax.view.exports.corrections import Correction
@@ -74,7 +74,7 @@ def write_examination(
         structured_report.save(before, headers, root, k + 1)
     sizes = {f"{key}_mm": mm for key, mm in machine.sizes_mm.items()}
     notes = [f"Measured by the machine: {_said(sizes, MEASURED)} (status {machine.status})"]
-    headers, root = of_examination.content(signed, header)
+    headers, root = of_examination.content(signed, header, NOTED)
     _sign(root, _person_name(reader), notes)
     structured_report.sign(claim(f"sr/{name}.dcm"), headers, root, k + 1, _person_name(reader), at, before)
 
