@@ -48,7 +48,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> None:
     try:
         import uvicorn
 
-        from fetal_jax.view import server
+        from fetal_jax.view import readers, server
         from fetal_jax.view.security import LOG, LOOPBACK
         from fetal_jax.view.session import Session
     except ModuleNotFoundError as e:
@@ -69,6 +69,8 @@ def run(args: argparse.Namespace, overrides: list[str]) -> None:
         # after the #: a browser does not send it, and no log contains it
         address = f"http://{named}:{port}/" + (f"#token={token}" if token else "")
         print(address, flush=True)
+        if said := readers.so_far(session.store, session.reader):
+            print(said, flush=True)
         if not session.store.writable:
             print("read-only: another server holds these results, or their folder cannot be written", flush=True)
         print(f"Ctrl-C ends it. {NOT_CLINICAL}", flush=True)

@@ -23,13 +23,16 @@ UNREAD = "unread"
 
 
 def check_role(store: Store, reader: str, role: str) -> None:
-    """Refuse a reader who is also an adjudicator.
+    """Refuse a reader who is also an adjudicator, and a known name in another case: it would be another person.
 
     Raises:
-      UserError: the reader is, or a role that needs a name has none.
+      UserError: the reader is, or the name is, or a role that needs a name has none.
     """
     if role != "reader" and not reader:
         raise UserError(f"{'--blinded' if role == 'blinded' else '--adjudicate'} needs --reader=NAME")
+    for name in readers(store):
+        if name != reader and name.casefold() == reader.casefold():
+            raise UserError(f"--reader={reader}: the answers in this folder are of {name}: give that, or another name")
     for (name, _, _), history in store.histories.items():
         if name == reader and any((e.role == "adjudicator") != (role == "adjudicator") for e in history.events):
             other = "has read these frames" if role == "adjudicator" else "adjudicates these frames"
@@ -46,6 +49,15 @@ def last_answers(store: Store, row: Row, today: Today) -> Iterator[Event]:
 def readers(store: Store) -> list[str]:
     """The names of all who have answered."""
     return sorted({reader for reader, _, _ in store.histories})
+
+
+def so_far(store: Store, reader: str) -> str:
+    """The readers of a folder, and whether this one is new: a mistyped name is; empty without any."""
+    names = readers(store)
+    if not names:
+        return ""
+    new = f"; {reader} is new" if reader and reader not in names else ""
+    return f"readers so far: {', '.join(name or 'no name' for name in names)}{new}"
 
 
 def readings(store: Store, row: Row, machine_mm: dict[str, float | None], today: Today) -> list[dict[str, Any]]:

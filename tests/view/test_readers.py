@@ -15,7 +15,7 @@ from fetal_jax.evaluation.statistics.agreement import bland_altman
 from fetal_jax.view import agreement, examinations, exports
 from fetal_jax.view.session import REVIEW, Session
 from tests.support.command import fetal_jax, refused
-from tests.view.folder import write_examinations, write_results
+from tests.view.folder import serving, write_examinations, write_results
 from tests.view.test_session import changed, opened, stepped
 
 
@@ -127,6 +127,24 @@ def test_third_person_adjudicates(tmp_path, held):
     with pytest.raises(ValueError, match="an adjudicator's"):
         opened(tmp_path, held, "Eve").change(0, {"action": "choose", "after": 0, "reader": "Ann"})
     refused(fetal_jax("view", tmp_path / "results", "--no-browser", "--blinded"), "--blinded needs --reader=NAME")
+
+
+@pytest.mark.parametrize("role", ["reader", "blinded", "adjudicator"])
+def test_known_name_in_another_case_is_no_other_person(tmp_path, held, role):
+    write_results(tmp_path, 1)
+    read(tmp_path, "Smith^Ann", [1.0])
+    with pytest.raises(UserError, match=r"--reader=Smith\^ann: the answers in this folder are of Smith\^Ann"):
+        as_reader(tmp_path, held, "Smith^ann", role)
+
+
+def test_start_names_the_readers_so_far_and_a_new_one(tmp_path):
+    write_results(tmp_path, 1)
+    with serving(tmp_path / "results", "--reader=Smith^Ann") as server:
+        assert server.process.stdout.readline().startswith("Ctrl-C")  # nobody was here before
+    read(tmp_path, "Smith^Ann", [1.0])
+    for name, new in (("Smith^An", "; Smith^An is new"), ("Smith^Ann", "")):
+        with serving(tmp_path / "results", f"--reader={name}") as server:
+            assert server.process.stdout.readline() == f"readers so far: Smith^Ann{new}\n"
 
 
 @pytest.mark.parametrize(
