@@ -49,9 +49,10 @@ def _last_answers(session: Session) -> dict[str, dict[int, Event]]:
     found: dict[str, dict[int, Event]] = {}
     for (reader, file, frame), history in list(session.store.histories.items()):
         number = session.results.number(file, frame)
-        if number is None or not history.events or not history.events[-1].answer.decision:
+        if number is None or not history.events:
             continue
-        if (event := session.today(session.row(number), history.events[-1])) is not None:
+        event = session.today(session.row(number), history.events[-1])
+        if event is not None and event.answer.decision:
             found.setdefault(reader or "no name", {})[number] = event
     return found
 

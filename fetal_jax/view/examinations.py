@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from fetal_jax.errors import UserError
@@ -12,9 +13,11 @@ from fetal_jax.outputs.examinations import chart, page, tables
 from fetal_jax.outputs.examinations.examination import Summary, group, summarise
 from fetal_jax.outputs.examinations.visits import Pregnancy, follow
 from fetal_jax.outputs.rows import Row
+from fetal_jax.view import remeasured
 from fetal_jax.view.answer import Answer, corrected_row, rejected_row
 from fetal_jax.view.session import Session, age_text
 
+NO_VALUE = "no frame has a value yet"
 NOT_ACCEPTED = "corrected, not yet accepted"
 
 
@@ -36,9 +39,7 @@ def row_after(session: Session, number: int, answer: Answer | None = None) -> Ro
         return row if session.role != "blinded" else rejected_row(row, "not read yet") | {"plane": None}
     if answer.decision == "rejected":
         return rejected_row(row, "rejected by the reader") | {"plane": answer.plane}
-    machine = Answer.of_row(row)
-    unchanged = (answer.plane, answer.shape) == (machine.plane, machine.shape)
-    if answer.decision != "accepted" and unchanged and session.role != "blinded":
+    if answer.decision != "accepted" and remeasured.is_machines(answer, row) and session.role != "blinded":
         return row
     corrected = corrected_row(row, answer, session.millimetres(row, answer))
     return corrected if answer.decision == "accepted" else corrected | {"status": "review", "reason": NOT_ACCEPTED}
@@ -104,6 +105,8 @@ def shown(session: Session, k: int, live: tuple[int, Answer] | None = None) -> d
     """
     found, index = pregnancy(session, k, lambda n: row_after(session, n, live[1] if live and live[0] == n else None))
     summary = found.visits[index]
+    if not summary.sizes_mm:  # the reasons are about a call's arguments
+        summary = replace(summary, reasons=dict.fromkeys(summary.reasons, NO_VALUE))
     record = tables.record(found, index)
     cells = {measure: page.measure_cells(summary, record, measure) for measure in page.MEASURES}
     kept = ("label", "name", "unit", "status", "value", "frames", "span", "centile", "z", "change", "why")

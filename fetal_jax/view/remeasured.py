@@ -3,7 +3,8 @@
 1. An answer is valid if the machine's answer and the scale are the same as when it was given. If not, the file may show
    something else: the page shows the frame as open (`reopened`), and nothing is exported or compared (`left_out`).
 2. A valid answer keeps the values that were recorded with it. If there was no scale at that time, its values follow
-   from today's scale: outline and picture are the same. `Session.today` does this for the reader and the machine.
+   from today's scale: outline and picture are the same. Nobody has seen these values, so an acceptance is open again.
+   `Session.today` does this for the reader and the machine.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import math
 from dataclasses import replace
 from typing import Any
 
+from fetal_jax.geometry import Ellipse, Shaft
 from fetal_jax.outputs.rows import Row, spacing_of
 from fetal_jax.view.answer import Answer
 from fetal_jax.view.store import Event
@@ -59,6 +61,17 @@ def unchanged(event: Event) -> bool:
     return all(given[key] == event.machine["answer"][key] for key in ("plane", *_SHAPES))
 
 
+def is_machines(answer: Answer, row: Row) -> bool:
+    """Whether an answer has the machine's plane and outline, up to the rounding of another measurement."""
+    machine = Answer.of_row(row)
+    return answer.plane == machine.plane and _close(_pixels(answer.shape), _pixels(machine.shape), CLOSE_PX)
+
+
+def unseen(number: int, event: Event) -> str:
+    """The message about an answer that was accepted before it had a value."""
+    return f"frame {number + 1}: {event.reader or 'the reader'} accepted it without millimetres: accept its value"
+
+
 def left_out(number: int, event: Event) -> str:
     """The message about an answer that is no longer valid."""
     return f"frame {number + 1}: measured again since {event.reader or 'the reader'} answered: look again"
@@ -68,6 +81,13 @@ def had_scale(event: Event) -> bool:
     """Whether a scale was known when the event was made; early events show it only by having values."""
     values = [*event.mm.values(), *event.machine["mm"].values()]
     return event.machine.get("spacing_mm") is not None or any(v is not None for v in values)
+
+
+def _pixels(shape: Ellipse | Shaft | None) -> list[float] | None:
+    """A shape's numbers, all in pixels: the angle as the way of the long axis' end; an unknown width is left out."""
+    if isinstance(shape, Ellipse):
+        return [shape.cx, shape.cy, shape.a, shape.b, shape.a * shape.theta]
+    return None if shape is None else [shape.x1, shape.y1, shape.x2, shape.y2]
 
 
 def _close(then: Any, now: Any, by: float) -> bool:

@@ -14,7 +14,7 @@ from typing import Any, Self
 from fetal_jax import files
 from fetal_jax.errors import NOT_CLINICAL, UserError
 from fetal_jax.growth import format_age
-from fetal_jax.inference.acceptance import WITH_VALUE, WORDS, flag_words, kind_of
+from fetal_jax.inference.acceptance import GIVE_PLANE, WITH_VALUE, WORDS, flag_words, kind_of
 from fetal_jax.outputs.rows import Row, age, spacing_of
 from fetal_jax.planes import PRIMARY, QUANTITIES, SHAPE_OF_PLANE
 from fetal_jax.view import checklist, readers, remeasured
@@ -25,6 +25,8 @@ from fetal_jax.view.store import ACTIONS, NAME, Conflict, Event, History, Store
 
 FAR = 1e9
 """Coordinate of the open sides of a region, because JSON has no infinity."""
+CHOOSE_PLANE = "if it shows a plane that is measured, choose it (H, A or F), else reject the frame"
+"""What the page says for `GIVE_PLANE`, which is about calls."""
 REVIEW = "review"
 """Folder inside the results, with corrections and their exports."""
 MAX_ID = 64
@@ -151,6 +153,7 @@ class Session:
         row = self.row(number)
         machine = self._initial(row)
         seen = {key: row[key] for key in ("status", "plane", "plane_probability", "reason", "low_mm", "high_mm")}
+        seen["reason"] = (row["reason"] or "").replace(GIVE_PLANE, CHOOSE_PLANE) or None
         seen["noted"] = _noted(row)
         if self.blinded:
             seen = dict.fromkeys(seen) | {"status": readers.UNREAD, "noted": []}
@@ -233,14 +236,21 @@ class Session:
         return self._now(row, history.events[-1])[0] if history.events else None
 
     def today(self, row: Row, event: Event) -> Event | None:
-        """An event with today's values, its own and the machine's; None if it is no longer valid."""
+        """An event with today's values, its own and the machine's; None if it is no longer valid.
+
+        An acceptance without a scale is open again once there is a value.
+        """
         if not remeasured.stands(row, event):
             return None
-        mm = event.mm if remeasured.had_scale(event) else self.millimetres(row, event.answer)
+        mm, answer = event.mm, event.answer
+        if not remeasured.had_scale(event):
+            mm = self.millimetres(row, answer)
+            if answer.decision == "accepted" and any(mm.values()):
+                answer = replace(answer, decision="")
         theirs = event.machine["mm"]
         if row["status"] not in WITH_VALUE or not any(theirs.values()):  # early events stored refused values
             theirs = self.machine_mm(row)
-        return replace(event, mm=mm, machine=event.machine | {"mm": theirs, "status": row["status"]})
+        return replace(event, answer=answer, mm=mm, machine=event.machine | {"mm": theirs, "status": row["status"]})
 
     def machine_mm(self, row: Row) -> dict[str, float | None]:
         """The machine's values for a frame; all None if it refused them, even with an outline and a scale."""
@@ -252,9 +262,8 @@ class Session:
         if len(regions) == 1 and all(map(math.isfinite, regions[0].box)):
             x0, y0, x1, y1 = regions[0].box
             size = (round(x1 - x0), round(y1 - y0)) if x1 > x0 and y1 > y0 else size
-        machine = Answer.of_row(row)
-        own = (answer.plane, answer.shape) == (machine.plane, machine.shape)
-        flags = row["flags"] if own and not self.blinded else None
+        own = not self.blinded and remeasured.is_machines(answer, row)
+        flags = row["flags"] if own else None
         ours = checklist.judged(answer.plane, answer.shape, size, spacing_of(row), flags)
         return checklist.listed(answer.plane, ours, answer.ticks)
 
@@ -297,7 +306,7 @@ class Session:
         """The part of a reader's answer for the list."""
         answer, mm = self._now(row, history.events[-1]) if history.events else (self._initial(row), None)
         primary = PRIMARY.get(answer.plane or "")
-        edited = not self.blinded and (answer.shape != Answer.of_row(row).shape or answer.plane != row["plane"])
+        edited = not self.blinded and not remeasured.is_machines(answer, row)
         first = dict.fromkeys(VALUES) if self.blinded else row
         return {
             "decision": answer.decision,

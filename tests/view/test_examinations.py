@@ -10,6 +10,7 @@ import pytest
 from fetal_jax.errors import UserError
 from fetal_jax.growth import STANDARDS, fetal_weight, format_age, gestational_age
 from fetal_jax.view import examinations
+from fetal_jax.view.session import Session
 from tests.view.folder import save_rows, write_examinations
 from tests.view.test_session import changed, opened
 
@@ -36,6 +37,14 @@ def test_two_women_are_two_examinations(tmp_path, held):
     assert set(one["charts"]) == {"hc", "ac", "fl", "efw"}
     assert one["status"] == "review"  # its head is
     assert examinations.shown(session, 1)["status"] == "measured"
+
+
+def test_examination_that_nobody_has_read_says_so_instead_of_naming_arguments(tmp_path, held):
+    write_examinations(tmp_path, 1)
+    session = Session.open(tmp_path / "results", "Ann", held, "blinded")
+    shown = examinations.shown(session, 0)
+    assert set(shown["why"].values()) == {examinations.NO_VALUE}
+    assert "give one" not in str(shown)
 
 
 def test_status_is_that_of_the_whole_examination_not_of_its_frames(tmp_path, held):

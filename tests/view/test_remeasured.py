@@ -46,7 +46,7 @@ def pairs(session: Session) -> dict[tuple[str, str], dict]:
     return {(p["one"], p["other"]): p for p in agreement.table(session)["pairs"]}
 
 
-def test_frames_accepted_without_a_scale_have_values_once_there_is_one(tmp_path, held):
+def test_frames_accepted_without_a_scale_are_open_with_their_values_once_there_is_one(tmp_path, held):
     rows = write_results(tmp_path, 2, dicom=True)
     save_rows(tmp_path / "results", [without_scale(r) for r in rows])
     with ExitStack() as first:
@@ -59,8 +59,15 @@ def test_frames_accepted_without_a_scale_have_values_once_there_is_one(tmp_path,
     state = session.frame(0)
     hc = state["mm"]["hc_mm"]
     assert hc == pytest.approx(2 * np.pi * 70 * rows[0]["spacing_mm"], rel=0.02)
-    assert state["answer"]["decision"] == "accepted"
+    assert state["answer"]["decision"] == ""  # nobody has seen this value
     assert session.changes(0, 0)["answers"][0]["mm"] == hc
+    done = exports.write(session)
+    assert (done["frames"], done["reports"], done["corrections"]) == (0, 0, 0)
+    assert done["left_out"] == [f"frame {n}: Ann accepted it without millimetres: accept its value" for n in (1, 2)]
+    assert not (tmp_path / "results" / REVIEW / "fhir").exists()
+    assert agreement.table(session)["pairs"] == []
+    for n in (0, 1):
+        changed(session, n, "accept", decision="accepted")
     done = exports.write(session)
     assert (done["left_out"], done["reports"]) == ([], 2)
     cells = exported(tmp_path)
@@ -73,6 +80,20 @@ def test_frames_accepted_without_a_scale_have_values_once_there_is_one(tmp_path,
     }
     assert fhir == pytest.approx(hc, abs=0.01)
     assert [q["key"] for q in pairs(session)["", "Ann"]["quantities"]] == ["hc_mm", "bpd_mm", "ofd_mm", "ac_mm"]
+
+
+def test_outline_that_differs_by_rounding_is_not_corrected(tmp_path, held):
+    rows = write_results(tmp_path, 2)
+    session = opened(tmp_path, held)
+    changed(session, 0, "accept", decision="accepted")
+    cx, cy, a, b, theta = rows[0]["ellipse_px"]
+    rows[0]["ellipse_px"] = [cx + 1e-10, cy, a, b - 1e-10, theta]
+    save_rows(tmp_path / "results", rows)
+    session.results.refresh()
+    state = session.state(0)
+    assert (state["answer"]["decision"], state["brief"]["edited"]) == ("accepted", False)
+    turned = changed(session, 0, "turn", ellipse=[cx, cy, a, b, theta + 0.1 / a])  # the smallest step of a key
+    assert turned["brief"]["edited"]
 
 
 def test_readings_without_a_scale_are_compared_once_there_is_one(tmp_path, held):

@@ -15,10 +15,11 @@ import pytest
 
 from fetal_jax.errors import UserError
 from fetal_jax.geometry import Ellipse
+from fetal_jax.inference.acceptance import GIVE_PLANE
 from fetal_jax.reading.images import write_png
 from fetal_jax.view import exports, store
 from fetal_jax.view.answer import Answer
-from fetal_jax.view.session import REVIEW, Session
+from fetal_jax.view.session import CHOOSE_PLANE, REVIEW, Session
 from fetal_jax.view.store import APPLICATION, NAME, Conflict
 from tests.support.dicom_files import region, save, ultrasound
 from tests.view.folder import row, save_rows, write_results
@@ -101,6 +102,13 @@ def test_undo_and_redo_survive_another_process(tmp_path, held):
         stepped(session, 0, "undo")
     changed(session, 0, "comment", comment="other")
     assert session.state(0)["redo"] == 0  # a new change ends what could be redone
+
+
+def test_page_names_its_own_remedy_for_another_plane(tmp_path, held):
+    write_results(tmp_path, 1)
+    rows = [row(tmp_path / "frames" / "frame_00.png", "other", "refused", reason=f"another plane: {GIVE_PLANE}")]
+    save_rows(tmp_path / "results", rows)
+    assert opened(tmp_path, held).frame(0)["reason"] == f"another plane: {CHOOSE_PLANE}"
 
 
 def test_second_tab_does_not_overwrite_the_first(tmp_path, held):

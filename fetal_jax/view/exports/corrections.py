@@ -23,9 +23,10 @@ class Correction:
 def corrections(session: Session, left_out: list[str]) -> list[Correction]:
     """List the frames that a reader has changed or decided on, in the order of the results.
 
-    Answers that are no longer valid are added to `left_out`.
+    Answers that are no longer valid, or were accepted before they had a value, are added to `left_out`.
     """
-    found, old = [], []
+    found: list[Correction] = []
+    told: list[tuple[int, str, str]] = []
     for (_, file, frame), history in list(session.store.histories.items()):
         number = session.results.number(file, frame)
         if number is None or not history.events:
@@ -33,8 +34,10 @@ def corrections(session: Session, left_out: list[str]) -> list[Correction]:
         row, last = session.row(number), history.events[-1]
         event = session.today(row, last)
         if event is None:
-            old.append((number, last))
-        else:
-            found.append(Correction(number, row, event, len(history.events)))
-    left_out += [remeasured.left_out(*of) for of in sorted(old, key=lambda of: (of[0], of[1].reader))]
+            told.append((number, last.reader, remeasured.left_out(number, last)))
+            continue
+        if event.answer.decision != last.answer.decision:
+            told.append((number, last.reader, remeasured.unseen(number, last)))
+        found.append(Correction(number, row, event, len(history.events)))
+    left_out += [text for *_, text in sorted(told)]
     return sorted(found, key=lambda c: (c.number, c.event.reader))
