@@ -33,6 +33,32 @@ def test_status_of_a_row_is_read_whole(browser, tmp_path, width):
         assert page.page.evaluate(CUT) == []
 
 
+def test_corrected_frame_is_to_review_until_it_is_accepted_also_a_refused_one(browser, tmp_path):
+    write_results(tmp_path, 1)
+    refused = row(tmp_path / "frames" / "frame_00.png", "head", "refused", **NUMBERS)
+    save_rows(tmp_path / "results", [refused])
+    with serving(tmp_path / "results", "--reader=Ann") as server:
+        page = Page(browser, server.address)
+        assert page.page.locator("#status").text_content() == "Refused"
+        page.press("3", "ArrowRight", "Escape")
+        page.until("document.querySelector('#row-0 .said').textContent === 'head · to review, corrected'")
+        page.until("document.querySelector('#status').textContent === 'To review · corrected'")
+        page.until("document.querySelector('#progress').textContent.includes('1 to review')")
+        page.press("v")
+        page.until("document.querySelector('#progress').textContent.includes('0 to review')")
+
+
+def test_progress_of_a_blinded_reader_counts_the_frames_to_read(browser, tmp_path):
+    write_results(tmp_path, 2)
+    with serving(tmp_path / "results", "--reader=Ann", "--blinded") as server:
+        page = Page(browser, server.address)
+        assert page.page.locator("#progress").text_content() == "0 of 2 decided · 2 to read"
+        page.press("x")
+        page.until("document.querySelector('#progress').textContent === '1 of 2 decided · 1 to read'")
+        page.press("N", "x")
+        page.until("document.querySelector('#progress').textContent === '2 of 2 decided · 0 to read'")
+
+
 def test_name_that_is_cut_is_in_a_tooltip(browser, tmp_path):
     write_results(tmp_path, 1)
     name = "a_frame_of_a_very_long_name_whose_end_is_what_matters_0123456789"
@@ -122,8 +148,9 @@ def test_list_of_examinations_has_the_status_of_their_page(browser, tmp_path):
         page.choose(6)
         page.press("s")
         page.until("document.querySelector('#exam-status').textContent === 'To review'")
-        order = "[...document.querySelectorAll('#exam-list .row')].map(r => r.id + ' ' + r.querySelector('.said').textContent)"
-        assert page.page.evaluate(order) == ["exam-0 to review", "exam-2 to review", "exam-1 measured"]
+        order = "[...document.querySelectorAll('#exam-list .row')].map(r => r.id)"
+        assert page.page.evaluate(order) == ["exam-0", "exam-2", "exam-1"]
+        assert page.page.locator("#exam-2 .said").text_content() == "to review"
 
 
 def test_end_of_a_list_says_what_a_search_hides(browser, tmp_path):

@@ -150,8 +150,12 @@ def test_change_on_a_full_disk_is_kept_and_recorded_once_there_is_room(browser, 
     page.choose(0)
     with without_room(server):
         page.press("v")
-        page.until(TOAST, "make room")
+        page.until(TOAST, "make room. Changes are kept here and sent when there is room.")
         assert stored(server, 0)["undo"] == 0
+        assert "a change is not written yet" in page.page.locator("#row-0 .said").text_content()
+        assert "1 not written yet" in page.page.locator("#progress").text_content()
         assert page.page.locator("#accept").get_attribute("aria-pressed") == "true"
     assert version(server, 0, 1)["answer"]["decision"] == "accepted"
     page.until("document.querySelector('#undo').disabled === false")
+    page.until("!document.querySelector('#row-0 .said').textContent.includes('not written')")
+    page.until("!document.querySelector('#progress').textContent.includes('not written')")

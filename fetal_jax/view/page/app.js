@@ -24,6 +24,8 @@ let queue = Promise.resolve();
 /** Of a frame: the newest state that the server sent; changes that it has not answered; the last change that a conflict drops. */
 const states = new Map(), unanswered = new Map(), dropped = new Map();
 const waits = (n) => unanswered.get(n) ?? 0;
+/** Whether a frame has a change that cannot be written now. */
+const isKept = (n) => away() && waits(n) > 0;
 const unsent = () => [...unanswered.values()].reduce((sum, n) => sum + n, 0);
 
 /** Take a frame's state in, and give the newest one. */
@@ -142,9 +144,20 @@ function record(make, n = current?.number) {
     current = after(current, made);
     draw();
   }
-  unanswered.set(n, waits(n) + 1);
+  wait(n, 1);
   const order = ++pressed, { beside } = states.get(n);
-  queue = queue.then(() => send(n, make, order, beside)).finally(() => unanswered.set(n, waits(n) - 1));
+  queue = queue.then(() => send(n, make, order, beside)).finally(() => wait(n, -1));
+}
+
+/** Count a change that is not answered, or no longer; while nothing can be written, list and progress say so. */
+function wait(n, by) {
+  unanswered.set(n, waits(n) + by);
+  if (away()) sayKept();
+}
+
+function sayKept() {
+  list.refresh();
+  progress();
 }
 
 async function send(n, make, order, beside) {
@@ -180,6 +193,7 @@ async function send(n, make, order, beside) {
         return;
       }
       connected(false, error);
+      sayKept();
       await new Promise((resolve) => setTimeout(resolve, RETRY));
     }
   }
@@ -255,8 +269,8 @@ async function exportAll() {
 // ------------------------------------------------------------------------------------------------------ messages
 
 function progress() {
-  const { all, decided, review } = list.counts();
-  get("progress").textContent = `${decided} of ${all} decided · ${review} to review${hidden(list)}${complete ? "" : " · measuring"}`;
+  const { all, decided, todo } = list.counts();
+  get("progress").textContent = `${decided} of ${all} decided · ${todo}${away() && unsent() ? ` · ${unsent()} not written yet` : ""}${hidden(list)}${complete ? "" : " · measuring"}`;
   search.say();
 }
 
@@ -363,6 +377,7 @@ async function start() {
     view: () => { get("zoom").textContent = `${Math.round(stage.view.scale * 100)} %`; },
   });
   list = new FrameList(get("list"), get("rows"), (n) => { showList(false); show(n); });
+  list.isKept = isKept;
   exams = new ExaminationList(get("exam-list"), get("exam-rows"), (k) => { showList(false); openExamination(true, k); });
   examination = new Examination({ frame: frameOfExamination, details: (n) => cache.details(n), picture: (n) => cache.picture(n), kind: (plane) => info.planes[plane], name: (n) => list.all[n].name, decision: (n) => list.answers.get(n)?.decision, judged: (k, status) => exams.judged({ [k]: status }, list.answers), accepted: (k) => exams.all[k]?.status === "accepted", age: (...found) => panel.age(...found) });
   for (const radio of get("tabs").querySelectorAll("input")) radio.addEventListener("change", () => tab(radio.value));

@@ -8,6 +8,9 @@ const WORDS = { review: "to review", measured: "measured", refused: "refused", e
 const MARKS = { review: "◇", measured: "●", refused: "○", error: "!", unread: "◇", accepted: "✓" };
 export const DECIDED = { accepted: "✓", rejected: "✕" };
 
+/** The status of a frame with a reader's answer: a corrected one is to review until it is decided on. */
+export const statusOf = (status, answer) => (answer?.edited && !answer.decision ? "review" : status);
+
 export class FrameList {
   constructor(box, rows, onChoose, prefix = "row", name = "frame") {
     this.box = box;
@@ -21,6 +24,8 @@ export class FrameList {
     this.current = null;
     this.text = "";
     this.elements = new Map();
+    /** Whether a frame has a change that cannot be written now. */
+    this.isKept = () => false;
     box.addEventListener("scroll", () => this.render(), { passive: true });
     new ResizeObserver(() => this.render()).observe(box);
     rows.addEventListener("click", (e) => {
@@ -97,14 +102,14 @@ export class FrameList {
 
   fill(element, i) {
     const row = this.shown[i], answer = this.answers.get(row.n);
-    const decision = answer?.decision || "";
-    element.dataset.status = row.status;
+    const decision = answer?.decision || "", status = statusOf(row.status, answer);
+    element.dataset.status = status;
     element.dataset.decision = decision;
     element.style.transform = `translateY(${i * HEIGHT}px)`;
     element.setAttribute("aria-selected", String(row.n === this.current));
     element.setAttribute("aria-posinset", i + 1);
     element.setAttribute("aria-setsize", this.shown.length);
-    const said = [decision ? DECIDED[decision] : MARKS[row.status], row.name, ...this.words(row, answer)];
+    const said = [decision ? DECIDED[decision] : MARKS[status], row.name, ...this.words(row, answer)];
     said.forEach((text, k) => write(element.children[k], text));
     for (const name of ["title", "said"]) { // a long one is cut
       const node = element.querySelector(`.${name}`);
@@ -115,7 +120,7 @@ export class FrameList {
   /** What is said of a row below its name, and the value to the right. */
   words(row, answer) {
     const mm = answer ? answer.mm : row.mm;
-    const said = [row.apart?.text, answer?.decision || WORDS[row.status], answer?.edited ? "corrected" : ""].filter(Boolean).join(", ");
+    const said = [row.apart?.text, answer?.decision || WORDS[statusOf(row.status, answer)], answer?.edited ? "corrected" : "", this.isKept(row.n) ? "a change is not written yet" : ""].filter(Boolean).join(", ");
     return [[answer?.plane ?? row.plane ?? "", said].filter(Boolean).join(" · "), mm == null ? "" : `${mm.toFixed(1)} mm`];
   }
 
@@ -152,7 +157,10 @@ export class FrameList {
 
   counts() {
     const decided = [...this.answers.values()].filter((a) => a.decision).length;
-    return { all: this.all.length, decided, review: this.all.filter((row) => row.status === "review" && !this.answers.get(row.n)?.decision).length };
+    const open = this.all.filter((row) => !this.answers.get(row.n)?.decision).map((row) => statusOf(row.status, this.answers.get(row.n)));
+    const blinded = this.all.some((row) => row.status === "unread");
+    const [review, unread] = ["review", "unread"].map((status) => open.filter((of) => of === status).length);
+    return { all: this.all.length, decided, todo: blinded ? `${unread} to read` : `${review} to review` };
   }
 }
 

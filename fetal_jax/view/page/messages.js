@@ -30,11 +30,16 @@ let back = null;
 /** Whether the server did not answer, and not everything that was missed has been asked for again. */
 export const away = () => back !== null;
 export function connected(is, error) {
-  if (!is && !away()) back = toast(error && !(error instanceof TypeError) ? error.message : "The server does not answer. Changes are kept here and sent when it does.", true);
+  if (!is && !away()) back = toast(whyAway(error), true);
   if (!is || !away()) return;
   back();
   back = null;
   toast("The server answers again.");
+}
+
+function whyAway(error) {
+  if (error?.status === 507) return `The change ${error.message}. Changes are kept here and sent when there is room.`;
+  return error && !(error instanceof TypeError) ? error.message : "The server does not answer. Changes are kept here and sent when it does.";
 }
 
 export function note(text) {

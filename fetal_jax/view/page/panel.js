@@ -1,6 +1,7 @@
 // The measurement beside the picture: status, plane, values, decision, comment, history.
 
 import { alike } from "./answers.js";
+import { statusOf } from "./list.js";
 import { covered, millimetres } from "./geometry.js";
 import { checklist, readings } from "./review.js";
 
@@ -55,8 +56,9 @@ export class Panel {
     this.frame = frame;
     get("name").textContent = frame.name;
     const { answer } = frame, status = get("status");
-    status.textContent = [DECISION[answer.decision] ?? STATUS[frame.status], frame.brief.edited ? "corrected" : ""].filter(Boolean).join(" · ");
-    status.dataset.status = answer.decision || frame.status;
+    const is = statusOf(frame.status, { edited: frame.brief.edited, decision: answer.decision });
+    status.textContent = [DECISION[answer.decision] ?? STATUS[is], frame.brief.edited ? "corrected" : ""].filter(Boolean).join(" · ");
+    status.dataset.status = answer.decision || is;
     get("reason").textContent = doubts(frame);
     for (const radio of get("planes").querySelectorAll("input")) {
       radio.checked = radio.value === answer.plane;
