@@ -89,7 +89,7 @@ def test_search_says_what_it_hides_and_one_click_shows_all(browser, tmp_path):
         assert not found.is_visible()
         assert "3 hidden by a search" in progress.text_content()
         page.page.fill("#filter", "visit-1")
-        assert found.text_content() == "1 of 2 examinations"
+        assert found.text_content() == "1 of 2 examinations · not the one in sight"
         page.press("Enter", "s")
         assert page.page.input_value("#filter") == "W0_"
         assert found.text_content() == "3 of 6 frames"

@@ -9,7 +9,7 @@ import { openChecklist, openHelp, showList, toggleList } from "./folds.js";
 import { ExaminationList, FrameList } from "./list.js";
 import { away, connected, frameLeft, note, sayOfFrame, toast } from "./messages.js";
 import { Panel } from "./panel.js";
-import { agreement, exported, readingOf } from "./review.js";
+import { agreement, exportAll, readingOf } from "./review.js";
 import { hidden, noFurther, Search } from "./search.js";
 import { Stage } from "./stage.js";
 
@@ -255,16 +255,7 @@ function choose(reading) {
   change(({ comment: own }) => ({ action: "choose", reader, answer: { ...chosen, decision: chosen.decision || "accepted", comment: own } }));
 }
 
-async function exportAll() {
-  const end = toast("Exporting …", true);
-  try {
-    await queue;
-    exported(await api.exportAll(), list.counts());
-  } catch (error) {
-    toast(error.message);
-  }
-  end();
-}
+const exportNow = () => exportAll(queue, () => list.counts());
 
 // ------------------------------------------------------------------------------------------------------ messages
 
@@ -335,14 +326,7 @@ const besideExamination = (by) => {
   if (k !== null) openExamination(true, k);
 };
 
-async function showAgreement() {
-  try {
-    await queue;
-    agreement(await api.agreement());
-  } catch (error) {
-    toast(error.message);
-  }
-}
+const showAgreement = () => agreement(queue);
 
 /** Show another frame, or say that there is none. */
 const go = (n, none) => (n === null ? noFurther(list, none) : show(n));
@@ -358,7 +342,7 @@ const KEYS = {
   "[": () => stage.changeGrey(-16, 0), "]": () => stage.changeGrey(16, 0), ",": () => stage.changeGrey(0, 8), ".": () => stage.changeGrey(0, -8),
   s: () => openExamination(), k: openChecklist, b: showAgreement,
   7: () => choose(readingOf(current, 7)), 8: () => choose(readingOf(current, 8)), 9: () => choose(readingOf(current, 9)),
-  c: () => get("comment").focus(), "/": () => search.begin(), l: toggleList, e: exportAll, "?": openHelp,
+  c: () => get("comment").focus(), "/": () => search.begin(), l: toggleList, e: exportNow, "?": openHelp,
 };
 
 // ------------------------------------------------------------------------------------------------------ start
@@ -384,7 +368,7 @@ async function start() {
   search = new Search(listed, progress);
   get("list-toggle").addEventListener("click", toggleList);
   get("help-open").addEventListener("click", KEYS["?"]);
-  get("export").addEventListener("click", exportAll);
+  get("export").addEventListener("click", exportNow);
   get("export").disabled = !info.writable || info.role === "blinded";
   get("agreement-open").hidden = info.role === "blinded";
   for (const button of document.querySelectorAll("[data-key]")) button.addEventListener("click", () => KEYS[button.dataset.key]());

@@ -1,6 +1,7 @@
 // The checklist of a plane, the readings that an adjudicator sees, and the table of agreement.
 
-import { made, remake, write } from "./messages.js";
+import * as api from "./api.js";
+import { made, remake, toast, write } from "./messages.js";
 
 const MARKS = { true: "✓", false: "✕", null: "–" };
 const WORDS = { true: "met", false: "not met", null: "open" };
@@ -75,16 +76,37 @@ function fillReading(button, { answer, mm }, taken, about) {
 /** The reading of a key, 7 to 9; undefined if there is none. */
 export const readingOf = (frame, key) => frame?.readings?.[Number(key) - FIRST_KEY];
 
+/** Export once all changes are `recorded`, and say what was written; counts() gives those of the list then. */
+export async function exportAll(recorded, counts) {
+  const end = toast("Exporting …", true);
+  try {
+    await recorded;
+    exported(await api.exportAll(), counts());
+  } catch (error) {
+    toast(error.message);
+  }
+  end();
+}
+
 /** What an export has written, and what it left out. */
-export function exported(done, { all, decided }) {
+function exported(done, { all, decided }) {
   const open = all - decided, without = open ? [`${open} of ${all} frames ${open === 1 ? "is" : "are"} without a decision.`] : [];
   const lines = [...without, `Decisions: ${done.corrections}. Frames for training: ${done.frames}. Signed DICOM reports: ${done.reports}.`, ...done.files, ...done.left_out];
   get("exported-text").replaceChildren(...lines.map((text) => made("p", "", text)));
   get("exported").showModal();
 }
 
-/** The table of agreement. */
-export function agreement(found) {
+/** Show the table of agreement, once all changes are `recorded`. */
+export async function agreement(recorded) {
+  try {
+    await recorded;
+    fillAgreement(await api.agreement());
+  } catch (error) {
+    toast(error.message);
+  }
+}
+
+function fillAgreement(found) {
   const parts = [made("p", "", found.note)];
   for (const { one, other, frames, planes_differ: planes, one_rejected: rejected, quantities } of found.pairs) {
     const title = `${one || "Machine"} − ${other || "Machine"}: ${frames} frame${frames === 1 ? "" : "s"}, ${planes} of another plane, ${rejected} rejected by one`;
