@@ -437,6 +437,7 @@ def test_a_process_that_reads_rulers_imports_scipy_before_the_time_of_a_file_beg
 def test_a_process_started_early_reads_the_next_frames_and_only_those(tmp_path, monkeypatch):
     write_png(tmp_path / "a.png", np.zeros((20, 30), np.uint8))
     started = []
+    monkeypatch.setattr(isolated, "_early", [])  # a command of another test may have left one
     monkeypatch.setattr(isolated, "_Child", lambda child=isolated._Child: started.append(child()) or started[-1])
     isolated.start_early()
     assert len(started) == 1
