@@ -195,6 +195,7 @@ export class ExaminationList extends FrameList {
   /** Take in the status that the server gives some examinations, by number. */
   judged(statuses, answers) {
     for (const [k, status] of Object.entries(statuses)) {
+      if (!this.all[k]) continue; // it came meanwhile: the next poll has it
       this.all[k].judged = status;
       this.judge(this.all[k], answers);
     }
