@@ -24,7 +24,7 @@ def amount(count: int, noun: str) -> str:
 
 
 def before_writing(error: OSError, otherwise: str = "make room") -> str:
-    """What to do before something is written there again: room helps neither a read-only disk nor a missing right."""
+    """State the remedy for a failed write: room helps neither a read-only disk nor a missing right."""
     if error.errno == errno.EROFS:
         return "mount its disk for writing"
     return "get the right to write there" if error.errno in (errno.EACCES, errno.EPERM) else otherwise

@@ -21,7 +21,7 @@ MOST_GONE = 0.5
 
 @dataclass(frozen=True)
 class Earlier:
-    """What an earlier call left."""
+    """The results that an earlier call left."""
 
     names: frozenset[str] = frozenset()
     """The files of frames."""

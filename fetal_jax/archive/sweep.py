@@ -45,7 +45,7 @@ class Totals:
     examinations: Counter[str] = field(default_factory=Counter)
     """By status."""
     against: str = ""
-    """How many rows are as an earlier call left them, and which were removed; empty without an earlier call."""
+    """Counts of the rows that an earlier call left and of those removed, in words; empty without an earlier call."""
 
 
 def inputs(patterns: Sequence[str], out: str) -> tuple[list[str], Counter[str]]:

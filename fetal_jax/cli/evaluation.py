@@ -334,7 +334,7 @@ def calibrate(args: argparse.Namespace, claim: Claim) -> tuple[Path, str]:
 
 
 def _fate(learnt: object, before: object, after: object) -> str:
-    """What a calibration did to a part of a bundle, by what was learnt and whether it was there before and after."""
+    """State what a calibration did to a part of a bundle, by what was learnt and what was there before and after."""
     if learnt:
         return "learnt"
     if after:

@@ -183,7 +183,7 @@ def _of_examinations(out: Path) -> str:
 
 
 def _written(out: Path, tally: Tally) -> str:
-    """Where to look; there are no overlays where no frame could be read."""
+    """Name the files to look at; there are no overlays where no frame could be read."""
     names = [RESULTS, *([INDEX] if tally.with_examination else []), FIRST, OVERLAYS]
     *first, last = (str(out / name) for name in names if name != OVERLAYS or (out / name).is_dir())
     return f"{', '.join(first)} and {last}"

@@ -48,7 +48,7 @@ _ALWAYS_DOUBT = {"implausible shape", "little is seen", "cut off"}
 
 
 _DOUBTS = ("the network sees ", "the network is not sure that ", "the value may be off by ")
-"""How those reasons of `decide` begin that are not of a flag."""
+"""First words of the reasons of `decide` that are not of a flag."""
 
 
 @dataclass(frozen=True)

@@ -176,7 +176,7 @@ def caption(row: Row) -> list[str]:
 
 
 TO_REVIEW, NOTED = "To be reviewed by a person", "Noted"
-"""What a report calls its doubts; a signed one has been reviewed."""
+"""Word of a report for its doubts; a signed one has been reviewed."""
 
 
 def doubt(row: Row) -> str:

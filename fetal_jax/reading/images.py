@@ -32,7 +32,7 @@ _JPEG_IN_TIFF = 7
 _SIGNED = 2
 """SampleFormat of TIFF."""
 _FEW_LEVELS = 64
-"""Where the high byte of 16 bits stays below, 14 bits or fewer are used, and a frame has few levels left."""
+"""High bytes of 16 bits that all stay below this use 14 bits or fewer: a frame would have few grey levels left."""
 _HOLDS = {"I": "has 32 bits a channel", "F": "holds floating-point values"}
 """Modes of Pillow that are not read, in words."""
 

@@ -118,7 +118,7 @@ def _with_ruler(pixels: Any, size: PixelSize) -> PixelSize:
 def serve() -> None:
     """Main loop of the reading process, until its input ends: a source comes in, `_OPENED`, its frames, None go out.
 
-    Before the first source it is told whether it reads depth rulers, with each source the caller's working folder.
+    Before the first source comes whether to read depth rulers, with each source the caller's working folder.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is the parent's to act on
     answers = os.fdopen(os.dup(1), "wb")

@@ -262,7 +262,7 @@ def _walk(folder: Path, leave_out: Path | None, found: FoundFiles) -> None:
 
 
 def _kind(path: PurePath) -> str:
-    """What a file that is left out is counted as."""
+    """Name the kind under which a file that is left out is counted."""
     return HIDDEN if path.name.startswith(".") else path.suffix.lower() or path.name
 
 

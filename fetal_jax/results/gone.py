@@ -36,7 +36,7 @@ def gone(earlier: Iterable[str], now: Iterable[str], asked: Iterable[str]) -> li
 
 
 def against(folder: Path, now: Sequence[str], asked: Iterable[str]) -> str:
-    """What a call of `measure` will do to the finished results in its folder, in words; empty if there are none.
+    """State what a call of `measure` will do to the finished results in its folder, in words; empty if there are none.
 
     Args:
       folder: of the results.

@@ -37,7 +37,7 @@ def _place(name: str) -> Any:
 
 
 def described(config: Config) -> str:
-    """What a new run starts from, in a few words."""
+    """Name what a new run starts from, in a few words."""
     if config.init.bundle:
         return f"bundle {config.init.bundle}"
     return f"SonoNet16 of {config.init.sononet}" if config.init.sononet else "random parameters"

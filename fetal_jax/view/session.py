@@ -26,7 +26,7 @@ from fetal_jax.view.store import ACTIONS, NAME, Conflict, Event, History, Store
 FAR = 1e9
 """Coordinate of the open sides of a region, because JSON has no infinity."""
 CHOOSE_PLANE = "if it shows a plane that is measured, choose it (H, A or F), else reject the frame"
-"""What the page says for `GIVE_PLANE`, which is about calls."""
+"""Words of the page for `GIVE_PLANE`, which is about calls."""
 REVIEW = "review"
 """Folder inside the results, with corrections and their exports."""
 MAX_ID = 64

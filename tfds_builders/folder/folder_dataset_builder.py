@@ -187,10 +187,10 @@ def shape_of_mask(path: Path, plane: str, size: tuple[int, ...], note: Callable[
     if doubts:
         raise UserError(f"{path} is no filled {SHAPE_OF_PLANE[plane]} {_why(found, doubts)}")
     if beside := beside_largest(inside):
-        told = f"{path} has {amount(beside, 'pixel')} beside its largest area"
+        stated = f"{path} has {amount(beside, 'pixel')} beside its largest area"
         if beside > SPECK * inside.sum():
-            raise UserError(f"{told}: draw the {plane} alone, as one area")
-        note(f"{told}: left out")
+            raise UserError(f"{stated}: draw the {plane} alone, as one area")
+        note(f"{stated}: left out")
     return found.ellipse or found.shaft
 
 

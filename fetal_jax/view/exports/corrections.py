@@ -26,7 +26,7 @@ def corrections(session: Session, left_out: list[str]) -> list[Correction]:
     Answers that are no longer valid, or were accepted before they had a value, are added to `left_out`.
     """
     found: list[Correction] = []
-    told: list[tuple[int, str, str]] = []
+    lines: list[tuple[int, str, str]] = []
     for (_, file, frame), history in list(session.store.histories.items()):
         number = session.results.number(file, frame)
         if number is None or not history.events:
@@ -34,10 +34,10 @@ def corrections(session: Session, left_out: list[str]) -> list[Correction]:
         row, last = session.row(number), history.events[-1]
         event = session.today(row, last)
         if event is None:
-            told.append((number, last.reader, remeasured.left_out(number, last)))
+            lines.append((number, last.reader, remeasured.left_out(number, last)))
             continue
         if event.answer.decision != last.answer.decision:
-            told.append((number, last.reader, remeasured.unseen(number, last)))
+            lines.append((number, last.reader, remeasured.unseen(number, last)))
         found.append(Correction(number, row, event, len(history.events)))
-    left_out += [text for *_, text in sorted(told)]
+    left_out += [text for *_, text in sorted(lines)]
     return sorted(found, key=lambda c: (c.number, c.event.reader))
