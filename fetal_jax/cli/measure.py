@@ -24,12 +24,11 @@ from fetal_jax.outputs import formats
 from fetal_jax.outputs.contact_sheet import FIRST
 from fetal_jax.outputs.examinations.examination import CHOICES
 from fetal_jax.outputs.examinations.write import EXAMINATIONS_JSON, INDEX
-from fetal_jax.outputs.rows import JSON, Row
+from fetal_jax.outputs.rows import Row
 from fetal_jax.outputs.tally import Tally, in_words
 from fetal_jax.reading.sources import OVERLAYS, RESULTS, Source, find, may_be_dicom, suffixes_in_words
 from fetal_jax.reading.spacing_table import Spacings
 from fetal_jax.reading.study import Labels
-from fetal_jax.results import gone
 from fetal_jax.results.folder import measure_files
 
 ALSO = ("svg", *formats.KINDS)
@@ -139,10 +138,6 @@ def measure_paths(
     _check_dicom_can_be_read(found.sources)
     if not any(spacings.may_give(source) or may_be_dicom(source) for source in found.sources):
         raise UserError(_without_spacing(spacings, found.sources))
-    if against := gone.against(out, [str(source) for source in found.sources], map(str, paths)):
-        print(against, flush=True)  # before the work, too: an interruption ends what the folder knows of them
-    if (out / JSON).is_file():
-        print(f"{out} has finished results: the same call measures all frames again and replaces them", flush=True)
     tally = Tally()
     with tqdm(total=len(found.sources), unit="frame") as bar:
         for row in measure_files(
@@ -160,8 +155,6 @@ def measure_paths(
             bar.update()
     if found.left_out:
         print(f"left out, not frames by their names: {suffixes_in_words(found.left_out)}")
-    if against:
-        print(against)
     if tally.with_examination:
         print(_of_examinations(out))
     print(f"{tally}. See {_written(out, tally)}. {NOT_CLINICAL}")

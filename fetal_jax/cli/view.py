@@ -108,7 +108,10 @@ def _results_of(paths: list[Path], held: ExitStack) -> Path:
         raise UserError(f"{missing[0]} does not exist")
     for path in paths:
         if other := _other_command(path):
-            raise UserError(f"{path} holds results of fetal-jax {other}: the page shows those of fetal-jax measure")
+            frames = "retrieve the images" if other == "pacs" else "take the frames themselves"
+            raise UserError(
+                f"{path} holds results of fetal-jax {other}, without pictures: {frames}, and give their folder"
+            )
     if any(map(_holds_results, paths)):
         if len(paths) > 1:
             raise UserError("give one results folder, or frames")

@@ -135,7 +135,7 @@ class Spacings:
         return f"the table has no row for {name!r}{nearest}"
 
     @classmethod
-    def read(cls, path: Path) -> Spacings:
+    def read(cls, path: str | Path) -> Spacings:
         """Read a table with the columns `filename,spacing_mm`, or HC18's own.
 
         Tables of all spreadsheets are read: commas, semicolons or tabs, decimal commas, UTF-8 or UTF-16, with or
@@ -149,7 +149,7 @@ class Spacings:
           UserError: there is no such file, a column is missing or repeated, a cell is not a positive number, no row
             says anything, a name is repeated, or a date or age is wrong.
         """
-        header, rows = spreadsheet.read(path, NEEDS)
+        header, rows = spreadsheet.read(path := Path(path), NEEDS)
         name, values = _columns(path, header)
         table: dict[str, float | Spacing] = {}
         empty: set[str] = set()

@@ -42,6 +42,7 @@ from fetal_jax.reading.images import read_image, write_png
 from fetal_jax.reading.isolated import read_ahead
 from fetal_jax.reading.sources import OVERLAYS, RESULTS, Source
 from fetal_jax.reading.spacing_table import Spacings
+from fetal_jax.results import gone
 from fetal_jax.results.resume_log import FINGERPRINTS, ResumeLog
 
 CINES = "cines.csv"
@@ -75,7 +76,8 @@ def measure_files(
       out: the folder of the results. An interrupted run of the same call is resumed; a finished one is replaced. Only
         files that this program wrote there are overwritten or deleted.
       also: of "svg" and `formats.KINDS`.
-      note: receives a message for each reason why reports could not be written, at the end.
+      note: receives what happens to the results of an earlier call, at the start, and a message for each reason why
+        reports could not be written, at the end.
       asked: the paths that the user gave; they are part of the call's identity.
       submission: a file that the caller writes afterwards; refused before the work if another program wrote it.
       naming: how examinations are named; default: by DICOM and the spacing table, identifiers hashed.
@@ -100,6 +102,9 @@ def measure_files(
         identities, of_examinations = Identities(Key(log.own.claim), naming), list[Row]()
         if again:
             log.take_up(sources, out / JSON)
+        else:
+            for line in gone.against(out, log, [str(source) for source in sources], [str(path) for path in asked]):
+                note(line)
         saved = {source for source in sources if log.has(source)}
         taken = {row["overlay"] for source in saved for row in log.rows(source) if row["overlay"]}
         stems = {Path(name).stem for name in taken}

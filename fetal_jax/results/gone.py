@@ -1,4 +1,4 @@
-"""Files of earlier results that the same call no longer finds: their rows are removed, which must be said."""
+"""What a call does to the results of an earlier one: rows of files that it no longer finds are removed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from fetal_jax.errors import amount
 from fetal_jax.files import in_bucket
 from fetal_jax.outputs.rows import JSON
-from fetal_jax.results.resume_log import fingerprints
+from fetal_jax.results.resume_log import ResumeLog, fingerprints
 
 
 def gone(earlier: Iterable[str], now: Iterable[str], asked: Iterable[str]) -> list[str]:
@@ -25,8 +25,8 @@ def gone(earlier: Iterable[str], now: Iterable[str], asked: Iterable[str]) -> li
     folders = list(dict.fromkeys(str(folder) for path in paths for folder in (path, *path.parents)))
 
     def found(name: str) -> bool:
-        if in_bucket(name) or os.path.isabs(name):
-            return name in there
+        if _absolute(name) in there or in_bucket(name) or os.path.isabs(name):
+            return _absolute(name) in there
         below = os.path.normpath(name)
         while below.startswith("../"):
             below = below.removeprefix("../")
@@ -35,25 +35,33 @@ def gone(earlier: Iterable[str], now: Iterable[str], asked: Iterable[str]) -> li
     return [name for name in earlier if not found(name)]
 
 
-def against(folder: Path, now: Sequence[str], asked: Iterable[str]) -> str:
-    """State what a call of `measure` will do to the finished results in its folder, in words; empty if there are none.
+def against(folder: Path, log: ResumeLog, now: Sequence[str], asked: Sequence[str]) -> list[str]:
+    """State what a call of `measure` will do to the results in its folder, in sentences; none if there are none.
 
     Args:
       folder: of the results.
+      log: the log of an interrupted call there; empty if it was finished.
       now, asked: as for `gone`.
 
     Raises:
-      UserError: the list of their files is damaged.
+      UserError: the list of the files of finished results is damaged.
     """
-    earlier = fingerprints(folder) if (folder / JSON).is_file() else {}
-    if not earlier:  # also results of older versions, which have no list of their files
-        return ""
-    files = gone(earlier, now, asked)
-    again = len(earlier) - len(files)
-    words = f"against the earlier results: {amount(again, 'file')} again, {len(now) - again} new"
-    if not files:
-        return words
-    return f"{words}; not kept: the rows of {in_words(files)}"
+    if log.measured:
+        files = gone(log.measured, now, asked)
+        return [f"{folder} has the results of an interrupted call, which are kept{_not_kept(files)}"]
+    if not (folder / JSON).is_file():
+        return []
+    said = []
+    if earlier := fingerprints(folder):  # results of older versions have no list of their files
+        files = gone(earlier, now, asked)
+        again = len(earlier) - len(files)
+        count = f"{amount(again, 'file')} again, {len(now) - again} new"
+        said = [f"against the earlier results: {count}{_not_kept(files)}"]
+    return [*said, f"{folder} has finished results: the same call measures all frames again and replaces them"]
+
+
+def _not_kept(files: Sequence[str]) -> str:
+    return f"; not kept: the rows of {in_words(files)}" if files else ""
 
 
 def in_words(files: Sequence[str]) -> str:

@@ -118,6 +118,11 @@ class ResumeLog:
             raise UserError(f"{path} is one of the results: give the submission another name")
         self.own.claim(os.path.abspath(path))
 
+    @property
+    def measured(self) -> list[str]:
+        """Names of the files that an interrupted run measured."""
+        return list(self._lines)
+
     def has(self, source: Source) -> bool:
         """Whether a file was measured and has not changed since."""
         _, fingerprint = self._lines.get(str(source), (0, None))
@@ -168,12 +173,13 @@ _OPTIONS = {
     "url": "server (--url)",
 }
 """The parts of a call (`folder.call_of`) in words."""
+_SEVERAL = ("paths", "also")
 
 
 def another_call(differ: Iterable[str]) -> str:
     """For a message: "a call that had another plane (--plane)"; `differ` are keys of `call.json`."""
-    words = [_OPTIONS.get(key, key) for key in differ]
-    return f"a call that had {' and '.join(('other ' if w == 'paths' else 'another ') + w for w in words)}"
+    words = [f"{'other' if key in _SEVERAL else 'another'} {_OPTIONS.get(key, key)}" for key in differ]
+    return f"a call that had {' and '.join(words)}"
 
 
 def fingerprints(folder: Path) -> dict[str, list[int]]:

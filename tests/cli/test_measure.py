@@ -71,10 +71,14 @@ def test_a_finished_call_that_is_given_again_says_that_it_measures_all_frames(fr
     for again in (False, True):
         done = called(*call)
         assert done.returncode == 0, done.stderr
-        assert (said in done.stdout.splitlines()) == again
+        assert (said in done.stderr.splitlines()) == again
     (out / "measurements.json").rename(out / "measuring.jsonl")  # as an interrupted call leaves a log alone
     (out / "measuring.jsonl").write_text("")
-    assert said not in called(*call).stdout
+    assert said not in called(*call).stderr
+    done = called(*call, "--also=svg")
+    assert done.returncode == 2
+    assert "holds results of a call that had other reports (--also)" in done.stderr
+    assert said not in done.stderr  # nothing is replaced
 
 
 def test_a_call_says_that_files_of_the_earlier_results_are_gone(frames, tmp_path, monkeypatch):
@@ -82,7 +86,7 @@ def test_a_call_says_that_files_of_the_earlier_results_are_gone(frames, tmp_path
     out = tmp_path / "out"
     options = ("--plane=head", "--spacing-mm=0.3", f"--out={out}")
     monkeypatch.chdir(tmp_path)
-    assert "earlier" not in called("measure", "frames", *options).stdout
+    assert "earlier" not in called("measure", "frames", *options).stderr
     monkeypatch.chdir(frames)
     (frames / "h1.png").rename(frames / "new.png")
     done = called("measure", ".", *options)
@@ -90,10 +94,28 @@ def test_a_call_says_that_files_of_the_earlier_results_are_gone(frames, tmp_path
     said = (
         "against the earlier results: 2 files again, 1 new; not kept: the rows of 1 file that is gone (frames/h1.png)"
     )
-    assert done.stdout.splitlines()[0] == done.stdout.splitlines()[-2] == said
+    assert said in done.stderr.splitlines()
     assert [Path(row["file"]).name for row in rows(out)] == ["h0.png", "h2.png", "new.png"]
     (out / "fingerprints.jsonl").write_text("{")
     refused(called("measure", ".", *options), "fingerprints.jsonl is damaged: remove it")
+
+
+def test_a_resumed_call_says_which_rows_it_drops(frames, tmp_path):
+    out = tmp_path / "out"
+    call = ("measure", frames, "--plane=head", "--spacing-mm=0.3", f"--out={out}")
+    assert called(*call).returncode == 0
+    entries = [json.loads(line) for line in (out / "fingerprints.jsonl").read_text().splitlines()]
+    found = json.loads((out / "measurements.json").read_text())
+    (out / "measuring.jsonl").write_text(  # as a call that was interrupted after two files leaves it
+        "".join(json.dumps(entry | {"rows": [row]}) + "\n" for entry, row in zip(entries[:2], found, strict=False))
+    )
+    (out / "measurements.json").unlink()
+    (frames / "h0.png").unlink()
+    done = called(*call)
+    assert done.returncode == 0, done.stderr
+    gone = f"not kept: the rows of 1 file that is gone ({frames / 'h0.png'})"
+    assert f"{out} has the results of an interrupted call, which are kept; {gone}" in done.stderr.splitlines()
+    assert [Path(row["file"]).name for row in rows(out)] == ["h1.png", "h2.png"]
 
 
 def test_the_last_lines_count_the_examinations_and_say_why_one_is_refused(frames, tmp_path):

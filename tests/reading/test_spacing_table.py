@@ -64,6 +64,11 @@ def test_tables_of_all_spreadsheets_are_read(tmp_path, text, encoding, form):
         assert size.source == "csv"
 
 
+def test_a_path_may_be_text(tmp_path):
+    (tmp_path / "t.csv").write_text("filename,spacing_mm\na.png,0.2\n")
+    assert Spacings.read(str(tmp_path / "t.csv")) == Spacings.read(tmp_path / "t.csv")
+
+
 def test_results_are_a_table_too(tmp_path):
     line = f"{NAME},measured,0.2,csv,0.1,\n"
     spacings = table(

@@ -54,7 +54,7 @@ def test_results_of_other_frames_are_not_shown(tmp_path):
 def test_sweep_of_a_pacs_whose_frames_are_not_here_is_refused(tmp_path):
     write_results(tmp_path, 1)
     (tmp_path / "results" / pacs.STATE).touch()
-    refused(called("view", tmp_path / "results", "--no-browser"), "holds results of fetal-jax pacs")
+    refused(called("view", tmp_path / "results", "--no-browser"), "without pictures: retrieve the images")
 
 
 def test_frame_that_cannot_be_shown_is_rejected_but_not_accepted(tmp_path):

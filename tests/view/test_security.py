@@ -228,7 +228,7 @@ def test_wrong_calls_are_refused(tmp_path):
     for name in ("archived/call.json", "archived/frames/0.parquet"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("{}")
-    refused(fetal_jax("view", tmp_path / "archived", "--no-browser"), "holds results of fetal-jax archive")
+    refused(fetal_jax("view", tmp_path / "archived", "--no-browser"), "without pictures: take the frames themselves")
     assert not (tmp_path / "archived" / "review").exists()
     refused(fetal_jax("view", tmp_path / "empty", "--no-browser"), "holds no PNG")
     write_results(tmp_path, 1)
