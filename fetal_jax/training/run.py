@@ -58,7 +58,7 @@ def train(
 
     Raises:
       UserError: the data set is not prepared, the directory is in use or holds a run of another configuration.
-      FloatingPointError: loss or gradient was not finite for `max_bad_steps` steps in a row.
+      FloatingPointError: loss or gradient was not finite for `max_bad_steps` steps in a row, or a map of validation.
       Preempted: a stop was requested; the checkpoint is written.
     """
     _check_batch_size(config)

@@ -34,6 +34,9 @@ def measured(predictor: Predictor, frames: Split | Sequence[Frame], indices: Arr
     The class of a frame follows `data.pipeline.plane_index`, as in training: planes outside the network's list count
     as `other`. Frames are divided among processes by stride and the rows are all-gathered, so that each frame is
     counted once.
+
+    Raises:
+      FloatingPointError: a map is not finite, in all processes at the same call: the training has diverged.
     """
     first, step = jax.process_index(), jax.process_count()
     planes = predictor.info.planes
@@ -51,12 +54,19 @@ def measured(predictor: Predictor, frames: Split | Sequence[Frame], indices: Arr
             rows[row, PREDICTED] = planes.index(max(prediction.planes, key=lambda p: prediction.planes[p]))
             name = PRIMARY.get(frame.plane)
             if name and name in frame.truth_mm and frame.spacing_mm:
-                found = predictor.find(prediction, frame.image, frame.plane, frame.spacing_mm).measurement
-                value = found.primary_mm
                 rows[row, TRUTH] = frame.truth_mm[name]
+                if not np.isfinite(prediction.probability).all():
+                    rows[row, ERROR] = np.inf
+                    continue
+                value = predictor.find(prediction, frame.image, frame.plane, frame.spacing_mm).measurement.primary_mm
                 rows[row, ERROR] = np.nan if value is None else value - frame.truth_mm[name]
     every = np.arange(len(rows))
-    return distributed.gathered(rows)[every % step, every]
+    rows = distributed.gathered(rows)[every % step, every]
+    if (diverged := np.isinf(rows[:, ERROR])).any():
+        raise FloatingPointError(
+            f"the maps of {diverged.sum()} of {len(rows)} validation frames are not finite: the training has diverged"
+        )
+    return rows
 
 
 def summary(rows: Array, planes: Sequence[str]) -> dict[str, float]:

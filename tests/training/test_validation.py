@@ -93,6 +93,17 @@ def test_each_drawn_frame_is_measured_once_by_one_process(monkeypatch, processes
     np.testing.assert_array_equal(rows[:, validation.ERROR], 0.5)
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_maps_that_are_not_finite_end_the_run_in_words(value):
+    class Diverged(HalfTooLarge):
+        def predict(self, images, *_):
+            maps = [np.full((2, 2), value if image[0, 0] == 1 else 0.5) for image in images]
+            return [SimpleNamespace(planes={"other": 0.2, "head": 0.8}, probability=each) for each in maps]
+
+    with pytest.raises(FloatingPointError, match="maps of 1 of 3 validation frames are not finite"):
+        validation.measured(Diverged(), [frame(i) for i in range(3)], np.arange(3))
+
+
 def test_frames_are_a_seeded_draw_over_the_whole_split():
     drawn = validation.draw(1000, 64, seed=3)
     assert len(set(drawn)) == 64
