@@ -21,6 +21,8 @@ from fetal_jax.growth import (
     gestational_age,
     parse_age,
 )
+from fetal_jax.growth.contradiction import contradiction
+from fetal_jax.growth.hadlock import BPD_CONVENTION
 from fetal_jax.growth.measures import CONVENTIONS, GrowthError, bpd_as, bpd_text, given, labels
 from fetal_jax.planes import QUANTITIES
 
@@ -85,10 +87,11 @@ def run(args: argparse.Namespace, overrides: list[str]) -> None:
     known = None if args.ga is None else parse_age(args.ga)
     sizes = given(convention, **{measure: getattr(args, measure) for measure in SIZES})
 
-    ages = _print_ages(sizes, convention, known, args.ga)
+    apart = _apart(sizes, convention)
+    ages = _print_ages(sizes, convention, known, args.ga, apart)
     if known is None and not ages:
-        raise GrowthError("no formula gives an age from these sizes: give --ga")
-    weights = _print_weights(sizes, convention, args.weight_formula)
+        raise GrowthError(f"{apart}, or give --ga" if apart else "no formula gives an age from these sizes: give --ga")
+    weights = _print_weights(sizes, convention, args.weight_formula, apart)
     weeks = ages[0].weeks if known is None else known
     print(f"Centiles at {format_age(weeks)}" + ("" if known is not None else f", the age by {ages[0].formula}"))
     centiles = []
@@ -110,21 +113,32 @@ def run(args: argparse.Namespace, overrides: list[str]) -> None:
         print(f"  {citation}.")
     print(NOT_CLINICAL)
     if args.chart:
-        estimated = [] if known is not None else [f"The age is by {ages[0].formula}, from {SAME}"]
-        _draw(args, standards[0], values[standards[0]], weeks, estimated)
+        notes = [f"{apart}."] if apart else []
+        notes += [] if known is not None else [f"The age is by {ages[0].formula}, from {SAME}"]
+        _draw(args, standards[0], values[standards[0]], weeks, notes)
 
 
 def _lengths(sizes: dict[str, float], *measures: str) -> dict[str, float | None]:
     return {f"{measure}_mm": sizes.get(measure) for measure in measures}
 
 
+def _apart(sizes: dict[str, float], convention: str | None) -> str:
+    """Say why the sizes cannot be of one fetus; empty if they can."""
+    bpd = {"bpd": bpd_as(BPD_CONVENTION, sizes["bpd"], convention)} if "bpd" in sizes else {}
+    said = contradiction(sizes | bpd)
+    return said and f"{said}: two fetuses, a wrong size or abnormal growth; measure again"
+
+
 def _print_ages(
-    sizes: dict[str, float], convention: str | None, known: float | None, text: str | None
+    sizes: dict[str, float], convention: str | None, known: float | None, text: str | None, apart: str
 ) -> list[GestationalAge]:
-    """Print and return the age by each standard that gives one."""
+    """Print and return the age by each standard that gives one; none from sizes that are `apart`."""
     print("Age")
     if known is not None:
         print(f"  {format_age(known)}  {known:6.2f} weeks  as given: {text}")
+    if apart:
+        print(f"  none by the sizes: {apart}")
+        return []
     ages = []
     for standard in ("hadlock", "intergrowth"):
         try:
@@ -139,8 +153,16 @@ def _print_ages(
     return ages
 
 
-def _print_weights(sizes: dict[str, float], convention: str | None, wanted: str | None) -> dict[str, FetalWeight]:
-    """Print and return the weight by each formula whose measures are given; `wanted` must be one of them."""
+def _print_weights(
+    sizes: dict[str, float], convention: str | None, wanted: str | None, apart: str
+) -> dict[str, FetalWeight]:
+    """Print and return the weight by each formula whose measures are given; `wanted` must be one of them.
+
+    Sizes that are `apart` give none.
+    """
+    if apart:
+        print(f"Weight\n  none: {apart}")
+        return {}
     weights = {
         formula: fetal_weight(**_lengths(sizes, "hc", "ac", "fl", "bpd"), bpd_convention=convention, formula=formula)
         for formula, measures in WEIGHT_FORMULAS.items()
@@ -191,9 +213,7 @@ def _print_centiles(
     return centiles
 
 
-def _draw(
-    args: argparse.Namespace, standard: str, values: dict[str, float], weeks: float, estimated: list[str]
-) -> None:
+def _draw(args: argparse.Namespace, standard: str, values: dict[str, float], weeks: float, about: list[str]) -> None:
     try:
         from fetal_jax.growth import chart  # only a chart needs matplotlib
     except ImportError:
@@ -203,7 +223,7 @@ def _draw(
         *(values, weeks, standard, args.bpd_convention),
         weight_formula=args.weight_formula,
         heading="   ".join([args.code, *dates] if args.code else dates),
-        notes=[*estimated, f"Drawn on {datetime.date.today()} by fetal_jax {__version__}."],
+        notes=[*about, f"Drawn on {datetime.date.today()} by fetal_jax {__version__}."],
     )
     chart.write(args.chart, figure)
     print(f"Chart ({standard}): {args.chart}")

@@ -63,6 +63,45 @@ def test_without_an_age_the_estimate_is_used_and_named(tmp_path):
         assert text in drawn
 
 
+APART = "FL 63.0 mm is of 32w4d, HC 100.0 mm of 14w5d: two fetuses, a wrong size or abnormal growth; measure again"
+
+
+def test_contradictory_sizes_give_no_age_weight_or_chart(tmp_path, capsys):
+    picture = tmp_path / "chart.svg"
+    assert main(["growth", "--hc=100", "--ac=280", "--fl=63", f"--chart={picture}"]) == 2
+    printed = capsys.readouterr()
+    assert f"none by the sizes: {APART}" in printed.out
+    assert "Hadlock 1984" not in printed.out
+    assert "Weight" not in printed.out
+    assert f"{APART}, or give --ga" in printed.err
+    assert not picture.exists()
+
+
+def test_contradictory_sizes_of_known_age_have_centiles_and_a_note_but_no_weight(tmp_path, capsys):
+    picture = tmp_path / "chart.svg"
+    sizes = ("--hc=100", "--ac=280", "--fl=63", "--ga=32w0d")
+    assert main(["growth", *sizes, "--weight-formula=hadlock3", f"--chart={picture}"]) in (None, 0)
+    printed = capsys.readouterr().out
+    age, _, rest = printed.partition("Weight")
+    assert "32w0d   32.00 weeks  as given" in age
+    assert APART in age
+    assert f"none: {APART}" in rest
+    assert re.search(r"FL +63.0 mm .* %", rest)
+    assert "EFW" not in printed
+    assert APART in " ".join(re.sub(r"<[^>]*>", " ", picture.read_text()).split())
+
+
+def test_a_bpd_contradicts_the_other_sizes_in_the_convention_of_the_formula(capsys):
+    assert main(["growth", "--bpd=40", "--bpd-convention=outer-outer", "--fl=63"]) == 2
+    assert "FL 63.0 mm is of 32w4d, BPD 38.5 mm outer-inner of 17w5d: " in capsys.readouterr().err
+
+
+def test_sizes_of_about_the_same_age_have_no_note(capsys):
+    """HC 230 mm is of 25w0d, FL 56 mm of 29w3d: 18 % apart."""
+    assert main(["growth", "--hc=230", "--fl=56"]) in (None, 0)
+    assert "two fetuses" not in capsys.readouterr().out
+
+
 def test_age_outside_a_standard_is_refused_in_its_rows_and_values_outside_are_bounds():
     done = called("growth", *PATIENT, "--ga=41w3d")
     assert done.returncode == 0, done.stderr

@@ -199,9 +199,9 @@ def test_head_of_one_woman_and_femur_of_another_give_no_age_weight_or_ratio():
 @pytest.mark.parametrize(
     ("mm", "said"),
     [
-        ({"hc": 74.0, "fl": 63.6}, "FL 63.6 mm is of 32.9 weeks, HC 74.0 mm is of under 14 weeks: "),
-        ({"hc": 70.8, "ac": 354.6}, "AC 354.6 mm is of 39.4 weeks, HC 70.8 mm is of under 14 weeks: "),
-        ({"ac": 400.0, "fl": 40.0}, "AC 400.0 mm is of over 42 weeks, FL 40.0 mm is of 22.9 weeks: "),
+        ({"hc": 74.0, "fl": 63.6}, "FL 63.6 mm is of 32w6d, HC 74.0 mm of under 14 weeks: "),
+        ({"hc": 70.8, "ac": 354.6}, "AC 354.6 mm is of 39w3d, HC 70.8 mm of under 14 weeks: "),
+        ({"ac": 400.0, "fl": 40.0}, "AC 400.0 mm is of over 42 weeks, FL 40.0 mm of 22w6d: "),
     ],
 )
 def test_a_size_outside_the_ages_of_the_formula_contradicts_the_others(mm, said):

@@ -37,7 +37,7 @@ from fetal_jax.inference.acceptance import WITH_VALUE
 from fetal_jax.inference.score import WRONG
 from fetal_jax.outputs.cines import surest
 from fetal_jax.outputs.examinations.age_range import age_range
-from fetal_jax.outputs.examinations.ages_apart import contradiction, stated_apart
+from fetal_jax.outputs.examinations.ages_apart import sizes_apart, stated_apart
 from fetal_jax.outputs.rows import Row
 from fetal_jax.planes import MEASURED, PRIMARY
 
@@ -224,7 +224,7 @@ def summarise(examination: Examination, standard: str = "hadlock", ga_weeks: flo
     structures = {plane: _structure(plane, examination.rows) for plane in PRIMARY}
     sizes = {name: mm for s in structures.values() for name, mm in s.sizes_mm.items()}
     reasons: dict[str, str] = {}
-    if mixed := contradiction(sizes):
+    if mixed := sizes_apart(sizes):
         reasons |= dict.fromkeys(("mixed", "age", "weight"), mixed)
     age = None if mixed else _age(sizes, standard, reasons)
     far = "" if mixed or known is None else stated_apart(known, age.weeks if age else None, sizes)
