@@ -114,7 +114,8 @@ def fetal_weight(
     measures = WEIGHT_FORMULAS[formula]
     missing = tuple(m for m in measures if m not in sizes)
     if missing:
-        raise GrowthError(f"{formula} takes {labels(measures)}: {labels(missing)} is missing")
+        verb = "is" if len(missing) == 1 else "are"
+        raise GrowthError(f"{formula} takes {labels(measures)}: {labels(missing)} {verb} missing")
     if formula == "intergrowth":
         source, grams = intergrowth.WEIGHT, intergrowth.weight_grams(sizes)
     else:

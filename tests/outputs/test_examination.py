@@ -290,7 +290,7 @@ def test_centiles_are_judged_at_the_known_age():
 
 def test_what_cannot_be_computed_says_why():
     found = one([row("head", 200.0)])
-    assert "AC, FL is missing" in found.reasons["weight"]
+    assert "AC, FL are missing" in found.reasons["weight"]
     assert "no curve" in found.reasons["ofd"]
     found = one([row("femur", 40.0)], standard="intergrowth")
     assert found.age is None
