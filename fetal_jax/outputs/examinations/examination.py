@@ -126,6 +126,7 @@ class Summary:
     reasons: dict[str, str] = field(default_factory=dict)
     """Why there is no "age", "weight" or centile of a measure."""
     notes: tuple[str, ...] = ()
+    """The gravest first: contradictions between sizes, then between frames, then why a value is to review."""
 
     @property
     def sizes_mm(self) -> dict[str, float]:
@@ -232,11 +233,12 @@ def summarise(examination: Examination, standard: str = "hadlock", ga_weeks: flo
     weight = None if mixed else _weight(sizes, standard, reasons)
     weeks = age.weeks if known is None and age else known
     centiles = _centiles(sizes | ({"efw": weight.grams} if weight else {}), weeks, standard, reasons)
-    notes = [f"{s.plane}: {s.reason}" for s in structures.values() if s.reason and (s.sizes_mm or s.contradicted)]
+    said = [s for s in structures.values() if s.reason and (s.sizes_mm or s.contradicted)]
+    said.sort(key=lambda s: not s.contradicted)
+    notes = [*filter(None, (mixed, far)), *(f"{s.plane}: {s.reason}" for s in said)]
     sources = Counter(row["spacing_source"] for s in structures.values() for row in s.counted)
     if len(sources) > 1:
         notes.append(f"the spacings come from different sources ({', '.join(sorted(map(str, sources)))})")
-    notes += [*filter(None, (mixed, far))]
     return Summary(
         *(examination, standard, structures, age, known, known_by, weight),
         *(_ratios(sizes, bool(mixed)), centiles, reasons, tuple(notes)),
