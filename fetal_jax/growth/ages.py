@@ -1,10 +1,13 @@
-"""Gestational age as text. Inside the program an age is a float of exact weeks."""
+"""Gestational age as text, and its check. Inside the program an age is a float of exact weeks."""
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Mapping
 
 from fetal_jax.growth.measures import GrowthError
+from fetal_jax.planes import QUANTITIES
 
 _WEEKS_AND_DAYS = re.compile(
     r"(\d{1,2})"
@@ -20,6 +23,28 @@ def format_age(weeks: float) -> str:
     """Weeks and days, to the nearest day: 30.322 -> "30w2d"."""
     whole, days = divmod(round(7 * weeks), 7)
     return f"{whole}w{days}d"
+
+
+def format_outside(weeks: float, high: float) -> str:
+    """An age outside a range that ends at `high`, rounded away from the range: 40.04 weeks are not "40w0d"."""
+    if not 0 <= weeks < math.inf:
+        return f"{weeks:g}"  # NaN or no age at all, which has no days
+    days = round(7 * weeks, 6)  # 41w3d is 290 days, not 290.0000000001
+    return format_age((math.ceil(days) if weeks > high else math.floor(days)) / 7)
+
+
+def check_age(measure: str, weeks: float, covered: Mapping[str, tuple[float, float]], standard: str) -> None:
+    """Refuse a measure or an age that a standard has no curve for.
+
+    Raises:
+      GrowthError: the measure is not in `covered`, or the weeks are outside its range.
+    """
+    if measure not in covered:
+        raise GrowthError(f"{standard} has no curve for {measure!r}; it has {', '.join(covered)}")
+    low, high = covered[measure]
+    if not low <= weeks <= high:
+        label, age = QUANTITIES[measure].label, format_outside(weeks, high)
+        raise GrowthError(f"{standard} covers {low:g} to {high:g} weeks of {label}, not {age}")
 
 
 def parse_age(text: str) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fetal_jax.growth import hadlock, intergrowth
-from fetal_jax.growth.ages import format_age
+from fetal_jax.growth.ages import format_age, format_outside
 from fetal_jax.growth.measures import GrowthError, bpd_as, given, labels
 
 WEIGHT_FORMULAS = hadlock.WEIGHT_FORMULAS | {"intergrowth": ("hc", "ac")}
@@ -81,7 +81,8 @@ def gestational_age(
         raise GrowthError(f"no formula of age is called {standard!r}: hadlock and intergrowth are")
     formula = f"{source.formula} ({labels(measures)})"
     if measures != ("crl",) and not covered[0] <= weeks <= covered[1]:  # the range of a CRL was checked in mm
-        raise GrowthError(f"{weeks:.1f} weeks by {formula}, which covers {covered[0]:g} to {covered[1]:g}")
+        age, (low, high) = format_outside(weeks, covered[1]), covered
+        raise GrowthError(f"{age} by {formula}, which covers {low:g} to {high:g} weeks")
     return GestationalAge(weeks, measures, formula, source.citation)
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 
+from fetal_jax.growth.ages import check_age
 from fetal_jax.growth.distributions import Distribution, LogLMS
-from fetal_jax.growth.measures import Source, check_age
+from fetal_jax.growth.measures import Source
 
 WEIGHT = Source(
     "FMF 2018",

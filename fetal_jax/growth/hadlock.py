@@ -10,8 +10,9 @@ from collections.abc import Mapping
 
 from scipy.special import ndtri
 
+from fetal_jax.growth.ages import check_age
 from fetal_jax.growth.distributions import Distribution, LogLMS, Normal
-from fetal_jax.growth.measures import GrowthError, Source, check_age
+from fetal_jax.growth.measures import GrowthError, Source
 
 BPD_CONVENTION = "outer-inner"
 MEASURES = ("bpd", "hc", "ac", "fl")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from fetal_jax.growth.ages import check_age
 from fetal_jax.growth.distributions import Distribution, LogLMS, Normal
-from fetal_jax.growth.measures import GrowthError, Source, check_age
+from fetal_jax.growth.measures import GrowthError, Source
 
 BPD_CONVENTION = "outer-outer"
 

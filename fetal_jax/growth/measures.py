@@ -1,8 +1,7 @@
-"""Checks of sizes and ages, and the two conventions of a BPD. Lengths in mm."""
+"""Checks of sizes, and the two conventions of a BPD. Lengths in mm."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
 from fetal_jax.errors import UserError
@@ -39,21 +38,6 @@ def check_size(measure: str, value: float) -> None:
     if not low <= value <= high:
         raise GrowthError(
             f"{quantity.label} {value:g} {unit} is outside {low} to {high} {unit}: check it, and that it is in {unit}"
-        )
-
-
-def check_age(measure: str, weeks: float, covered: Mapping[str, tuple[float, float]], standard: str) -> None:
-    """Refuse a measure or an age that a standard has no curve for.
-
-    Raises:
-      GrowthError: the measure is not in `covered`, or the weeks are outside its range.
-    """
-    if measure not in covered:
-        raise GrowthError(f"{standard} has no curve for {measure!r}; it has {', '.join(covered)}")
-    low, high = covered[measure]
-    if not low <= weeks <= high:
-        raise GrowthError(
-            f"{standard} covers {low:g} to {high:g} weeks of {QUANTITIES[measure].label}, not {weeks:.4g}"
         )
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 from numpy.polynomial.polynomial import polyval
 from scipy.special import ndtri
 
+from fetal_jax.growth.ages import check_age
 from fetal_jax.growth.distributions import Distribution, Quantiles
-from fetal_jax.growth.measures import Source, check_age
+from fetal_jax.growth.measures import Source
 
 BPD_CONVENTION = "outer-inner"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fetal_jax.growth import GrowthError, format_age, parse_age
+from fetal_jax.growth.ages import format_outside
 
 
 @pytest.mark.parametrize(
@@ -55,3 +56,11 @@ def test_decimal_without_unit_is_refused_as_ambiguous():
 
 def test_ages_are_written_to_the_nearest_day():
     assert [format_age(w) for w in (30.322, 29.999, 20)] == ["30w2d", "30w0d", "20w0d"]
+
+
+@pytest.mark.parametrize(
+    ("weeks", "text"),
+    [(40.04, "40w1d"), (290 / 7, "41w3d"), (13.98, "13w6d"), (13 + 3 / 7, "13w3d"), (float("nan"), "nan"), (-1, "-1")],
+)
+def test_an_age_outside_a_range_is_not_written_as_its_end(weeks, text):
+    assert format_outside(weeks, 40) == text

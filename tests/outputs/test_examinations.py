@@ -169,7 +169,9 @@ def test_the_chart_places_a_median_on_its_curve():
         [[float(v) for v in pair.split(",")] for pair in root.findall(f".//{space}polyline")[2].get("points").split()]
     )
     assert np.interp(x, *curve.T) == pytest.approx(y, abs=0.3)
-    assert "HC by gestational age, Hadlock" in root.find(f"{space}title").text
+    title = root.find(f"{space}title").text
+    assert "HC by gestational age, Hadlock" in title
+    assert title.endswith("mm at 30w0d")
     with pytest.raises(GrowthError, match="no curve"):
         chart.draw("ofd", "hadlock", [])
 
@@ -196,6 +198,7 @@ def test_fhir_is_read_by_its_reference_implementation(folder, rows):
     assert set(values) == {"11984-2", "11820-8", "11851-3", "11979-2", "11963-6", "18185-9", "11727-5"}
     assert float(values["11984-2"].value) == pytest.approx(sizes(30)["hc"], abs=0.01)
     assert values["11727-5"].code == "g"
+    assert re.search(r'"95 % range 2\dw\dd to 3\dw\dd"', found.model_dump_json())
     assert {e.resource.status for e in found.entry} == {"preliminary"}
     assert found.entry[0].resource.subject.identifier.value == "hashed"
     review = json.loads((folder / "examinations" / "alone.json").read_text())

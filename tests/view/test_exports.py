@@ -15,6 +15,7 @@ import pytest
 
 from fetal_jax.errors import NOT_CLINICAL, UserError
 from fetal_jax.geometry import Ellipse
+from fetal_jax.growth import format_age
 from fetal_jax.outputs import structured_report
 from fetal_jax.outputs.rows import pixel_size
 from fetal_jax.view import exports
@@ -359,7 +360,7 @@ def test_examination_is_signed_in_one_report(tmp_path, held):
     assert numbers(fetus, "11888-5") == [pytest.approx(record["age"]["weeks"], abs=0.01)]
     low, high = record["age"]["low"], record["age"]["high"]
     (remark,) = (texts(i) for i in fetus.ContentSequence if code(i) == "11888-5")
-    assert remark == [f"{record['age']['formula']}; 95 % range {low:.2f} to {high:.2f} weeks"]
+    assert remark == [f"{record['age']['formula']}; 95 % range {format_age(low)} to {format_age(high)}"]
     assert record["signed"] is True
     named = {
         s.ReferencedSOPInstanceUID

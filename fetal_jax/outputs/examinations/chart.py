@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 from markupsafe import Markup
 
-from fetal_jax.growth import STANDARDS, GrowthError, reference
+from fetal_jax.growth import STANDARDS, GrowthError, format_age, reference
 from fetal_jax.growth.measures import bpd_as
 from fetal_jax.outputs.examinations.examination import BPD_CONVENTION
 from fetal_jax.planes import QUANTITIES
@@ -77,7 +77,7 @@ def draw(measure: str, standard: str, points: Sequence[Point]) -> Markup:
         return " ".join(f"{x(a):.1f},{y(v):.1f}" for a, v in zip(ages, values, strict=True))
 
     grey, faint, band = "var(--chart-text, #5b6472)", "var(--chart-grid, #e6e9ee)", "var(--chart-band, #eef3f8)"
-    shown = ", ".join(f"{p.value:.{_digits(measure)}f} {quantity.unit} at {p.weeks:.1f} weeks" for p in points)
+    shown = ", ".join(f"{p.value:.{_digits(measure)}f} {quantity.unit} at {format_age(p.weeks)}" for p in points)
     parts = [
         f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" xmlns="http://www.w3.org/2000/svg">',
         f"<title>{quantity.label} by gestational age, {STANDARD_NAMES[standard]}: {shown or 'no value'}</title>",

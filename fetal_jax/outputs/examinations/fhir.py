@@ -7,6 +7,7 @@ import uuid
 from typing import Any
 
 from fetal_jax.errors import NOT_CLINICAL
+from fetal_jax.growth import format_age
 from fetal_jax.outputs import fhir
 from fetal_jax.outputs.dicom_parts import MANUFACTURER, software
 from fetal_jax.outputs.examinations.examination import Summary
@@ -36,8 +37,8 @@ def bundle(summary: Summary, lead: str = TO_REVIEW) -> dict[str, Any]:
             entries.append(_observation(code, structure.sizes_mm[quantity.key], quantity.unit, method, why))
     if summary.age:
         entries.append(_observation(GESTATIONAL_AGE, summary.age.weeks, "wk", summary.age.formula, doubt))
-        low, high = ({"value": round(w, 2), "unit": "wk"} for w in (summary.age.low, summary.age.high))
-        entries[-1]["note"].append({"text": f"95 % range {low['value']} to {high['value']} weeks"})
+        low, high = format_age(summary.age.low), format_age(summary.age.high)
+        entries[-1]["note"].append({"text": f"95 % range {low} to {high}"})
     if summary.weight:
         unit = QUANTITIES["efw"].unit
         entries.append(_observation(WEIGHT, summary.weight.grams, unit, summary.weight.formula, doubt))

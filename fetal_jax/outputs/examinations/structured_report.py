@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fetal_jax.errors import UserError, with_notice
+from fetal_jax.growth import format_age
 from fetal_jax.outputs.dicom_parts import spacing_note
 from fetal_jax.outputs.examinations.examination import Structure, Summary
 from fetal_jax.outputs.examinations.fhir import WEIGHT
@@ -56,7 +57,8 @@ def content(summary: Summary, header_of: Callable[[Row], Any], lead: str = TO_RE
         mark(of_fetus[-1], f"formula {summary.weight.formula}")
     if summary.age:
         of_fetus.append(number(AGE, summary.age.weeks, codes.UCUM.Week))
-        mark(of_fetus[-1], f"{summary.age.formula}; 95 % range {summary.age.low:.2f} to {summary.age.high:.2f} weeks")
+        low, high = format_age(summary.age.low), format_age(summary.age.high)
+        mark(of_fetus[-1], f"{summary.age.formula}; 95 % range {low} to {high}")
     spacing = dict.fromkeys(spacing_note(row) for row in counted)
     said = [f"{lead}: {doubt}"] if doubt else []
     return headers, tree(parts, [with_notice(spacing), *said], groups, summary.examination.fetus, of_fetus)
