@@ -15,7 +15,7 @@ from fetal_jax.planes import QUANTITIES
 AGES_APART = 0.2
 """Relative difference of the ages by two structures. Of 6,000 fetuses at each of 15, 18, 21, 25, 30 and 36 weeks, drawn
 from Hadlock's or INTERGROWTH-21st's spread of sizes (correlation 0.4), at most 0.9 % differ by more than this, and up
-to 5 % by over 15 %."""
+to 5 % by over 15 %. With a BPD (2,000 fetuses at each age) it is at most 1.2 %."""
 
 
 def contradiction(sizes_mm: Mapping[str, float]) -> str:
