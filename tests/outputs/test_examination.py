@@ -11,8 +11,11 @@ from hypothesis import strategies as st
 
 from fetal_jax.growth import GrowthError, centile, fetal_weight, gestational_age
 from fetal_jax.inference.identity import Identities, Key, Naming
+from fetal_jax.outputs.examinations import tables
 from fetal_jax.outputs.examinations.examination import group, summarise
+from fetal_jax.outputs.examinations.page import measure_cells
 from fetal_jax.outputs.examinations.visits import follow
+from fetal_jax.planes import QUANTITIES
 from fetal_jax.reading.study import Labels, Study
 from tests.support.examination_rows import PLANE, correlated, row, sizes, woman
 
@@ -185,6 +188,24 @@ def test_examination_with_frames_that_contradict_each_other_is_to_review():
     assert any(note.startswith("femur: the 2 frames do not agree") for note in found.notes)
     no_femur = one([r for r in woman("a", sizes(24)) if r["plane"] != "femur"])
     assert (no_femur.structures["femur"].status, no_femur.status) == ("refused", "measured")
+
+
+@pytest.mark.parametrize("kind", ["frames", "sizes", "stated"])
+def test_no_value_of_a_contradictory_examination_is_measured_in_any_output(kind):
+    """Two femurs, a femur of another woman, or a stated age 8 weeks off: CSV, page and JSON say it of each value."""
+    rows = woman("a", sizes(24) | ({"fl": sizes(34)["fl"]} if kind == "sizes" else {}))
+    rows += [row("femur", 20.0)] if kind == "frames" else []
+    (pregnancy,) = follow(group([r | ({"stated_ga_weeks": 32.0} if kind == "stated" else {}) for r in rows]))
+    found = pregnancy.visits[0]
+    assert found.contradictory
+    record = tables.record(pregnancy, 0)
+    written = tables.cells(record)
+    for measure in found.sizes_mm:
+        plane = QUANTITIES[measure].plane
+        assert record["structures"][plane]["status"] == written[f"{plane}_status"] == "review"
+        assert measure_cells(found, record, measure)["status"] == "review"
+        assert written[f"{plane}_reason"] in "; ".join(found.notes)
+        assert written[f"{plane}_reason"]
 
 
 def test_head_of_one_woman_and_femur_of_another_give_no_age_weight_or_ratio():

@@ -11,14 +11,15 @@ structure is the median over its frames; a file counts once, however many frames
    needs review.
 4. If the ages by HC, AC and FL differ by over 20 %, nothing is computed from two structures: age, weight, ratios. A
    size outside the ages of the formula counts as the nearest of them.
-5. If a stated age is over 5 weeks from the sizes, all values need review.
+5. If a stated age is over 5 weeks from the sizes, all values need review. So they do if those of 4 differ, or the
+   frames of another structure as in 3.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -141,19 +142,17 @@ class Summary:
 
     @property
     def status(self) -> str:
-        """The worst status of a structure with a value; "refused" if none has one.
-
-        A structure whose frames contradict each other has none, and the others are to review: it may be two fetuses.
-        """
+        """The worst status of a structure with a value; "refused" if none has one."""
         found = {s.status for s in self.structures.values() if s.sizes_mm}
         if not found or self.examination.refused:
             return "refused"
-        return "review" if "review" in found or self.contradictory else "measured"
+        return "review" if "review" in found else "measured"
 
     @property
     def contradictory(self) -> bool:
-        """Whether frames or sizes contradict each other, so that all values are to review; `notes` says which."""
-        return bool({"mixed", "stated"} & self.reasons.keys()) or any(s.contradicted for s in self.structures.values())
+        """Whether frames, sizes or ages contradict each other, so that no value is "measured"; `notes` says which."""
+        apart = bool(self.examination.refused or {"mixed", "stated"} & self.reasons.keys())
+        return apart or any(s.contradicted for s in self.structures.values())
 
 
 def group(rows: Iterable[Row]) -> list[Examination]:
@@ -239,10 +238,22 @@ def summarise(examination: Examination, standard: str = "hadlock", ga_weeks: flo
     sources = Counter(row["spacing_source"] for s in structures.values() for row in s.counted)
     if len(sources) > 1:
         notes.append(f"the spacings come from different sources ({', '.join(sorted(map(str, sources)))})")
+    between = [f"{s.plane}: {s.reason}" for s in structures.values() if s.contradicted]
+    doubted = _doubted(structures, "; ".join(filter(None, (mixed, far, *between))))
     return Summary(
-        *(examination, standard, structures, age, known, known_by, weight),
+        *(examination, standard, doubted, age, known, known_by, weight),
         *(_ratios(sizes, bool(mixed)), centiles, reasons, tuple(notes)),
     )
+
+
+def _doubted(structures: dict[str, Structure], why: str) -> dict[str, Structure]:
+    """Every value of a contradictory examination is to review, `why` last among its reasons; the others as they are."""
+    if not why:
+        return structures
+    return {
+        plane: replace(s, status="review", reason="; ".join(filter(None, (s.reason, why)))) if s.sizes_mm else s
+        for plane, s in structures.items()
+    }
 
 
 # ------------------------------------------------------------------------------------------------- one structure

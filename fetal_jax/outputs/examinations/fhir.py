@@ -31,8 +31,7 @@ def bundle(summary: Summary, lead: str = TO_REVIEW) -> dict[str, Any]:
         structure = summary.structures[quantity.plane or ""]
         if quantity.key in structure.sizes_mm:
             method = f"{quantity.method}; median over {len(structure.counted)} frame(s)"
-            own = _lead(lead, structure.reason) if structure.status == "review" else ""
-            why = doubt if summary.contradictory else own
+            why = _lead(lead, structure.reason) if structure.status == "review" else ""
             code = (quantity.loinc, quantity.name)
             entries.append(_observation(code, structure.sizes_mm[quantity.key], quantity.unit, method, why))
     if summary.age:
