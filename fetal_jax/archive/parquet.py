@@ -37,6 +37,8 @@ def _type(name: str) -> pa.DataType:
         return pa.list_(pa.string())
     if name == "regions_px":
         return pa.list_(pa.list_(pa.float64()))
+    if name == "contradictory":
+        return pa.bool_()
     if name in GEOMETRY:
         return pa.list_(pa.float64())
     if name in _WHOLE or name.endswith(("_frame", "_frames")):

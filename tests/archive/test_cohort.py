@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import html
 import io
 import json
 import re
@@ -222,7 +223,7 @@ def test_the_most_surprising_come_first_and_are_fifty(folder, page):
 
 
 def test_examinations_that_contradict_themselves_come_before_the_most_surprising(tmp_path):
-    """Of 12 and 33 weeks, of two patients, and of 30 with a stated age of 12; as archive and measure write them."""
+    """Of 12 and 33 weeks, of two patients, two heads, and of 30 with a stated age of 12 or 22; not one soft outline."""
     from fetal_jax.outputs.examinations.examination import group as grouped
     from fetal_jax.outputs.examinations.tables import record
     from fetal_jax.outputs.examinations.visits import follow
@@ -230,9 +231,12 @@ def test_examinations_that_contradict_themselves_come_before_the_most_surprising
 
     rows = [*woman("apart", {"hc": 74.0, "fl": 63.6}), *woman("fits", sizes(24))]
     rows += [row("head", 200.0, "two", patient=patient) for patient in "pq"]
-    rows += woman("stated", sizes(30), stated_ga_weeks=12.0)
+    rows += woman("stated", sizes(30), stated_ga_weeks=12.0) + woman("off", sizes(30), stated_ga_weeks=22.0)
+    rows += [row("head", mm, "heads") for mm in (181.7, 208.3)] + [row("femur", 40.0, "heads")]
+    rows += [row("head", 200.0, "soft", "review", reason="the outline is soft")]
     records = [record(p, 0) for p in follow(grouped(rows))]
-    names = {r["examination"]: r["notes"][0] for r in records if r["notes"]}
+    names = {r["examination"]: r["notes"][0] for r in records if r["notes"] and r["examination"] != "soft"}
+    assert set(names) == {"apart", "two", "heads", "stated", "off"}
     measured = tmp_path / "measured"
     measured.mkdir()
     (measured / "measurements.json").write_text(json.dumps(rows))
@@ -240,17 +244,28 @@ def test_examinations_that_contradict_themselves_come_before_the_most_surprising
     archived = make(tmp_path / "archived", 40)
     (path, _) = sorted((archived / "examinations").glob("*"))
     visits = pq.read_table(path).to_pylist()
-    visits[3] |= {"status": "review", "notes": names["apart"], "ga_weeks": None, "hc_z": None, "fl_z": None}
+    visits[3] |= {"status": "review", "notes": names["apart"], "contradictory": True}
     pq.write_table(pa.Table.from_pylist(visits, pq.read_schema(path)), path)
     for folder, expected in ((measured, names), (archived, {visits[3]["examination"]: names["apart"]})):
         lines = write(folder, tmp_path / "r.html", "again")
         assert f"; {len(expected)} of them with frames, sizes or ages that contradict each other." in lines[2]
         page = (tmp_path / "r.html").read_text()
         section = page.split('id="most-surprising-examinations"', 1)[1]
-        first = section.split("</table>", 1)[0]
+        first = html.unescape(section.split("</table>", 1)[0])
         assert all(note in first for note in expected.values())
         assert first.count("to review</td>") == len(expected) - ("two" in expected)
+        assert "the outline is soft" not in first
         assert section.index("contradict each other") < section.index(">rank<")
+
+
+def test_of_results_of_an_earlier_version_no_contradictory_examination_is_listed_and_the_report_says_so(tmp_path):
+    folder = make(tmp_path / "r", 40)
+    for path in (folder / "examinations").glob("*"):
+        old = [v | {"status": "review", "notes": "they differ"} for v in pq.read_table(path).to_pylist()]
+        pq.write_table(pa.Table.from_pylist(old, pq.read_schema(path)).drop_columns("contradictory"), path)
+    lines = write(folder, tmp_path / "r.html", "again")
+    assert "contradict each other" not in (tmp_path / "r.html").read_text()
+    assert any("without the column contradictory" in line for line in lines)
 
 
 def test_a_size_that_alone_made_the_age_has_no_z_score(tmp_path):

@@ -55,6 +55,7 @@ def make(
         factor = drift if (device, month) == DRIFTED else 1.0
         name = {"examination": name_of(f"e{i}"), "patient": name_of(f"p{i}"), "fetus": None, "day": i}
         visit = name | {"status": "measured", "standard": "hadlock", "ga_weeks": float(weeks[i]), "notes": ""}
+        visit |= {"contradictory": False}
         visit |= {"ga_formula": "Hadlock 1984 (HC, AC, FL)"}
         visit |= {
             "known_ga_weeks": float(weeks[i]) if known_age else None,

@@ -98,6 +98,11 @@ def _headline(tables: Tables, size: dict[str, int], found: dict[str, Drift], dif
         f"{amount(size['months'], 'month')}; the age of {size['dated']} is known.",
         f"Examinations: {_shares(tables.visit_shares())}{listed if contradictory else ''}.",
     ]
+    if not tables.know_contradictory:
+        lines.append(
+            "Examinations that contradict themselves are not listed: an earlier version wrote these results, "
+            "without the column contradictory; measure the frames again."
+        )
     for what, result in found.items():
         alarms = {(a.cell.device, a.cell.month) for a in result.alarms}
         if not size["months"]:

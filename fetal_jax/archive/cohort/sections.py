@@ -205,7 +205,7 @@ def _contradictory(tables: Tables, names: Names) -> list[Block]:
         rows.append([_examination(visit, names), status, visit["notes"], *sizes, made_by, visit["month"] or "–"])
     head = ["examination", "status", "note", *(f"{QUANTITIES[m].label}, mm" for m in MEASURES), "machine", "month"]
     title = f"Whose frames, sizes or ages contradict each other: {amount(len(visits), 'examination')}"
-    text = Text("Look at these first: the list below ranks only examinations with a z-score.")
+    text = Text("Look at these first. Those with a z-score are in the list below too.")
     return [table(head, rows, title, (2, 6)), text]
 
 

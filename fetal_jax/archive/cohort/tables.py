@@ -87,6 +87,8 @@ class Tables:
                 self._parquet("examinations", folder / EXAMINATIONS)
             self.unread = self._unread(folder)
             self._db.execute(_VISITS)
+            self.know_contradictory = "contradictory" in self._columns("examinations")
+            """False of results of an earlier version, which did not write it."""
             self.frames, *_ = self.one("select count(*) from frames")
         except (duckdb.Error, pa.ArrowException, ValueError, KeyError) as e:
             raise UserError(f"{folder} holds damaged results ({str(e)[:120]}): make them again") from None
@@ -107,6 +109,9 @@ class Tables:
         self._parquet("dead_letters", folder / DEAD_LETTERS)
         rows = self.all("select file, reason, count(*) from dead_letters where what = 'frame' group by all")
         return _kinds(rows)
+
+    def _columns(self, table: str) -> set[str]:
+        return {name for name, *_ in self.all(f"describe {table}")}
 
     def one(self, query: str, *values: Any) -> tuple[Any, ...]:
         """Run a query with one row; returns the row."""
@@ -151,15 +156,10 @@ class Tables:
         return dict(self.all("select status, count(*) from visits group by status"))
 
     def contradictory(self) -> list[dict[str, Any]]:
-        """The examinations whose frames, sizes or ages contradict each other so that there is no age or z-score.
-
-        `surprising` cannot rank them. They are refused or to review, and their note says why.
-        """
-        return self.records(
-            "select * from visits where status <> 'measured' and notes <> '' "
-            "and (ga_weeks is null or (dated and coalesce(hc_z, ac_z, fl_z) is null)) "
-            "order by status, examination, fetus"
-        )
+        """The examinations whose frames, sizes or ages contradict each other; their note says which."""
+        if not self.know_contradictory:
+            return []
+        return self.records("select * from visits where contradictory order by status, examination, fetus")
 
     def reasons(self, status: str) -> Counter[str]:
         """Count the reasons of frames with a status, without file names and numbers."""
@@ -249,7 +249,7 @@ class Tables:
 
     def made_by(self) -> dict[str, list[str]]:
         """The bundles and versions in the rows."""
-        have = {name for name, *_ in self.all("describe frames")}
+        have = self._columns("frames")
         return {
             name: [
                 str(v) for (v,) in self.all(f"select distinct {name} from frames where {name} is not null order by 1")
@@ -271,6 +271,7 @@ def _examinations(folder: Path) -> list[dict[str, Any]]:
     rows = []
     for record in records:
         row = {k: record[k] for k in ("examination", "patient", "fetus", "status", "standard")}
+        row |= {k: record[k] for k in ("contradictory",) if k in record}
         row |= {
             "known_ga_weeks": (record["known_age"] or {}).get("weeks"),
             "ga_weeks": (record["age"] or {}).get("weeks"),

@@ -30,6 +30,7 @@ COLUMNS = [
     *(f"{plane}_{what}" for plane in PRIMARY for what in ("status", "frames", "low_mm", "high_mm", "best")),
     *("notes", "page"),
     *(f"{plane}_reason" for plane in PRIMARY),
+    "contradictory",
 ]
 
 
@@ -47,6 +48,7 @@ def record(pregnancy: Pregnancy, index: int, page: str = "") -> Record:
         "visit": index + 1,
         "visits": len(pregnancy.visits),
         "status": summary.status,
+        "contradictory": summary.contradictory,
         "signed": False,
         "standard": summary.standard,
         "sizes_mm": summary.sizes_mm,
@@ -108,7 +110,7 @@ def as_csv(records: list[Record]) -> str:
 def cells(found: Record) -> Record:
     """Convert a record to the columns `COLUMNS`; a centile that is a bound is text."""
     age, known, weight = found["age"] or {}, found["known_age"] or {}, found["weight"] or {}
-    same = ("examination", "patient", "fetus", "day", "date", "status", "standard", "page")
+    same = ("examination", "patient", "fetus", "day", "date", "status", "standard", "page", "contradictory")
     values = {name: found[name] for name in same} | {
         "ga_weeks": age.get("weeks"),
         "ga_low_weeks": age.get("low"),
@@ -140,4 +142,6 @@ def _centile(of: Record | None) -> str | float | None:
 def _cell(value: Any) -> Any:
     if value is None:
         return ""
+    if isinstance(value, bool):
+        return str(value).lower()
     return f"{value:.6g}" if isinstance(value, float) else value
