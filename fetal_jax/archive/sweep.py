@@ -186,7 +186,8 @@ def _finish(job: Job, out: storage.Folder, keys: set[str], died: set[str], earli
     if earlier.names:
         new = summary.tally.statuses.total() - kept
         removed = f"; removed: {earlier.gone}" if earlier.gone else ""
-        summary.against = f"against the earlier call: {amount(kept, 'row')} unchanged, {new} new or changed{removed}"
+        said = f"{amount(kept, 'row')} in unchanged shards kept, {new} measured again or new{removed}"
+        summary.against = f"against the earlier call: {said}"
     if summary.tally.with_examination:
         summary.examinations = examinations.write(out, names, job, scratch)
     else:

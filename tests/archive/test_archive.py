@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from pyarrow import parquet
 
+from fetal_jax.archive import shards
 from fetal_jax.archive.parquet import SCHEMAS
 from fetal_jax.outputs.rows import cells
 from tests.support.archives import MM, check, frame, rows, write_tars
@@ -178,9 +179,16 @@ def test_a_call_says_which_rows_it_keeps_adds_and_removes(tmp_path, monkeypatch)
         (folder / f"{name}.png").write_bytes(frame(number))
     write_tars(folder / "tars", 3, 3, poisoned=False)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(shards, "MOST", 10**9)  # no shard ends by chance between the frames
     assert "earlier" not in called("archive", "in", SPACING, f"--out={out}").stdout
     again = called("archive", "in", SPACING, f"--out={out}").stdout.splitlines()
-    assert again[-2] == "against the earlier call: 7 rows unchanged, 0 new or changed"
+    assert again[-2] == "against the earlier call: 7 rows in unchanged shards kept, 0 measured again or new"
+    (folder / "x" / "e.png").write_bytes(frame(9))
+    more = called("archive", "in", SPACING, f"--out={out}").stdout.splitlines()
+    # the four frames beside the new one are of its shard; the three tars are shards of their own
+    assert more[-2] == "against the earlier call: 3 rows in unchanged shards kept, 5 measured again or new"
+    (folder / "x" / "e.png").unlink()
+    called("archive", "in", SPACING, f"--out={out}")
     (folder / "x" / "d.png").unlink()
     monkeypatch.chdir(folder / "x")
     less = called("archive", "..", SPACING, f"--out={out}").stdout.splitlines()
