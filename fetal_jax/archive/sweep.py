@@ -8,7 +8,7 @@ import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -59,6 +59,29 @@ def inputs(patterns: Sequence[str], out: str) -> tuple[list[str], Counter[str]]:
     in_buckets = [o for pattern in patterns if in_bucket(pattern) for o in storage.objects(pattern)]
     on_disk_files = [str(source) for source in found.sources] if found else []
     return list(dict.fromkeys([*on_disk_files, *in_buckets])), found.left_out if found else Counter()
+
+
+def check_mounted(patterns: Sequence[str], out: str) -> None:
+    """Refuse a call that no longer finds most files of its earlier rows, before what it does find is judged.
+
+    Raises:
+      UserError: over half of the earlier rows are of files that are gone.
+    """
+    folder = storage.Folder(out)
+    saved = folder.read(CALL)
+    if any(map(in_bucket, patterns)) or saved is None:  # a bucket's own error says what is missing
+        return
+    try:
+        before = dict(json.loads(saved))
+    except (ValueError, TypeError):
+        return  # `run` says that it is damaged
+    if before.get("paths") != _absolute(patterns):
+        return  # the rows are of another call
+    found = list[str]()
+    for pattern in patterns:
+        with suppress(UserError):  # it finds nothing: its files are gone
+            found += inputs([pattern], out)[0]
+    look(folder, shards.plan(found), found, patterns)
 
 
 def check_table(spacings: Spacings, inputs: list[str]) -> None:
@@ -123,13 +146,17 @@ def _scratch() -> Iterator[Path]:
         yield Path(folder)
 
 
+def _absolute(patterns: Sequence[str]) -> list[str]:
+    return [p if in_bucket(p) else os.path.abspath(p) for p in patterns]
+
+
 def _opened(job: Job, patterns: Sequence[str], out: storage.Folder, scratch: Path) -> Job:
     """Check that the folder belongs to this call, or begin it, and make the key of identifiers."""
     predictor = job.open()
     predictor.check_plane(job.plane, "--plane")
     call = job.call_with(predictor)
     job = replace(job, call=shards.digest([repr(call)]))
-    call["paths"] = [p if in_bucket(p) else os.path.abspath(p) for p in patterns]
+    call["paths"] = _absolute(patterns)
     call = json.loads(json.dumps(call))
     saved = out.read(CALL)
     if saved is None:

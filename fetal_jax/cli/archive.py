@@ -57,8 +57,13 @@ def run(args: argparse.Namespace, flags: list[str]) -> int:
     spacings = spacings_of(args)
     if in_bucket(args.out):
         storage.reach(args.out)
-    inputs, left_out = sweep.inputs(args.patterns, args.out)
+    try:
+        inputs, left_out = sweep.inputs(args.patterns, args.out)
+    except UserError:
+        sweep.check_mounted(args.patterns, args.out)
+        raise
     if not spacings.any_given and not any(map(_may_state_spacing, inputs)):
+        sweep.check_mounted(args.patterns, args.out)
         raise UserError(f"no spacing in {amount(len(inputs), 'file')}: {ASK}")
     sweep.check_table(spacings, inputs)
     job = Job(

@@ -214,6 +214,26 @@ def test_a_call_that_would_remove_over_half_of_the_rows_is_refused(tmp_path):
     assert len(rows(out, "frames")) == 3
 
 
+@pytest.mark.parametrize("left", ["pictures", "nothing"])
+def test_what_is_gone_is_said_before_what_the_rest_lacks(left, tmp_path):
+    """All DICOM is unmounted; what is left states no spacing, or is no frame."""
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    head = draw("head", 0)
+    for name in "abc":
+        save(ultrasound(head.image, [region(head.spacing_mm, head.spacing_mm)]), folder / f"{name}.dcm")
+    if left == "pictures":
+        (folder / "d.png").write_bytes(frame(1))
+    call = ("archive", folder, f"--out={out}")
+    called(*call)
+    assert rows(out, "frames")
+    for path in folder.glob("*.dcm"):
+        path.unlink()
+    refused(called(*call), "3 rows of 3 files that are gone", "over half", "see that the whole archive is mounted")
+    other = called("archive", f"{folder}/*", f"--out={out}")  # not the call of these rows
+    refused(other, "no spacing in 1 file:" if left == "pictures" else "matches no file")
+
+
 def test_examinations_go_with_the_last_frame_that_names_one(tmp_path):
     folder, out = tmp_path / "in", tmp_path / "out"
     folder.mkdir()
