@@ -10,7 +10,8 @@ launch/archive.sh --name=NAME --image=IMAGE [OPTIONS] -- PATTERN... --out=DIR [M
 
 Fills launch/archive.yaml in and applies it: `fetal-jax archive` with the arguments after `--`, as a Job of one pod that
 is started again where it stopped when it is evicted. Files that cannot be read are among the dead letters and do not make
-the Job fail.
+the Job fail. Kubernetes does nothing for a Job that is finished: `kubectl delete job NAME` before the same call again, or
+give another --name.
 
   --image=IMAGE            target worker of launch/Dockerfile.cpu
   --cores=N                and as many processes, 1 GB each; default 32
@@ -23,6 +24,7 @@ Needs: kubectl.
 END
 }
 
+[[ $# -gt 0 ]] || { usage >&2; exit 2; }
 name='' image='' cores=32 volume='' account=default dry=''
 while [[ $# -gt 0 ]]; do
     case $1 in
@@ -38,9 +40,29 @@ while [[ $# -gt 0 ]]; do
     esac
     shift
 done
-[[ $name && $image && $cores =~ ^[1-9][0-9]*$ && $# -gt 0 ]] || { usage >&2; exit 2; }
+need --name=NAME "$name"
+need --image=IMAGE "$image"
+[[ $cores =~ ^[1-9][0-9]*$ ]] || refuse "--cores=$cores: give a whole number from 1 up"
 check_name "$name" 63
 check_account "$account"
+[[ ! $volume ]] || check_claim "$volume"
+
+out='' patterns=()
+for argument in "$@"; do
+    case $argument in
+        --out=*) out=${argument#*=} ;;
+        -*) ;;
+        *) patterns+=("$argument") ;;
+    esac
+done
+[[ ${#patterns[@]} -gt 0 ]] || refuse 'give a PATTERN of the frames after --'
+need '--out=gs://BUCKET/FOLDER, or --out=/data/FOLDER with --volume, after --' "$out"
+case $out in
+    gs://* | s3://*) ;;
+    */../* | */..) refuse "--out=$out leads out of its folder: give gs://BUCKET/FOLDER, or /data/FOLDER with --volume=CLAIM" ;;
+    /data/?*) [[ $volume ]] || refuse "--out=$out is lost with the pod: give --volume=CLAIM, which is mounted at /data" ;;
+    *) refuse "--out=$out is lost with the pod: give gs://BUCKET/FOLDER, or /data/FOLDER with --volume=CLAIM" ;;
+esac
 
 arguments=\"archive\"
 for argument in "$@" "--workers=$cores"; do arguments+=", $(quoted "$argument")"; done

@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Train on a Cloud TPU slice: queue for it, train on all its workers, queue again when it is preempted, give it back.
 set -euo pipefail
+# shellcheck source=launch/words.sh
+source "$(dirname "$0")/words.sh"
 
 usage() {
     cat <<'END'
@@ -27,6 +29,7 @@ Needs: gcloud, and a bucket in the slice's region that its service account may w
 END
 }
 
+[[ $# -gt 0 ]] || { usage >&2; exit 2; }
 name='' zone='' type='' run='' runtime='' spot=() project=() poll=60 dry=''
 while [[ $# -gt 0 ]]; do
     case $1 in
@@ -45,7 +48,15 @@ while [[ $# -gt 0 ]]; do
     esac
     shift
 done
-[[ $name && $zone && $type && $run == gs://* && $# -gt 0 ]] || { usage >&2; exit 2; }
+need --name=NAME "$name"
+need --zone=ZONE "$zone"
+need --type=TYPE "$type"
+[[ $run == gs://?* ]] || refuse "--run=$run: give gs://BUCKET/RUN"
+[[ $# -gt 0 ]] || refuse 'give --config=RECIPE after --'
+check_name "$name" 63
+for argument in "$@"; do
+    [[ $argument != --workdir?(=*) ]] || refuse "$argument after --: leave it out, the run is in --run: $run/train"
+done
 [[ $runtime ]] || case $type in v6e*) runtime=v2-alpha-tpuv6e ;; *) runtime=v2-alpha-tpuv5-lite ;; esac
 
 here=$(cd "$(dirname "$0")" && pwd)

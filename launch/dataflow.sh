@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Measure an archive on Google Cloud Dataflow.
 set -euo pipefail
+# shellcheck source=launch/words.sh
+source "$(dirname "$0")/words.sh"
 
 usage() {
     cat <<'END'
@@ -20,6 +22,7 @@ machines: it lies beside the results (identifiers.key), or is set in the image (
 END
 }
 
+[[ $# -gt 0 ]] || { usage >&2; exit 2; }
 project='' region='' image='' temp='' workers=100 machine=n2-standard-2 spot=() dry=''
 while [[ $# -gt 0 ]]; do
     case $1 in
@@ -37,7 +40,11 @@ while [[ $# -gt 0 ]]; do
     esac
     shift
 done
-[[ $project && $region && $image && $temp == gs://* && $# -gt 0 ]] || { usage >&2; exit 2; }
+need --project=PROJECT "$project"
+need --region=REGION "$region"
+need --image=IMAGE "$image"
+[[ $temp == gs://* ]] || refuse "--temp=$temp: give gs://BUCKET/FOLDER"
+[[ $# -gt 0 ]] || refuse 'give PATTERN... --out=gs://BUCKET/FOLDER after --'
 
 # one thread a process: each thread would open a network of its own
 call=(fetal-jax archive "$@" --runner=dataflow --

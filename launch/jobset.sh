@@ -9,7 +9,8 @@ usage() {
 launch/jobset.sh --name=NAME --image=IMAGE (--tpu=TYPE:TOPOLOGY | --gpus=N [--hosts=N]) [OPTIONS] -- --config=RECIPE --workdir=gs://... [--config.KEY=VALUE ...]
 
 Fills launch/jobset.yaml in and applies it: `fetal-jax train` with the arguments after `--`, one process a host, as a
-JobSet that is started again when it is preempted or loses a host, and not when the program itself gave up.
+JobSet that is started again when it is preempted or loses a host, and not when the program itself gave up. Kubernetes does nothing
+for a JobSet that is finished: `kubectl delete jobset NAME` before the same call again, or give another --name.
 
 The hosts have nothing but the bucket: give what the run starts from as --config.init.sononet=gs://BUCKET/SonoNet16.npz
 or --config.init.bundle=gs://BUCKET/BUNDLE, and the data as --config.data.dir=gs://BUCKET/data.
@@ -24,6 +25,7 @@ Needs: kubectl, a cluster with the JobSet controller.
 END
 }
 
+[[ $# -gt 0 ]] || { usage >&2; exit 2; }
 name='' image='' tpu='' gpus='' hosts='' account=default dry=''
 while [[ $# -gt 0 ]]; do
     case $1 in
@@ -40,7 +42,10 @@ while [[ $# -gt 0 ]]; do
     esac
     shift
 done
-[[ $name && $image && ($tpu || $gpus) && ! ($tpu && $gpus) && $# -gt 0 ]] || { usage >&2; exit 2; }
+need --name=NAME "$name"
+need --image=IMAGE "$image"
+need '--tpu=TYPE:TOPOLOGY or --gpus=N' "$tpu$gpus"
+[[ ! ($tpu && $gpus) ]] || refuse "--tpu=$tpu --gpus=$gpus: give one of them"
 check_name "$name" 45 # a pod is NAME-train-0-HOST-xxxxx, of at most 63 characters
 check_account "$account"
 [[ " $* " == *' --workdir='*://* ]] || refuse 'give --workdir=gs://BUCKET/RUN after --: the disk of a host is lost with it'

@@ -5,19 +5,17 @@ if [[ ${BASH_SOURCE[0]} == "$0" ]]; then
     exit 2
 fi
 
-refuse() {
-    echo "launch/${0##*/}: $1" >&2
-    exit 2
-}
-
-check_name() { # $1: the name, $2: its most characters
-    [[ $1 =~ ^[a-z]([-a-z0-9]*[a-z0-9])?$ && ${#1} -le $2 ]] ||
-        refuse "--name=$1: give lower-case letters, digits and dashes, a letter first and no dash last, at most $2"
-}
+# shellcheck source=launch/words.sh
+source "$(dirname "$0")/words.sh"
 
 check_account() {
     [[ $1 =~ ^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$ ]] ||
         refuse "--service-account=$1: give the name of one in the cluster (kubectl get serviceaccounts), not an e-mail address"
+}
+
+check_claim() {
+    [[ $1 =~ ^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$ ]] ||
+        refuse "--volume=$1: give the name of a claim in the cluster (kubectl get persistentvolumeclaims)"
 }
 
 quoted() { # YAML takes JSON's strings

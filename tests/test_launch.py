@@ -175,8 +175,9 @@ def test_tpu_worker_without_a_bucket_is_refused(wrong, launch, programs, tmp_pat
 
 
 @pytest.mark.parametrize("argument", ["--help", "--dry-run"])
-def test_the_part_for_kubernetes_names_the_files_to_call(argument, tmp_path):
-    call = ["bash", LAUNCH / "kubernetes.sh", argument]
+@pytest.mark.parametrize("part", ["kubernetes.sh", "words.sh"])
+def test_a_part_names_the_files_to_call(part, argument, tmp_path):
+    call = ["bash", LAUNCH / part, argument]
     done = subprocess.run(call, capture_output=True, text=True, timeout=60, cwd=tmp_path)
     assert done.returncode == 2
     assert "call one of these, see its --help" in done.stderr
@@ -425,11 +426,43 @@ def test_a_jobset_refuses_a_run_on_the_disk_of_a_host(launch, programs):
         assert not calls
 
 
-def test_the_archives_job_refuses_a_name_that_kubernetes_would(launch, programs):
-    programs("kubectl", "")
-    text, calls = launch("archive.sh", "--name=My_archive", "--image=i", "--", *ARCHIVE, code=2)
-    assert "launch/archive.sh: --name=My_archive: give lower-case letters" in text
+TPU = ["--zone=z", "--type=v6e-16", "--run=gs://bucket/run"]
+DATAFLOW = ["--project=p", "--region=r", "--image=i"]
+BAD_CALLS = [
+    ("archive.sh", ["--name=My_archive", "--image=i", "--", *ARCHIVE], "--name=My_archive: give lower-case letters"),
+    ("archive.sh", ["--name=n", "--", *ARCHIVE], "give --image=IMAGE"),
+    ("archive.sh", ["--name=n", "--image=i", "--cores=0", "--", *ARCHIVE], "--cores=0: give a whole number"),
+    ("archive.sh", ["--name=n", "--image=i", "--volume=PACS_1", "--", *ARCHIVE], "--volume=PACS_1: give the name"),
+    ("archive.sh", ["--name=n", "--image=i", "--", "gs://b/in"], "give --out=gs://BUCKET/FOLDER"),
+    ("archive.sh", ["--name=n", "--image=i", "--", *ARCHIVE[1:]], "give a PATTERN"),
+    ("archive.sh", ["--name=n", "--image=i", "--", "gs://b/in", "--out=/data/out"], "lost with the pod: give --volume"),
+    ("archive.sh", ["--name=n", "--image=i", "--volume=v", "--", "/data/in", "--out=/tmp/out"], "give gs://"),
+    ("archive.sh", ["--name=n", "--image=i", "--volume=v", "--", "/data/in", "--out=/data/../tmp"], "give gs://"),
+    ("jobset.sh", ["--name=n", "--gpus=8", "--", *RUN], "give --image=IMAGE"),
+    ("jobset.sh", ["--name=n", "--image=i", "--", *RUN], "give --tpu=TYPE:TOPOLOGY or --gpus=N"),
+    ("jobset.sh", ["--name=n", "--image=i", "--tpu=v5e:2x4", "--gpus=8", "--", *RUN], "--gpus=8: give one of them"),
+    ("dataflow.sh", [*DATAFLOW, "--temp=/tmp", "--", *ARCHIVE], "--temp=/tmp: give gs://BUCKET/FOLDER"),
+    ("cloud_tpu.sh", ["--name=n", *TPU[:2], "--run=runs/u", "--", RUN[0]], "--run=runs/u: give gs://BUCKET/RUN"),
+    ("cloud_tpu.sh", ["--name=My_run", *TPU, "--", RUN[0]], "--name=My_run: give lower-case letters"),
+    ("cloud_tpu.sh", ["--name=n", *TPU, "--", *RUN], "--workdir=gs://bucket/run after --: leave it out"),
+    ("cloud_tpu.sh", ["--name=n", *TPU, "--", RUN[0], "--workdir", "there"], "--workdir after --: leave it out"),
+]
+
+
+@pytest.mark.parametrize(("name", "arguments", "said"), BAD_CALLS)
+def test_a_wrong_call_is_named_in_a_line_before_anything_is_sent(name, arguments, said, launch, programs):
+    for program in ("kubectl", "gcloud", "git", "fetal-jax"):
+        programs(program, "")
+    text, calls = launch(name, *arguments, code=2)
+    (line,) = text.splitlines()
+    assert line.startswith(f"launch/{name}: ")
+    assert said in line
     assert not calls
+
+
+@pytest.mark.parametrize(("name", "kind"), [("archive.sh", "job"), ("jobset.sh", "jobset")])
+def test_help_says_how_to_call_again_what_kubernetes_has_finished(name, kind, launch):
+    assert f"`kubectl delete {kind} NAME`" in launch(name, "--help")[0]
 
 
 def test_jobset_check_refuses_a_wrong_key_or_type(launch):
