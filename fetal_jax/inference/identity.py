@@ -25,7 +25,7 @@ from fetal_jax.reading.study import Labels, Study
 
 ACQUISITION = ("instance", "device", "operator", "month")
 """Columns about the acquisition of a DICOM frame: its object, the machine (with part of the hash of its serial number),
-the operator, and the month."""
+the operator, and the month, which the caller's table may give for an image."""
 COLUMNS = ("examination", "patient", "fetus", "day", "date", "stated_ga_weeks", *ACQUISITION)
 """Columns of a row that identify its examination; all are empty if that is not known."""
 KEY_FILE, KEY_VARIABLE = "identifiers.key", "FETAL_JAX_KEY"
@@ -108,11 +108,11 @@ class Identities:
         examination = labels.examination
         if not examination and study and study.uid:
             examination = self.name("study", study.uid)
-        made = self._acquisition(study)
+        day = (study.date if study else "") or labels.date
+        made = self._acquisition(study) | {"month": day[:7] or None if self.naming.months else None}
         if not examination:
             return dict.fromkeys(COLUMNS) | made
         patient = (study.patient if study else "") or labels.patient
-        day = (study.date if study else "") or labels.date
         return {
             "examination": examination,
             "patient": self.name("patient", patient) if patient else None,
@@ -132,7 +132,6 @@ class Identities:
             "instance": self.name("instance", study.instance) if study.instance else None,
             "device": " ".join(filter(None, (study.device, short and f"#{short}"))) or None,
             "operator": self.name("operator", study.operator) if study.operator else None,
-            "month": study.date[:7] or None if self.naming.months else None,
         }
 
     def name(self, kind: str, identifier: str) -> str:

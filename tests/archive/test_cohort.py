@@ -378,10 +378,24 @@ def test_a_folder_of_measure_is_read_too(tmp_path):
     assert lines[0] == "36 frames: 36 measured (100.0 %)."
     assert lines[1].startswith("12 examinations of 12 patients, 0 machines")
     assert lines[2] == "Examinations: 12 measured (100.0 %)."
-    assert lines[3] == "Drift of the z-score: not tested, no frame names its month; measure does not write it."
+    assert (
+        lines[3]
+        == "Drift of the z-score: not tested, no frame names its month: measure does not write it, archive does."
+    )
     assert "Mean z-score by week" not in (tmp_path / "r.html").read_text()  # one value a week: nothing to draw
     found = dict(Tables(tmp_path).z_scores("week", dated=True))
     assert found["25"]["hc"][:2] == (1, pytest.approx(0, abs=1e-6))
+
+
+@pytest.mark.parametrize(("column", "why"), [("month", "StudyDate or the column date"), ("device", "only DICOM does")])
+def test_an_archive_without_months_or_machines_is_told_which_it_lacks(tmp_path, column, why):
+    folder = make(tmp_path / "r", 40)
+    for path in (folder / "frames").glob("*"):
+        rows = [row | {column: None} for row in pq.read_table(path).to_pylist()]
+        pq.write_table(pa.Table.from_pylist(rows, pq.read_schema(path)), path)
+    (line,) = (line for line in write(folder, tmp_path / "r.html", "again") if line.startswith("Drift"))
+    assert why in line
+    assert "measure does not" not in line
 
 
 def pacs_folder(folder):

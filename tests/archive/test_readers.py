@@ -33,6 +33,7 @@ TYPES = {
     "list of texts": "list<element: string>",
     "64-bit integer": "int64",
     "double": "double",
+    "boolean": "bool",
     "text": "string",
 }
 

@@ -143,4 +143,8 @@ def test_a_frame_says_which_machine_and_which_operator_made_it_without_naming_ei
     assert found["operator"] == twin["operator"]
     assert not {"SN-77", "Roe^Ann", "1.2.3.4"} & set(" ".join(map(str, found.values())).split())
     assert found["month"] is None
-    assert identities(tmp_path, months=True).columns(None, study)["month"] == "2024-01"
+    monthly = identities(tmp_path, months=True)
+    assert monthly.columns(None, study)["month"] == "2024-01"
+    assert monthly.columns(Labels("e", date="2024-02-01"), None)["month"] == "2024-02"
+    assert monthly.columns(Labels("e", date="2024-02-01"), study)["month"] == "2024-01"  # of the same day as `day`
+    assert made.columns(Labels("e", date="2024-02-01"), None)["month"] is None

@@ -18,6 +18,7 @@ from fetal_jax.outputs.rows import STATUSES, read_rows
 from fetal_jax.reading.scanner.report import read_folder
 
 TITLE = "Cohort report"
+NO_MONTH = "archive takes it from the header's StudyDate or the column date of --spacing-csv"
 
 
 def write(folder: Path, out: Path, command: str, reports: Path | None = None) -> list[str]:
@@ -106,7 +107,10 @@ def _headline(tables: Tables, size: dict[str, int], found: dict[str, Drift], dif
     for what, result in found.items():
         alarms = {(a.cell.device, a.cell.month) for a in result.alarms}
         if not size["months"]:
-            lines.append(f"Drift of the {what}: not tested, no frame names its month; measure does not write it.")
+            why = "measure does not write it, archive does" if tables.of_measure else NO_MONTH
+            lines.append(f"Drift of the {what}: not tested, no frame names its month: {why}.")
+        elif not size["devices"]:
+            lines.append(f"Drift of the {what}: not tested, no frame names its machine: only DICOM does.")
         elif not result.tests:
             lines.append(
                 f"Drift of the {what}: not tested, no month of a machine has {drift.FEWEST} patients with a value."

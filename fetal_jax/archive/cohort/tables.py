@@ -76,7 +76,8 @@ class Tables:
         offline: dict[str, Any] = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
         self._db = duckdb.connect(":memory:", config=offline)
         try:
-            if (folder / JSON).is_file():
+            self.of_measure = (folder / JSON).is_file()
+            if self.of_measure:
                 for name, read in (("frames", read_rows), ("examinations", _examinations)):
                     rows = [{key: utf8(value) for key, value in row.items()} for row in read(folder)]
                     if not rows:
