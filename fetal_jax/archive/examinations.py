@@ -26,8 +26,9 @@ COLUMNS = (
     *("file", "frame", "status", "plane", "plane_probability", "spacing_source", "flags", "reason", "overlay"),
     *MEASURED,
     *identity.COLUMNS,
+    "sha256",
 )
-"""The columns of frames that examinations are made from."""
+"""The columns of frames that examinations are made from; the digest tells copies of an image."""
 
 
 def rows_in(file: Any) -> int:

@@ -249,6 +249,28 @@ def test_frames_to_review_count_only_where_none_is_measured():
     assert found.structures["femur"].reason == "no frame shows the femur"
 
 
+@pytest.mark.parametrize("key", ["instance", "sha256"])
+def test_copies_count_once_with_a_note(key):
+    """Seven copies would be a majority, against which the three other heads were off: there would be no value."""
+    others = [row("head", 200.0, **{key: "b"}), row("head", 201.0, **{key: "c"})]
+    found = one([*(row("head", 220.0, **{key: "a"}) for _ in range(7)), *others, row("head", 202.0)])
+    assert found.sizes_mm["hc"] == 201.0
+    head = found.structures["head"]
+    assert (head.status, len(head.counted), len(head.left_out)) == ("review", 3, 7)
+    assert "6 frames left out, of a copy of a file that counts" in head.reason
+    assert "1 of 4 frames left out, over 5 %" in head.reason
+    alone = one([row("head", 200.0, instance="a"), row("head", 200.0, instance="a"), row("femur", 40.0)])
+    assert (alone.status, len(alone.structures["head"].counted)) == ("measured", 1)
+    assert alone.notes == ("head: 1 frame left out, of a copy of a file that counts",)
+
+
+def test_copies_with_other_values_share_one_weight():
+    corrected = [row("head", 200.0, instance="a"), row("head", 201.0, instance="a")]
+    found = one([*corrected, row("head", 204.0, instance="b"), row("head", 205.0, instance="c")])
+    assert found.sizes_mm["hc"] == 204.0
+    assert found.notes == ()
+
+
 def test_a_cine_counts_once():
     cine = [row("head", 204.0, file="cine.dcm", frame=i) for i in range(50)]
     found = one([*cine, row("head", 200.0), row("head", 201.0)])

@@ -1,7 +1,8 @@
 """The frames of one examination -> sizes, ratios, age, weight and centiles. Pure functions on rows of measurements.
 
 Frames are grouped by the columns of their rows that identify an examination (`identity.COLUMNS`). The value of a
-structure is the median over its frames; a file counts once, however many frames it has. The rules, in this order:
+structure is the median over its frames; a file counts once, however many frames or copies it has. The rules, in this
+order:
 
 1. Only frames that are `measured` count. If there are none, frames to `review` count, and the value needs review.
 2. Frames whose spacings come from different sources are not mixed: only the most reliable source counts
@@ -262,7 +263,8 @@ def _doubted(structures: dict[str, Structure], why: str) -> dict[str, Structure]
 def _structure(plane: str, rows: tuple[Row, ...]) -> Structure:
     column = PRIMARY[plane]
     seen = [row for row in rows if row["plane"] == plane]
-    valued = [row for row in seen if row["status"] in WITH_VALUE and row[column] is not None]
+    with_copies = [row for row in seen if row["status"] in WITH_VALUE and row[column] is not None]
+    valued = _without_copies(with_copies, column)
     if not valued:
         why = "; ".join(dict.fromkeys(row["reason"] for row in seen if row["reason"]))
         return Structure(plane, "refused", why or f"no frame shows the {plane}")
@@ -270,6 +272,8 @@ def _structure(plane: str, rows: tuple[Row, ...]) -> Structure:
     reasons = []
     if status == "review":
         reasons.append("; ".join(dict.fromkeys(row["reason"] for row in standing)))
+    if copies := len(with_copies) - len(valued):
+        reasons.append(f"{amount(copies, 'frame')} left out, of a copy of a file that counts")
     source = next((s for s in SPACING_ORDER if any(r["spacing_source"] == s for r in standing)), None)
     same = [row for row in standing if row["spacing_source"] == source]
     if len(same) < len(standing):
@@ -284,7 +288,7 @@ def _structure(plane: str, rows: tuple[Row, ...]) -> Structure:
             "median): two fetuses, two women or a wrong outline; name each one's fetus or examination in the spacing "
             "table, or leave the wrong frame out"
         )
-        return Structure(plane, "refused", why, left_out=tuple(valued))
+        return Structure(plane, "refused", why, left_out=tuple(with_copies))
     if len(counted) < len(same):
         status = "review"
         reasons.append(
@@ -293,15 +297,31 @@ def _structure(plane: str, rows: tuple[Row, ...]) -> Structure:
     names = {q.key: name for name, q in MEASURED.items() if q.plane == plane}
     sizes = {key: _median(counted, name) for key, name in names.items() if all(r[name] is not None for r in counted)}
     kept = {id(row) for row in counted}
-    left_out = tuple(row for row in valued if id(row) not in kept)
+    left_out = tuple(row for row in with_copies if id(row) not in kept)
     best = surest(counted, column, sizes[column.removesuffix("_mm")])
     return Structure(plane, status, "; ".join(reasons), sizes, tuple(counted), left_out, best)
 
 
+def _content(row: Row) -> str:
+    """What is the same in all copies of a file: the DICOM object, else the digest, which only `archive` knows."""
+    return str(row.get("instance") or row.get("sha256") or row["file"])
+
+
+def _without_copies(rows: list[Row], column: str) -> list[Row]:
+    """The first of the rows that are the same frame of one content with the same value.
+
+    Copies with another value stay: a person corrected one, or a tool gave two pictures one UID. They share a weight.
+    """
+    first: dict[object, Row] = {}
+    for row in rows:
+        first.setdefault((_content(row), row["frame"], row["status"], row[column]), row)
+    return list(first.values())
+
+
 def _weights(rows: list[Row]) -> dict[int, float]:
-    """Weights by row id: the rows of a file share its weight; files weigh the same, all weights sum to 1."""
-    counts = Counter(row["file"] for row in rows)
-    return {id(row): 1 / (len(counts) * counts[row["file"]]) for row in rows}
+    """Weights by row id: the rows of a file and its copies share its weight; files weigh the same, all sum to 1."""
+    counts = Counter(map(_content, rows))
+    return {id(row): 1 / (len(counts) * counts[_content(row)]) for row in rows}
 
 
 def _median(rows: list[Row], column: str) -> float:
