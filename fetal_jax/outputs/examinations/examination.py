@@ -230,6 +230,8 @@ def summarise(examination: Examination, standard: str = "hadlock", ga_weeks: flo
     age = None if mixed else _age(sizes, standard, reasons)
     far = "" if mixed or known is None else stated_apart(known, age.weeks if age else None, sizes)
     reasons |= {"stated": far} if far else {}
+    between = [f"{s.plane}: {s.reason}" for s in structures.values() if s.contradicted]
+    doubted = _doubted(structures, "; ".join(filter(None, (mixed, far, *between))))
     weight = None if mixed else _weight(sizes, standard, reasons)
     weeks = age.weeks if known is None and age else known
     centiles = _centiles(sizes | ({"efw": weight.grams} if weight else {}), weeks, standard, reasons)
@@ -239,8 +241,6 @@ def summarise(examination: Examination, standard: str = "hadlock", ga_weeks: flo
     sources = Counter(row["spacing_source"] for s in structures.values() for row in s.counted)
     if len(sources) > 1:
         notes.append(f"the spacings come from different sources ({', '.join(sorted(map(str, sources)))})")
-    between = [f"{s.plane}: {s.reason}" for s in structures.values() if s.contradicted]
-    doubted = _doubted(structures, "; ".join(filter(None, (mixed, far, *between))))
     return Summary(
         *(examination, standard, doubted, age, known, known_by, weight),
         *(_ratios(sizes, bool(mixed)), centiles, reasons, tuple(notes)),
