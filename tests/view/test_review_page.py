@@ -7,7 +7,7 @@ import pytest
 from fetal_jax.view import examinations
 from fetal_jax.view.session import Session
 from tests.view.browser import Page
-from tests.view.folder import serving, write_examinations
+from tests.view.folder import save_rows, serving, write_examinations
 from tests.view.test_browser import actions, eventually, stored, version
 from tests.view.test_readers import read
 
@@ -53,6 +53,29 @@ def test_examination_follows_a_handle_and_a_plane(browser, server):
     page.press("u", "u")
     shows(page, lambda found: found == before)
     assert page.errors == []
+
+
+OVERLAP = """() => {
+    const parts = [...document.querySelector('.panel').children].filter((e) => getComputedStyle(e).position === 'static');
+    const boxes = parts.map((e) => [e, e.getBoundingClientRect()]).filter(([, box]) => box.height);
+    const over = boxes.filter(([, box], i) => i && box.top < boxes[i - 1][1].bottom - 0.5);
+    const out = parts.filter((e) => getComputedStyle(e).overflow === 'visible' && e.scrollHeight > e.clientHeight + 1);
+    return [...over.map(([e]) => e), ...out].map((e) => `${e.className} ${e.id}`);
+}"""
+"""The panel's parts that lie over another one, or whose content does; the decision does so on purpose."""
+
+
+@pytest.mark.parametrize("role", ["--blinded", ""])
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (1500, 900)])
+def test_no_part_of_the_panel_lies_over_another(browser, tmp_path, width, height, role):
+    rows = write_examinations(tmp_path, 1)
+    rows[0]["hc_mm"] *= 0.6  # no fetus has this head and these other sizes: there is no chart
+    save_rows(tmp_path / "results", rows)
+    with serving(tmp_path / "results", "--reader=Ann", *filter(None, [role])) as server:
+        page = Page(browser, server.address, width, height)
+        page.until("!document.querySelector('#brief').hidden && document.querySelector('#brief tbody tr')")
+        assert not page.page.locator("#brief svg").count()
+        assert page.page.evaluate(OVERLAP) == []
 
 
 def test_examinations_by_keyboard_alone(browser, server):
