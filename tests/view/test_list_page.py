@@ -117,6 +117,39 @@ def test_enter_opens_the_first_that_is_found_and_keys_decide_about_that(browser,
         assert (actions(server, 0), actions(server, 2)) == ([], ["accept"])
 
 
+@pytest.mark.parametrize(("text", "opened"), [("frame_1", 3), ("FRAME_1", 3), ("frame", 1), ("a", 0)])
+def test_enter_opens_the_frame_that_is_named_so_before_one_that_contains_it(browser, tmp_path, text, opened):
+    write_results(tmp_path, 4)
+    rows = []
+    for i, name in enumerate(("a_frame_1", "frame_12", "b_frame_1", "frame_1")):
+        path = (tmp_path / "frames" / f"frame_{i:02d}.png").rename(tmp_path / "frames" / f"{name}.png")
+        rows.append(row(path, "head", "review", **NUMBERS))
+    save_rows(tmp_path / "results", rows)
+    with serving(tmp_path / "results", "--reader=Ann") as server:
+        page = Page(browser, server.address)
+        page.choose(2)
+        page.press("/")
+        page.page.keyboard.type(text)
+        page.press("Enter")
+        page.shows(opened)
+
+
+@pytest.mark.parametrize("tab", ["frames", "examinations"])
+def test_letters_typed_after_show_all_are_keys(browser, tmp_path, tab):
+    write_examinations(tmp_path, 2)
+    with serving(tmp_path / "results", "--reader=Ann") as server:
+        page = Page(browser, server.address)
+        page.choose(0)
+        if tab == "examinations":
+            page.press("s")
+        page.page.fill("#filter", "1")
+        page.page.click("#show-all")
+        page.press(*("s" if tab == "examinations" else ""), "v")
+        page.answered(1)
+        assert page.page.input_value("#filter") == ""
+        assert actions(server, 0) == ["accept"]
+
+
 def test_letters_typed_after_a_search_that_finds_nothing_decide_nothing(browser, tmp_path):
     write_results(tmp_path, 2)
     with serving(tmp_path / "results", "--reader=Ann") as server:

@@ -11,6 +11,13 @@ export const hidden = ({ hides }) => (hides ? ` · ${hides} hidden by a search` 
 /** Say that a list ends here: one that a search has cut ends early. */
 export const noFurther = ({ hides, name }, text) => toast(hides ? `${text} A search hides ${hides} ${name}${hides === 1 ? "" : "s"}.` : text);
 
+/** The row that a text means: of that name, else with a name that begins so, else the first. */
+function best(shown, text) {
+  const wanted = text.trim().toLowerCase(), names = shown.map((row) => row.name.toLowerCase());
+  const found = [names.indexOf(wanted), names.findIndex((name) => name.startsWith(wanted)), 0];
+  return shown[found.find((i) => i >= 0)];
+}
+
 export class Search {
   /** lists: () => the list in sight; changed() is called after a text. */
   constructor(lists, changed) {
@@ -21,7 +28,7 @@ export class Search {
     get("show-all").addEventListener("click", () => {
       this.use("");
       this.follow();
-      get("filter").focus(); // the button is gone
+      this.lists().box.focus(); // the button is gone, and letters typed next are keys again
     });
   }
 
@@ -38,7 +45,7 @@ export class Search {
     if (text && !shown.length) return;
     get("filter").blur();
     showList(false);
-    if (text) open(shown[0].n);
+    if (text) open(best(shown, text).n);
   }
 
   use(text) {
