@@ -23,10 +23,10 @@ UNREAD = "unread"
 
 
 def check_role(store: Store, reader: str, role: str) -> None:
-    """Refuse a reader who is also an adjudicator, and a known name in another case: it would be another person.
+    """Refuse a reader who is also an adjudicator, or blinded after an answer that was not; and a name in another case.
 
     Raises:
-      UserError: the reader is, or the name is, or a role that needs a name has none.
+      UserError: the reader is, or the name would be another person, or a role that needs a name has none.
     """
     if role != "reader" and not reader:
         raise UserError(f"{'--blinded' if role == 'blinded' else '--adjudicate'} needs --reader=NAME")
@@ -37,6 +37,11 @@ def check_role(store: Store, reader: str, role: str) -> None:
         if name == reader and any((e.role == "adjudicator") != (role == "adjudicator") for e in history.events):
             other = "has read these frames" if role == "adjudicator" else "adjudicates these frames"
             raise UserError(f"{reader} {other}: a third person adjudicates (--reader=NAME)")
+        if role == "blinded" and name == reader and any(e.role == "reader" for e in history.events):
+            raise UserError(
+                f"{reader} has answered here with the machine's outlines in sight: open the folder without --blinded, "
+                "or let a person who has not seen them read it (--reader=NAME)"
+            )
 
 
 def last_answers(store: Store, row: Row, today: Today) -> Iterator[Event]:

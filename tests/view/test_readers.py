@@ -129,6 +129,19 @@ def test_third_person_adjudicates(tmp_path, held):
     refused(fetal_jax("view", tmp_path / "results", "--no-browser", "--blinded"), "--blinded needs --reader=NAME")
 
 
+def test_reader_who_has_answered_beside_the_machines_outline_is_not_blinded_later(tmp_path, held):
+    write_results(tmp_path, 2)
+    read(tmp_path, "Ann", [1.0])
+    read(tmp_path, "Ann", [1.0])  # blinded again: nothing was seen
+    with ExitStack() as seeing:
+        session = as_reader(tmp_path, seeing, "Ann")  # as the export asks
+        changed(session, 1, "accept", decision="accepted")
+        key = "Ann", session.row(1)["file"], 0
+    with pytest.raises(UserError, match="Ann has answered here with .* without --blinded"):
+        as_reader(tmp_path, held, "Ann", "blinded")
+    assert [e.role for e in as_reader(tmp_path, held, "Ann").store.histories[key].events] == ["reader"]
+
+
 @pytest.mark.parametrize("role", ["reader", "blinded", "adjudicator"])
 def test_known_name_in_another_case_is_no_other_person(tmp_path, held, role):
     write_results(tmp_path, 1)
