@@ -410,6 +410,16 @@ def test_undecided_and_rejected_frames_are_not_signed(tmp_path, held):
     assert {code(i) for g in containers["125002"].ContentSequence for i in g.ContentSequence} == {
         *("11984-2", "11820-8", "11851-3"),
     }
+    missing = "This report is without 1 frame that nobody decided on"
+    assert missing in texts(containers["121111"])
+    path = tmp_path / "results" / REVIEW / "fhir" / "examination_00001.json"
+    entries = json.loads(path.read_text())["entry"]
+    assert all({"text": missing} in entry["resource"]["note"] for entry in entries)
+    changed(session, 2, "reject", decision="rejected")
+    exports.write(session)
+    again = hd.sr.srread(tmp_path / "results" / REVIEW / "sr" / "examination_00001.dcm")
+    assert again.SOPInstanceUID != signed.SOPInstanceUID
+    assert "nobody decided" not in str(again) + path.read_text()
 
 
 def test_signed_examination_notes_what_the_machine_doubts(tmp_path, held):

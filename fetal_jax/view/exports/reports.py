@@ -59,20 +59,23 @@ class Written:
         if not summary.sizes_mm:
             return None
         what = " · ".join(filter(None, [f"examination {summary.examination.name}", summary.examination.fetus]))
-        if undecided:
-            self.left_out.append(f"{what}: its report is without {amount(undecided, 'frame')} that nobody decided on")
+        missing = f"report is without {amount(undecided, 'frame')} that nobody decided on" if undecided else ""
+        if missing:
+            self.left_out.append(f"{what}: its {missing}")
+        notes = [f"This {missing}"] if missing else []
         machine, at = examinations.of_machine(self.session, k)
         name = f"examination_{k + 1:05d}"
         beside = ", ".join(f"{key.upper()} {mm:.2f} mm" for key, mm in machine.visits[at].sizes_mm.items())
         lead = NOTED if self.session.reader else TO_REVIEW
-        self._fhir(name, examination_fhir.bundle(summary, lead), f"measured by the machine: {beside or 'no value'}")
+        said = f"measured by the machine: {beside or 'no value'}"
+        self._fhir(name, examination_fhir.bundle(summary, lead), said, *notes)
         counted = [row for s in summary.structures.values() for row in s.counted]
         if all(self._is_dicom(row) for row in counted):
             reader, decided = self.session.reader, self._decided(counted)
             self._sign(
                 what,
                 lambda: signed_report.write_examination(
-                    *(summary, machine.visits[at], reader, decided, self._header, self.claim, k, name)
+                    *(summary, machine.visits[at], reader, decided, self._header, self.claim, k, name, notes)
                 ),
             )
         return examination_tables.record(found, index) | {"signed": bool(self.session.reader)}

@@ -51,6 +51,7 @@ def write_examination(
     claim: Claim,
     k: int,
     name: str,
+    notes: list[str],
 ) -> None:
     """Write an examination as `sr/NAME.dcm`, signed by the reader, and the machine's own first.
 
@@ -63,6 +64,7 @@ def write_examination(
       claim: gives the path of a file.
       k: number of the examination.
       name: of the file.
+      notes: what the report says besides.
 
     Raises:
       UserError: frames are not DICOM or of several studies, or a header lacks something that a report must repeat.
@@ -73,7 +75,7 @@ def write_examination(
         before = claim(f"sr/{name}_machine.dcm")
         structured_report.save(before, headers, root, k + 1)
     sizes = {f"{key}_mm": mm for key, mm in machine.sizes_mm.items()}
-    notes = [f"Measured by the machine: {_said(sizes, MEASURED)} (status {machine.status})"]
+    notes = [f"Measured by the machine: {_said(sizes, MEASURED)} (status {machine.status})", *notes]
     headers, root = of_examination.content(signed, header, NOTED)
     _sign(root, _person_name(reader), notes)
     structured_report.sign(claim(f"sr/{name}.dcm"), headers, root, k + 1, _person_name(reader), at, before)
