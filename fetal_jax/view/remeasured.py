@@ -67,14 +67,27 @@ def is_machines(answer: Answer, row: Row) -> bool:
     return answer.plane == machine.plane and _close(_pixels(answer.shape), _pixels(machine.shape), CLOSE_PX)
 
 
-def unseen(number: int, event: Event) -> str:
-    """The message about an answer that was accepted before it had a value."""
-    return f"frame {number + 1}: {event.reader or 'the reader'} accepted it without millimetres: accept its value"
+def unseen(name: str, event: Event, reader: str) -> str:
+    """The message to a reader about an answer that was accepted before it had a value; `name` is the frame's."""
+    who = event.reader or "the reader"
+    remedy = "accept its value" if event.reader == reader else f"{who} has to look again"
+    return f"{name}: {who} accepted it without millimetres: {remedy}"
 
 
-def left_out(number: int, event: Event) -> str:
-    """The message about an answer that is no longer valid."""
-    return f"frame {number + 1}: measured again since {event.reader or 'the reader'} answered: look again"
+def left_out(name: str, event: Event, reader: str) -> str:
+    """The message to a reader about an answer that is no longer valid; `name` is the frame's."""
+    who = event.reader or "the reader"
+    remedy = "look again" if event.reader == reader else f"{who} has to look again"
+    return f"{name}: measured again since {who} answered: {remedy}"
+
+
+def why_open(event: Event, today: Event | None) -> str:
+    """Why a frame is open again after its reader's last answer; empty if it is not."""
+    if today is None:
+        return "Measured again since you answered: look again."
+    if today.answer.decision != event.answer.decision:
+        return "You accepted it without millimetres: accept its value."
+    return ""
 
 
 def had_scale(event: Event) -> bool:

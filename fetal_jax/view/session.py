@@ -341,7 +341,7 @@ class Session:
             answer, values = self._now(row, history.events[-1])
         else:
             answer, values = machine, self.millimetres(row, machine)
-        stands = self._stands(row, history)
+        stands, last = self._stands(row, history), history.events[-1] if history.events else None
         return {
             "version": history.version,
             "beside": self._beside(row),
@@ -353,6 +353,7 @@ class Session:
             "checklist": self.checklist(row, answer),
             "events": [_event(e) for e in history.events[-8:]],
             "taken": readers.taken(history, answer) if self.role == "adjudicator" else None,
+            "open_again": remeasured.why_open(last, self.today(row, last)) if last else "",
             "brief": self._brief(row, history),
         }
 

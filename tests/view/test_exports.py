@@ -290,7 +290,7 @@ def test_report_that_can_no_longer_be_signed_does_not_stay(tmp_path, held, monke
         raise UserError("there is a header that no report can repeat")
 
     monkeypatch.setattr(structured_report, "sign", refuse)
-    assert exports.write(session)["left_out"] == ["frame 1: there is a header that no report can repeat"]
+    assert exports.write(session)["left_out"] == ["frame_00: there is a header that no report can repeat"]
     assert [p.name for p in reports.iterdir()] == ["00001_machine.dcm"]  # which nobody signs
 
 

@@ -137,7 +137,7 @@ def test_reader_who_has_answered_beside_the_machines_outline_is_not_blinded_late
         session = as_reader(tmp_path, seeing, "Ann")  # as the export asks
         changed(session, 1, "accept", decision="accepted")
         key = "Ann", session.row(1)["file"], 0
-    with pytest.raises(UserError, match="Ann has answered here with .* without --blinded"):
+    with pytest.raises(UserError, match=r"Ann has answered here with .* without --blinded"):
         as_reader(tmp_path, held, "Ann", "blinded")
     assert [e.role for e in as_reader(tmp_path, held, "Ann").store.histories[key].events] == ["reader"]
 

@@ -63,7 +63,8 @@ def test_frames_accepted_without_a_scale_are_open_with_their_values_once_there_i
     assert session.changes(0, 0)["answers"][0]["mm"] == hc
     done = exports.write(session)
     assert (done["frames"], done["reports"], done["corrections"]) == (0, 0, 0)
-    assert done["left_out"] == [f"frame {n}: Ann accepted it without millimetres: accept its value" for n in (1, 2)]
+    assert done["left_out"] == [f"frame_0{n}: Ann accepted it without millimetres: accept its value" for n in (0, 1)]
+    assert state["open_again"] == "You accepted it without millimetres: accept its value."
     assert not (tmp_path / "results" / REVIEW / "fhir").exists()
     assert agreement.table(session)["pairs"] == []
     for n in (0, 1):
@@ -173,15 +174,35 @@ def test_outline_of_a_file_that_was_rewritten_is_not_signed_for_the_new_one(tmp_
     state = session.state(0)
     assert (state["answer"]["decision"], state["answer"]["ticks"], state["answer"]["comment"]) == ("", {}, "mine")
     assert state["answer"]["ellipse"] == session.frame(0)["machine"]["ellipse"]
+    assert (state["open_again"], session.state(1)["open_again"]) == (
+        "Measured again since you answered: look again.",
+        "",
+    )
     assert [a["decision"] for a in session.changes(0, 0)["answers"].values()] == ["", "accepted"]
     done = exports.write(session)
-    assert done["left_out"] == ["frame 1: measured again since Ann answered: look again"]
+    assert done["left_out"] == ["frame_00: measured again since Ann answered: look again"]
     assert (done["corrections"], done["frames"], done["reports"]) == (1, 1, 1)
     review = tmp_path / "results" / REVIEW
     for name in ("sr/00001.dcm", "fhir/00001.json", f"{exports.DATA_SET}/00001.png"):
         assert not (review / name).exists()
         assert (review / name.replace("1.", "2.")).is_file()
     assert pairs(session)["", "Ann"]["frames"] == 1
+
+
+def test_another_readers_frame_is_no_task_of_the_one_who_exports(tmp_path, held):
+    rows = write_results(tmp_path, 2, dicom=True)
+    save_rows(tmp_path / "results", [rows[0], without_scale(rows[1])])
+    with ExitStack() as first:
+        session = opened(tmp_path, first)
+        for n in (0, 1):
+            changed(session, n, "accept", decision="accepted")
+    save_rows(tmp_path / "results", [rows[0] | OTHERS[0], rows[1]])
+    session = opened(tmp_path, held, "Bob")
+    assert exports.write(session)["left_out"] == [
+        "frame_00: measured again since Ann answered: Ann has to look again",
+        "frame_01: Ann accepted it without millimetres: Ann has to look again",
+    ]
+    assert [session.state(n)["open_again"] for n in (0, 1)] == ["", ""]
 
 
 def test_frame_that_was_measured_again_is_accepted_again(tmp_path, held):

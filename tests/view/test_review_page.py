@@ -56,7 +56,8 @@ def test_examination_follows_a_handle_and_a_plane(browser, server):
 
 
 OVERLAP = """() => {
-    const parts = [...document.querySelector('.panel').children].filter((e) => getComputedStyle(e).position === 'static');
+    const all = [...document.querySelector('.panel').children];
+    const parts = all.filter((e) => getComputedStyle(e).position === 'static');
     const boxes = parts.map((e) => [e, e.getBoundingClientRect()]).filter(([, box]) => box.height);
     const over = boxes.filter(([, box], i) => i && box.top < boxes[i - 1][1].bottom - 0.5);
     const out = parts.filter((e) => getComputedStyle(e).overflow === 'visible' && e.scrollHeight > e.clientHeight + 1);

@@ -32,12 +32,12 @@ def corrections(session: Session, left_out: list[str]) -> list[Correction]:
         if number is None or not history.events:
             continue
         row, last = session.row(number), history.events[-1]
-        event = session.today(row, last)
+        event, name = session.today(row, last), session.results.name(row)
         if event is None:
-            lines.append((number, last.reader, remeasured.left_out(number, last)))
+            lines.append((number, last.reader, remeasured.left_out(name, last, session.reader)))
             continue
         if event.answer.decision != last.answer.decision:
-            lines.append((number, last.reader, remeasured.unseen(number, last)))
+            lines.append((number, last.reader, remeasured.unseen(name, last, session.reader)))
         found.append(Correction(number, row, event, len(history.events)))
     left_out += [text for *_, text in sorted(lines)]
     return sorted(found, key=lambda c: (c.number, c.event.reader))

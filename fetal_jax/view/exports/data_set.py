@@ -33,13 +33,14 @@ def write(session: Session, accepted: list[Correction], claim: Callable[[str], P
     rows: list[dict[str, Any]] = []
     subjects: dict[tuple[str, str], str] = {}
     for c in accepted:
+        shown = session.results.name(c.row)
         try:
             data, is_frame = session.frames.png(c.row)
         except UserError as e:
-            left_out.append(f"frame {c.number + 1}: {e}")
+            left_out.append(f"{shown}: {e}")
             continue
         if not is_frame:
-            left_out.append(f"frame {c.number + 1}: the file is not where it was measured: not in {DATA_SET}/")
+            left_out.append(f"{shown}: the file is not where it was measured: not in {DATA_SET}/")
             continue
         name = f"{c.number + 1:05d}.png"
         pixels = np.asarray(Image.open(io.BytesIO(data)))
@@ -51,7 +52,7 @@ def write(session: Session, accepted: list[Correction], claim: Callable[[str], P
         rows.append(named | _training_cells(c))
         if c.row["spacing_mm"] != c.row["column_spacing_mm"]:
             rows[-1]["spacing_mm"] = ""  # the table is for square pixels only
-            left_out.append(f"frame {c.number + 1}: pixels that are not square have no spacing in {DATA_SET}/")
+            left_out.append(f"{shown}: pixels that are not square have no spacing in {DATA_SET}/")
     if rows:
         write_whole(claim(f"{DATA_SET}/frames.csv"), as_csv(COLUMNS, rows))
     return len(rows)

@@ -41,7 +41,7 @@ class Written:
         row = corrected_row(c.row, c.event.answer, c.event.mm)
         if not any(row[value] for value in VALUES):
             return
-        name, what = f"{c.number + 1:05d}", f"frame {c.number + 1}"
+        name, what = f"{c.number + 1:05d}", self.session.results.name(c.row)
         bundle = fhir.bundle(row, fhir.context(row))
         items = self.session.checklist(c.row, c.event.answer)
         score = f"checklist {checklist.score(items)} ({checklist.SOURCE})" if items else ""

@@ -59,7 +59,7 @@ export class Panel {
     const is = statusOf(frame.status, { edited: frame.brief.edited, decision: answer.decision });
     status.textContent = [DECISION[answer.decision] ?? STATUS[is], frame.brief.edited ? "corrected" : ""].filter(Boolean).join(" · ");
     status.dataset.status = answer.decision || is;
-    get("reason").textContent = doubts(frame);
+    get("reason").textContent = [frame.open_again, doubts(frame)].filter(Boolean).join(" ");
     for (const radio of get("planes").querySelectorAll("input")) {
       radio.checked = radio.value === answer.plane;
       radio.disabled = !this.about.writable;
