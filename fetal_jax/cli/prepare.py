@@ -95,6 +95,8 @@ def _list(what: str, lines: list[str], total: str) -> None:
 def alone(folder: Path) -> Iterator[None]:
     """Lock the folder of a data set while it is prepared, and remove the remains of a killed preparation.
 
+    A refused one leaves no folder, such as that of a name that was mistyped.
+
     Raises:
       UserError: another process is preparing it, or the folder cannot be written.
     """
@@ -105,4 +107,9 @@ def alone(folder: Path) -> Iterator[None]:
             raise UserError(f"{folder} cannot be written ({e.strerror}): give another --data-dir") from None
         for left in folder.glob("incomplete.*"):
             shutil.rmtree(left)
-        yield
+        try:
+            yield
+        except UserError:
+            if [path.name for path in folder.iterdir()] == [files.LOCK]:
+                shutil.rmtree(folder)
+            raise

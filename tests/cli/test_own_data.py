@@ -21,7 +21,7 @@ from fetal_jax.data.source import Split
 from fetal_jax.errors import UserError
 from fetal_jax.reading.images import read_image
 from tests.support import ROOT
-from tests.support.command import refused
+from tests.support.command import called, refused
 from tests.support.folders import SMALL, draw_folder
 from tfds_builders.fetal_phantom.phantom import draw
 from tfds_builders.folder import table
@@ -96,6 +96,16 @@ def test_the_table_of_the_page_is_read(tmp_path):
         ("other", "NoneType", "test"),
     ]  # fmt: skip
     assert rows[0].filename == "a/0001.png"
+
+
+def test_a_refused_preparation_leaves_no_folder_of_its_name(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "note.txt").write_text("no table")
+    data = tmp_path / "data"
+    done = called("prepare", "folder/mistyped", "--manual-dir", tmp_path / "in", f"--data-dir={data}")
+    refused(done, "holds no frames.csv")
+    assert not list(data.rglob("*mistyped*"))
+    assert not list(data.rglob(".fetal-jax.lock"))
 
 
 def test_a_killed_preparation_leaves_nothing_that_looks_finished(place, tmp_path):
