@@ -36,6 +36,8 @@ RESUME = dict.fromkeys(("measure", "archive", "pacs"), "; the same call resumes"
 """Commands that resume when the same call is given again, and the end of their message about it."""
 WITH_OVERRIDES = ("train", "demo")
 """Commands that take `--config.KEY=VALUE`."""
+INSTEAD = {("evaluate", "--config.data.name"): "--dataset", ("evaluate", "--config.data.dir"): "--data-dir"}
+"""Options of commands without `--config.KEY=VALUE` that say the same as a key of those with it."""
 WITH_FLAGS = ("archive",)
 """Commands that pass on the arguments after `--`."""
 
@@ -118,7 +120,7 @@ def _run(argv: list[str], name: str) -> int:
         args, rest = parser.parse_known_args(argv)
         unknown = [a for a in rest if not (a.startswith("--config.") and "=" in a and name in WITH_OVERRIDES)]
         if unknown:
-            advice = _key_meant(unknown) if name in WITH_OVERRIDES else ""
+            advice = _key_meant(unknown) if name in WITH_OVERRIDES else _option_meant(unknown, name)
             parser.error(f"{args.command} does not know {' '.join(unknown)}{advice}")
     except SystemExit as e:  # argparse has printed the reason, or the help
         return int(e.code or 0)
@@ -137,6 +139,15 @@ def _key_meant(unknown: list[str]) -> str:
         key, equals, value = argument.lstrip("-").removeprefix("config.").partition("=")
         if argument.startswith("--config.") or (argument.startswith("-") and key in {*KEYS, *RENAMED}):
             return f": write --config.{key}={value if equals else 'VALUE'}"
+    return ""
+
+
+def _option_meant(unknown: list[str], command: str) -> str:
+    """End of a message: the option of a command without configuration that says the same as a key of one."""
+    for argument in unknown:
+        key, _, value = argument.partition("=")
+        if option := INSTEAD.get((command, key)):
+            return f": write {option}={value or 'VALUE'}"
     return ""
 
 

@@ -123,7 +123,8 @@ def read(folder: Path) -> tuple[dict[str, Any], dict[str, dict[str, str]]]:
             rows = list(csv.DictReader(f))
     except OSError:
         raise UserError(
-            f"{folder} holds no evaluation: make one with fetal-jax evaluate --workdir=RUN --out={folder}, or --bundle="
+            f"{folder} holds no evaluation: make one with fetal-jax evaluate --workdir=RUN --out={folder}, "
+            "or with --bundle=BUNDLE in place of --workdir=RUN"
         ) from None
     except ValueError:
         raise UserError(f"{folder / METRICS} is damaged: evaluate again") from None

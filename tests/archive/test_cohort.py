@@ -419,6 +419,11 @@ def test_other_folders_are_refused(tmp_path, prepare, message):
         Tables(tmp_path)
 
 
+def test_a_folder_that_is_not_there_is_said_to_be_missing(tmp_path, capsys):
+    assert main(["cohort", str(tmp_path / "nix"), f"--out={tmp_path / 'r.html'}"]) == 2
+    assert f"{tmp_path / 'nix'} does not exist: give the folder of" in capsys.readouterr().err
+
+
 def test_a_strangers_file_is_not_overwritten(folder, tmp_path, capsys):
     for name, content, message in (
         ("mine.html", "<html>", "no report of this program"),

@@ -158,6 +158,14 @@ def test_a_key_without_config_is_refused_with_the_way_to_write_it(given, write, 
     assert last.endswith(f"does not know {' '.join(given)}: write {write}")
 
 
+@pytest.mark.parametrize("option", ["--dataset=folder/mine", "--data-dir=there"])
+def test_evaluate_names_its_option_for_a_key_of_train(option, capsys):
+    name, value = option.split("=")
+    key = {"--dataset": "--config.data.name", "--data-dir": "--config.data.dir"}[name]
+    assert main(["evaluate", "--bundle=default", f"{key}={value}", "--out=none"]) == 2
+    assert capsys.readouterr().err.splitlines()[-1].endswith(f"does not know {key}={value}: write {option}")
+
+
 @pytest.mark.parametrize(("command", "code"), [("measure", 75), ("train", 75), ("growth", 143), ("evaluate", 143)])
 def test_sigterm_asks_to_start_again_where_that_resumes(monkeypatch, capsys, command, code):
     before = signal.getsignal(signal.SIGTERM)

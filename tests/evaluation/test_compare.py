@@ -99,7 +99,7 @@ def test_plane_outside_the_classes_is_in_no_pair(two):
 
 
 def test_folders_that_do_not_match_are_refused(two):
-    with pytest.raises(UserError, match="holds no evaluation"):
+    with pytest.raises(UserError, match=r"holds no evaluation: .* --workdir=RUN .* --bundle=BUNDLE in place"):
         compare_runs(two / "a", two / "none", two / "c")
     edit(two / "b" / "frames.csv", true_mm="100")
     with pytest.raises(UserError, match=r"2.png is head .* evaluate both on the same data"):

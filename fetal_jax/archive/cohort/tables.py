@@ -64,8 +64,10 @@ class Tables:
         """Open a folder of `archive` (Parquet) or of `measure` (JSON).
 
         Raises:
-          UserError: the folder has neither, or duckdb or pyarrow is not installed.
+          UserError: the folder does not exist or has neither, or duckdb or pyarrow is not installed.
         """
+        if not folder.exists():
+            raise UserError(f"{folder} does not exist: give the folder of fetal-jax archive or measure")
         try:
             import duckdb
             import pyarrow as pa
