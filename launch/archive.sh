@@ -61,7 +61,7 @@ case $out in
     gs://* | s3://*) ;;
     */../* | */..) refuse "--out=$out leads out of its folder: give gs://BUCKET/FOLDER, or /data/FOLDER with --volume=CLAIM" ;;
     /data/?*) [[ $volume ]] || refuse "--out=$out is lost with the pod: give --volume=CLAIM, which is mounted at /data" ;;
-    *) refuse "--out=$out is lost with the pod: give gs://BUCKET/FOLDER, or /data/FOLDER with --volume=CLAIM" ;;
+    *) refuse "--out=$out: give gs://BUCKET/FOLDER, or /data/FOLDER with --volume=CLAIM: the rest is lost with the pod" ;;
 esac
 
 arguments=\"archive\"
