@@ -298,7 +298,7 @@ def test_pixels_that_are_not_square_train_without_a_scale(tmp_path, held):
     write_results(tmp_path, 1, column_mm=1.2)
     session = opened(tmp_path, held)
     changed(session, 0, "accept", decision="accepted")
-    assert "not square" in exports.write(session)["left_out"][0]
+    assert exports.write(session)["left_out"][0].startswith("frame_00: pixels that are not square")
     with (tmp_path / "results" / REVIEW / exports.DATA_SET / "frames.csv").open(newline="") as f:
         assert next(csv.DictReader(f))["spacing_mm"] == ""
 

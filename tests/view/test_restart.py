@@ -83,7 +83,9 @@ def test_frame_that_is_rewritten_while_it_is_shown_is_shown_anew(browser, server
     page.until("document.querySelector('#accept').getAttribute('aria-pressed') === 'false'")
     assert "to review" in page.page.locator("#row-0 .said").text_content()
     assert page.page.evaluate(WIDTH) > width
+    assert page.page.locator("#reason").text_content().startswith("Measured again since you answered: look again.")
     page.press("v")
+    page.until("!document.querySelector('#reason').textContent.includes('Measured again')")
     assert version(server, 0, 1)["answer"]["ellipse"] == [300, 150, 80, 60, 0]
     assert server.post("api/export", {})["frames"] == 1
 
