@@ -93,12 +93,7 @@ def measure_files(
     spacings.check(sources, one_examination=naming.one is not None)
     call = call_of(predictor, spacings, plane, also, asked, standard, naming)
     with _failed_writes_in_words(out), closing(ResumeLog.open(out, call)) as log:
-        for name in (RESULTS, JSON, FINGERPRINTS):
-            log.own.claim(name)  # refuse files of others before anything is deleted
-        if submission:
-            log.claim_submission(submission)
-        for name in examinations.FILES:
-            log.own.check(name)
+        _refuse_files_of_others(log, submission)
         identities, of_examinations = Identities(Key(log.own.claim), naming), list[Row]()
         if again:
             log.take_up(sources, out / JSON)
@@ -136,6 +131,16 @@ def measure_files(
         if of_examinations:
             examinations.write(of_examinations, standard, log.own, fhir="fhir" in also)
         log.finish(sources)
+
+
+def _refuse_files_of_others(log: ResumeLog, submission: Path | None) -> None:
+    """Check the files that will be written, before anything is deleted."""
+    for name in (RESULTS, JSON, FINGERPRINTS):
+        log.own.claim(name)
+    if submission:
+        log.claim_submission(submission)
+    for name in examinations.FILES:
+        log.own.check(name)
 
 
 def _noting(sources: list[Source], fingerprints: deque[list[int]]) -> Iterator[Source]:
