@@ -47,9 +47,8 @@ $(BEAM)/installed: pyproject.toml constraints-beam.txt
 beam: $(BEAM)/installed
 	$(BEAM)/bin/python -m pytest --noconftest -W default -m 'slow or not slow' tests/archive/test_beam.py
 
-# files are dealt out to WORKERS processes whole and in order: the long ones of archive and cli come early. Two processes
-# wait half of the time, for servers, browsers and other processes: a third one uses the two cores
-WORKERS ?= 3
+# files are dealt out to WORKERS processes whole and in order: the long ones of archive and cli come early
+WORKERS ?= 2
 test: lint tfds beam
 	$(BIN)/python -m pytest -m 'not soak' -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
