@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from fetal_jax import files
 from fetal_jax.archive import examinations, local, shards, storage
@@ -67,16 +68,13 @@ def check_mounted(patterns: Sequence[str], out: str) -> None:
     Raises:
       UserError: over half of the earlier rows are of files that are gone.
     """
-    folder = storage.Folder(out)
-    saved = folder.read(CALL)
-    if any(map(in_bucket, patterns)) or saved is None:  # a bucket's own error says what is missing
+    if any(map(in_bucket, patterns)):  # a bucket's own error says what is missing
         return
-    try:
-        before = dict(json.loads(saved))
-    except (ValueError, TypeError):
-        return  # `run` says that it is damaged
-    if before.get("paths") != _absolute(patterns):
-        return  # the rows are of another call
+    folder, before = storage.Folder(out), None
+    with suppress(UserError):  # `run` says that it is damaged
+        before = _saved_call(folder)
+    if before is None or before.get("paths") != _absolute(patterns):
+        return  # there are no rows, or those of another call
     found = list[str]()
     for pattern in patterns:
         with suppress(UserError):  # it finds nothing: its files are gone
@@ -150,6 +148,19 @@ def _absolute(patterns: Sequence[str]) -> list[str]:
     return [p if in_bucket(p) else os.path.abspath(p) for p in patterns]
 
 
+def _saved_call(out: storage.Folder) -> dict[str, Any] | None:
+    """The call whose results a folder holds; None if there is none.
+
+    Raises:
+      UserError: its file is damaged.
+    """
+    saved = out.read(CALL)
+    try:
+        return None if saved is None else dict(json.loads(saved))
+    except (ValueError, TypeError):
+        raise UserError(f"{out.place}/{CALL} is damaged: remove it, or give another --out") from None
+
+
 def _opened(job: Job, patterns: Sequence[str], out: storage.Folder, scratch: Path) -> Job:
     """Check that the folder belongs to this call, or begin it, and make the key of identifiers."""
     predictor = job.open()
@@ -158,17 +169,13 @@ def _opened(job: Job, patterns: Sequence[str], out: storage.Folder, scratch: Pat
     job = replace(job, call=shards.digest([repr(call)]))
     call["paths"] = _absolute(patterns)
     call = json.loads(json.dumps(call))
-    saved = out.read(CALL)
-    if saved is None:
+    before = _saved_call(out)
+    if before is None:
         if taken := [part for part in (*_PARTS, RESULTS, PLAN) if out.exists(part) or out.names(part)]:
             raise UserError(f"{job.out} holds {', '.join(taken)}, not of this call: give another --out")
         (scratch / CALL).write_text(json.dumps(call, indent=1) + "\n", encoding="ascii")
         out.put(scratch / CALL, CALL)
     else:
-        try:
-            before = dict(json.loads(saved))
-        except (ValueError, TypeError):
-            raise UserError(f"{job.out}/{CALL} is damaged: remove it, or give another --out") from None
         if before.get("command") != call["command"]:
             raise UserError(f"{job.out} holds results of another command: give another --out")
         if differ := [key for key, value in call.items() if before.get(key) != value]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
 
 from fetal_jax.biometry import Measurement
@@ -126,9 +127,14 @@ def kinds_of(reasons: str) -> list[str]:
     A remedy may have a "; " too. So after the first reason only those that `decide` gives are counted.
     """
     first, *others = [kind_of(part) for part in reasons.split("; ")]
-    flags = {kind_of(flag_words(flag, plane)) for flag in WORDS for plane in SHAPE_OF_PLANE}
-    known = flags | {kind_of(NOT_CALIBRATED)}
-    return list(dict.fromkeys([first, *(kind for kind in others if kind in known or kind.startswith(_DOUBTS))]))
+    known = [kind for kind in others if kind in _known_kinds() or kind.startswith(_DOUBTS)]
+    return list(dict.fromkeys([first, *known]))
+
+
+@cache
+def _known_kinds() -> frozenset[str]:
+    flags = (flag_words(flag, plane) for flag in WORDS for plane in SHAPE_OF_PLANE)
+    return frozenset(map(kind_of, (*flags, NOT_CALIBRATED)))
 
 
 def _plane_doubts(planes: Mapping[str, float], plane: str) -> list[str]:

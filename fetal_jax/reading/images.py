@@ -83,9 +83,8 @@ def read_pages(file: Path | BytesIO, name: str) -> Iterator[Page]:
             for page, _ in pages:
                 if page != image.tell():
                     image.seek(page)
-                deep = ";16" in str(
-                    image.tile
-                )  # of Pillow's modes, those of 16 bits in colour or with alpha are 8-bit ones
+                # Pillow's modes of 16 bits in colour or with alpha are 8-bit ones: only the raw mode of its tiles tells
+                deep = ";16" in str(image.tile)
                 turned = image.getexif().get(0x0112) in _TURNED  # before it is loaded: a TIFF then loses the tag
                 pixels = _checked_pixels(image, name, deep)
                 yield Page(pixels, _size(image, sizes, turned), len(pages), _warnings(image, data))

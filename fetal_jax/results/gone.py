@@ -25,8 +25,10 @@ def gone(earlier: Iterable[str], now: Iterable[str], asked: Iterable[str]) -> li
     folders = list(dict.fromkeys(str(folder) for path in paths for folder in (path, *path.parents)))
 
     def found(name: str) -> bool:
-        if _absolute(name) in there or in_bucket(name) or os.path.isabs(name):
-            return _absolute(name) in there
+        if _absolute(name) in there:
+            return True
+        if in_bucket(name) or os.path.isabs(name):
+            return False
         below = os.path.normpath(name)
         while below.startswith("../"):
             below = below.removeprefix("../")

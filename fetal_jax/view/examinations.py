@@ -134,9 +134,11 @@ def shown(session: Session, k: int, live: tuple[int, Answer] | None = None) -> d
 
 def statuses(session: Session, changes: dict[str, Any]) -> dict[int, str]:
     """The status of each examination that `Session.changes` touches, by number: of those of its frames and answers."""
-    groups = list(session.results.examinations.items())
     numbers = range(len(session.results.rows)) if changes["anew"] else {r["n"] for r in changes["rows"]}
     touched = {*numbers, *changes["answers"]}
+    if not touched:  # most polls of the page
+        return {}
+    groups = list(session.results.examinations.items())
     members = [n for _, of in groups if not touched.isdisjoint(of) for n in list(of)]
     found = group(row_after(session, n) for n in members)
     places = {key: k for k, (key, _) in enumerate(groups)}

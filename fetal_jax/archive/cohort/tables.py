@@ -274,7 +274,8 @@ def _examinations(folder: Path) -> list[dict[str, Any]]:
     rows = []
     for record in records:
         row = {k: record[k] for k in ("examination", "patient", "fetus", "status", "standard")}
-        row |= {k: record[k] for k in ("contradictory",) if k in record}
+        if "contradictory" in record:
+            row["contradictory"] = record["contradictory"]
         row |= {
             "known_ga_weeks": (record["known_age"] or {}).get("weeks"),
             "ga_weeks": (record["age"] or {}).get("weeks"),
