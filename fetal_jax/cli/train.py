@@ -24,6 +24,8 @@ from fetal_jax.files import in_bucket, user_cache
 from fetal_jax.processes import cores
 
 CONFIG_KEYS = "--config.KEY=VALUE sets one key, for example --config.optim.lr=1e-3; --help-config lists all keys"
+WAIT = "--xla_cpu_collective_call_terminate_timeout_seconds"
+"""XLA's limit, in seconds: by default it aborts when one CPU device waits 40 s for another, as on a busy machine."""
 
 
 class _HelpConfig(argparse.Action):
@@ -189,8 +191,11 @@ def _use_all_cores(config: Config) -> None:
     """
     import jax
 
-    asked = (config.mesh.data, config.mesh.fsdp) != (-1, 1) or "device_count" in os.environ.get("XLA_FLAGS", "")
+    flags = os.environ.get("XLA_FLAGS", "")
+    asked = (config.mesh.data, config.mesh.fsdp) != (-1, 1) or "device_count" in flags
     if not asked:
         part = config.batch_size // config.accumulate
         devices = max(n for n in range(1, cores() + 1) if part % n == 0)
         jax.config.update("jax_num_cpu_devices", devices)
+        if WAIT not in flags:
+            os.environ["XLA_FLAGS"] = f"{flags} {WAIT}=86400".strip()

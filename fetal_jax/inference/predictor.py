@@ -167,7 +167,7 @@ class Predictor:
         shape = result.measurement and (result.measurement.ellipse or result.measurement.shaft)
         if shape and not size.covers(shape):
             return replace(result, status="refused", interval_mm=None, reasons=(NOT_COVERED,))
-        why = f"no spacing: {size.reason.removeprefix('no spacing: ')}" if size.reason else acceptance.NO_SPACING
+        why = f"no spacing: {size.reason}" if size.reason else acceptance.NO_SPACING
         return replace(result, reasons=tuple(why if r == acceptance.NO_SPACING else r for r in result.reasons))
 
     def measure_batch(

@@ -133,7 +133,7 @@ def with_given(size: PixelSize, given: float | Spacing, source: str) -> PixelSiz
     the aspect, nor for one number if pixels are not square.
     """
     if size.final:
-        return replace(size, reason=f"no spacing: {size.reason}")
+        return size
     pair = given if isinstance(given, tuple) else (given, given)
     if size.mm is not None and size.source == "dicom":
         if agree(size.mm, pair):
@@ -169,7 +169,7 @@ def _read_alone(size: PixelSize, mm: Spacing) -> str:
 
 
 def _none(reason: str) -> PixelSize:
-    return PixelSize(reason=f"no spacing: {reason}")
+    return PixelSize(reason=reason)
 
 
 def _both(mm: Spacing) -> str:

@@ -61,11 +61,11 @@ class Spacings:
                 return own
             # a header or a ruler that says nothing is half of the reason: the table has no spacing either
             remedy = self.remedy(frame.source) if self.source == "csv" or not own.reason else ""
-            return replace(own, reason=f"no spacing: {'; '.join(filter(None, (own.reason, remedy)))}")
+            return replace(own, reason="; ".join(filter(None, (own.reason, remedy))))
         rows, columns = frame.pixels.shape
         if self.hc18 and not (rows in HC18_ROWS and columns in HC18_COLUMNS):
             fits = f"HC18's table holds for its frames of about 800x540 pixels, and this one is {columns}x{rows}"
-            return PixelSize(reason=f"no spacing: {fits}: give the frame as it was published, or a table of your own")
+            return PixelSize(reason=f"{fits}: give the frame as it was published, or a table of your own")
         return with_given(own, given, self.source)
 
     @property

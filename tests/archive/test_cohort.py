@@ -447,3 +447,13 @@ def test_without_duckdb_the_message_says_what_to_install(folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "duckdb", None)
     with pytest.raises(UserError, match=r"needs duckdb: pip install '.\[archive\]'"):
         tables.Tables(folder)
+
+
+def test_reasons_are_counted_without_the_files_name_but_with_words_that_are_a_files_name():
+    left = "the head leaves the picture"
+    said = [
+        ("head", left, 1),
+        ("measured/2024/a.png", f"measured/2024/a.png: {left}", 2),
+        ("1", "1: 11 bytes are bad", 1),
+    ]
+    assert tables._kinds(said) == {left: 3, "N bytes are bad": 1}

@@ -20,11 +20,19 @@ def test_as_many_devices_as_divide_what_is_taken_at_a_time(monkeypatch, cores, a
     config = recipe.defaults()
     config.batch_size, config.accumulate = 8, accumulate
     told = {}
-    monkeypatch.delenv("XLA_FLAGS", raising=False)
+    monkeypatch.setenv("XLA_FLAGS", "")
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)), raising=False)
     monkeypatch.setattr(jax.config, "update", told.__setitem__)
     train._use_all_cores(config)
     assert told == {"jax_num_cpu_devices": devices}
+
+
+@pytest.mark.parametrize("given", ["", f"{train.WAIT}=60"])
+def test_a_device_waits_for_another_one_on_a_busy_machine(monkeypatch, given):
+    monkeypatch.setenv("XLA_FLAGS", given)
+    monkeypatch.setattr(jax.config, "update", lambda *_: None)
+    train._use_all_cores(recipe.defaults())
+    assert os.environ["XLA_FLAGS"] == (given or f"{train.WAIT}=86400")
 
 
 def test_a_demo_that_is_told_to_stop_says_start_me_again(monkeypatch, tmp_path, capsys):

@@ -97,9 +97,8 @@ def test_a_frame_of_a_file_is_measured_where_its_spacing_holds():
 
 def test_a_frame_of_a_file_says_why_it_has_no_spacing():
     why = "the DICOM header has no ultrasound region"
-    for said in (why, f"no spacing: {why}"):
-        result = CALIBRATED.measure_frame(frame_of(PixelSize(reason=said)))
-        assert (result.status, result.reason) == ("refused", f"no spacing: {why}")
+    result = CALIBRATED.measure_frame(frame_of(PixelSize(reason=why)))
+    assert (result.status, result.reason) == ("refused", f"no spacing: {why}")
     assert CALIBRATED.measure_frame(frame_of(PixelSize())).reason == NO_SPACING
     frame = frame_of(PixelSize(reason=why))
     assert CALIBRATED.measure_frame(frame, size=Spacings("flag", SPACING_MM).of(frame)).hc_mm == pytest.approx(HC)

@@ -153,7 +153,7 @@ def test_a_frame_whose_cells_are_empty_has_no_spacing_and_the_others_have_theirs
     without = given.of(frame("/d/x/a.png"))
     assert without.mm is None
     name = columns.split(",")[0]
-    assert without.reason == f"no spacing: the table has no {name} in its row x/a.png: fill it in"
+    assert without.reason == f"the table has no {name} in its row x/a.png: fill it in"
     assert given.may_give(Source(Path("b.png")))
     assert not given.may_give(Source(Path("/d/x/a.png")))
     assert "the nearest name in it is 'x/a.png'" in given.of(frame("/d/A.png")).reason
@@ -176,7 +176,7 @@ def test_a_table_without_spacings_says_whose_a_frame_with_its_own_spacing_is(tmp
     assert not given.may_give(source)
     for own in (PixelSize((0.2, 0.2), "dicom"), PixelSize((0.2, 0.2), "ruler", confidence=0.9)):
         assert given.of(replace(frame("/d/a.dcm"), size=own)) == own
-    assert given.of(frame("/d/a.dcm")).reason == "no spacing: the table has no spacing_mm in its row a.dcm: fill it in"
+    assert given.of(frame("/d/a.dcm")).reason == "the table has no spacing_mm in its row a.dcm: fill it in"
     assert replace(given, with_ruler=True).may_give(source)
     with pytest.raises(UserError, match=r"one row a\.dcm for"):
         given.check([source, Source(Path("/e/a.dcm"))])
@@ -210,7 +210,7 @@ def test_ruler_serves_the_frames_that_the_table_lacks_and_checks_the_others(tmp_
     assert wrong.mm is None
     assert "the depth ruler says 0.2500 x 0.2500 mm, the csv 0.2000 x 0.2000 mm: leave out" in wrong.reason
     neither = given.of(replace(frame("c.png"), size=PixelSize(reason="no ruler was found")))
-    assert neither.reason.startswith("no spacing: no ruler was found; the table has no row for 'c.png'")
+    assert neither.reason.startswith("no ruler was found; the table has no row for 'c.png'")
     assert given.of(frame("a.png")).mm == (0.2, 0.2)
 
 
@@ -239,7 +239,7 @@ def test_each_axis_of_the_table_is_compared_with_what_was_read_of_it(tmp_path, a
     given = replace(table(tmp_path / "t.csv", text), with_ruler=True)
     assert given.of(replace(frame("a.png"), size=size)).mm == right
     refused = given.of(replace(frame("b.png"), size=size))
-    assert refused.reason == f"no spacing: the depth ruler says {words}: leave out the wrong one"
+    assert refused.reason == f"the depth ruler says {words}: leave out the wrong one"
 
 
 @pytest.mark.parametrize("row", ["MÜLLER_20W.PNG", "exam1/Müller_20w.png"])
@@ -252,9 +252,9 @@ def test_header_without_a_spacing_does_not_hide_that_the_table_has_no_row(tmp_pa
     given = table(tmp_path / "t.csv", "filename,spacing_mm\na.png,0.2\n")
     size = PixelSize(reason="the DICOM header has no ultrasound region")
     reason = given.of(replace(frame("b.dcm"), size=size)).reason
-    assert reason == "no spacing: the DICOM header has no ultrasound region; the table has no row for 'b.dcm'"
+    assert reason == "the DICOM header has no ultrasound region; the table has no row for 'b.dcm'"
 
 
 def test_picture_of_another_number_is_not_offered_as_the_nearest_name(tmp_path):
     given = table(tmp_path / "t.csv", "filename,spacing_mm\n488_HC.png,0.2\n605_HC.png,0.2\n")
-    assert given.of(frame("604_HC.png")).reason == "no spacing: the table has no row for '604_HC.png'"
+    assert given.of(frame("604_HC.png")).reason == "the table has no row for '604_HC.png'"

@@ -15,6 +15,7 @@ from fetal_jax.archive.cohort.drift import Cell
 from fetal_jax.errors import UserError
 from fetal_jax.inference import acceptance
 from fetal_jax.outputs.rows import JSON, read_rows
+from fetal_jax.outputs.tally import bare_reason
 from fetal_jax.planes import PRIMARY, QUANTITIES
 
 MEASURES = {column.removesuffix("_mm"): plane for plane, column in PRIMARY.items()}
@@ -295,9 +296,9 @@ def _kinds(rows: Iterable[tuple[str, str | None, int]]) -> Counter[str]:
     """Count reasons without the file's path, text in parentheses, numbers, and the remedy after the colon."""
     found: Counter[str] = Counter()
     for file, reason, count in rows:
-        text = reason or "no reason"
+        text = bare_reason({"file": file, "reason": reason}) or "no reason"
         for name in (file, *map(str, Path(file).parents), Path(file).name):
-            text = text.replace(name, "") if len(name) > 1 else text
+            text = text.replace(name, "") if "/" in name or "." in name[1:] else text  # a file may be called head
         text = acceptance.kind_of(re.sub(r"\S*/\S*", "", text).lstrip(" :"))
         found[" ".join(re.sub(r"\d[\d.,]*", "N", text).split())] += count
     return found
