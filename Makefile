@@ -72,7 +72,8 @@ hc18: install
 
 # The shipped network: from SonoNet16's weights on synthetic frames and the thirteen frames of EXAMPLES (a folder with the
 # example frames of SonoNet's repository, baumgach/SonoNet-weights), then on HC18 and on PLANES, the folder of
-# FETAL_PLANES_DB. Five networks leave out a fold each; it is their mean, calibrated on what each has not seen.
+# FETAL_PLANES_DB. Five networks leave out a fold each; their mean is trained on all folds (configs/all_folds.py), and
+# calibrated on what each of the five has not seen.
 UNIFIED := runs/unified
 FOLDS := 0 1 2 3 4
 SETS := --dataset=hc18/benchmark --dataset=fetal_planes/outlines --dataset=fetal_phantom/large
@@ -98,8 +99,10 @@ unified: install
 			--config.init.bundle=$(UNIFIED)/whole$$fold-bundle --config.data.leave_out=$$fold $(ARGS) && \
 		$(BIN)/fetal-jax export --workdir=$(UNIFIED)/fold$$fold --out=$(UNIFIED)/fold$$fold-bundle || exit; \
 	done
-	test -f $(UNIFIED)/bundle/bundle.json || \
-		$(BIN)/fetal-jax export $(FOLDS:%=--workdir=$(UNIFIED)/fold%) --out=$(UNIFIED)/bundle
+	$(BIN)/fetal-jax export $(FOLDS:%=--workdir=$(UNIFIED)/fold%) --out=$(UNIFIED)/mean-bundle
+	$(BIN)/fetal-jax train --config=configs/all_folds.py --workdir=$(UNIFIED)/all \
+		--config.init.bundle=$(UNIFIED)/mean-bundle $(ARGS)
+	test -f $(UNIFIED)/bundle/bundle.json || $(BIN)/fetal-jax export --workdir=$(UNIFIED)/all --out=$(UNIFIED)/bundle
 	$(BIN)/fetal-jax evaluate --bundle=$(UNIFIED)/bundle --calibrate $(FOLDS:%=--fold=$(UNIFIED)/fold%-bundle) \
 		$(SETS) --out=$(UNIFIED)/report
 

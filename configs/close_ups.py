@@ -1,4 +1,4 @@
-"""The last part of the shipped network: the networks of `configs/routine.py`, trained for a second look at close-ups.
+"""The third part of the shipped network: the networks of `configs/routine.py`, trained for a second look at close-ups.
 
 make unified HC18=DIR PLANES=DIR EXAMPLES=DIR SONONET=SonoNet16.npz      this part: 27 minutes on two CPU cores
 

@@ -16,7 +16,7 @@ from fetal_jax.config.schema import KEYS, RENAMED
 from fetal_jax.errors import UserError
 from tests.support import ROOT
 
-SHIPPED = ("demo", "hc18", "paper", "phantom", "unified")
+SHIPPED = ("demo", "hc18", "paper", "phantom", "unified", "routine", "close_ups", "all_folds")
 
 
 def override(*keys: str, file: str = "hc18") -> Config:
