@@ -53,7 +53,7 @@ class ContactSheet:
             used = -(-self._tiles // COLUMNS) * TILE[1]
             page = self._page.crop((0, 0, self._page.width, used + LINE))  # below the tiles it is black
             pen = ImageDraw.Draw(page)
-            pen.text((EDGE + 4, used + LINE - 4), NOT_CLINICAL, "white", fonts.font(TYPE), anchor="ls")
+            fonts.write(pen, (EDGE + 4, used + LINE - 4), NOT_CLINICAL, TYPE, "white")
             write_png(self._claim(NAME.format(self._pages)), np.asarray(page))
             self._tiles = 0
 
@@ -71,7 +71,7 @@ def _tile(row: Row, picture: NDArray[Any] | None) -> Image.Image:
         tile.paste(small, ((TILE[0] - small.width) // 2, EDGE + 1))
     for i, text in enumerate(reversed(lines)):
         at = EDGE + 4, TILE[1] - EDGE - 1 - LINE * i - 4
-        pen.text(at, fonts.drawable(text), "white", fonts.font(TYPE), anchor="ls")
+        fonts.write(pen, at, text, TYPE, "white")
     return tile
 
 

@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import functools
+import re
 import unicodedata
 from bisect import bisect_right
 from itertools import accumulate
 from typing import Any
 
-from PIL import ImageFont
+from PIL import ImageDraw, ImageFont
 
 _PLAIN = dict(zip("ßæœøłđıþð–—", ("ss", "ae", "oe", "o", "l", "d", "i", "th", "d", "-", "-"), strict=True))
 """Letters and dashes that do not decompose into a plain one and an accent."""
 _UNSEEN = ("Mn", "Me", "Cf")
 """Accents of their own, and marks that are never drawn."""
+_GAP = 1
+"""Pixels after a hyphen: in small sizes the font draws "--" as one dash, and a flag could not be copied."""
 
 
 @functools.cache
 def font(size: float) -> Any:
     """The font at a size in pixels."""
     return ImageFont.load_default(size)
+
+
+def write(pen: ImageDraw.ImageDraw, at: tuple[float, float], text: str, size: float, colour: Any) -> None:
+    """Draw a text of a size in pixels with its baseline from `at`, (x, y), to the right."""
+    for part in re.findall("[^-]*-|[^-]+", drawable(text)):
+        pen.text(at, part, colour, font(size), anchor="ls")
+        at = at[0] + width(part, size), at[1]
 
 
 def drawable(text: str) -> str:
@@ -67,4 +77,5 @@ def broken(text: str, size: float, room: float) -> list[str]:
 
 @functools.cache
 def _advance(letter: str, size: float) -> float:
-    return float(font(size).getlength(_drawable(letter)))
+    drawn = _drawable(letter)
+    return float(font(size).getlength(drawn)) + _GAP * drawn.count("-")

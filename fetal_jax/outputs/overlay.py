@@ -198,5 +198,5 @@ def _band(lines: list[str], width: int) -> Array:
     pen = ImageDraw.Draw(band)
     for i, line in enumerate(lines):
         size = max(1, int(_size(line, width)))
-        pen.text((MARGIN, LINE_HEIGHT * (i + 1) - 2), fonts.drawable(line), WRITING, fonts.font(size), anchor="ls")
+        fonts.write(pen, (MARGIN, LINE_HEIGHT * (i + 1) - 2), line, size, WRITING)
     return np.asarray(band)

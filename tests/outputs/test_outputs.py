@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import unicodedata
 from dataclasses import replace
-from itertools import pairwise
+from itertools import groupby, pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from xml.etree import ElementTree
@@ -22,7 +22,7 @@ import pytest
 from fhir.resources.R4B.bundle import Bundle
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image, ImageFont
+from PIL import Image, ImageDraw, ImageFont
 
 from fetal_jax import bundle, geometry
 from fetal_jax.biometry import Measurement
@@ -403,7 +403,16 @@ def test_a_structure_outside_the_calibrated_region_is_refused(tmp_path):
 @given(st.text(st.characters(codec="latin-1", categories=["L", "N", "P", "Z"]), max_size=60))
 def test_a_text_is_as_wide_as_pillow_says(text):
     drawn = fonts.drawable(text)
-    assert fonts.width(text, 15) == pytest.approx(ImageFont.load_default(15).getlength(drawn), abs=0.5)
+    length = ImageFont.load_default(15).getlength(drawn) + drawn.count("-")  # a hyphen has a pixel after it
+    assert fonts.width(text, 15) == pytest.approx(length, abs=0.5)
+
+
+@pytest.mark.parametrize("size", [contact_sheet.TYPE, overlay.TEXT_SIZE])
+def test_the_two_hyphens_of_a_flag_are_not_one_dash(size):
+    line = Image.new("L", (40, 20))
+    fonts.write(ImageDraw.Draw(line), (2, 16), "--", size, 255)
+    runs = [lit for lit, _ in groupby(np.asarray(line).any(0))]
+    assert runs == [False, True, False, True, False]
 
 
 def test_a_letter_that_the_font_lacks_is_drawn_without_its_accents():
