@@ -194,7 +194,7 @@ def of_dicom(header: Any) -> PixelSize:
     The calibrated 2-D tissue region decides (Sequence of Ultrasound Regions, PS3.3 C.8.5.5), or else Pixel Spacing.
     There is no spacing, but a reason, if units are not centimetres, regions have different scales or reach beyond the
     frame (it was resized after the calibration), or two statements contradict each other.
-    A Pixel Spacing of 1\\1 is a placeholder.
+    A Pixel Spacing of 1\\1 is a placeholder, and that of a screen, a printer or a scanned film is not the patient's.
     """
     try:
         return with_aspect(_of_dicom(header), *_aspect(header))
@@ -207,7 +207,7 @@ def of_dicom(header: Any) -> PixelSize:
 def _of_dicom(header: Any) -> PixelSize:
     items = list(header.get("SequenceOfUltrasoundRegions") or ())
     tissue = [r for r in items if (r.get("RegionSpatialFormat"), r.get("RegionDataType")) == (_TWO_D, _TISSUE)]
-    plain, placeholder = _plain_spacing(header)
+    plain, why = _plain_spacing(header)
     if plain and (other := _of_another_frame(header, plain)):
         says = f"{_both(plain)} for all frames and {_both(other)} for one of them in PixelSpacing"
         reason = f"the DICOM header says {says}: export each frame as an object of its own"
@@ -216,8 +216,7 @@ def _of_dicom(header: Any) -> PixelSize:
         if plain:
             return PixelSize(plain, "dicom")
         kinds = "no 2-D tissue region among its ultrasound regions" if items else "no ultrasound region"
-        spacing = "a PixelSpacing of 1\\1, which is a placeholder" if placeholder else "no PixelSpacing"
-        return PixelSize(reason=f"the DICOM header has {kinds} and {spacing}: {GIVE}")
+        return PixelSize(reason=f"the DICOM header has {kinds} and {why}: {GIVE}")
     shape = int(header.Rows), int(header.Columns)
     regions = []
     for item in tissue:
@@ -314,18 +313,30 @@ def _measures(group: Any) -> Any:
     return measures[0].get("PixelSpacing") if measures else None
 
 
-def _plain_spacing(header: Any) -> tuple[Spacing | None, bool]:
-    """Pixel Spacing, of the frame or shared by all frames, and whether it is the placeholder 1\\1."""
+PER_INCH = (72, 96, 100, 120, 144, 150, 192, 200, 300, 400, 600)
+"""Pixels to the inch of screens, printers and paper scanners."""
+
+
+def _plain_spacing(header: Any) -> tuple[Spacing | None, str]:
+    """Pixel Spacing, of the frame or shared by all frames; or None and why it is not the patient's."""
     values = header.get("PixelSpacing")
     if not values and header.get("SharedFunctionalGroupsSequence"):
         values = _measures(header.SharedFunctionalGroupsSequence[0])
     if not values or len(values) != 2:
-        return None, False
+        return None, "no PixelSpacing"
     row, column = (float(v) for v in values)
     if not (math.isfinite(row) and math.isfinite(column) and row > 0 and column > 0):
-        return None, False
-    placeholder = row == column == 1
-    return (None if placeholder else (row, column)), placeholder
+        return None, "no PixelSpacing"
+    if row == column == 1:
+        return None, "a PixelSpacing of 1\\1, which is a placeholder"
+    # a Pixel Spacing that was not calibrated is that of the scanned film or paper (PS3.3 10.7.1.1)
+    scanned = header.get("NominalScannedPixelSpacing")
+    if scanned and len(scanned) == 2 and agree((float(scanned[0]), float(scanned[1])), (row, column)):
+        return None, "the PixelSpacing of what was scanned (it is NominalScannedPixelSpacing)"
+    for inch in PER_INCH:
+        if round(row, 4) == round(column, 4) == round(25.4 / inch, 4):
+            return None, f"a PixelSpacing of {inch} pixels to the inch, which is a screen's or printer's"
+    return (row, column), ""
 
 
 def _aspect(header: Any) -> tuple[float | None, str]:

@@ -138,6 +138,33 @@ def test_placeholder_pixel_spacing_is_no_spacing_and_blocks_no_region():
     assert of_dicom(header(region(), PixelSpacing=[1, 1])).mm == pytest.approx((0.2, 0.2))
 
 
+@pytest.mark.parametrize(
+    ("text", "inch"), [("0.264583", 96), ("0.2646", 96), ("0.35277778", 72), ("0.0847", 300), ("0.1270", 200)]
+)
+def test_the_pixel_spacing_of_a_screen_or_printer_is_not_the_patients(text, inch):
+    size = of_dicom(header(PixelSpacing=[text, text]))
+    assert size.mm is None
+    assert f"a PixelSpacing of {inch} pixels to the inch" in size.reason
+    assert with_given(size, 0.2, "flag").mm == (0.2, 0.2)
+    assert with_given(size, float(text), "flag").mm == (float(text), float(text))
+    assert of_dicom(header(region(), PixelSpacing=[text, text])).mm == pytest.approx((0.2, 0.2))
+
+
+@pytest.mark.parametrize("mm", [0.2644, 0.2648, 0.2, 0.1, 0.25])
+def test_a_pixel_spacing_near_that_of_a_screen_is_taken(mm):
+    assert of_dicom(header(PixelSpacing=[mm, mm])).mm == (mm, mm)
+
+
+def test_a_pixel_spacing_that_was_never_calibrated_is_that_of_the_film():
+    film = {"PixelSpacing": [0.21, 0.21], "NominalScannedPixelSpacing": [0.21, 0.21]}
+    size = of_dicom(header(**film))
+    assert size.mm is None
+    assert "NominalScannedPixelSpacing" in size.reason
+    assert of_dicom(header(**film | {"PixelSpacing": [0.15, 0.15]})).mm == (0.15, 0.15)  # calibrated
+    assert of_dicom(header(**film | {"NominalScannedPixelSpacing": [0, 0]})).mm == (0.21, 0.21)
+    assert of_dicom(header(region(), **film)).mm == pytest.approx((0.2, 0.2))
+
+
 @pytest.mark.parametrize("pair", [[0.2, 0], [0, 0.2], [-0.2, 0.2], [0.2, -0.2]])
 def test_pixel_spacing_that_is_no_length_is_none(pair):
     size = of_dicom(header(PixelSpacing=pair))
