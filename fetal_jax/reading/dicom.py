@@ -100,16 +100,14 @@ def _decoded(file: Path | BytesIO, name: str, header: Any, count: int) -> Iterat
             if held == count and str(header.PhotometricInterpretation) == "YBR_FULL_422":  # which takes two thirds
                 says = "three bytes a pixel under PhotometricInterpretation YBR_FULL_422, which has two"
                 raise UserError(f"{name} holds {says}: export it as RGB")
-            for pixels in pydicom.pixels.iter_pixels(file):
-                yield pixels, ()
+            yield from _uncompressed(file, header, count)
             return
         whole = pydicom.dcmread(file, force=True)
         if syntax is None:  # an old file without the preamble: little endian, uncompressed
             whole.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2"
         if syntax is None or not syntax.is_encapsulated:  # pydicom seeks in a deflated file as if it were not
             _refuse_more(_whole_frames(len(whole.PixelData), header), count, name)
-            for pixels in pydicom.pixels.iter_pixels(whole):
-                yield pixels, ()
+            yield from _uncompressed(whole, header, count)
             return
         yield from _decompressed(whole, name, count)
     except UserError:
@@ -155,6 +153,18 @@ def _decompressed(whole: Any, name: str, count: int) -> Iterator[tuple[Array, tu
         whole.PixelData, whole.NumberOfFrames = pydicom.encaps.encapsulate([coded]), 1
         damage = codestream.damage(coded)
         yield pydicom.pixels.pixel_array(whole), (damage,) if damage else ()
+
+
+def _uncompressed(file: Any, header: Any, count: int) -> Iterator[tuple[Array, tuple[str, ...]]]:
+    """Decode the frames of an uncompressed file or data set."""
+    iterate = _pydicom().pixels.iter_pixels
+    if str(header.PhotometricInterpretation) == "YBR_FULL_422":
+        # one by one: pydicom would look for those after the first as if they had three bytes a pixel
+        frames = (pixels for index in range(count) for pixels in iterate(file, indices=[index]))
+    else:
+        frames = iterate(file)
+    for pixels in frames:
+        yield pixels, ()
 
 
 def _native_frames(file: Path | BytesIO, header: Any) -> int:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 from pydicom.dataset import FileDataset
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
 from fetal_jax.errors import UserError
 from fetal_jax.reading.dicom import read_frames
@@ -42,6 +44,22 @@ def test_every_frame_of_an_uncompressed_cine_is_read(tmp_path, frames):
     cine = np.stack([RAMP.astype(np.uint8) // 2 + i for i in range(frames)])
     pages = list(read_frames(save(ultrasound(cine), tmp_path / "a.dcm"), "a.dcm"))
     np.testing.assert_array_equal([page.pixels for page in pages], cine)
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, DeflatedExplicitVRLittleEndian])
+def test_every_frame_of_a_cine_of_two_bytes_a_pixel_is_its_own(tmp_path, syntax):
+    """pydicom takes each frame but the first from the wrong place: they were mixed, and the last ones missing."""
+    cine = np.random.default_rng(0).integers(0, 256, (5, 40, 60), dtype=np.uint8)
+    ds = ultrasound(np.stack([cine] * 3, -1), None, "YBR_FULL_422")
+    pairs = np.full((*cine.shape[:2], 30, 4), 128, np.uint8)  # two of grey, and the colour of both
+    pairs[..., 0], pairs[..., 1] = cine[..., ::2], cine[..., 1::2]
+    ds.PixelData, ds.file_meta.TransferSyntaxUID = pairs.tobytes(), syntax
+    path = save(ds, tmp_path / "a.dcm")
+    for file in (path, BytesIO(path.read_bytes())):
+        found = list(read_frames(file, "a.dcm"))
+        assert len(found) == 5
+        for page, frame in zip(found, cine, strict=True):
+            assert np.array_equal(page.pixels, frame)
 
 
 def test_sixteen_bit_colour_takes_the_whole_range(tmp_path):
