@@ -99,7 +99,7 @@ def reference(measure: str, weeks: float, standard: str, hadlock_spread: str = "
     if not isinstance(weeks, Real):
         raise GrowthError(f"weeks={weeks!r} is no number: give exact weeks, such as 30 + 2 / 7")
     options = {"spread": hadlock_spread} if standard == "hadlock" else {}
-    return Reference(*STANDARDS[standard].for_age(measure, weeks, **options))
+    return Reference(*STANDARDS[standard].for_age(measure, float(weeks), **options))
 
 
 def centile(

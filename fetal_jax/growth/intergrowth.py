@@ -54,7 +54,7 @@ def size_for_age(measure: str, weeks: float) -> tuple[float, float]:
       GrowthError: another measure, or an age that the standard does not cover.
     """
     check_age(measure, weeks, {m: r for m, r in WEEKS.items() if m != "efw"}, SIZE.formula)
-    g, ln = weeks, math.log(weeks)
+    g, ln = float(weeks), math.log(weeks)
     match measure:
         case "hc":
             mean = -28.2849 + 1.69267 * g**2 - 0.397485 * g**2 * ln

@@ -8,7 +8,7 @@ import pickle
 import numpy as np
 import pytest
 
-from fetal_jax.growth import STANDARDS, GrowthError, centile, fetal_weight, gestational_age, reference
+from fetal_jax.growth import STANDARDS, GrowthError, centile, fetal_weight, gestational_age, reference, size_for_age
 from fetal_jax.growth.measures import bpd_as
 from fetal_jax.planes import QUANTITIES
 from tests.support.fetal_sizes import lengths
@@ -97,3 +97,11 @@ def test_weight_by_hadlock4_is_refused_on_every_chart_unless_allowed():
         assert allowed == centile("efw", weight.grams, 30, standard)
         own = centile("efw", weight.grams, 30, standard, weight_formula=chosen.weight_formula)
         assert own == allowed
+
+
+@pytest.mark.parametrize("kind", [int, np.int64, np.uint8])
+def test_whole_weeks_of_a_table_are_weeks(kind):
+    """NumPy has no negative powers of its integers, and 30 cubed is not in eight bits."""
+    for measure, standard in (("fl", "intergrowth"), ("efw", "intergrowth"), ("hc", "hadlock"), ("efw", "fmf")):
+        assert reference(measure, kind(30), standard).value(50) == reference(measure, 30.0, standard).value(50)
+    assert size_for_age("fl", kind(30)) == size_for_age("fl", 30.0)
