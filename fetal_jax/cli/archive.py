@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from fetal_jax import bundle
 from fetal_jax.cli import add_also
-from fetal_jax.cli.measure import ALSO, ASK, add_options, remedy, spacings_of, tell
+from fetal_jax.cli.measure import ALSO, add_options, remedy, spacings_of, tell
 from fetal_jax.errors import NOT_CLINICAL, UserError, amount
 from fetal_jax.files import in_bucket
 from fetal_jax.inference.identity import Naming
@@ -22,6 +22,7 @@ from fetal_jax.outputs.tally import in_words
 from fetal_jax.processes import cores
 from fetal_jax.reading.archives import is_archive
 from fetal_jax.reading.sources import Source, may_be_dicom, suffixes_in_words
+from fetal_jax.reading.spacing_table import OR_RULER
 
 WORKER_GB = 1
 """Memory to plan for a worker with its reading process: it takes a quarter of it on small frames (docs/archive.md), and
@@ -64,7 +65,7 @@ def run(args: argparse.Namespace, flags: list[str]) -> int:
         raise
     if not spacings.any_given and not any(map(_may_state_spacing, inputs)):
         sweep.check_mounted(args.patterns, args.out)
-        raise UserError(f"no spacing in {amount(len(inputs), 'file')}: {ASK}")
+        raise UserError(f"no spacing in {amount(len(inputs), 'file')}: {OR_RULER}")
     sweep.check_table(spacings, inputs)
     job = Job(
         out=args.out if in_bucket(args.out) else os.path.abspath(args.out),

@@ -27,12 +27,11 @@ from fetal_jax.outputs.examinations.write import EXAMINATIONS_JSON, INDEX
 from fetal_jax.outputs.rows import Row
 from fetal_jax.outputs.tally import Tally, in_words
 from fetal_jax.reading.sources import OVERLAYS, RESULTS, Source, find, may_be_dicom, suffixes_in_words
-from fetal_jax.reading.spacing_table import Spacings
+from fetal_jax.reading.spacing_table import OR_RULER, Spacings
 from fetal_jax.reading.study import Labels
 from fetal_jax.results.folder import measure_files
 
 ALSO = ("svg", *formats.KINDS)
-ASK = "give --spacing-mm, --spacing-csv or --spacing=ruler"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -191,7 +190,7 @@ def remedy(spacings: Spacings) -> str:
     """The remedy if no frame that was read has a spacing."""
     if spacings.source in ("flag", "csv"):  # a spacing was given, but the files contradict it
         return "the one that was given does not go with them: the reason of each row says why"
-    return ASK
+    return OR_RULER
 
 
 def _check_dicom_can_be_read(sources: list[Source]) -> None:
@@ -205,4 +204,4 @@ def _without_spacing(spacings: Spacings, sources: list[Source]) -> str:
         return (
             f"--spacing-csv names none of {amount(len(sources), 'file')} with a spacing: {spacings.remedy(sources[0])}"
         )
-    return f"no spacing in {amount(len(sources), 'file')}: {ASK}"
+    return f"no spacing in {amount(len(sources), 'file')}: {OR_RULER}"

@@ -22,7 +22,6 @@ from fetal_jax.inference import Predictor
 from fetal_jax.inference.identity import Identities, Key, Naming
 from fetal_jax.outputs import formats
 from fetal_jax.reading.sources import RESULTS
-from fetal_jax.reading.spacing_table import Spacings
 from fetal_jax.results.folder import call_of
 
 if TYPE_CHECKING:
@@ -86,7 +85,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     query = _query(args.query)
     predictor = Predictor.from_bundle(args.bundle)
     predictor.check_plane(args.plane, "--plane")
-    spacings, naming = Spacings(args.spacing or "none"), Naming(plain=args.identifiers)
+    spacings, naming = pacs.spacings_of(args.spacing), Naming(plain=args.identifiers)
     call = call_of(predictor, spacings, args.plane, kinds, (), "", naming) | {"url": url}
     del call["paths"]
 

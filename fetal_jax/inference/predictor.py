@@ -23,11 +23,14 @@ from fetal_jax.planes import PRIMARY, SHAPE_OF_PLANE
 from fetal_jax.preprocess import Letterbox, Spacing, close_up, resample, to_grey, warp
 from fetal_jax.reading.frame import Frame
 from fetal_jax.reading.spacing import NOT_COVERED, PixelSize
+from fetal_jax.reading.spacing_table import Spacings
 
 Array = NDArray[Any]
 Forward = Callable[[Array], tuple[Array, Array]]
 """Grey frames (B, H, W, 1) uint8 -> logits of the map (B, H, W) and of the planes (B, P)."""
 
+SUCH_AS = "such as Spacings('flag', 0.12).of(frame)"
+GIVE_SIZE = f"give its size, {SUCH_AS}"
 SEVERAL = "several structures"
 SYNTHETIC = "fetal_phantom/"
 """Prefix of the synthetic data sets' names."""
@@ -159,10 +162,10 @@ class Predictor:
         if not isinstance(frame, Frame) or not isinstance(size, PixelSize | None):
             given = frame if not isinstance(frame, Frame) else size
             raise ValueError(
-                "give a Frame of fetal_jax.reading.isolated.read, and as its size a PixelSize, such as "
-                f"Spacings('flag', 0.12).of(frame), not {type(given).__name__}"
+                f"give a Frame of fetal_jax.reading.isolated.read, and as its size a PixelSize, {SUCH_AS}, "
+                f"not {type(given).__name__}"
             )
-        size = size or frame.size
+        size = size or Spacings("none", advice=GIVE_SIZE).of(frame)
         result = self.measure(frame.pixels, size.mm, plane, frame.warnings)
         shape = result.measurement and (result.measurement.ellipse or result.measurement.shaft)
         if shape and not size.covers(shape):

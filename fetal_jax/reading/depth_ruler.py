@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from fetal_jax.reading import edge_ruler
-from fetal_jax.reading.spacing import GIVE, PixelSize, with_ruler
+from fetal_jax.reading.spacing import PixelSize, with_ruler
 
 Array = NDArray[Any]
 
@@ -82,7 +82,7 @@ def pixel_size(frame: Array) -> PixelSize:
                 reason = f"the ruler is not sure (confidence {confidence:.2f})"
             else:
                 return PixelSize((mm, mm), "ruler", confidence=confidence)
-    return PixelSize(reason=f"{reason}: {GIVE}")
+    return PixelSize(reason=reason)
 
 
 def _lattices(frame: Array, brightness: int) -> list[Marks]:
@@ -211,7 +211,7 @@ def read_rulers(frame: Array) -> tuple[PixelSize, PixelSize]:
         return marks, PixelSize()
     down, along = _from_edges(left, bottom, unit)
     if marks.mm and down.mm and abs(marks.mm[0] / down.mm[0] - 1) > AGREE:
-        return PixelSize(reason=f"two rulers say different things: {GIVE}"), PixelSize()
+        return PixelSize(reason="two rulers say different things"), PixelSize()
     return (marks, along) if marks.mm else (down, along)
 
 

@@ -31,8 +31,6 @@ SLACK = 1.0
 RULER_ROWS_ONLY, RULER_COLUMNS_ONLY = "column spacing assumed", "row spacing assumed"
 """Flags of a spacing whose ruler runs only down the rows, or only along the columns, in a file that does not state its
 pixels' aspect."""
-GIVE = "give --spacing-mm or --spacing-csv"
-ASK = "measure with --spacing-mm, --spacing-csv or --spacing=ruler for millimetres"
 OWN_PAIR = "give --spacing-csv with the columns filename, spacing_mm (rows) and column_spacing_mm"
 
 
@@ -52,7 +50,7 @@ class PixelSize:
     source: str | None = None
     """"dicom", "ruler", "flag" or "csv"."""
     reason: str = ""
-    """Why there is no spacing; empty for a file of a kind that never has one."""
+    """Why there is no spacing; empty for a file of a kind that never has one. `Spacings.of` adds what can be given."""
     regions: tuple[Region, ...] = ()
     """The parts of the frame where it holds; empty: the whole frame."""
     confidence: float | None = None
@@ -95,7 +93,7 @@ def with_aspect(size: PixelSize, aspect: float | None, source: str) -> PixelSize
         return size
     if size.mm is not None and abs(size.mm[0] / size.mm[1] / aspect - 1) > AGREE:
         says = f"{_both(size.mm)} per pixel, and an aspect of {aspect:.3g} (height over width) in {source}"
-        size = PixelSize(reason=f"the file contradicts itself: {says}: {OWN_PAIR}")
+        size = PixelSize(reason=f"the file contradicts itself: {says}")
     return replace(size, aspect=aspect, aspect_source=source)
 
 
@@ -216,7 +214,7 @@ def _of_dicom(header: Any) -> PixelSize:
         if plain:
             return PixelSize(plain, "dicom")
         kinds = "no 2-D tissue region among its ultrasound regions" if items else "no ultrasound region"
-        return PixelSize(reason=f"the DICOM header has {kinds} and {why}: {GIVE}")
+        return PixelSize(reason=f"the DICOM header has {kinds} and {why}")
     shape = int(header.Rows), int(header.Columns)
     regions = []
     for item in tissue:
@@ -229,11 +227,11 @@ def _of_dicom(header: Any) -> PixelSize:
     mm = regions[0].mm
     if any(not agree(mm, r.mm) for r in regions[1:]):
         scales = ", ".join(f"{r.mm[0]:.4f}" for r in regions)
-        reason = f"the DICOM header has 2-D tissue regions of different scales ({scales} mm): {GIVE}"
+        reason = f"the DICOM header has 2-D tissue regions of different scales ({scales} mm)"
         return PixelSize(reason=reason, regions=tuple(regions))
     if plain and not agree(plain, mm):
         says = f"{_both(mm)} in its ultrasound region, {_both(plain)} in PixelSpacing"
-        return PixelSize(reason=f"the DICOM header contradicts itself: {says}: {GIVE}")
+        return PixelSize(reason=f"the DICOM header contradicts itself: {says}")
     return PixelSize(mm, "dicom", regions=tuple(regions))
 
 
@@ -243,24 +241,24 @@ def _region(item: Any, shape: tuple[int, int]) -> Region | str:
     for axis in "YX":
         unit, delta = item.get(f"PhysicalUnits{axis}Direction"), item.get(f"PhysicalDelta{axis}")
         if unit is None:
-            return f"PhysicalUnits{axis}Direction of the DICOM header's ultrasound region is missing: {GIVE}"
+            return f"PhysicalUnits{axis}Direction of the DICOM header's ultrasound region is missing"
         if unit != CENTIMETRES:
             named = _UNITS.get(unit, "unknown")
-            return f"PhysicalUnits{axis}Direction of the DICOM header is {unit} ({named}), not 3 (cm): {GIVE}"
+            return f"PhysicalUnits{axis}Direction of the DICOM header is {unit} ({named}), not 3 (cm)"
         if delta is None or not (math.isfinite(delta) and delta != 0):
-            return f"PhysicalDelta{axis} of the DICOM header's ultrasound region is {delta}, not a length: {GIVE}"
+            return f"PhysicalDelta{axis} of the DICOM header's ultrasound region is {delta}, not a length"
         spacing.append(10 * abs(float(delta)))  # negative where the axis runs the other way
     sides = []
     for axis, length in (("X", shape[1]), ("Y", shape[0])):
         names = f"RegionLocationMin{axis}0", f"RegionLocationMax{axis}1"
         for name in names:
             if item.get(name) is None:
-                return f"{name} of the DICOM header's ultrasound region is missing: {GIVE}"
+                return f"{name} of the DICOM header's ultrasound region is missing"
         low, high = (float(item[name].value) for name in names)
         if high > length or low < 0:  # a last pixel of `length` is one too many, and common
             return (
                 f"{names[high > length]} of the DICOM header is {(low, high)[high > length]:.0f}, beyond the frame of "
-                f"{length} pixels: it was resized after the calibration: export the original, or give --spacing-mm"
+                f"{length} pixels: it was resized after the calibration, and only the original has a spacing"
             )
         if high <= low:
             return f"{names[1]} of the DICOM header's ultrasound region is not beyond {names[0]}: export it again"
@@ -286,7 +284,7 @@ def _resized(header: Any, regions: list[Region], shape: tuple[int, int]) -> str:
     if RESAMPLED in codes or any(word in derivation for word in ("resampl", "resiz", "scaled", "interpolat")):
         return (
             "the DICOM header says that the frame was resampled (DerivationDescription or DerivationCodeSequence), "
-            "so that its ultrasound regions may be the original's: export the original, or give --spacing-mm"
+            "so that its ultrasound regions may be the original's"
         )
     for x0, y0, x1, y1 in (r.box for r in regions):
         if x0 == y0 == -math.inf and math.isfinite(x1) and math.isfinite(y1):
@@ -294,8 +292,8 @@ def _resized(header: Any, regions: list[Region], shape: tuple[int, int]) -> str:
             if across < SHRUNKEN and abs(across / down - 1) < AGREE:
                 sizes = f"{x1:.0f} x {y1:.0f} pixels, and the frame {shape[1]} x {shape[0]}"
                 return (
-                    f"the ultrasound region of the DICOM header is {sizes}: it was enlarged after the calibration: "
-                    "export the original, or give --spacing-mm"
+                    f"the ultrasound region of the DICOM header is {sizes}: it was enlarged after the calibration, "
+                    "and only the original has a spacing"
                 )
     return ""
 

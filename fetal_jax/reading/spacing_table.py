@@ -13,7 +13,7 @@ from fetal_jax.errors import UserError
 from fetal_jax.reading import spreadsheet, study
 from fetal_jax.reading.frame import Frame
 from fetal_jax.reading.sources import Source, may_be_dicom
-from fetal_jax.reading.spacing import ASK, PixelSize, Spacing, with_given
+from fetal_jax.reading.spacing import PixelSize, Spacing, with_given
 from fetal_jax.reading.study import Labels, of_table
 
 NAME, ROWS, COLUMNS, HC18 = "filename", "spacing_mm", "column_spacing_mm", "pixel size(mm)"
@@ -24,6 +24,7 @@ _NAMED = 20
 """Wrong lines that a message names."""
 _NOT_SIZES = ("spacing_source", "spacing_confidence")
 """Columns of our own results, which may be given as a table."""
+GIVE, OR_RULER = "give --spacing-mm or --spacing-csv", "give --spacing-mm, --spacing-csv or --spacing=ruler"
 NEEDS = "needs the columns filename,spacing_mm, separated by commas, semicolons or tabs"
 
 
@@ -45,6 +46,8 @@ class Spacings:
     """What a table says of examinations, by file name."""
     with_ruler: bool = False
     """Whether the depth ruler is read too: for frames that the table lacks, and as a check of the others."""
+    advice: str = ""
+    """What to do about a frame without a spacing, where it is not to give one of `measure`'s flags."""
 
     def labels_of(self, source: Source) -> Labels | None:
         """What the table says of a file's examination; None if it says nothing."""
@@ -57,11 +60,11 @@ class Spacings:
         given = self.constant if row is None else (self.table or {}).get(row)
         own = frame.size
         if given is None:
-            if own.mm:
+            if own.mm or own.final:
                 return own
             # a header or a ruler that says nothing is half of the reason: the table has no spacing either
-            remedy = self.remedy(frame.source) if self.source == "csv" or not own.reason else ""
-            return replace(own, reason="; ".join(filter(None, (own.reason, remedy))))
+            both = "; " if self.source == "csv" else ": "
+            return replace(own, reason=both.join(filter(None, (own.reason, self.remedy(frame.source)))))
         rows, columns = frame.pixels.shape
         if self.hc18 and not (rows in HC18_ROWS and columns in HC18_COLUMNS):
             fits = f"HC18's table holds for its frames of about 800x540 pixels, and this one is {columns}x{rows}"
@@ -120,7 +123,7 @@ class Spacings:
     def remedy(self, source: Source) -> str:
         """Tell the user what to give or correct for a file without a spacing."""
         if self.source != "csv":
-            return ASK
+            return self.advice or (GIVE if self.read_ruler else OR_RULER)
         name = source.filename
         if row := self._row(source):
             return f"the table has no {HC18 if self.hc18 else ROWS} in its row {row}: fill it in"

@@ -8,16 +8,19 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from fetal_jax.archive.pacs import STATE, origin
 from fetal_jax.archive.pacs.dicomweb import Client, Instance, Unpaged
 from fetal_jax.archive.pacs.origin import Http, Rejected, Unavailable, authorization, checked_url
 from fetal_jax.archive.pacs.state import State
-from fetal_jax.archive.pacs.sweep import Sweep, seed_of, with_own_flags
+from fetal_jax.archive.pacs.sweep import Sweep, seed_of, spacings_of
 from fetal_jax.cli import main
 from fetal_jax.errors import UserError
-from fetal_jax.reading import spacing
+from fetal_jax.reading.frame import Frame
+from fetal_jax.reading.sources import Source
+from fetal_jax.reading.spacing import PixelSize
 from tests.support.orthanc import answer, proxy
 
 INSTANCE = Instance("1.2", "1.2.3", "1.2.3.4")
@@ -386,11 +389,14 @@ def test_an_answer_that_is_no_dicom_is_refused(tmp_path):
 CALL = {"url": "u", "bundle": [1], "version": "1", "plane": "auto", "spacing": ["none"], "runtime": "onnx"}
 
 
-def test_remedies_name_flags_that_pacs_has():
-    for reason in (spacing.GIVE, f"it was resized: export the original, or {spacing.GIVE[:17]}"):
-        assert with_own_flags(reason, False).endswith("give --spacing=ruler and another --out")
-        assert with_own_flags(reason, True).endswith("export the file for fetal-jax measure --spacing-csv")
-    assert "give" not in with_own_flags(spacing.OWN_PAIR, False)
+@pytest.mark.parametrize("spacing", [None, "ruler"])
+def test_remedies_name_flags_that_pacs_has(spacing):
+    frame = Frame(Source(Path("a.dcm")), 0, np.zeros((2, 2), np.uint8), PixelSize(reason="no ruler was found"))
+    reason = spacings_of(spacing).of(frame).reason
+    remedy = (
+        "export the file for fetal-jax measure --spacing-csv" if spacing else "give --spacing=ruler and another --out"
+    )
+    assert reason == f"no ruler was found: {remedy}"
 
 
 def test_state_keeps_what_was_done(tmp_path):

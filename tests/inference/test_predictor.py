@@ -18,12 +18,13 @@ from fetal_jax import bundle
 from fetal_jax.biometry import Measurement
 from fetal_jax.errors import UserError
 from fetal_jax.inference import Predictor, runtimes
-from fetal_jax.inference.acceptance import NO_SPACING, NOT_CALIBRATED
+from fetal_jax.inference.acceptance import NOT_CALIBRATED
+from fetal_jax.inference.predictor import GIVE_SIZE
 from fetal_jax.inference.result import FrameResult
 from fetal_jax.reading.frame import Failure, Frame
 from fetal_jax.reading.sources import Source
 from fetal_jax.reading.spacing import NOT_COVERED, PixelSize, Region
-from fetal_jax.reading.spacing_table import Spacings
+from fetal_jax.reading.spacing_table import OR_RULER, Spacings
 from tests.support.drawn_heads import PREDICTOR, SPACING_MM, head
 from tfds_builders.fetal_phantom.phantom import draw
 
@@ -97,10 +98,12 @@ def test_a_frame_of_a_file_is_measured_where_its_spacing_holds():
 
 def test_a_frame_of_a_file_says_why_it_has_no_spacing():
     why = "the DICOM header has no ultrasound region"
-    result = CALIBRATED.measure_frame(frame_of(PixelSize(reason=why)))
-    assert (result.status, result.reason) == ("refused", f"no spacing: {why}")
-    assert CALIBRATED.measure_frame(frame_of(PixelSize())).reason == NO_SPACING
     frame = frame_of(PixelSize(reason=why))
+    result = CALIBRATED.measure_frame(frame)
+    assert (result.status, result.reason) == ("refused", f"no spacing: {why}: {GIVE_SIZE}")
+    assert CALIBRATED.measure_frame(frame_of(PixelSize())).reason == f"no spacing: {GIVE_SIZE}"
+    of_command = CALIBRATED.measure_frame(frame, size=Spacings("none").of(frame))
+    assert of_command.reason == f"no spacing: {why}: {OR_RULER}"
     assert CALIBRATED.measure_frame(frame, size=Spacings("flag", SPACING_MM).of(frame)).hc_mm == pytest.approx(HC)
 
 

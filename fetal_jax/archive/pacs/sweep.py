@@ -36,7 +36,6 @@ from fetal_jax.outputs.tally import in_words
 from fetal_jax.reading.frame import Failure, Frame
 from fetal_jax.reading.isolated import read_ahead
 from fetal_jax.reading.sources import RESULTS, Source
-from fetal_jax.reading.spacing import GIVE, OWN_PAIR
 from fetal_jax.reading.spacing_table import Spacings
 from fetal_jax.results.folder import measured_row
 
@@ -81,13 +80,10 @@ class Counts:
         return "; ".join(parts)
 
 
-def with_own_flags(reason: str, reads_ruler: bool) -> str:
-    """A reason whose remedy names what `fetal-jax pacs` takes: it has neither --spacing-mm nor --spacing-csv."""
+def spacings_of(spacing: str | None) -> Spacings:
+    """The spacings of `--spacing`, which is "ruler" or None, with advice for a command that has no other flag."""
     export = "export the file for fetal-jax measure --spacing-csv"
-    here = export if reads_ruler else "give --spacing=ruler and another --out"
-    for text, remedy in ((OWN_PAIR, export), (GIVE, here), ("give --spacing-mm", here)):
-        reason = reason.replace(text, remedy)
-    return reason
+    return Spacings(spacing or "none", advice=export if spacing else "give --spacing=ruler and another --out")
 
 
 def seed_of(call: Mapping[str, Any]) -> str:
@@ -282,8 +278,7 @@ class Measuring:
     def _row(self, item: Frame | Failure) -> Row:
         row, _ = measured_row(self.predictor, item, self.spacings, self.plane, self.identities)
         path, uid = str(item.source), item.source.stem
-        reason = row["reason"] and with_own_flags(row["reason"].replace(path, uid), self.spacings.read_ruler)
-        row["file"], row["reason"] = uid, reason
+        row["file"], row["reason"] = uid, row["reason"] and row["reason"].replace(path, uid)
         return row
 
     def _finish(self, instance: Instance, rows: list[Row]) -> None:
