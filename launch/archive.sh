@@ -26,6 +26,8 @@ END
 
 [[ $# -gt 0 ]] || { usage >&2; exit 2; }
 name='' image='' cores=32 volume='' account=default dry=''
+join "$@"
+set -- "${joined[@]}"
 while [[ $# -gt 0 ]]; do
     case $1 in
         --name=*) name=${1#*=} ;;
@@ -36,7 +38,7 @@ while [[ $# -gt 0 ]]; do
         --dry-run) dry=1 ;;
         --help | -h) usage; exit ;;
         --) shift; break ;;
-        *) echo "launch/archive.sh does not know $1: see --help" >&2; exit 2 ;;
+        *) unknown "$1" ;;
     esac
     shift
 done
@@ -51,6 +53,7 @@ out='' patterns=()
 for argument in "$@"; do
     case $argument in
         --out=*) out=${argument#*=} ;;
+        --workers=*) refuse "$argument after --: leave it out, as many as --cores work" ;;
         -*) ;;
         *) patterns+=("$argument") ;;
     esac

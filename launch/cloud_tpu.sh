@@ -31,6 +31,8 @@ END
 
 [[ $# -gt 0 ]] || { usage >&2; exit 2; }
 name='' zone='' type='' run='' runtime='' spot=() project=() poll=60 dry=''
+join "$@"
+set -- "${joined[@]}"
 while [[ $# -gt 0 ]]; do
     case $1 in
         --name=*) name=${1#*=} ;;
@@ -44,7 +46,7 @@ while [[ $# -gt 0 ]]; do
         --dry-run) dry=1 ;;
         --help | -h) usage; exit ;;
         --) shift; break ;;
-        *) echo "launch/cloud_tpu.sh does not know $1: see --help" >&2; exit 2 ;;
+        *) unknown "$1" ;;
     esac
     shift
 done

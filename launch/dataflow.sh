@@ -24,6 +24,8 @@ END
 
 [[ $# -gt 0 ]] || { usage >&2; exit 2; }
 project='' region='' image='' temp='' workers=100 machine=n2-standard-2 spot=() dry=''
+join "$@"
+set -- "${joined[@]}"
 while [[ $# -gt 0 ]]; do
     case $1 in
         --project=*) project=${1#*=} ;;
@@ -36,7 +38,7 @@ while [[ $# -gt 0 ]]; do
         --dry-run) dry=1 ;;
         --help | -h) usage; exit ;;
         --) shift; break ;;
-        *) echo "launch/dataflow.sh does not know $1: see --help" >&2; exit 2 ;;
+        *) unknown "$1" ;;
     esac
     shift
 done

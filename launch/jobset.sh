@@ -27,6 +27,8 @@ END
 
 [[ $# -gt 0 ]] || { usage >&2; exit 2; }
 name='' image='' tpu='' gpus='' hosts='' account=default dry=''
+join "$@"
+set -- "${joined[@]}"
 while [[ $# -gt 0 ]]; do
     case $1 in
         --name=*) name=${1#*=} ;;
@@ -38,7 +40,7 @@ while [[ $# -gt 0 ]]; do
         --dry-run) dry=1 ;;
         --help | -h) usage; exit ;;
         --) shift; break ;;
-        *) echo "launch/jobset.sh does not know $1: see --help" >&2; exit 2 ;;
+        *) unknown "$1" ;;
     esac
     shift
 done
@@ -48,7 +50,9 @@ need '--tpu=TYPE:TOPOLOGY or --gpus=N' "$tpu$gpus"
 [[ ! ($tpu && $gpus) ]] || refuse "--tpu=$tpu --gpus=$gpus: give one of them"
 check_name "$name" 45 # a pod is NAME-train-0-HOST-xxxxx, of at most 63 characters
 check_account "$account"
-[[ " $* " == *' --workdir='*://* ]] || refuse 'give --workdir=gs://BUCKET/RUN after --: the disk of a host is lost with it'
+run=''
+for argument in "$@"; do [[ $argument != --workdir=* ]] || run=${argument#*=}; done
+[[ $run == *://* ]] || refuse 'give --workdir=gs://BUCKET/RUN after --: the disk of a host is lost with it'
 
 if [[ $tpu ]]; then
     topologies='1x1 2x2 2x4 4x4 4x8 8x8 8x16 16x16' # of v5e and of v6e

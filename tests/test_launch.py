@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import re
@@ -18,6 +19,7 @@ import pytest
 import yaml
 from PIL import Image
 
+from fetal_jax.cli import archive
 from fetal_jax.cli.archive import WORKER_GB
 from tests.support import ROOT
 from tests.support.orthanc import free_port
@@ -144,6 +146,28 @@ def test_dry_run_prints_the_commands_and_runs_none(name, launch, programs):
     assert not calls
     last = CALLS[name][-1]
     assert (last if name in ("jobset.sh", "archive.sh") else last.replace(", ", r"\,\ ")) in text
+
+
+def apart(arguments):
+    """The same call with each option's value in an argument of its own."""
+    return [part for a in arguments for part in ([a] if a.startswith("--config.") else a.split("=", 1))]
+
+
+@pytest.mark.parametrize("name", ["cloud_tpu.sh", "dataflow.sh", "archive.sh", "jobset.sh"])
+def test_a_value_may_be_an_argument_of_its_own(name, launch):
+    together, _ = launch(name, "--dry-run", *CALLS[name])
+    text, _ = launch(name, "--dry-run", *apart(CALLS[name]))
+    scratch = r"/tmp/tmp\.\w+"
+    assert re.sub(scratch, "", text) == re.sub(scratch, "", together)
+
+
+def test_launch_files_know_which_options_of_archive_take_no_value():
+    """The word after such an option is a pattern, not its value."""
+    parser = argparse.ArgumentParser()
+    archive.add_arguments(parser)
+    flags = {o for a in parser._actions if a.nargs == 0 for o in a.option_strings if o.startswith("--")}
+    (known,) = re.findall(r"^FLAGS='(.*)'", (LAUNCH / "words.sh").read_text(), re.M)
+    assert flags <= set(known.split())
 
 
 @pytest.mark.parametrize("name", [*CALLS, "accelerator.sh"])
@@ -420,7 +444,8 @@ def test_a_jobset_that_cannot_be_is_refused_before_anything_is_sent(options, sai
 
 def test_a_jobset_refuses_a_run_on_the_disk_of_a_host(launch, programs):
     programs("kubectl", "")
-    for run in (RUN[:1], [RUN[0], "--workdir=runs/here"]):
+    on_disk = [RUN[0], "--workdir=runs/here"]
+    for run in (RUN[:1], on_disk, [*on_disk, "--config.init.bundle=gs://bucket/start"]):
         text, calls = launch("jobset.sh", "--name=heads", "--image=i", "--gpus=8", "--", *run, code=2)
         assert "give --workdir=gs://BUCKET/RUN" in text
         assert not calls
@@ -445,7 +470,10 @@ BAD_CALLS = [
     ("cloud_tpu.sh", ["--name=n", *TPU[:2], "--run=runs/u", "--", RUN[0]], "--run=runs/u: give gs://BUCKET/RUN"),
     ("cloud_tpu.sh", ["--name=My_run", *TPU, "--", RUN[0]], "--name=My_run: give lower-case letters"),
     ("cloud_tpu.sh", ["--name=n", *TPU, "--", *RUN], "--workdir=gs://bucket/run after --: leave it out"),
-    ("cloud_tpu.sh", ["--name=n", *TPU, "--", RUN[0], "--workdir", "there"], "--workdir after --: leave it out"),
+    ("cloud_tpu.sh", ["--name=n", *TPU, "--", RUN[0], "--workdir", "there"], "--workdir=there after --: leave it out"),
+    ("archive.sh", ["--name=n", "--image=i", "--", "--identifiers", "--out", "gs://b/out"], "give a PATTERN"),
+    ("archive.sh", ["--name=n", "--image=i", "--", *ARCHIVE, "--workers", "4"], "--workers=4 after --: leave it out"),
+    ("archive.sh", ["--name=n", "--image", "--", *ARCHIVE], "--image is no option of it, or lacks its value"),
 ]
 
 
