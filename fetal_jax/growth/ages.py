@@ -19,9 +19,19 @@ _DAYS = re.compile(r"(\d{1,3}) *d")
 _DECIMAL_WEEKS = re.compile(r"(\d{1,2}\.\d+) *w")
 
 
+def _weeks_and_days(weeks: float) -> tuple[int, int]:
+    """Completed weeks and days, to the nearest day: 30.322 -> (30, 2)."""
+    return divmod(round(7 * weeks), 7)
+
+
+def completed_weeks(weeks: float) -> int:
+    """Completed weeks to the nearest day: 20 of 19.97, which is 20w0d."""
+    return _weeks_and_days(weeks)[0]
+
+
 def format_age(weeks: float) -> str:
     """Weeks and days, to the nearest day: 30.322 -> "30w2d"."""
-    whole, days = divmod(round(7 * weeks), 7)
+    whole, days = _weeks_and_days(weeks)
     return f"{whole}w{days}d"
 
 

@@ -97,10 +97,25 @@ def test_z_scores_are_those_of_the_results(folder, page):
     assert sum(found[d]["fl"][0] for d in found) == 360 - 22  # those to review do not count
     weeks = dict(tables.z_scores("week", dated=True))
     assert set(weeks) == {str(w) for w in range(18, 38)} | ({"38"} & set(weeks))
-    z = [v["ac_z"] for v in visits if int(v["known_ga_weeks"]) == 20]
+    z = [v["ac_z"] for v in visits if format_age(v["known_ga_weeks"]).startswith("20w")]
     assert weeks["20"]["ac"][:2] == (len(z), pytest.approx(np.mean(z)))
     assert tables.z_scores("month", dated=False) == []
     assert len(cells_of(page, "By operator")) == 8
+
+
+def test_an_age_is_in_the_week_that_is_printed(tmp_path):
+    folder = make(tmp_path / "r", 4)
+    ages = [19.92, 19.97, 20.0, 20.92]
+    left = iter(ages)
+    for path in sorted((folder / "examinations").glob("*.parquet")):
+        table = pq.read_table(path)
+        place = table.schema.get_field_index("known_ga_weeks")
+        pq.write_table(
+            table.set_column(place, table.schema.field(place), [[next(left) for _ in range(len(table))]]), path
+        )
+    assert [format_age(age) for age in ages] == ["19w6d", "20w0d", "20w0d", "20w6d"]
+    found = Tables(folder).z_scores("week", dated=True)
+    assert [(week, of["hc"].n) for week, of in found] == [("19", 1), ("20", 3)]
 
 
 def test_the_intervals_of_the_chart_hold_for_two_patients(tmp_path):
@@ -128,6 +143,13 @@ def test_the_chart_has_whole_weeks(weeks):
     ticks = re.findall(r'id="xtick_\d+">.*?<!-- (\S+) -->', plot.svg, re.S)
     assert ticks
     assert all(tick.isdigit() for tick in ticks)
+
+
+def test_the_chart_of_one_measure_shows_its_week_alone():
+    """The mark of HC is left of its week: it stood between two weeks."""
+    none, hc = ZScores(0, None, None, 0), ZScores(4, 0.1, 1.0, 4)
+    plot = z_by_week([("20", {"hc": hc, "ac": none, "fl": none}), ("31", dict.fromkeys(PLANES, none))], "")
+    assert re.findall(r'id="xtick_\d+">.*?<!-- (\S+) -->', plot.svg, re.S) == ["20"]
 
 
 def test_a_report_names_nobody_and_loads_nothing(page):

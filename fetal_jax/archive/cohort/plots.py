@@ -27,10 +27,12 @@ MOST = 6
 def z_by_week(rows: Sequence[tuple[str, dict[str, ZScores]]], caption: str) -> Plot:
     """Mean z-score of each measure by completed week, from two patients on, with its 95 % interval."""
     fig, axes = plt.subplots(figsize=(7, 3.4), layout="constrained")
+    drawn: set[int] = set()
     for number, (measure, colour) in enumerate(COLOURS.items()):
         known = [(int(week), of[measure]) for week, of in rows if week.isdigit() and of[measure].people > 1]
         if not known:
             continue
+        drawn |= {week for week, _ in known}
         weeks = np.array([week for week, _ in known]) + 0.15 * (number - 1)  # side by side
         axes.errorbar(
             *(weeks, np.array([z.mean for _, z in known], float), np.array([half_width(z) for _, z in known])),
@@ -40,9 +42,8 @@ def z_by_week(rows: Sequence[tuple[str, dict[str, ZScores]]], caption: str) -> P
             lw=1,
             label=measure.upper(),
         )
-    axes.set(xlabel="completed weeks", ylabel="mean z-score")
+    axes.set(xlabel="completed weeks", ylabel="mean z-score", xlim=(min(drawn) - 0.5, max(drawn) + 0.5))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    axes.margins(x=0.1)
     return _svg(fig, axes, caption)
 
 
@@ -68,7 +69,7 @@ def by_month(cells: Sequence[Cell], alarms: set[tuple[str, str]], unit: str) -> 
             axes.axvspan(months.index(month) - 0.4, months.index(month) + 0.4, color="#b00020", alpha=0.18, lw=0)
         step = max(1, len(months) // 6)
         axes.set_xticks(range(0, len(months), step), months[::step], fontsize=8)
-        axes.set(ylim=(-top, top), ylabel=unit)
+        axes.set(xlim=(-0.5, len(months) - 0.5), ylim=(-top, top), ylabel=unit)  # the same for every machine
         drawn.append(_svg(fig, axes, f"{device}: mean by month; red: drift."))
     return drawn
 
@@ -78,7 +79,7 @@ def _svg(fig: Any, axes: Any, caption: str) -> Plot:
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(frameon=False, fontsize=8, ncols=3)
+        axes.legend(frameon=False, fontsize=8, ncols=3, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0)
     buffer = io.BytesIO()
     with plt.rc_context({"svg.hashsalt": "fetal_jax"}):  # makes the file reproducible
         fig.savefig(buffer, format="svg", dpi=110, metadata={"Date": None})

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from fetal_jax.archive import pacs
 from fetal_jax.archive.cohort.drift import Cell
 from fetal_jax.errors import UserError
+from fetal_jax.growth.ages import completed_weeks
 from fetal_jax.inference import acceptance
 from fetal_jax.outputs.rows import JSON, read_rows
 from fetal_jax.outputs.tally import bare_reason
@@ -22,7 +23,7 @@ MEASURES = {column.removesuffix("_mm"): plane for plane, column in PRIMARY.items
 """Plane by measure: "hc", "ac", "fl"."""
 EXAMINATIONS, EXAMINATIONS_JSON, DEAD_LETTERS = "examinations", "examinations.json", "dead_letters"
 NO_EXAMINATION = "no frame names its examination: measure DICOM, or images with a column examination in --spacing-csv"
-GROUPS = {"week": "cast(floor(weeks) as integer)", "device": "device", "operator": "operator", "month": "month"}
+GROUPS = {"week": "completed_weeks(weeks)", "device": "device", "operator": "operator", "month": "month"}
 """Groups of the z-scores, as columns of the view `visits`."""
 
 _Z_SCORES = ", ".join(
@@ -78,6 +79,8 @@ class Tables:
             raise UserError(f"the cohort report needs {e.name}: pip install '.[archive]'") from None
         offline: dict[str, Any] = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
         self._db = duckdb.connect(":memory:", config=offline)
+        double, integer = duckdb.sqltype("DOUBLE"), duckdb.sqltype("INTEGER")
+        self._db.create_function("completed_weeks", completed_weeks, [double], integer)  # for GROUPS
         try:
             self.of_measure = (folder / JSON).is_file()
             if self.of_measure:
