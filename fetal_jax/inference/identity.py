@@ -27,7 +27,8 @@ ACQUISITION = ("instance", "device", "operator", "month")
 """Columns about the acquisition of a DICOM frame: its object, the machine (with part of the hash of its serial number),
 the operator, and the month, which the caller's table may give for an image."""
 COLUMNS = ("examination", "patient", "fetus", "day", "date", "stated_ga_weeks", *ACQUISITION)
-"""Columns of a row that identify its examination; all are empty if that is not known."""
+"""Columns of a row that identify its examination; all but those of its acquisition are empty if that is not known and
+the caller's table says nothing of the frame."""
 KEY_FILE, KEY_VARIABLE = "identifiers.key", "FETAL_JAX_KEY"
 ONE = "examination"
 """Name of the examination that `--one-examination` makes."""
@@ -110,11 +111,11 @@ class Identities:
             examination = self.name("study", study.uid)
         day = (study.date if study else "") or labels.date
         made = self._acquisition(study) | {"month": day[:7] or None if self.naming.months else None}
-        if not examination:
+        if not examination and labels == Labels():
             return dict.fromkeys(COLUMNS) | made
         patient = (study.patient if study else "") or labels.patient
         return {
-            "examination": examination,
+            "examination": examination or None,
             "patient": self.name("patient", patient) if patient else None,
             "fetus": labels.fetus or None,
             "day": self._day(patient, day),

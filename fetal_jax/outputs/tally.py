@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
+from fetal_jax.errors import amount
 from fetal_jax.inference import acceptance
 from fetal_jax.outputs.rows import STATUSES, Row
 
@@ -19,6 +20,8 @@ class Tally:
     """Frames that were measured or refused, without unreadable files and those without an image."""
     with_spacing: int = 0
     with_examination: int = 0
+    unplaced: int = 0
+    """Frames without an examination of which the spacing table says something else: DICOM without a study."""
 
     def add(self, row: Row) -> None:
         """Count a row."""
@@ -26,6 +29,8 @@ class Tally:
         self.frames += row["plane"] is not None
         self.with_spacing += row["spacing_mm"] is not None
         self.with_examination += row["examination"] is not None
+        said = any(row.get(key) is not None for key in ("patient", "fetus", "day", "stated_ga_weeks"))
+        self.unplaced += row["plane"] is not None and row["examination"] is None and said
         if row["reason"] and row["status"] != "measured":
             self.reasons.update(acceptance.kinds_of(bare_reason(row)))
 
@@ -37,7 +42,11 @@ class Tally:
     def __str__(self) -> str:
         counts = in_words(self.statuses) or "no frames"
         why = ", ".join(f"{reason} ({n})" for reason, n in self.reasons.most_common(3))
-        return counts + (f"; main reasons: {why}" if why else "")
+        parts = [counts, *([f"main reasons: {why}"] if why else [])]
+        if self.unplaced:
+            of = f"{amount(self.unplaced, 'frame')} of the spacing table"
+            parts.append(f"in no examination: {of}, without StudyInstanceUID: fill in its column examination")
+        return "; ".join(parts)
 
 
 def in_words(statuses: Counter[str]) -> str:

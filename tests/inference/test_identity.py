@@ -68,6 +68,12 @@ def test_nothing_is_guessed(tmp_path):
         assert identities(tmp_path).columns(None, study) == dict.fromkeys(COLUMNS)
 
 
+def test_what_the_table_says_of_a_frame_without_an_examination_is_kept(tmp_path):
+    found = identities(tmp_path).columns(Labels(fetus="A", ga_weeks=30.0), Study("", "MRN-1", "2024-01-31"))
+    assert (found["examination"], found["fetus"], found["stated_ga_weeks"]) == (None, "A", 30.0)
+    assert found["patient"]
+
+
 def test_the_callers_word_decides_about_the_examination_the_header_about_the_patient(tmp_path):
     made = identities(tmp_path, one=Labels("all", ga_weeks=30.0))
     found = made.columns(None, STUDY)

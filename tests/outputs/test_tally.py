@@ -32,3 +32,19 @@ def test_every_reason_of_a_row_is_counted():
     for reason in (NOT_CALIBRATED, f"the outline has gaps or bulges; {NOT_CALIBRATED}"):
         tally.add(row | {"reason": reason})
     assert str(tally) == "2 review; main reasons: not calibrated (2), the outline has gaps or bulges (1)"
+
+
+def test_frames_of_the_table_that_are_in_no_examination_are_counted():
+    tally = Tally()
+    row = {
+        "file": "a.dcm",
+        "status": "measured",
+        "plane": "head",
+        "spacing_mm": 0.2,
+        "examination": None,
+        "reason": None,
+    }
+    for said in ({}, {"fetus": "A"}, {"stated_ga_weeks": 30.0}, {"examination": "e", "fetus": "A"}):
+        tally.add(row | said)
+    remedy = "2 frames of the spacing table, without StudyInstanceUID: fill in its column examination"
+    assert str(tally) == f"4 measured; in no examination: {remedy}"
