@@ -4,6 +4,27 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterable
+from typing import Any
+
+
+class Parser(argparse.ArgumentParser):
+    """Parser that refuses a second value of an option that takes one: argparse takes the last without a word."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.register("action", None, _StoreOnce)  # the action of an option that names none
+
+
+class _StoreOnce(argparse.Action):
+    """Store a value, once."""
+
+    _given = False
+
+    def __call__(self, _: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, *__: Any) -> None:
+        if self._given:
+            raise argparse.ArgumentError(self, "given twice: give it once")
+        self._given = True
+        setattr(namespace, self.dest, values)
 
 
 def number(text: str) -> float:

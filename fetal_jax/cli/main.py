@@ -15,6 +15,7 @@ from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
 from fetal_jax import __version__
+from fetal_jax.cli import Parser
 from fetal_jax.errors import NOT_CLINICAL, UserError, before_writing
 
 COMMANDS = {
@@ -96,7 +97,7 @@ def _run(argv: list[str], name: str) -> int:
     """Parse the command line and run the command."""
     if "--quiet" in argv or not sys.stderr.isatty():  # progress bars are for a terminal
         os.environ.setdefault("TQDM_DISABLE", "1")  # tqdm reads it when it is imported
-    parser = argparse.ArgumentParser(prog="fetal-jax", description=f"Fetal biometry from ultrasound. {NOT_CLINICAL}")
+    parser = Parser(prog="fetal-jax", description=f"Fetal biometry from ultrasound. {NOT_CLINICAL}")
     parser.add_argument("-V", "--version", action="version", version=f"fetal-jax {__version__}")
     parser.add_argument("--quiet", action="store_true", help="print errors only")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")

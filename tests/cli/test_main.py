@@ -17,6 +17,8 @@ import pytest
 from PIL import Image
 
 import fetal_jax
+from fetal_jax.bundle import SHIPPED
+from fetal_jax.cli import Parser, evaluate
 from fetal_jax.cli import main as cli
 from fetal_jax.cli.main import COMMANDS, main
 from fetal_jax.files import OwnFiles
@@ -156,6 +158,30 @@ def test_a_key_without_config_is_refused_with_the_way_to_write_it(given, write, 
     assert main(["train", "--config=demo", "--workdir=none", *given]) == 2
     last = capsys.readouterr().err.splitlines()[-1]
     assert last.endswith(f"does not know {' '.join(given)}: write {write}")
+
+
+@pytest.mark.parametrize(
+    ("argv", "option"),
+    [
+        (["measure", "frames", "--out=a", "--out", "b"], "--out"),
+        (["measure", "frames", "--spacing-csv=a", "--spacing-csv=a", "--out=b"], "--spacing-csv"),
+        (["archive", "frames", "--also=svg", "--also=fhir", "--out=b"], "--also"),
+        (["export", "--workdir=a", "--workdir=b", "--out=a", "--out=a"], "--out"),
+        (["train", "--config=demo", "--config=hc18", "--workdir=a"], "--config"),
+        (["growth", "--hc=290", "--ga=30w", "--hc=291"], "--hc"),
+    ],
+)
+def test_an_option_given_twice_is_refused(argv, option, capsys):
+    assert main(argv) == 2
+    assert capsys.readouterr().err.splitlines()[-1].endswith(f"error: argument {option}: given twice: give it once")
+
+
+def test_an_option_that_takes_several_values_may_be_given_again():
+    parser = Parser()
+    evaluate.add_arguments(parser)
+    folders = [f"--fold={SHIPPED / name}" for name in ("default", "heads")]
+    args = parser.parse_args(["--bundle=default", "--out=a", "--dataset=x", "--dataset=y", *folders])
+    assert (args.dataset, len(args.fold), args.out) == (["x", "y"], 2, "a")
 
 
 @pytest.mark.parametrize("option", ["--dataset=folder/mine", "--data-dir=there"])
