@@ -266,10 +266,15 @@ def _refuse_metrics_of_another(
     flags = f"--workdir={workdirs[0]}{' --best' if best else ''}"
     if len(workdirs) > 1:
         flags = "--bundle=BUNDLE with the bundle that export writes without --metrics"
-    of = f"are of {network.get('name')}, step {network.get('steps')}" if theirs else "do not say of which parameters"
+    if not theirs:
+        raise UserError(
+            f"{path}: these metrics do not say of which parameters, as an earlier version wrote them or they are of "
+            f"--predictions: call fetal-jax evaluate {flags} again and give its metrics.json, or leave out --metrics"
+        )
+    of, runs = f"{network.get('name')}, step {network.get('steps')}", " and ".join(map(str, workdirs))
     raise UserError(
-        f"{path}: these metrics {of}, and step {step} of {' and '.join(map(str, workdirs))} is exported: "
-        f"give those of fetal-jax evaluate {flags}, or leave out --metrics"
+        f"{path}: these metrics are of {of}, and step {step} of {runs} is exported: give those of fetal-jax evaluate "
+        f"{flags}, or leave out --metrics"
     )
 
 

@@ -200,7 +200,9 @@ def test_an_export_takes_metrics_of_its_own_parameters_only(data, tmp_path):
     with pytest.raises(UserError, match=r"json: these metrics are of seed0, step 1, .*evaluate --workdir=.*seed1"):
         export.write_bundle([tmp_path / "seed1"], tmp_path / "other", metrics)
     metrics.write_text(json.dumps(measured))  # of another program's predictions, or of an earlier version
-    with pytest.raises(UserError, match=r"these metrics do not say of which parameters, .*or leave out --metrics"):
+    with pytest.raises(
+        UserError, match=r"json: .* earlier version .*: call fetal-jax evaluate --workdir=.*seed0 again"
+    ):
         export.write_bundle([tmp_path / "seed0"], tmp_path / "other", metrics)
     assert not (tmp_path / "other").exists()
 
