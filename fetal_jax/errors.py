@@ -23,6 +23,20 @@ def amount(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
+def not_written(error: OSError, place: object, then: str) -> UserError:
+    """Make the error of a failed write: "FILE cannot be written (it is full): make room there, or give another --out".
+
+    Args:
+      error: the system's. Some of its errors are of a failed read, too, and then the message says so.
+      place: what is named where the error names no file.
+      then: the end of the remedy, such as ", or give another --out".
+    """
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    done = "written" if full or error.errno == errno.EROFS else "written or read"
+    remedy = before_writing(error, "make room there" if full else "see what is there and who may write there")
+    return UserError(f"{error.filename or place} cannot be {done} ({error.strerror or error}): {remedy}{then}")
+
+
 def before_writing(error: OSError, otherwise: str = "make room") -> str:
     """State the remedy for a failed write: room helps neither a read-only disk nor a missing right."""
     if error.errno == errno.EROFS:

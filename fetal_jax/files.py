@@ -79,9 +79,11 @@ def open_whole(path: Path) -> Iterator[IO[bytes]]:
         with draft.open("wb") as file:
             yield file
         os.replace(draft, path)
-    except BaseException:
+    except BaseException as e:
         with suppress(OSError):
             draft.unlink(missing_ok=True)
+        if isinstance(e, OSError) and str(e.filename) == str(draft):
+            e.filename = str(path)  # the name that the user knows
         raise
 
 

@@ -42,6 +42,16 @@ def test_a_failed_write_keeps_the_old_file(tmp_path):
     assert os.listdir(tmp_path) == ["a.json"]
 
 
+def test_a_failed_write_names_the_file_and_not_its_draft(tmp_path):
+    with pytest.raises(FileNotFoundError) as error:
+        write_whole(tmp_path / "missing" / "a.txt", "new")
+    assert error.value.filename == str(tmp_path / "missing" / "a.txt")
+    (tmp_path / "b.txt").mkdir()  # the draft is complete, and cannot take the name
+    with pytest.raises(IsADirectoryError) as error:
+        write_whole(tmp_path / "b.txt", "new")
+    assert error.value.filename == str(tmp_path / "b.txt")
+
+
 def test_a_kill_in_the_middle_keeps_the_old_file_and_the_next_write_takes_the_draft(tmp_path):
     path = tmp_path / "a.json"
     path.write_text("old")

@@ -14,7 +14,7 @@ from typing import Any
 
 from fetal_jax.archive.shards import Shard
 from fetal_jax.archive.worker import Job, Worker
-from fetal_jax.errors import UserError, before_writing
+from fetal_jax.errors import UserError, not_written
 from fetal_jax.processes import end_with_parent
 
 ATTEMPTS = 3
@@ -116,9 +116,7 @@ def serve_shards(job: Job, line: Connection) -> None:
     except UserError as e:
         failure = e
     except OSError as e:
-        why = f"{e.filename or job.out} cannot be written or read ({e.strerror or e})"
-        remedy = before_writing(e, "make room there, or check the rights,")
-        failure = UserError(f"{why}: {remedy} and call again; or give another --out")
+        failure = not_written(e, job.out, " and call again, or give another --out")
     except Exception as e:
         failure = RuntimeError(f"{type(e).__name__} in a worker: {e}\n{traceback.format_exc()}")
     finally:

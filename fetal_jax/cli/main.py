@@ -16,7 +16,7 @@ from typing import Any
 
 from fetal_jax import __version__
 from fetal_jax.cli import Parser
-from fetal_jax.errors import NOT_CLINICAL, UserError, before_writing
+from fetal_jax.errors import NOT_CLINICAL, UserError, not_written
 
 COMMANDS = {
     "prepare": "build a data set",
@@ -78,9 +78,7 @@ def main(argv: list[str] | None = None) -> int:
             raise
         return _end(2, f"{said}: {e}: pip install '.[train,export]'")
     except OSError as e:  # a folder that cannot be written, or a full disk
-        return _end(
-            2, f"{said}: {e.filename or 'output'}: {e.strerror or e}: {before_writing(e)}, or give another place"
-        )
+        return _end(2, f"{said}: {not_written(e, 'output', ', or give another place')}")
     except MemoryError:
         return _end(1, f"{said}: out of memory{again}")
     except Exception as e:

@@ -16,7 +16,7 @@ from fetal_jax import bundle
 from fetal_jax.archive.pacs import STATE
 from fetal_jax.cli import add_also
 from fetal_jax.cli.measure import tell
-from fetal_jax.errors import NOT_CLINICAL, UserError, amount, before_writing
+from fetal_jax.errors import NOT_CLINICAL, UserError, amount, not_written
 from fetal_jax.files import OwnFiles, lock
 from fetal_jax.inference import Predictor
 from fetal_jax.inference.identity import Identities, Key, Naming
@@ -125,10 +125,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
         except origin.Unavailable as e:
             away = str(e)
         except OSError as e:
-            raise UserError(
-                f"{e.filename or args.out} cannot be written ({e.strerror or e}): "
-                f"{before_writing(e, 'make room there')} and call again"
-            ) from None
+            raise not_written(e, args.out, " and call again") from None
         pacs.write_results(state, own)
     print(f"{sweep.tally}; requests repeated: {http.repeated}. See {args.out / RESULTS}. {NOT_CLINICAL}")
     if away:

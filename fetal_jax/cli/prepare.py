@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager, redirect_stdout
 from pathlib import Path
 
 from fetal_jax import files
-from fetal_jax.errors import UserError, amount
+from fetal_jax.errors import UserError, amount, not_written
 from fetal_jax.files import in_bucket
 
 LISTED = 50  # most lines about refused or missing frames; 12,358 of 12,400 may be missing
@@ -104,7 +104,7 @@ def alone(folder: Path) -> Iterator[None]:
         try:
             held.enter_context(files.lock(folder, "wait for it, or end it"))
         except OSError as e:
-            raise UserError(f"{folder} cannot be written ({e.strerror}): give another --data-dir") from None
+            raise not_written(e, folder, ", or give another --data-dir") from None
         for left in folder.glob("incomplete.*"):
             shutil.rmtree(left)
         try:

@@ -19,7 +19,7 @@ from typing import Any
 from fetal_jax.cli.main import RESUME
 from fetal_jax.config import Config, load
 from fetal_jax.config.help import help_text
-from fetal_jax.errors import UserError, before_writing
+from fetal_jax.errors import UserError, not_written
 from fetal_jax.files import in_bucket, user_cache
 from fetal_jax.processes import cores
 
@@ -135,9 +135,7 @@ def train_config(path: str, workdir: Path, overrides: list[str], profile: bool =
     except FloatingPointError as e:
         raise UserError(f"{e}; lower optim.lr, or look at the frames") from None
     except OSError as e:
-        raise UserError(
-            f"{e.filename or workdir}: {e.strerror or e}: {before_writing(e)}, or give another --workdir"
-        ) from None
+        raise not_written(e, workdir, ", or give another --workdir") from None
 
 
 @contextmanager

@@ -17,7 +17,7 @@ import numpy as np
 from tqdm import tqdm
 
 from fetal_jax.data.source import SHAPES, Frame, Part, Split, fold_of
-from fetal_jax.errors import UserError
+from fetal_jax.errors import not_written
 
 PIXELS, RECORDS = "pixels.u8", "frames.json"
 
@@ -71,7 +71,7 @@ def decoded(split: Split) -> Decoded:
             unfinished.rename(folder)
         except OSError as e:
             if not folder.is_dir():  # otherwise another process was faster
-                raise UserError(f"{folder} cannot be written ({e.strerror}): make room, or prepare elsewhere") from None
+                raise not_written(e, folder, ", or prepare elsewhere") from None
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
     return Decoded(folder)

@@ -7,7 +7,7 @@ import io
 from pathlib import Path
 
 from fetal_jax import geometry
-from fetal_jax.errors import UserError, amount
+from fetal_jax.errors import amount, not_written
 from fetal_jax.files import write_whole
 from fetal_jax.geometry import HALF_PIXEL, Ellipse
 from fetal_jax.outputs.rows import Row, spacing_of
@@ -32,7 +32,7 @@ def write_submission(rows: list[Row], path: Path) -> str:
     try:
         write_whole(path, table.getvalue())
     except OSError as e:
-        raise UserError(f"{path} cannot be written ({e.strerror}): give another file") from None
+        raise not_written(e, path, ", or give another file") from None
     message = f"{path}: {amount(len(rows) - len(missing), 'ellipse')}"
     return message + (f"; none for {', '.join(missing[:5])}{' …' if len(missing) > 5 else ''}" if missing else "")
 

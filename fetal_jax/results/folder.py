@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, Any, Self
 
 from fetal_jax import __version__
-from fetal_jax.errors import UserError, amount, before_writing
+from fetal_jax.errors import UserError, amount, not_written
 from fetal_jax.files import open_whole, write_whole
 from fetal_jax.inference.identity import Identities, Key, Naming
 from fetal_jax.inference.predictor import Predictor
@@ -156,10 +156,7 @@ def _failed_writes_in_words(out: Path) -> Iterator[None]:
     try:
         yield
     except OSError as e:
-        raise UserError(
-            f"{e.filename or out} cannot be written ({e.strerror or e}): "
-            f"{before_writing(e, 'make room there')} and call again, or give another --out"
-        ) from None
+        raise not_written(e, out, " and call again, or give another --out") from None
 
 
 def call_of(

@@ -322,7 +322,7 @@ def test_what_cannot_be_written_says_what_helps(frames, tmp_path, monkeypatch, n
 
 def test_a_folder_that_cannot_be_written(frames, tmp_path):
     (tmp_path / "out").write_text("a file")
-    with pytest.raises(UserError, match="cannot be written"):
+    with pytest.raises(UserError, match=r"out cannot be written .*: see what is there .*, or give another --out"):
         measured(frames, tmp_path / "out")
 
 
