@@ -46,7 +46,17 @@ need --project=PROJECT "$project"
 need --region=REGION "$region"
 need --image=IMAGE "$image"
 [[ $temp == gs://* ]] || refuse "--temp=$temp: give gs://BUCKET/FOLDER"
-[[ $# -gt 0 ]] || refuse 'give PATTERN... --out=gs://BUCKET/FOLDER after --'
+out='' patterns=()
+for argument in "$@"; do
+    case $argument in
+        --out=*) out=${argument#*=} ;;
+        -*) ;;
+        *://*) patterns+=("$argument") ;;
+        *) refuse "$argument: give gs://BUCKET/FOLDER: the workers have nothing but the bucket" ;;
+    esac
+done
+[[ ${#patterns[@]} -gt 0 ]] || refuse 'give a PATTERN of the frames after --'
+[[ $out == gs://?* ]] || refuse "--out=$out: give gs://BUCKET/FOLDER after --: the disk of a worker is lost with it"
 
 # one thread a process: each thread would open a network of its own
 call=(fetal-jax archive "$@" --runner=dataflow --

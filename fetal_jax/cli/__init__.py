@@ -8,11 +8,15 @@ from typing import Any
 
 
 class Parser(argparse.ArgumentParser):
-    """Parser that refuses a second value of an option that takes one: argparse takes the last without a word."""
+    """Parser that refuses a second value of an option that takes one: argparse takes the last without a word.
+
+    An option that may be given again takes each value once: the same run or fold would count twice.
+    """
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.register("action", None, _StoreOnce)  # the action of an option that names none
+        self.register("action", "append", _AppendOnce)
 
 
 class _StoreOnce(argparse.Action):
@@ -25,6 +29,16 @@ class _StoreOnce(argparse.Action):
             raise argparse.ArgumentError(self, "given twice: give it once")
         self._given = True
         setattr(namespace, self.dest, values)
+
+
+class _AppendOnce(argparse.Action):
+    """Append a value that is not there yet."""
+
+    def __call__(self, _: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, *__: Any) -> None:
+        before = getattr(namespace, self.dest) or []
+        if values in before:
+            raise argparse.ArgumentError(self, f"{values} is given twice: give it once")
+        setattr(namespace, self.dest, [*before, values])
 
 
 def number(text: str) -> float:

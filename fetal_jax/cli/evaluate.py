@@ -70,6 +70,8 @@ def run(args: argparse.Namespace, overrides: list[str]) -> None:
         raise UserError("--calibrate writes into a bundle: give one --bundle")
     if args.fold and not args.calibrate:
         raise UserError("--fold says where --calibrate learns: give both")
+    if len(dict(args.margin or ())) < len(args.margin or ()):
+        raise UserError("--margin is given twice for one measure: give one margin for each of HC, AC and FL")
     if args.compare and (args.dataset or args.robustness or args.margin or args.split != "test"):
         raise UserError("--compare reads two folders as they are: leave out --dataset, --split, --margin, --robustness")
     if bool(args.results) != bool(args.scanner_reports):

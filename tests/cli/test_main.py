@@ -182,6 +182,19 @@ def test_an_option_given_twice_is_refused(argv, option, capsys):
     assert capsys.readouterr().err.splitlines()[-1].endswith(f"error: argument {option}: given twice: give it once")
 
 
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["export", "--workdir=a", "--workdir=b", "--workdir=a", "--out=c"], "--workdir: a is given twice"),
+        (["evaluate", "--bundle=default", "--dataset=x", "--dataset=x", "--out=c"], "--dataset: x is given twice"),
+        (["evaluate", "--bundle=default", "--margin=HC=4", "--margin=hc=5", "--out=c"], "--margin is given twice"),
+    ],
+)
+def test_the_same_value_does_not_count_twice(argv, words, capsys):
+    assert main(argv) == 2
+    assert words in capsys.readouterr().err.splitlines()[-1]
+
+
 def test_an_option_that_takes_several_values_may_be_given_again():
     parser = Parser()
     evaluate.add_arguments(parser)

@@ -252,8 +252,9 @@ def test_fine_tuning_starts_from_the_bundle(place, trained, exported):
     assert training["tuned+tuned_1"]["averaged_runs"] == 2
     assert [told["recipe"]["data.leave_out"] for told in training.values()] == [1, -1]
     again = f"--out={place / 'refused'}"
-    refused(called("export", f"--workdir={trained}", f"--workdir={trained}", again), "random weights")
-    refused(called("export", f"--workdir={place / 'tuned'}", f"--workdir={trained}", again), "only seed and")
+    tuned_too = f"--workdir={place / 'tuned'}"
+    refused(called("export", f"--workdir={trained}", tuned_too, again), "random weights")
+    refused(called("export", tuned_too, f"--workdir={trained}", again), "only seed and")
     # the fold that a run left out is a split to test it on, if its start had not seen that fold
     held_out = [f"--data-dir={place / 'data'}", "--split=held-out", f"--out={place / 'held-out'}"]
     refused(called("evaluate", f"--bundle={place / 'tuned_1-bundle'}", *held_out), "left fold 1 out", "started from")
