@@ -80,8 +80,8 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
         raise UserError(f"sweeping a PACS needs {e.name}: pip install '.[pacs]'") from None
     credentials = origin.authorization()
     url = origin.checked_url(args.url, credentials is not None)
-    if args.ca_file and not args.ca_file.is_file():
-        raise UserError(f"--ca-file={args.ca_file} is no file")
+    if args.ca_file:
+        origin.check_certificates(args.ca_file)
     query = _query(args.query)
     predictor = Predictor.from_bundle(args.bundle)
     predictor.check_plane(args.plane, "--plane")

@@ -45,7 +45,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def page(folder, tmp_path_factory):
-    out = tmp_path_factory.mktemp("page") / "report.html"
+    out = tmp_path_factory.mktemp("page") / "of" / "today" / "report.html"  # whose folders are made
     assert main(["cohort", str(folder), f"--out={out}"]) == 0
     return out.read_text()
 

@@ -56,6 +56,7 @@ def write(folder: Path, out: Path, command: str, reports: Path | None = None) ->
     }
     headline = _headline(tables, size, found, len(differences))
     intro = "Frames and examinations of one archive. What a table means stands below it."
+    out.parent.mkdir(parents=True, exist_ok=True)
     write_whole(out, page(TITLE, intro, shown, command, [[line] for line in headline]))
     return headline
 

@@ -9,6 +9,7 @@ import base64
 import os
 import random
 import re
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -91,6 +92,19 @@ def checked_url(text: str, with_credentials: bool) -> str:
     if with_credentials and parts.scheme == "http" and parts.hostname not in _LOCAL:
         raise UserError("credentials would be sent unencrypted: give --url as https://, or unset them")
     return text.rstrip("/")
+
+
+def check_certificates(file: Path) -> None:
+    """Check a file of certificates to trust.
+
+    Raises:
+      UserError: it cannot be read, or holds no certificate in PEM.
+    """
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(file)
+    except OSError as e:  # also what OpenSSL says of the content
+        why = e.strerror or e
+        raise UserError(f"--ca-file={file} cannot be read as certificates ({why}): give a PEM file") from None
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:
@@ -205,7 +219,8 @@ class Http:
                     raise Rejected(why) from None
                 asked = _retry_after(response)
             except requests.exceptions.SSLError as e:
-                raise UserError(f"the server's certificate is not trusted ({_short(e)}): give --ca-file") from None
+                remedy = "give --ca-file" if self.session.verify is True else "give the --ca-file of who signed it"
+                raise UserError(f"the server's certificate is not trusted ({_short(e)}): {remedy}") from None
             except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as e:
                 why = f"no answer to a {what} ({_short(e)})"
             except requests.RequestException as e:  # an answer that is not HTTP, or a redirect loop
