@@ -115,6 +115,7 @@ def _run(argv: list[str], name: str) -> int:
     if name in WITH_FLAGS and "--" in argv:
         at = argv.index("--")
         argv, flags = argv[:at], argv[at + 1 :]
+    _refuse_empty(argv)
     try:
         args, rest = parser.parse_known_args(argv)
         unknown = [a for a in rest if not (a.startswith("--config.") and "=" in a and name in WITH_OVERRIDES)]
@@ -148,6 +149,21 @@ def _option_meant(unknown: list[str], command: str) -> str:
         if option := INSTEAD.get((command, key)):
             return f": write {option}={value or 'VALUE'}"
     return ""
+
+
+def _refuse_empty(argv: list[str]) -> None:
+    """Refuse `--out=` and an empty argument: an empty path is the current folder, an empty age none.
+
+    A configuration key may be empty.
+
+    Raises:
+      UserError: names the argument.
+    """
+    for before, argument in zip(["", *argv], argv, strict=False):
+        key, equals, value = argument.partition("=")
+        if not argument or (equals and not value and key.startswith("--") and not key.startswith("--config.")):
+            shown = argument or f"the argument{f' after {before}' if before else ''}"
+            raise UserError(f"{shown} is empty, as from a variable that is not set: give a value, or leave it out")
 
 
 def _with_home(arg: str) -> str:

@@ -185,6 +185,21 @@ def test_an_option_given_twice_is_refused(argv, option, capsys):
 @pytest.mark.parametrize(
     ("argv", "words"),
     [
+        (["measure", "frames", "--out="], "--out= is empty"),
+        (["archive", "frames", "--out", ""], "the argument after --out is empty"),
+        (["archive", "frames", "--bundle=", "--out=x", "--", "--flag="], "--bundle= is empty"),
+        (["growth", "--hc=290", "--ga="], "--ga= is empty"),
+    ],
+)
+def test_an_empty_value_is_refused(argv, words, capsys):
+    """An empty --out was the current folder, an empty --ga no age."""
+    assert main(argv) == 2
+    assert words in one_line(capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
         (["export", "--workdir=a", "--workdir=b", "--workdir=a", "--out=c"], "--workdir: a is given twice"),
         (["evaluate", "--bundle=default", "--dataset=x", "--dataset=x", "--out=c"], "--dataset: x is given twice"),
         (["evaluate", "--bundle=default", "--margin=HC=4", "--margin=hc=5", "--out=c"], "--margin is given twice"),
