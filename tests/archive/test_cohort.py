@@ -196,7 +196,7 @@ def test_a_drift_of_two_percent_is_named_on_the_page_with_its_rule(tmp_path):
     folder = make(tmp_path / "r", 2880, drift=1.04, devices=2)  # 120 a machine and month
     lines = write(folder, tmp_path / "r.html", "again")
     assert "Drift of the z-score: 1 month of a machine is suspicious, of 72 tests." in lines
-    rows = cells_of((tmp_path / "r.html").read_text(), "Z-score: 72 tests, 0 months")
+    rows = cells_of((tmp_path / "r.html").read_text(), "Z-score: 72 tests; 0 not made")
     assert {tuple(row[:2]) for row in rows[1:]} == {DRIFTED}
     assert all(float(row[4]) > 0.5 > abs(float(row[5])) and float(row[6]) < float(row[7]) for row in rows[1:])
     assert "Welch" in (tmp_path / "r.html").read_text()

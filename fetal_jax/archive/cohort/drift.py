@@ -55,7 +55,7 @@ class Drift:
 
     tests: int
     too_few: int
-    """Months that were not tested."""
+    """Months of a machine and measure that were not tested."""
     alarms: tuple[Alarm, ...]
 
 

@@ -99,8 +99,7 @@ def drift(found: dict[str, Drift], cells: dict[str, list[Cell]], names: Names) -
         unit = "mean z-score" if what == "z-score" else "ours - scanner, %"
         rows = [_alarm(a, names) for a in result.alarms]
         head = ["machine", "month", "", "patients", "month's mean", "other months", "p", "limit"]
-        too_few = f"{amount(result.too_few, 'month')} with too few patients"
-        title = f"{what.capitalize()}: {amount(result.tests, 'test')}, {too_few}"
+        title = f"{what.capitalize()}: {amount(result.tests, 'test')}; {result.too_few} not made, with too few patients"
         blocks.append(Table(head, rows or [["none", *[""] * 7]], (), title))
         if cells[what]:
             from fetal_jax.archive.cohort import plots
