@@ -58,6 +58,10 @@ for argument in "$@"; do
         *) patterns+=("$argument") ;;
     esac
 done
+for pattern in "${patterns[@]}"; do
+    [[ $pattern == *://* || ($pattern =~ ^/data(/|$) && $volume) ]] ||
+        refuse "$pattern is not on the pod: give gs://BUCKET/FOLDER, or /data/FOLDER with --volume=CLAIM"
+done
 [[ ${#patterns[@]} -gt 0 ]] || refuse 'give a PATTERN of the frames after --'
 need '--out=gs://BUCKET/FOLDER, or --out=/data/FOLDER with --volume, after --' "$out"
 case $out in

@@ -476,6 +476,8 @@ BAD_CALLS = [
     ("cloud_tpu.sh", ["--name=n", *TPU, "--", RUN[0], "--workdir", "there"], "--workdir=there after --: leave it out"),
     ("archive.sh", ["--name=n", "--image=i", "--", "--identifiers", "--out", "gs://b/out"], "give a PATTERN"),
     ("archive.sh", ["--name=n", "--image=i", "--", *ARCHIVE, "--workers", "4"], "--workers=4 after --: leave it out"),
+    ("archive.sh", ["--name=n", "--image=i", "--", "/data/in", "--out=gs://b/o"], "/data/in is not on the pod"),
+    ("archive.sh", ["--name=n", "--image=i", "--volume=v", "--", "in", "--out=gs://b/o"], "in is not on the pod"),
     ("archive.sh", ["--name=n", "--image", "--", *ARCHIVE], "--image is no option of it, or lacks its value"),
 ]
 
