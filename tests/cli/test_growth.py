@@ -193,7 +193,7 @@ def test_sources_are_printed_also_where_the_chart_fails(tmp_path):
         ((), ("HC", "give one")),
         (("--hc=290", "--bpd=80"), ("--bpd needs --bpd-convention: outer-inner or outer-outer",)),
         (("--hc=290", "--ga=30w9d"), ("30w9d", "30w2d")),
-        (("--hc=290", "--ga="), ("30w2d",)),
+        (("--hc=290", "--ga="), ("--ga= is empty",)),
         (("--hc=290", "--chart=chart.gif"), ("chart.gif", ".png, .svg or .pdf")),
         (("--hc=290", "--ga=30.2"), ("30.2w", "30w2d")),
         (("--hc=290", "--date=20.11.2026"), ("--date", "20.11.2026 is no date: write it as 2026-11-28")),
