@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from typing import Any
 
 from fetal_jax.errors import UserError
@@ -96,12 +96,12 @@ def taken(history: History, answer: Answer) -> str | None:
     return None
 
 
-def apart(store: Store, results: Results, event: int, today: Today) -> dict[int, dict[str, Any]]:
-    """Differences between readers by frame number, for frames with an answer after `event`."""
+def apart(store: Store, results: Results, event: int, anew: Container[int], today: Today) -> dict[int, dict[str, Any]]:
+    """Differences between readers by frame number, for frames with an answer after `event` or of a number in `anew`."""
     found = {}
     for (_, file, frame), history in list(store.histories.items()):
         number = results.number(file, frame)
-        if number is not None and history.version > event and number not in found:
+        if number is not None and number not in found and (history.version > event or number in anew):
             text, first = difference(list(last_answers(store, results.rows[number], today)))
             found[number] = {"text": text, "first": first}
     return found

@@ -109,6 +109,7 @@ class Session:
             if history.version > event or (number in anew and history.events)
         }
         places = {key: k for k, key in enumerate(self.results.examinations)}
+        adjudicates = self.role == "adjudicator"
 
         def listed(number: int) -> dict[str, Any]:
             row = self.results.rows[number]
@@ -122,7 +123,7 @@ class Session:
             "anew": [listed(number) for number in anew],
             "remeasured": known,
             "answers": answers,
-            "apart": readers.apart(self.store, self.results, event, self.today) if self.role == "adjudicator" else {},
+            "apart": readers.apart(self.store, self.results, event, anew, self.today) if adjudicates else {},
             "event": last,
             "complete": self.results.complete,
         }

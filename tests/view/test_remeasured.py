@@ -109,6 +109,18 @@ def test_readings_without_a_scale_are_compared_once_there_is_one(tmp_path, held)
     assert readings == pytest.approx([rows[0]["hc_mm"], rows[0]["hc_mm"], 1.12 * rows[0]["hc_mm"]])
 
 
+def test_adjudicators_list_follows_frames_that_are_measured_again(tmp_path, held):
+    rows = write_results(tmp_path, 2)
+    read(tmp_path, "Ann", [1.0, 1.0])
+    read(tmp_path, "Bob", [1.12, 1.12])
+    session = as_reader(tmp_path, held, "Cid", "adjudicator")
+    first = session.changes(0, 0)
+    assert {n: of["first"] for n, of in first["apart"].items()} == {0: True, 1: True}
+    save_rows(tmp_path / "results", [rows[0] | {"ellipse_px": NEW}, rows[1]])
+    found = session.changes(2, first["event"], 0, first["remeasured"])
+    assert found["apart"] == {0: {"text": "", "first": False}}  # no reading is of this outline
+
+
 def test_values_that_the_machine_refused_are_nowhere_the_machines(tmp_path, held):
     rows = write_results(tmp_path, 4)
     refused = rows[3] | {"status": "refused", "reason": "implausible size"} | dict.fromkeys(VALUES)

@@ -65,8 +65,7 @@ async function show(n) {
   frame = current = withState(frame, learn(n, frame));
   stage.show(picture, frame, info.planes[frame.answer.plane]);
   panel.show(frame);
-  if (frame.examination !== null) exams.choose(frame.examination);
-  examination.show(frame.examination, frame.answer.plane, queue).catch((error) => connected(false, error));
+  showExamination(frame);
   note(picture ? (picture.isFrame ? "" : "The frame is not where it was measured: this is the overlay that measure drew.") : "This frame cannot be read.");
   announce();
   document.body.dataset.shown = n;
@@ -78,6 +77,12 @@ async function show(n) {
     cache.details(beside).catch(() => cache.forgetDetails(beside));
   }
   return true;
+}
+
+/** Put the frame's own examination beside it. */
+function showExamination({ examination: k, answer }) {
+  if (k !== null) exams.choose(k);
+  examination.show(k, answer.plane, queue).catch((error) => connected(false, error));
 }
 
 async function poll() {
@@ -98,7 +103,8 @@ async function poll() {
     anewSeen = found.remeasured;
     const mine = current && list.answers.get(current.number);
     if (mine && mine.version > states.get(current.number).version && !waits(current.number) && !stage.busy) await refresh();
-    if (away()) await examination.refresh(current?.answer.plane); // its numbers were missed: if they do not come, the next poll asks
+    if (examination.open && !exams.all[examination.k].frames.length) await openExamination(false); // they are another one's now
+    await examination.follow(away() || Object.keys(found.statuses).length > 0, !stage.busy && !unsent(), current?.answer.plane);
     if (!unsent()) connected(true);
     refused?.();
     refused = null;
@@ -296,6 +302,7 @@ async function openExamination(open = !examination.open, k = current?.examinatio
   tab(open ? "examinations" : "frames");
   if (!open) {
     stage.resized();
+    if (current) showExamination(current); // the arrows may have gone to another one
     announce();
     return opener?.focus({ preventScroll: true });
   }

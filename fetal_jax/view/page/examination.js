@@ -16,6 +16,7 @@ export class Examination {
   constructor(on) {
     this.on = on;
     this.k = null;
+    this.stale = false;
     this.sight = new IntersectionObserver((seen) => {
       for (const { isIntersecting, target } of seen) if (isIntersecting) this.thumb(target);
     });
@@ -50,12 +51,12 @@ export class Examination {
 
   async ask() {
     while (this.wanted) {
-      const [n, answer] = this.wanted, k = this.k;
+      const [n, answer] = this.wanted;
       this.wanted = null;
       try {
         const { age, examination } = await api.preview(n, answer);
         this.on.age(n, answer, age);
-        if (examination && this.k === k) this.fill(examination);
+        if (examination && this.k === examination.k) this.fill(examination);
       } catch { /* the next one, or the recorded change, will say it */ }
       await new Promise((resolve) => setTimeout(resolve, PAUSE));
     }
@@ -66,6 +67,14 @@ export class Examination {
     this.wanted = null;
     await this.asking;
     await this.show(this.k, plane);
+  }
+
+  /** Take in that frames which may count for it have `changed`, as soon as it `may` be asked for; until then it is known. */
+  async follow(changed, may, plane) {
+    this.stale ||= changed;
+    if (!this.stale || !may) return;
+    await this.refresh(plane); // if its numbers do not come, the next poll asks
+    this.stale = false;
   }
 
   fill(found) {

@@ -52,11 +52,14 @@ export class FrameList {
   get without() { return this.current !== null && !this.places.has(this.current); }
 
   /** How many rows the search hides. */
-  get hides() { return this.all.length - this.shown.length; }
+  get hides() { return this.there.length - this.shown.length; }
+
+  /** The rows that can be listed. */
+  get there() { return this.all; }
 
   sort() {
     const text = this.text.toLowerCase();
-    const wanted = this.all.filter((row) => row.name.toLowerCase().includes(text));
+    const wanted = this.there.filter((row) => row.name.toLowerCase().includes(text));
     const order = (row) => ORDER[row.apart?.first ? "apart" : row.status];
     this.shown = wanted.sort((p, q) => order(p) - order(q) || p.n - q.n);
     this.places = new Map(this.shown.map((row, i) => [row.n, i]));
@@ -170,6 +173,9 @@ export class ExaminationList extends FrameList {
     super(box, rows, onChoose, "exam", "examination");
     this.frames = [];
   }
+
+  /** Without those whose frames were all measured again as another's. */
+  get there() { return this.all.filter((row) => row.frames.length); }
 
   /** Take new examinations and frames in; `answers` are those of the frames' list. */
   follow(examinations, rows, changed, answers) {

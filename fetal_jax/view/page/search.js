@@ -63,8 +63,8 @@ export class Search {
   }
 
   say() {
-    const { text, shown, all, name, without } = this.lists();
-    const found = shown.length ? `${shown.length} of ${all.length} ${name}s${without ? " · not the one in sight" : ""}` : `No ${name} found.`;
+    const { text, shown, there, name, without } = this.lists();
+    const found = shown.length ? `${shown.length} of ${there.length} ${name}s${without ? " · not the one in sight" : ""}` : `No ${name} found.`;
     get("found").hidden = !text;
     write(get("found-said"), text ? found : "");
   }
