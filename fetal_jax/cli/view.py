@@ -69,8 +69,8 @@ def run(args: argparse.Namespace, overrides: list[str]) -> None:
         # after the #: a browser does not send it, and no log contains it
         address = f"http://{named}:{port}/" + (f"#token={token}" if token else "")
         print(address, flush=True)
-        if said := readers.so_far(session.store, session.reader):
-            print(said, flush=True)
+        for line in readers.so_far(session.store, session.reader, role):
+            print(line, flush=True)
         if not session.store.writable:
             print("read-only: another server holds these results, or their folder cannot be written", flush=True)
         print(f"Ctrl-C ends it. {NOT_CLINICAL}", flush=True)

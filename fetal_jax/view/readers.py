@@ -23,7 +23,7 @@ UNREAD = "unread"
 
 
 def check_role(store: Store, reader: str, role: str) -> None:
-    """Refuse a reader who is also an adjudicator, or blinded after an answer that was not; and a name in another case.
+    """Refuse a reader who is also an adjudicator, or blinded after another page; and a name in another case.
 
     Raises:
       UserError: the reader is, or the name would be another person, or a role that needs a name has none.
@@ -37,11 +37,33 @@ def check_role(store: Store, reader: str, role: str) -> None:
         if name == reader and any((e.role == "adjudicator") != (role == "adjudicator") for e in history.events):
             other = "has read these frames" if role == "adjudicator" else "adjudicates these frames"
             raise UserError(f"{reader} {other}: a third person adjudicates (--reader=NAME)")
-        if role == "blinded" and name == reader and any(e.role == "reader" for e in history.events):
-            raise UserError(
-                f"{reader} has answered here with the machine's outlines in sight: open the folder without --blinded, "
-                "or let a person who has not seen them read it (--reader=NAME)"
-            )
+    if role == "blinded":
+        check_blinded(store, reader)
+
+
+def check_blinded(store: Store, reader: str) -> None:
+    """Refuse a blinded reading by a reader who was shown the machine's outlines, answered or not.
+
+    A page shows the values of all frames in its list, so one opening without --blinded counts for the whole folder.
+
+    Raises:
+      UserError: the reader was; says since when.
+    """
+    if since := seen_since(store, reader):
+        raise UserError(
+            f"{reader} has seen the machine's outlines here (since {since[:16].replace('T', ' ')} UTC): open the "
+            "folder without --blinded, or let a person who has not seen them read it (--reader=NAME)"
+        )
+
+
+def seen_since(store: Store, reader: str) -> str:
+    """When a reader was first shown the machine's outlines, in ISO 8601; empty if never. Upper and lower case are one.
+
+    Files of earlier versions have no openings: there only answers tell.
+    """
+    shown = [o for o in store.openings if o.reader.casefold() == reader.casefold()]
+    answered = [e for (name, _, _), history in store.histories.items() if name == reader for e in history.events]
+    return min((seen.time for seen in (*shown, *answered) if seen.role != "blinded"), default="")
 
 
 def last_answers(store: Store, row: Row, today: Today) -> Iterator[Event]:
@@ -56,13 +78,15 @@ def readers(store: Store) -> list[str]:
     return sorted({reader for reader, _, _ in store.histories})
 
 
-def so_far(store: Store, reader: str) -> str:
-    """The readers of a folder, and whether this one is new: a mistyped name is; empty without any."""
-    names = readers(store)
-    if not names:
-        return ""
-    new = f"; {reader} is new" if reader and reader not in names else ""
-    return f"readers so far: {', '.join(name or 'no name' for name in names)}{new}"
+def so_far(store: Store, reader: str, role: str) -> list[str]:
+    """Lines for the terminal: the readers of a folder, whether this one is new (a mistyped one is), and what ends."""
+    names, lines = readers(store), []
+    if names:
+        new = f"; {reader} is new" if reader and reader not in names else ""
+        lines.append(f"readers so far: {', '.join(name or 'no name' for name in names)}{new}")
+    if reader and role != "blinded" and not seen_since(store, reader):
+        lines.append(f"the page shows {reader} the machine's outlines: no later reading here can be --blinded")
+    return lines
 
 
 def readings(store: Store, row: Row, machine_mm: dict[str, float | None], today: Today) -> list[dict[str, Any]]:

@@ -42,6 +42,7 @@ class Session:
     def __init__(self, results: Results, store: Store, frames: Frames, reader: str, role: str = "reader") -> None:
         """Take the parts; `role` is one of `store.ROLES`."""
         self.results, self.store, self.frames, self.reader, self.role = results, store, frames, reader, role
+        self._recorded = False  # that its rows were shown
 
     @property
     def blinded(self) -> bool:
@@ -95,8 +96,10 @@ class Session:
         """Rows from number `rows` on, examinations from `exams` on, and this reader's answers after `event`.
 
         Also the rows that were measured again, without the first `remeasured` ones, and the answers for them. For an
-        adjudicator, also the frames in which other readers differ.
+        adjudicator, also the frames in which other readers differ. The first call records that this reader was shown
+        the folder.
         """
+        self._recorded = self._recorded or self.store.add_opening(self.reader, self.role)
         self.results.refresh()
         self.store.refresh()
         last = self.store.last  # before the answers: an event that arrives meanwhile is reported next time
@@ -183,8 +186,12 @@ class Session:
         Raises:
           ValueError: a value is invalid; the message says which.
           Conflict: the frame was changed in another tab, or measured again, or the number now belongs to another frame.
-          UserError: there is nothing to undo, no picture of a frame to accept, or the server is read-only.
+          UserError: there is nothing to undo, no picture of a frame to accept, the server is read-only, or a blinded
+            reader has opened another page that is not.
         """
+        if self.blinded:
+            self.store.refresh()
+            readers.check_blinded(self.store, self.reader)
         if not isinstance(data, dict) or not {"action", "after"} <= set(data) <= _EVENT_KEYS:
             raise ValueError(f"an event has the keys {', '.join(sorted(_EVENT_KEYS))}")
         action, after, row = data["action"], data["after"], self.row(number)

@@ -8,7 +8,7 @@ import sqlite3
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,13 +20,22 @@ from fetal_jax.view.answer import Answer
 NAME = "corrections.sqlite"
 APPLICATION = 0x46424A58
 """SQLite's application_id: a file of another program is refused."""
-SCHEMA = 2
+SCHEMA = 3
 """SQLite's user_version. Later versions of this program read earlier files; earlier ones refuse later files.
-Version 2: answers may have ticks, the machine's part has the role of the reader, names of files may be bytes."""
+Version 2: answers may have ticks, the machine's part has the role of the reader, names of files may be bytes.
+Version 3: the openings."""
 ACTIONS = (
     *("move", "pull", "turn", "draw", "plane", "accept", "reject", "undecide", "comment", "tick", "choose", "reset"),
     *("undo", "redo"),
 )
+_OPENINGS = """
+CREATE TABLE IF NOT EXISTS openings (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, time TEXT NOT NULL, reader TEXT NOT NULL, role TEXT NOT NULL);
+CREATE TRIGGER IF NOT EXISTS openings_no_update BEFORE UPDATE ON openings
+  BEGIN SELECT RAISE(ABORT, 'openings are only added'); END;
+CREATE TRIGGER IF NOT EXISTS openings_no_delete BEFORE DELETE ON openings
+  BEGIN SELECT RAISE(ABORT, 'openings are only added'); END;
+"""
 _CREATE = f"""
 BEGIN;
 CREATE TABLE events (
@@ -35,6 +44,7 @@ CREATE TABLE events (
   machine TEXT NOT NULL);
 CREATE TRIGGER no_update BEFORE UPDATE ON events BEGIN SELECT RAISE(ABORT, 'events are only added'); END;
 CREATE TRIGGER no_delete BEFORE DELETE ON events BEGIN SELECT RAISE(ABORT, 'events are only added'); END;
+{_OPENINGS}
 PRAGMA application_id = {APPLICATION};
 PRAGMA user_version = {SCHEMA};
 COMMIT;
@@ -67,6 +77,15 @@ class Event:
     def role(self) -> str:
         """The role of the reader when the event was made, one of `ROLES`."""
         return str(self.machine.get("role", ROLES[0]))
+
+
+@dataclass(frozen=True)
+class Opening:
+    """A page that was shown to a reader, whether or not the reader answered; `role` is one of `ROLES`."""
+
+    time: str  # UTC, ISO 8601
+    reader: str
+    role: str
 
 
 @dataclass
@@ -120,6 +139,7 @@ class Store:
         """
         self.path, self.writable = path, writable
         self.histories: defaultdict[Key, History] = defaultdict(History)
+        self.openings: list[Opening] = []
         self.last = 0
         self._mutex = threading.RLock()
         self._db: sqlite3.Connection | None = None
@@ -133,7 +153,7 @@ class Store:
             db = sqlite3.connect(f"{self.path.absolute().as_uri()}?mode={mode}", uri=True, check_same_thread=False)
             failed.callback(db.close)
             application, version = (db.execute(f"PRAGMA {k}").fetchone()[0] for k in _HEADER)
-            if application == version == 0 and self.writable and not _tables(db):
+            if application == version == 0 and self.writable and not _tables(db, "%"):
                 db.executescript(_CREATE)
                 application, version = APPLICATION, SCHEMA
             if application != APPLICATION:
@@ -142,6 +162,7 @@ class Store:
                 raise UserError(f"{self.path} was written by a later version of this program: update fetal_jax")
             db.execute("PRAGMA synchronous = FULL")
             if self.writable and version < SCHEMA:
+                db.executescript(_OPENINGS)
                 db.execute(f"PRAGMA user_version = {SCHEMA}")
             failed.pop_all()
         self._db = db
@@ -160,6 +181,9 @@ class Store:
                 return []
             with _named(self.path):
                 found = self._db.execute("SELECT * FROM events WHERE id > ? ORDER BY id", (self.last,)).fetchall()
+                if _tables(self._db, "openings"):  # not in a file of an earlier version that this one only reads
+                    after = "SELECT time, reader, role FROM openings WHERE id > ? ORDER BY id"
+                    self.openings += (Opening(*values) for values in self._db.execute(after, (len(self.openings),)))
             events = [_event(values) for values in found]
             for event in events:
                 # a blinded reader began with an empty frame, and undo must not show the machine's outline
@@ -208,10 +232,9 @@ class Store:
                     raise UserError(f"nothing to {action}")
                 answer = answers[-1]
             assert answer is not None
-            now = datetime.now(UTC).isoformat(timespec="milliseconds")
             reader, file, frame = key
             values = (
-                now,
+                _now(),
                 reader,
                 _stored(file),
                 frame,
@@ -232,10 +255,28 @@ class Store:
             self.refresh()
             return history
 
+    def add_opening(self, reader: str, role: str) -> bool:
+        """Record that a page is shown to a reader, also beside another server; returns whether it is on disk.
+
+        It is not where this user cannot write, or the disk is full.
+        """
+        with self._mutex:
+            try:
+                with closing(sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=rw", uri=True)) as db, db:
+                    db.execute("INSERT INTO openings (time, reader, role) VALUES (?,?,?)", (_now(), reader, role))
+            except sqlite3.Error:
+                return False
+            self.refresh()
+            return True
+
     def close(self) -> None:
         """Close the file."""
         if self._db is not None:
             self._db.close()
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 _HEADER = ("application_id", "user_version")
@@ -274,6 +315,7 @@ def _stored(file: str) -> str | bytes:
     return file
 
 
-def _tables(db: sqlite3.Connection) -> int:
-    count: int = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+def _tables(db: sqlite3.Connection, named: str) -> int:
+    """Count the tables of a name, or a pattern of LIKE, and all else that a file of SQLite has by name."""
+    count: int = db.execute("SELECT count(*) FROM sqlite_master WHERE name LIKE ?", (named,)).fetchone()[0]
     return count

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
+import sqlite3
 from contextlib import ExitStack
 from pathlib import Path
+from urllib.request import urlopen
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from fetal_jax.errors import UserError
 from fetal_jax.evaluation.statistics.agreement import bland_altman
 from fetal_jax.view import agreement, examinations, exports
 from fetal_jax.view.session import REVIEW, Session
+from fetal_jax.view.store import NAME, Store
 from tests.support.command import fetal_jax, refused
 from tests.view.folder import serving, write_examinations, write_results
 from tests.view.test_session import changed, opened, stepped
@@ -137,9 +140,61 @@ def test_reader_who_has_answered_beside_the_machines_outline_is_not_blinded_late
         session = as_reader(tmp_path, seeing, "Ann")  # as the export asks
         changed(session, 1, "accept", decision="accepted")
         key = "Ann", session.row(1)["file"], 0
-    with pytest.raises(UserError, match=r"Ann has answered here with .* without --blinded"):
+    with pytest.raises(UserError, match=r"Ann has seen the machine's outlines here \(since .* without --blinded"):
         as_reader(tmp_path, held, "Ann", "blinded")
     assert [e.role for e in as_reader(tmp_path, held, "Ann").store.histories[key].events] == ["reader"]
+
+
+@pytest.mark.parametrize("role", ["reader", "adjudicator"])
+@pytest.mark.parametrize("name", ["Ann", "ann"])
+def test_reader_who_has_only_looked_is_not_blinded_later(tmp_path, held, role, name):
+    write_results(tmp_path, 2)
+    with ExitStack() as first:
+        as_reader(tmp_path, first, "Ann", "blinded").changes(0, 0)
+        as_reader(tmp_path, first, "Bob", role).changes(0, 0)
+    with ExitStack() as again:
+        as_reader(tmp_path, again, "Ann", "blinded")  # nothing was shown to her
+    with ExitStack() as looking:
+        session = as_reader(tmp_path, looking, name, role)
+        session.changes(0, 0)
+        session.changes(2, 0)  # each server is recorded once
+    with pytest.raises(UserError, match=r"Ann has seen the machine's outlines here"):
+        as_reader(tmp_path, held, "Ann", "blinded")
+    openings = [(o.reader, o.role) for o in session.store.openings]
+    assert openings == [("Ann", "blinded"), ("Bob", role), (name, role)]
+    cid = as_reader(tmp_path, held, "Cid")
+    exports.write(cid)
+    found = json.loads((tmp_path / "results" / REVIEW / exports.JSON).read_text())["openings"]
+    assert [(o["reader"], o["role"]) for o in found] == openings
+
+
+def test_blinded_reading_ends_where_another_page_shows_the_outlines(tmp_path, held):
+    write_results(tmp_path, 1)
+    session = as_reader(tmp_path, held, "Ann", "blinded")
+    changed(session, 0, "comment", comment="not yet seen")
+    beside = as_reader(tmp_path, held, "Ann")  # read-only: the first server holds the folder
+    assert not beside.store.writable
+    beside.changes(0, 0)
+    with pytest.raises(UserError, match="Ann has seen the machine's outlines here"):
+        changed(session, 0, "reject", decision="rejected")
+
+
+def test_openings_are_only_added_also_in_a_file_of_an_earlier_version(tmp_path, held):
+    write_results(tmp_path, 1)
+    path = tmp_path / "results" / REVIEW / NAME
+    with ExitStack() as first:
+        changed(as_reader(tmp_path, first, "Ann"), 0, "reject", decision="rejected")
+    db = sqlite3.connect(path)
+    db.executescript("DROP TABLE openings; PRAGMA user_version = 2")
+    with ExitStack() as only_reading:
+        store = Store(path, writable=False)
+        only_reading.callback(store.close)
+        assert (store.add_opening("Ann", "reader"), store.openings) == (False, [])
+    as_reader(tmp_path, held, "Ann").changes(0, 0)
+    for change in ("UPDATE openings SET reader = ''", "DELETE FROM openings"):
+        with pytest.raises(sqlite3.IntegrityError, match="only added"):
+            db.execute(change)
+    db.close()
 
 
 @pytest.mark.parametrize("role", ["reader", "blinded", "adjudicator"])
@@ -152,12 +207,19 @@ def test_known_name_in_another_case_is_no_other_person(tmp_path, held, role):
 
 def test_start_names_the_readers_so_far_and_a_new_one(tmp_path):
     write_results(tmp_path, 1)
-    with serving(tmp_path / "results", "--reader=Smith^Ann") as server:
+    with serving(tmp_path / "results", "--reader=Smith^Ann", "--blinded") as server:
         assert server.process.stdout.readline().startswith("Ctrl-C")  # nobody was here before
     read(tmp_path, "Smith^Ann", [1.0])
     for name, new in (("Smith^An", "; Smith^An is new"), ("Smith^Ann", "")):
         with serving(tmp_path / "results", f"--reader={name}") as server:
             assert server.process.stdout.readline() == f"readers so far: Smith^Ann{new}\n"
+            ends = f"the page shows {name} the machine's outlines: no later reading here can be --blinded\n"
+            assert server.process.stdout.readline() == ends
+            with urlopen(f"{server.address}api/changes"):
+                pass
+    with serving(tmp_path / "results", "--reader=Smith^Ann") as server:  # she has seen them now
+        server.process.stdout.readline()
+        assert server.process.stdout.readline().startswith("Ctrl-C")
 
 
 @pytest.mark.parametrize(

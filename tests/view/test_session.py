@@ -153,7 +153,9 @@ def test_events_can_only_be_added(tmp_path, held):
     db.close()
 
 
-@pytest.mark.parametrize(("application", "version", "message"), [(7, 1, "not written by"), (APPLICATION, 3, "later")])
+@pytest.mark.parametrize(
+    ("application", "version", "message"), [(7, 1, "not written by"), (APPLICATION, store.SCHEMA + 1, "later")]
+)
 def test_foreign_or_newer_file_is_refused(tmp_path, held, application, version, message):
     write_results(tmp_path, 1)
     (tmp_path / "results" / REVIEW).mkdir()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from dataclasses import asdict
 from typing import Any
 
 from fetal_jax import __version__
@@ -47,7 +48,8 @@ def _write(session: Session) -> dict[str, Any]:
     entries = [tables.entry(session, c) for c in found]
     names = [TABLE, JSON, *AGREEMENT]
     head = {"written_by": f"fetal_jax {__version__}", "schema": 2, "notice": NOT_CLINICAL}
-    write_whole(own.common(JSON), json.dumps(head | {"corrections": entries}, indent=1) + "\n")
+    openings = [asdict(opening) for opening in session.store.openings]
+    write_whole(own.common(JSON), json.dumps(head | {"corrections": entries, "openings": openings}, indent=1) + "\n")
     write_whole(own.common(TABLE), tables.as_csv(tables.COLUMNS, [tables.cells(entry) for entry in entries]))
     agreed = agreement.table(session)
     write_whole(own.common(AGREEMENT[0]), agreement.as_csv(agreed))
