@@ -70,3 +70,46 @@ def test_value_stands_beside_the_decision(browser, server, width, height):
     page.page.keyboard.down("ArrowRight")  # not recorded yet
     page.until("old => document.querySelector('#decided-on').textContent !== old", before)
     assert line.text_content() == f"head, HC {page.shown()['HC']:.1f} mm"
+
+
+@pytest.mark.parametrize(("key", "dialog"), [("?", "#help"), ("b", "#agreement"), ("e", "#exported")])
+def test_dialog_begins_at_its_beginning_and_is_left_by_keys(browser, server, key, dialog):
+    page = Page(browser, server.address, 320, 256)
+    assert page.number() == 0
+    page.page.locator("#accept").focus()
+    for leave in ("Escape", "Enter"):
+        page.press(key)
+        page.until(f"document.querySelector('{dialog}').open")
+        assert page.page.evaluate("s => document.querySelector(s).scrollHeight > innerHeight", dialog)
+        assert page.page.evaluate("s => document.querySelector(s).scrollTop", dialog) == 0
+        if leave == "Enter":
+            page.page.locator(f"{dialog} form button").focus()
+        page.press(leave)
+        page.until(f"!document.querySelector('{dialog}').open")
+        assert page.page.evaluate("document.activeElement.id") == "accept"
+    assert page.errors == []
+
+
+def test_list_that_hides_the_frame_closes_when_the_focus_goes_on(browser, server):
+    page, opened = Page(browser, server.address, 640, 400), "document.body.classList.contains('list-open')"
+    assert page.number() == 0
+    page.press("l", "Tab")
+    assert page.page.evaluate(f"{opened} && document.activeElement.id") == "agreement-open"
+    page.press("Tab")
+    assert not page.page.evaluate(opened)
+    assert page.page.locator("#list-toggle").get_attribute("aria-expanded") == "false"
+    for is_open in (True, False):  # its own button takes the focus from it, too
+        page.page.click("#list-toggle")
+        assert page.page.evaluate(opened) == is_open
+
+
+@pytest.mark.parametrize(("width", "height"), [size for size in SIZES if size[0] < 700])
+def test_tool_that_has_the_focus_is_in_sight(browser, server, width, height):
+    page = Page(browser, server.address, width, height)
+    assert page.number() == 0
+    tools = page.page.locator(".tools button")
+    tools.first.focus()
+    for k in range(1, tools.count()):
+        page.press("Tab")
+        assert tools.nth(k).evaluate("e => e === document.activeElement")
+        page.until(IN_SIGHT, ".tools :focus", 5)

@@ -5,7 +5,7 @@ import * as api from "./api.js";
 import { Examination } from "./examination.js";
 import { letGoOfChoice, listen } from "./keys.js";
 import { FrameCache } from "./cache.js";
-import { openChecklist, openHelp, showList, toggleList } from "./folds.js";
+import { openChecklist, openDialog, showList, toggleList } from "./folds.js";
 import { ExaminationList, FrameList } from "./list.js";
 import { away, connected, frameLeft, note, sayOfFrame, toast } from "./messages.js";
 import { Panel } from "./panel.js";
@@ -349,7 +349,7 @@ const KEYS = {
   "[": () => stage.changeGrey(-16, 0), "]": () => stage.changeGrey(16, 0), ",": () => stage.changeGrey(0, 8), ".": () => stage.changeGrey(0, -8),
   s: () => openExamination(), k: openChecklist, b: showAgreement,
   7: () => choose(readingOf(current, 7)), 8: () => choose(readingOf(current, 8)), 9: () => choose(readingOf(current, 9)),
-  c: () => get("comment").focus(), "/": () => search.begin(), l: toggleList, e: exportNow, "?": openHelp,
+  c: () => get("comment").focus(), "/": () => search.begin(), l: toggleList, e: exportNow, "?": () => openDialog("help"),
 };
 
 // ------------------------------------------------------------------------------------------------------ start

@@ -1,4 +1,4 @@
-// What opens and closes: the list on a narrow page, the checklist, the help.
+// What opens and closes: the list on a narrow page, the checklist, the dialogs.
 
 const get = (id) => document.getElementById(id);
 
@@ -7,6 +7,11 @@ export function showList(open) {
   document.body.classList.toggle("list-open", open);
   get("list-toggle").setAttribute("aria-expanded", String(open));
 }
+
+/** Close the list when the focus goes on behind it. Its own button opens and closes it. */
+get("frames").addEventListener("focusout", ({ relatedTarget: next }) => {
+  if (next && !get("frames").contains(next) && next !== get("list-toggle")) showList(false);
+});
 
 export function toggleList() {
   const open = !document.body.classList.contains("list-open");
@@ -19,7 +24,8 @@ export function openChecklist() {
   if (get("checklist").open) get("checklist").querySelector("button")?.focus();
 }
 
-export function openHelp() {
-  get("help").showModal();
-  get("help").scrollTop = 0; // the button that has the focus is at its end
+/** Open a dialog at its beginning: the button that has the focus is at its end. */
+export function openDialog(id) {
+  get(id).showModal();
+  get(id).scrollTop = 0;
 }

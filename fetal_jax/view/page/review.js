@@ -1,6 +1,7 @@
 // The checklist of a plane, the readings that an adjudicator sees, and the table of agreement.
 
 import * as api from "./api.js";
+import { openDialog } from "./folds.js";
 import { made, remake, toast, write } from "./messages.js";
 
 const MARKS = { true: "✓", false: "✕", null: "–" };
@@ -93,7 +94,7 @@ function exported(done, { all, decided }) {
   const open = all - decided, without = open ? [`${open} of ${all} frames ${open === 1 ? "is" : "are"} without a decision.`] : [];
   const lines = [...without, `Decisions: ${done.corrections}. Frames for training: ${done.frames}. Signed DICOM reports: ${done.reports}.`, ...done.files, ...done.left_out];
   get("exported-text").replaceChildren(...lines.map((text) => made("p", "", text)));
-  get("exported").showModal();
+  openDialog("exported");
 }
 
 /** Show the table of agreement, once all changes are `recorded`. */
@@ -128,8 +129,7 @@ function fillAgreement(found) {
   }
   const text = get("agreement-text");
   text.replaceChildren(...parts);
-  get("agreement").showModal();
-  get("agreement").scrollTop = 0;
+  openDialog("agreement");
 }
 
 function signed(v) {
