@@ -149,7 +149,9 @@ class Session:
         """
         data, is_frame = self.frames.png(self.row(number))
         if self.blinded and not is_frame:
-            raise UserError("the frame is not where it was measured, and its overlay shows the machine's outline")
+            raise UserError(
+                "the frame is gone or damaged, and its overlay shows the machine's outline: bring the file back"
+            )
         return data, is_frame
 
     def frame(self, number: int) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.view.browser import Page
@@ -88,6 +90,7 @@ def test_export_counts_the_frames_without_a_decision(browser, server):
     page.said("Exporting …")
     page.page.wait_for_selector("#exported[open]")
     assert "5 of 6 frames are without a decision." in page.page.locator("#exported-text").text_content()
+    assert "named by its number in corrections.csv" in page.page.locator("#exported-text").text_content()
 
 
 def test_drawing_ends_with_its_frame(browser, server):
@@ -99,3 +102,25 @@ def test_drawing_ends_with_its_frame(browser, server):
     assert page.page.locator("#tool-draw").get_attribute("aria-pressed") == "false"
     page.press("Enter", "v")  # Enter puts an outline in the middle while the tool is chosen
     eventually(lambda: actions(server, n), ["accept"])
+
+
+def test_page_says_why_there_is_no_picture_and_where_the_overlay_comes_from(browser, tmp_path):
+    rows = write_results(tmp_path, 4)
+    gone, damaged, with_overlay = (Path(row["file"]) for row in rows[:3])
+    with_overlay.rename(tmp_path / "results" / rows[2]["overlay"])
+    with_overlay.write_bytes(b"cut short")
+    gone.unlink()
+    damaged.write_bytes(b"cut short")
+    with serving(tmp_path / "results", "--reader=Ann") as server:
+        page, note = Page(browser, server.address, 640, 400), "document.querySelector('#note')"
+        for n, said in (
+            (0, "No picture: the frame is not where it was measured: bring the file back"),
+            (1, f"No picture: {damaged} is no image that can be read: give PNG, JPEG, TIFF, BMP or DICOM"),
+            (2, "The frame is gone or damaged: this is the overlay that measure drew."),
+            (3, ""),
+        ):
+            page.page.goto(f"{server.address}#n={n}")
+            page.reload()
+            page.shows(n)
+            assert page.page.evaluate(f"{note}.textContent") == said
+            assert page.page.evaluate(f"{note}.scrollWidth <= {note}.clientWidth")

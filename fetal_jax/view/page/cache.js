@@ -19,6 +19,8 @@ export class FrameCache {
     this.version = version;
     this.pictures = new Map();
     this.found = new Map();
+    /** Why a frame has no picture. */
+    this.why = new Map();
   }
 
   /** A frame's picture; null where it cannot be read. */
@@ -26,6 +28,7 @@ export class FrameCache {
     return kept(this.pictures, n, () => api.picture(n).catch((error) => {
       this.pictures.delete(n);
       if (error instanceof TypeError) throw error; // no answer says nothing about the picture
+      this.why.set(n, error.message);
       return null;
     }));
   }

@@ -92,7 +92,8 @@ export async function exportAll(recorded, counts) {
 /** What an export has written, and what it left out. */
 function exported(done, { all, decided }) {
   const open = all - decided, without = open ? [`${open} of ${all} frames ${open === 1 ? "is" : "are"} without a decision.`] : [];
-  const lines = [...without, `Decisions: ${done.corrections}. Frames for training: ${done.frames}. Signed DICOM reports: ${done.reports}.`, ...done.files, ...done.left_out];
+  const named = done.frames || done.reports ? ["A frame’s files are named by its number in corrections.csv: a file’s own name may name a patient."] : [];
+  const lines = [...without, `Decisions: ${done.corrections}. Frames for training: ${done.frames}. Signed DICOM reports: ${done.reports}.`, ...done.files, ...named, ...done.left_out];
   get("exported-text").replaceChildren(...lines.map((text) => made("p", "", text)));
   openDialog("exported");
 }
