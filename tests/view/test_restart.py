@@ -37,7 +37,8 @@ def answers(server: Server) -> dict:
 
 @pytest.mark.parametrize("other", ["reader", "role", "folder"])
 def test_tab_left_open_records_nothing_for_another_reader_or_folder(browser, home, tmp_path, other):
-    with serving(home / "results", "--reader=Ann") as server:
+    blinded = ["--blinded"] if other == "role" else []  # the other way round is refused
+    with serving(home / "results", "--reader=Ann", *blinded) as server:
         port = urlsplit(server.address).port
         page = Page(browser, server.address)
         page.choose(0)
@@ -45,9 +46,7 @@ def test_tab_left_open_records_nothing_for_another_reader_or_folder(browser, hom
     folder, options = home / "results", ["--reader=Ann"]
     if other == "reader":
         options = ["--reader=Bob"]
-    elif other == "role":
-        options.append("--blinded")
-    else:
+    elif other == "folder":
         write_results(tmp_path / "other", 4)
         folder = tmp_path / "other" / "results"
     with serving(folder, *options, f"--port={port}") as server:
