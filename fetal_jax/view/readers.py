@@ -61,9 +61,10 @@ def seen_since(store: Store, reader: str) -> str:
 
     Files of earlier versions have no openings: there only answers tell.
     """
-    shown = [o for o in store.openings if o.reader.casefold() == reader.casefold()]
-    answered = [e for (name, _, _), history in store.histories.items() if name == reader for e in history.events]
-    return min((seen.time for seen in (*shown, *answered) if seen.role != "blinded"), default="")
+    shown = [(o.time, o.role) for o in store.openings if o.reader.casefold() == reader.casefold()]
+    own = (history for (name, _, _), history in store.histories.items() if name == reader)
+    shown += [(event.time, event.role) for history in own for event in history.events]
+    return min((time for time, role in shown if role != "blinded"), default="")
 
 
 def last_answers(store: Store, row: Row, today: Today) -> Iterator[Event]:
