@@ -84,8 +84,9 @@ def training_batches(sources: Sequence[Sequence[Frame]], config: Config) -> Batc
 
     Returns:
       An iterator of dictionaries: `frames` (B, H, W, 1) uint8; `geometry` (B,) index into `planes.GEOMETRIES`;
-      `shape_params` (B, 5), the ellipse or shaft in network pixels, NaN without one; `bow` (B,) of a shaft, as a share of its
-      length, else 0; `plane` (B,) index into `config.planes`, or -1; `index` (B,) of the frame in the concatenated sources.
+      `shape_params` (B, 5), the ellipse or shaft in network pixels, NaN without one; `bow` (B,) of a shaft, as a share
+      of its length, else 0; `plane` (B,) index into `config.planes`, or -1; `index` (B,) of the frame in the
+      concatenated sources.
     """
     starts = [0, *accumulate(map(len, sources))]
     shares = mixture(config)
