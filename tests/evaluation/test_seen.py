@@ -135,7 +135,7 @@ def test_a_start_that_is_not_recorded_is_said_where_it_matters(evaluate, data_di
 
 def test_the_table_of_several_networks_names_what_the_start_was_trained_on(evaluate, data_dir, tmp_path):
     tuned = record(data_dir, "mine", before=before_run_from(record(data_dir, "theirs", before=[])))
-    done, _ = evaluate(tuned, "--bundle=b", "--bundle=c")
+    done, _ = evaluate(tuned, "--bundle=c", "--bundle=d")
     assert done.returncode == 0, done.stderr
     trained = json.loads((tmp_path / "out" / "matrix.json").read_text())["trained"]
     assert set(trained.values()) == {"folder/mine, folder/theirs"}

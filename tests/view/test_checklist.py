@@ -140,4 +140,4 @@ def test_store_of_the_first_version_is_read_and_moved_on(tmp_path, held):
     db.close()
     session = opened(tmp_path, held)
     assert session.state(0)["answer"]["decision"] == "rejected"
-    assert sqlite3.connect(path).execute("PRAGMA user_version").fetchone() == (2,)
+    assert sqlite3.connect(path).execute("PRAGMA user_version").fetchone() == (3,)
