@@ -42,6 +42,8 @@ LICENCES = {
     "doi 10.5281/zenodo.3904280) with outlines of this project, CC BY 4.0.",
     "fetal_phantom": "Weights trained on synthetic frames, Apache-2.0.",
     "folder": "Weights trained on the exporter's own frames; their owner decides on the use.",
+    # the name that `make unified` gives them
+    "folder/sononet": "Weights trained on the thirteen example frames of baumgach/SonoNet-weights, Apache-2.0.",
 }
 
 

@@ -22,7 +22,7 @@ from fetal_jax.errors import UserError
 from fetal_jax.files import LOCK
 from fetal_jax.inference import Predictor
 from fetal_jax.model import onnx_graph, unet
-from fetal_jax.training import workdir
+from fetal_jax.training import sononet, workdir
 from fetal_jax.training.live import bundle_info, live_predictor
 from fetal_jax.training.start import bundle_parameters, check_bundle
 from tfds_builders.fetal_phantom.phantom import draw
@@ -379,6 +379,13 @@ def test_our_outlines_carry_no_non_commercial_licence():
     assert "CC BY 4.0" in ours
     assert "NC" not in ours
     assert "CC BY-NC-SA 4.0" in calipers
+
+
+def test_the_licence_of_the_shipped_network_is_what_export_writes():
+    start = export.licence(recipe.load("unified", []), sononet.LICENCE)
+    end = export.licence(recipe.load("all_folds", []), start)
+    assert bundle.read(bundle.DEFAULT).licence == end
+    assert "the exporter's own" not in end
 
 
 def test_a_licence_is_said_once_also_where_the_start_has_it():
