@@ -1,4 +1,4 @@
-"""How far a femur bends from the line between its ends, seen in the frame: outlines give the two ends alone."""
+"""The bow of a femur between its ends, seen in the frame: outlines give the two ends alone."""
 
 from __future__ import annotations
 

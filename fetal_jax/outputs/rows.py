@@ -38,7 +38,7 @@ GEOMETRY = ("ellipse_px", "shaft_px", "frame_px", "regions_px")
 """Keys of the JSON only. `frame_px` is width and height; `regions_px` are the boxes where the spacing holds, empty for
 the whole frame, with null for an open side."""
 JSON, PARQUET = "measurements.json", "frames"
-"""Where the rows are in a results folder of `measure`, and of `archive`."""
+"""Places of the rows in a results folder of `measure`, and of `archive`."""
 GESTATIONAL_AGE = ("18185-9", "Gestational Age")  # LOINC
 SCHEMA = Path(__file__).parent / "measurements.schema.json"
 """JSON schema (draft 2020-12) of `measurements.json`, version 3. Files of versions 1 and 2 satisfy it, too."""

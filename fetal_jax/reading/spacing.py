@@ -136,19 +136,25 @@ def with_given(size: PixelSize, given: float | Spacing, source: str) -> PixelSiz
     if size.mm is not None and size.source == "dicom":
         if agree(size.mm, pair):
             return size
-        return _none(f"the DICOM header says {_both(size.mm)}, the {source} {_both(pair)}: leave out the wrong one")
+        return PixelSize(
+            reason=f"the DICOM header says {_both(size.mm)}, the {source} {_both(pair)}: leave out the wrong one"
+        )
     if size.mm is not None and not agree(_as_read(size, pair), pair):
         says, other = _read_alone(size, size.mm), _read_alone(size, pair)
-        return _none(f"the depth ruler says {says}, the {source} {other}: leave out the wrong one")
+        return PixelSize(reason=f"the depth ruler says {says}, the {source} {other}: leave out the wrong one")
     if size.aspect is not None and abs(pair[0] / pair[1] / size.aspect - 1) > AGREE:
         says = f"its pixels are {size.aspect:.3g} times as high as wide ({size.aspect_source})"
         if isinstance(given, tuple):
-            return _none(f"{says}, the {source} says {_both(pair)}: leave out the wrong one")
-        return _none(f"{says}, so that one number cannot be right: {OWN_PAIR}, or save it with square pixels")
+            return PixelSize(reason=f"{says}, the {source} says {_both(pair)}: leave out the wrong one")
+        return PixelSize(
+            reason=f"{says}, so that one number cannot be right: {OWN_PAIR}, or save it with square pixels"
+        )
     regions = tuple(r for r in size.regions if agree(r.mm, pair))
     if size.regions and not regions:
         own = ", ".join(_both(r.mm) for r in size.regions)
-        return _none(f"the DICOM header's regions say {own}, the {source} {_both(pair)}: leave out the wrong one")
+        return PixelSize(
+            reason=f"the DICOM header's regions say {own}, the {source} {_both(pair)}: leave out the wrong one"
+        )
     return PixelSize(pair, source, regions=regions, aspect=size.aspect, aspect_source=size.aspect_source)
 
 
@@ -164,10 +170,6 @@ def _read_alone(size: PixelSize, mm: Spacing) -> str:
     if RULER_ROWS_ONLY in size.flags:
         return f"{mm[0]:.4f} mm down the rows"
     return f"{mm[1]:.4f} mm along the columns" if RULER_COLUMNS_ONLY in size.flags else _both(mm)
-
-
-def _none(reason: str) -> PixelSize:
-    return PixelSize(reason=reason)
 
 
 def _both(mm: Spacing) -> str:

@@ -43,14 +43,14 @@ class Spacings:
     hc18: bool = False
     """Whether the table is HC18's own, which only fits frames of its sizes."""
     labels: dict[str, Labels] | None = None
-    """What a table says of examinations, by file name."""
+    """Labels that a table gives examinations, by file name."""
     with_ruler: bool = False
     """Whether the depth ruler is read too: for frames that the table lacks, and as a check of the others."""
     advice: str = ""
-    """What to do about a frame without a spacing, where it is not to give one of `measure`'s flags."""
+    """The remedy for a frame without a spacing, where it is not to give one of `measure`'s flags."""
 
     def labels_of(self, source: Source) -> Labels | None:
-        """What the table says of a file's examination; None if it says nothing."""
+        """Labels that the table gives a file's examination; None if it says nothing."""
         row = self._row(source)
         return None if row is None else (self.labels or {}).get(row)
 

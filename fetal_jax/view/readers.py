@@ -121,12 +121,12 @@ def taken(history: History, answer: Answer) -> str | None:
     return None
 
 
-def apart(store: Store, results: Results, event: int, anew: Container[int], today: Today) -> dict[int, dict[str, Any]]:
-    """Differences between readers by frame number, for frames with an answer after `event` or of a number in `anew`."""
+def apart(store: Store, results: Results, event: int, again: Container[int], today: Today) -> dict[int, dict[str, Any]]:
+    """Differences between readers by frame number: of frames with an answer after `event`, or in `again`."""
     found = {}
     for (_, file, frame), history in list(store.histories.items()):
         number = results.number(file, frame)
-        if number is not None and number not in found and (history.version > event or number in anew):
+        if number is not None and number not in found and (history.version > event or number in again):
             text, first = difference(list(last_answers(store, results.rows[number], today)))
             found[number] = {"text": text, "first": first}
     return found

@@ -104,12 +104,12 @@ class Session:
         self.store.refresh()
         last = self.store.last  # before the answers: an event that arrives meanwhile is reported next time
         known = len(self.results.remeasured)
-        anew = dict.fromkeys(n for n in self.results.remeasured[remeasured:known] if n < rows)
+        again = dict.fromkeys(n for n in self.results.remeasured[remeasured:known] if n < rows)
         answers = {
             number: self._brief(self.results.rows[number], history)
             for key, history in list(self.store.histories.items())
             if key[0] == self.reader and (number := self.results.number(*key[1:])) is not None
-            if history.version > event or (number in anew and history.events)
+            if history.version > event or (number in again and history.events)
         }
         places = {key: k for k, key in enumerate(self.results.examinations)}
         adjudicates = self.role == "adjudicator"
@@ -123,10 +123,10 @@ class Session:
             "examinations": [
                 {"k": k, "name": name, "fetus": fetus} for (name, fetus), k in places.items() if k >= exams
             ],
-            "anew": [listed(number) for number in anew],
+            "anew": [listed(number) for number in again],
             "remeasured": known,
             "answers": answers,
-            "apart": readers.apart(self.store, self.results, event, anew, self.today) if adjudicates else {},
+            "apart": readers.apart(self.store, self.results, event, again, self.today) if adjudicates else {},
             "event": last,
             "complete": self.results.complete,
         }

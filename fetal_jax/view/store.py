@@ -111,11 +111,11 @@ class History:
 
         Undo never returns to an answer for an earlier measurement.
         """
-        anew = bool(self.events) and event.machine["answer"] != self.events[-1].machine["answer"]
-        if anew:
+        again = bool(self.events) and event.machine["answer"] != self.events[-1].machine["answer"]
+        if again:
             self.past.clear()
             self.future.clear()
-        before = initial if anew else self.answer or initial
+        before = initial if again else self.answer or initial
         if event.action == "undo" and self.past:
             self.past.pop()
             self.future.append(before)
