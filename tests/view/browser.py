@@ -71,11 +71,22 @@ class Page:
         self.page.wait_for_selector("body[data-ready=true]")
 
     def until(self, expression: str, argument: object = None, seconds: float = PATIENCE) -> None:
-        """Wait for an expression to be true. Playwright's `wait_for_function` needs eval, which the page forbids."""
+        """Wait for an expression to be true. Playwright's `wait_for_function` needs eval, which the page forbids.
+
+        An expression that meets an element that is not there yet is not true yet.
+        """
         end = time.monotonic() + seconds
-        while not self.page.evaluate(expression, argument):
+        while not self._holds(expression, argument):
             assert time.monotonic() < end, expression
             time.sleep(0.02)
+
+    def _holds(self, expression: str, argument: object) -> bool:
+        try:
+            return bool(self.page.evaluate(expression, argument))
+        except Exception as e:
+            if "properties of null" not in str(e):
+                raise
+            return False
 
     def choose(self, n: int) -> None:
         """Show the frame of a number by a click in the list."""
