@@ -17,8 +17,10 @@ from fetal_jax.cli import main
 from fetal_jax.outputs.rows import COLUMNS
 from tests.support import ROOT
 
+RESULTS = ROOT / "benchmarks/RESULTS.md"  # the same tables for each processor
 PAGES = [
-    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "launch/README.md", "benchmarks/RESULTS.md")),
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "launch/README.md")),
+    RESULTS,
     *sorted((ROOT / "docs").glob("*.md")),
 ]
 TEXT = "\n".join(p.read_text() for p in PAGES)
@@ -127,6 +129,12 @@ def test_the_page_names_the_places_of_the_columns_that_a_reader_needs_first():
     assert ",".join(COLUMNS[:4]) == "file,frame,status,plane"
     assert f"`{','.join(COLUMNS[:4])}`" in text
     assert f"`reason` is the {COLUMNS.index('reason') + 1}th column" in text
+
+
+@pytest.mark.parametrize("page", sorted({*PAGES, ROOT / "CHANGELOG.md"} - {RESULTS}), ids=lambda page: page.name)
+def test_no_page_says_a_paragraph_twice(page):  # as an edit by a script once left docs/experiments.md
+    paragraphs = [text for text in re.split(r"\n\s*\n", page.read_text()) if len(text) > 100]
+    assert len(paragraphs) == len(set(paragraphs))
 
 
 def test_readme_is_short():
