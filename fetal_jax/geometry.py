@@ -118,6 +118,19 @@ class Ellipse:
         (cx, cy), (u, (a, b), _) = np.asarray(centre, float), np.linalg.svd(np.asarray(matrix, float))
         return cls(float(cx), float(cy), float(a), float(b), wrap(np.arctan2(u[1, 0], u[0, 0])))
 
+    @classmethod
+    def from_numbers(cls, cx: float, cy: float, a: float, b: float, theta: float) -> Self:
+        """Build from the numbers of a table: semi-axes in either order, theta (radians) that of `a`.
+
+        Raises:
+          ValueError: a semi-axis is not above 0, or theta is over 2 pi: it is in degrees.
+        """
+        if min(a, b) <= 0:
+            raise ValueError(f"the semi-axes are {a:g} and {b:g}; they must be above 0")
+        if abs(theta) > 2 * np.pi:
+            raise ValueError(f"theta is {theta:g}: give radians, from +x towards +y")
+        return cls(cx, cy, max(a, b), min(a, b), wrap(theta if a >= b else theta + np.pi / 2))
+
     @property
     def perimeter(self) -> float:
         """The exact circumference, in the unit of the axes."""

@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     source.add_argument("--workdir", type=str, action="append", help="a run: its newest checkpoint")
     parser.add_argument("--best", action="store_true", help="with --workdir: the checkpoint that validated best")
     source.add_argument("--bundle", type=bundle.find, action="append", help="several (or several --workdir): a table")
-    source.add_argument("--predictions", type=Path, help="of any program: a CSV of geometry or a folder of masks")
+    source.add_argument("--predictions", type=Path, help="of any program: a table of geometry or a folder of masks")
     source.add_argument("--results", type=Path, metavar="DIR", help="of measure or archive, with --scanner-reports")
     source.add_argument("--compare", type=Path, nargs=2, metavar="DIR", help="two folders that evaluate wrote")
     parser.add_argument(

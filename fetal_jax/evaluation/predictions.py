@@ -1,29 +1,30 @@
-"""Predictions of other programs, evaluated by the same rules: a CSV of geometry or a folder of masks.
+"""Predictions of other programs, evaluated by the same rules: a table of geometry or a folder of masks.
 
-The CSV has `filename` and, in pixels of the frame with centres at (column + 0.5, row + 0.5), `cx,cy,a,b,theta` or
-`x1,y1,x2,y2`; or the end points as arXiv 2512.16710 names them (`ofd_1_x` ... `bpd_2_y`, `tad_`, `apad_`, `fl_`),
-which are pixel indices. It may have several of these sets of columns; a row fills one. Cells are empty if nothing was
-found. A mask is an image with the name of its frame, including the subfolder; its suffix may differ, such as PNG for a
-JPEG.
+The table, as any spreadsheet writes it, has `filename` and, in pixels of the frame with centres at (column + 0.5,
+row + 0.5), `cx,cy,a,b,theta` or `x1,y1,x2,y2`; or the end points as arXiv 2512.16710 names them (`ofd_1_x` ...
+`bpd_2_y`, `tad_`, `apad_`, `fl_`), which are pixel indices. It may have several of these sets of columns; a row fills
+one. Cells are empty if nothing was found. A mask is an image with the name of its frame, including the subfolder; its
+suffix may differ, such as PNG for a JPEG.
 """
 
 from __future__ import annotations
 
-import csv
 import math
 from collections import Counter
 from collections.abc import Iterator
+from itertools import zip_longest
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from fetal_jax import geometry
 from fetal_jax.biometry import Measurement, measure
-from fetal_jax.data.source import Frame, Split
+from fetal_jax.data.source import SHAPES, Frame, Split
 from fetal_jax.errors import UserError
 from fetal_jax.evaluation.frames import EvaluatedFrame, evaluate_frame
 from fetal_jax.geometry import HALF_PIXEL, Ellipse, Shaft, ellipse_of_diameters, size
-from fetal_jax.planes import SHAPE_OF_PLANE
+from fetal_jax.planes import PRIMARY, SHAPE_OF_PLANE
+from fetal_jax.reading import spreadsheet
 from fetal_jax.reading.masks import read_mask
 from fetal_jax.reading.sources import SUFFIXES
 
@@ -36,6 +37,8 @@ LANDMARKS = [
 ]
 LAYOUTS = [list(ELLIPSE), list(SHAFT), *LANDMARKS]
 """The sets of columns that hold one shape."""
+NAMES = ("filename", "image_name")
+NEEDS = f"needs the column filename and {','.join(ELLIPSE)} or {','.join(SHAFT)}"
 MOST_OFF = 2.0
 """Median ratio to the true size above which the unit must be wrong. A pixel is 0.05 to 0.4 mm."""
 
@@ -51,11 +54,11 @@ def evaluate_predictions(path: Path, frames: Split) -> Iterator[EvaluatedFrame]:
     if twice:
         raise UserError(f"{frames.dataset} has {twice[0]} twice: predictions cannot be matched by name")
     if not path.exists():
-        raise UserError(f"{path} does not exist: give a CSV of geometry or a folder of masks")
+        raise UserError(f"{path} does not exist: give a table of geometry or a folder of masks")
     if path.is_dir():
         masks = _masks(path, names)
     else:
-        shapes = read_csv(path)
+        shapes = read_table(path)
         _of_this_split(path, list(shapes), names)
         _same_unit(path, shapes, frames)
     for i, name in enumerate(names):
@@ -64,51 +67,52 @@ def evaluate_predictions(path: Path, frames: Split) -> Iterator[EvaluatedFrame]:
         yield evaluate_frame(i, frame, found)
 
 
-def read_csv(path: Path) -> Shapes:
+def read_table(path: Path) -> Shapes:
     """Read the shape of each frame by file name; None if its cells are empty.
 
     Raises:
-      UserError: a column is missing, a frame occurs twice, a row has two shapes, or a cell is not a number.
+      UserError: it is no table, a column is missing or repeated, a frame occurs twice, a row has two shapes or more
+        cells than columns, or a cell is not a number.
     """
+    columns, rows = spreadsheet.read(path, NEEDS)
+    name = next((n for n in NAMES if n in columns), None)
+    layouts = [layout for layout in LAYOUTS if set(layout) & set(columns)]
+    if name is None or not layouts:
+        raise UserError(f"{path} {NEEDS}")
+    for layout in layouts:
+        absent = [c for c in layout if c not in columns]
+        if absent:
+            raise UserError(f"{path} has no column {absent[0]}: give all of {','.join(layout)}, or none of them")
+    read = [name, *(c for layout in layouts for c in layout)]
+    if twice := [c for c in read if columns.count(c) > 1]:
+        raise UserError(f"{path} has the column {twice[0]} twice: remove one")
     shapes: Shapes = {}
-    with path.open(newline="", encoding="utf-8-sig") as f:  # spreadsheets write a byte order mark
-        reader = csv.DictReader(f)
-        there = set(reader.fieldnames or ())
-        name = next((n for n in ("filename", "image_name") if n in there), None)
-        layouts = [columns for columns in LAYOUTS if set(columns) & there]
-        if name is None or not layouts:
-            raise UserError(f"{path} needs the column filename and {','.join(ELLIPSE)} or {','.join(SHAFT)}")
-        for columns in layouts:
-            absent = [c for c in columns if c not in there]
-            if absent:
-                raise UserError(f"{path} has no column {absent[0]}: give all of {','.join(columns)}, or none of them")
-        for line, row in enumerate(reader, start=2):
-            if row[name] in shapes:
-                raise UserError(f"{path}, line {line}: {row[name]} occurs twice: keep one")
-            shapes[row[name]] = _shape(layouts, row, f"{path}, line {line}")
+    for line, row in rows:
+        at = f"{path}, line {line}"
+        if len(row) > len(columns):
+            raise UserError(f"{at} {spreadsheet.MORE_CELLS}")
+        cells = dict(zip_longest(columns, row, fillvalue=""))
+        if cells[name] in shapes:
+            raise UserError(f"{at}: {cells[name]} occurs twice: keep one")
+        shapes[cells[name]] = _shape(layouts, cells, at)
     return shapes
 
 
-def _shape(layouts: list[list[str]], row: dict[str, str], at: str) -> Ellipse | Shaft | None:
-    filled = [columns for columns in layouts if any((row[c] or "").strip() for c in columns)]
+def _shape(layouts: list[list[str]], cells: dict[str, str], at: str) -> Ellipse | Shaft | None:
+    filled = [columns for columns in layouts if any(cells[c] for c in columns)]
     if not filled:
         return None
     if len(filled) > 1:
         raise UserError(f"{at}: {filled[0][0]} and {filled[1][0]} are given: one frame has one shape, keep one")
     (columns,) = filled
-    try:
-        values = [float(row[c] or "") for c in columns]
-    except ValueError:
-        values = [math.nan]
-    if not np.isfinite(values).all():
+    values = [value for c in columns if (value := spreadsheet.number(cells[c])) is not None]
+    if len(values) < len(columns):
         raise UserError(f"{at}: a cell is not a number: leave all of them empty where nothing was found")
     if tuple(columns) == ELLIPSE:
-        cx, cy, a, b, theta = values
-        if min(a, b) <= 0:
-            raise UserError(f"{at}: the semi-axes are {a:g} and {b:g}; they must be above 0")
-        if abs(theta) > 2 * math.pi:
-            raise UserError(f"{at}: theta is {theta:g}: give radians, from +x towards +y")
-        return Ellipse(cx, cy, max(a, b), min(a, b), geometry.wrap(theta if a >= b else theta + np.pi / 2))
+        try:
+            return Ellipse.from_numbers(*values)
+        except ValueError as e:
+            raise UserError(f"{at}: {e}") from None
     if tuple(columns) == SHAFT:
         return Shaft.from_ends(np.reshape(values, (2, 2)), math.nan)
     ends = np.reshape(values, (-1, 2, 2)) + HALF_PIXEL
@@ -152,17 +156,11 @@ def _from_shape(shape: Ellipse | Shaft | None, frame: Frame) -> Measurement | No
     plane, mm = frame.plane or "unknown", frame.spacing_mm
     if plane not in SHAPE_OF_PLANE:
         return None
-    unknown = () if mm else ("no spacing",)
-    if SHAPE_OF_PLANE[plane] == "shaft":
-        if not isinstance(shape, Shaft):
-            return Measurement(plane, flags=("nothing found",))
-        return Measurement(plane, shaft=shape, fl_mm=mm and shape.length * mm, flags=unknown)
-    if not isinstance(shape, Ellipse):
+    kind = SHAPE_OF_PLANE[plane]
+    if not isinstance(shape, SHAPES[kind]):
         return Measurement(plane, flags=("nothing found",))
-    around = mm and shape.perimeter * mm
-    if plane == "head":
-        return Measurement(plane, ellipse=shape, hc_mm=around, flags=unknown)
-    return Measurement(plane, ellipse=shape, ac_mm=around, flags=unknown)
+    known: dict[str, Any] = {kind: shape, PRIMARY[plane]: mm and size(shape) * mm}
+    return Measurement(plane, flags=() if mm else ("no spacing",), **known)
 
 
 def _from_mask(path: Path | None, frame: Frame) -> Measurement | None:

@@ -97,10 +97,20 @@ def test_masks_are_found_by_folder_and_stem_and_cut_at_half(tmp_path, heads):
         summary(tmp_path / "empty", frames)
 
 
-def test_byte_order_mark_is_read_over(tmp_path, heads):
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "cp1252"])
+def test_tables_of_all_spreadsheets_are_read(tmp_path, heads, encoding):
+    """Semicolons, decimal commas, upper case, and a file name that is not ASCII."""
+    named = Heads(replace(f, filename=f"Kopfgröße {f.filename}") for f in heads)
+    rows = [f"Kopfgröße {row}".replace(",", ";").replace(".", ",").replace(",png", ".png") for row in perfect()]
     path = tmp_path / "p.csv"
-    path.write_text("\n".join(["filename,cx,cy,a,b,theta", *perfect()]), encoding="utf-8-sig")
-    assert summary(path, heads)["missing"] == 0
+    path.write_text("\n".join(["Filename;CX;CY;A;B;Theta", *rows]), encoding=encoding)
+    found = summary(path, named)
+    assert (found["missing"], found["mae"]) == (0, pytest.approx(0, abs=1e-9))
+
+
+def test_a_repeated_column_is_refused(tmp_path, heads):
+    with pytest.raises(UserError, match="column cx twice"):
+        summary(write(tmp_path / "p.csv", ["0.png,9,60,50,38,30,0"], "filename,cx,cx,cy,a,b,theta"), heads)
 
 
 @pytest.mark.parametrize(
@@ -113,6 +123,8 @@ def test_byte_order_mark_is_read_over(tmp_path, heads):
         (lambda rows: ["0.png,9,9,-1,1,0", *rows[1:]], "semi-axes"),
         (lambda rows: ["0.png,9,9,2,1,40", *rows[1:]], "line 2: theta is 40: give radians"),
         (lambda rows: [f"{i}.png,30,25,12,9,0" for i in range(len(rows))], "give pixels"),
+        (lambda rows: ["0.png,60,5,50,38,30,0", *rows[1:]], "line 2 has more cells than columns"),
+        (lambda rows: ['"0.png,60,50,38,30,0', *rows[1:]], "holds no table"),
     ],
 )
 def test_faulty_predictions_are_refused(tmp_path, heads, spoil, message):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fetal_jax.errors import UserError
-from fetal_jax.geometry import Ellipse, Shaft, wrap
+from fetal_jax.geometry import Ellipse, Shaft
 from fetal_jax.planes import PLANES, SHAPE_OF_PLANE
 from fetal_jax.reading import spreadsheet
 from fetal_jax.reading.sources import SUFFIXES
@@ -187,12 +187,10 @@ def _shape(entry: dict[str, str], at: str) -> Ellipse | Shaft | None:
         if values[:2] == values[2:] or width <= 0:
             raise UserError(f"{at}: the two ends are equal or the width is {width:g}: correct the row")
         return Shaft.from_ends([values[:2], values[2:]], width)
-    cx, cy, a, b, theta = values
-    if min(a, b) <= 0:
-        raise UserError(f"{at}: the semi-axes are {a:g} and {b:g}; they must be above 0")
-    if abs(theta) > 2 * math.pi:
-        raise UserError(f"{at}: theta is {theta:g}: give radians, from +x towards +y")
-    return Ellipse(cx, cy, max(a, b), min(a, b), wrap(theta if a >= b else theta + math.pi / 2))
+    try:
+        return Ellipse.from_numbers(*values)
+    except ValueError as e:
+        raise UserError(f"{at}: {e}") from None
 
 
 def _mask(home: Path, filename: str) -> Path | None:
