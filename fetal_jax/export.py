@@ -114,7 +114,7 @@ def load_runs(workdirs: Sequence[Path], best: bool = False) -> tuple[Config, Any
         if not drawn_alike(another, config):
             differ = "only seed and data.leave_out may differ"
             raise UserError(f"{workdir} has another configuration than {workdirs[0]}: {differ}")
-        if any(meta.get(key) != its_meta.get(key) for key in ("datasets", "origin")):
+        if trained_on(its_meta) != trained_on(meta) or its_meta.get("origin", "") != meta.get("origin", ""):
             raise UserError(f"{workdir} was trained on other data, or started from other weights, than {workdirs[0]}")
         params, step = jax.tree.map(jnp.add, params, more), max(step, its_step)
     meta = meta | {"before": before_mean_of(map(before, [meta, *(its_meta for *_, its_meta in others)]))}

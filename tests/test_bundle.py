@@ -136,6 +136,11 @@ def test_parameters_come_back_from_the_graph(small, folder):
     jax.tree.map(np.testing.assert_array_equal, back, params)
 
 
+def test_a_run_may_compute_a_bundles_network_in_another_type_and_precision(small, folder):
+    config, _ = small
+    check_bundle(folder, replace(config, model=replace(config.model, dtype="bfloat16", precision="highest")))
+
+
 def test_another_networks_parameters_are_refused(small, folder, tmp_path):
     config, _ = small
     wider = replace(config.model, width=16, multipliers=(1, 2, 4))
@@ -405,6 +410,45 @@ def test_folds_may_start_from_their_own_weights_and_whole_runs_may_not():
     assert not export.drawn_alike(*whole)
     assert export.drawn_alike(whole[0], folds[0])
     assert not export.drawn_alike(whole[1], folds[0])
+
+
+SEED = from_values({"data.leave_out": 0, "init.bundle": "default"})
+META = {"dataset": "hc18/1.0.0", "fingerprint": "hc18/1.0.0 9 frames 1a", "before": []}
+
+
+def mean_of(monkeypatch, *runs):
+    """`export.load_runs` of runs (config, value of the one parameter, step, meta)."""
+    found = iter([(c, {"w": np.full(2, w, np.float32)}, step, meta) for c, w, step, meta in runs])
+    monkeypatch.setattr(export, "load_run", lambda *_: next(found))
+    return export.load_runs([Path(f"run{i}") for i in range(len(runs))])
+
+
+def test_folds_are_averaged_to_one_network_that_has_seen_what_each_has(monkeypatch):
+    other = replace(SEED, seed=1, data=replace(SEED.data, leave_out=1))
+    start = {"datasets": {"fetal_phantom/3.2.0": "x"}, "leave_out": -1}
+    runs = [(SEED, 1.0, 5, META), (other, 4.0, 7, META | {"before": [start]})]
+    config, params, step, meta = mean_of(monkeypatch, *runs)
+    np.testing.assert_array_equal(params["w"], [2.5, 2.5])
+    assert (config.data.leave_out, step, meta["before"]) == (-1, 7, [start])
+
+
+@pytest.mark.parametrize(
+    ("config", "meta", "message"),
+    [
+        (SEED, META | {"fingerprint": "hc18/1.0.0 9 frames 2b"}, "run1 was trained on other data"),  # a record as first
+        (SEED, META | {"origin": "SonoNet16"}, "or started from other weights, than run0"),
+        (replace(SEED, batch_size=4), META, "only seed and data.leave_out may differ"),
+    ],
+)
+def test_runs_that_differ_in_more_are_not_averaged(monkeypatch, config, meta, message):
+    with pytest.raises(UserError, match=message):
+        mean_of(monkeypatch, (SEED, 1.0, 5, META), (config, 4.0, 5, meta))
+
+
+def test_runs_from_random_weights_are_not_averaged(monkeypatch):
+    random = replace(SEED, init=recipe.InitConfig())
+    with pytest.raises(UserError, match="run0 started from random weights"):
+        mean_of(monkeypatch, (random, 1.0, 5, META), (random, 4.0, 5, META))
 
 
 def test_the_card_says_how_often_the_network_looks():

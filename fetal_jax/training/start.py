@@ -16,6 +16,9 @@ from fetal_jax.errors import UserError
 from fetal_jax.files import absolute, in_bucket
 from fetal_jax.training import sononet
 
+SAME_PARAMETERS = ("model.dtype", "model.precision")
+"""Keys of a network that another run may change: they say how it is computed, not what it is."""
+
 
 def check_start(config: Config) -> None:
     """Refuse a start that is impossible, before anything is written or computed.
@@ -48,7 +51,7 @@ def start_parameters(
 ) -> tuple[Any, str, list[dict[str, Any]]]:
     """Load the parameters to start from, the licence of their weights, and the record of their training.
 
-    The last is `record.before` of the run. For SonoNet it is empty: its weights were trained on no data set of ours.
+    The last is `training_record.before` of the run. For SonoNet it is empty: its weights saw no data set of ours.
 
     Args:
       config: the configuration of the run, which names a bundle or SonoNet's file.
@@ -76,7 +79,7 @@ def check_bundle(folder: Path, config: Config) -> None:
     onnx_graph()
     ours = json.loads(json.dumps(configuration.portable(config)))
     stored = configuration.renamed(info.training.get("recipe", {}))
-    theirs = {k: v for k, v in stored.items() if k.startswith("model.") and k != "model.dtype"}
+    theirs = {k: v for k, v in stored.items() if k.startswith("model.") and k not in SAME_PARAMETERS}
     differ = [f"--config.{k}={tuple(v) if isinstance(v, list) else v}" for k, v in theirs.items() if ours.get(k) != v]
     if differ:
         given = " ".join(f"'{key}'" if "(" in key else key for key in differ)
