@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from fetal_jax.evaluation import metrics
 from fetal_jax.evaluation.frames import EvaluatedFrame
 from fetal_jax.evaluation.statistics import bootstrap, exact
+from fetal_jax.inference.predictor import tempered
 from fetal_jax.planes import SHAPE_OF_PLANE, expected_class
 
 Array = NDArray[Any]
@@ -24,7 +25,7 @@ def plane_summary(frames: list[EvaluatedFrame], temperature: float) -> dict[str,
     probability = np.array([list(p.values()) for _, p, _ in seen])
     true = np.array([classes.index(name) for *_, name in seen])
     predicted, confidence = probability.argmax(1), probability.max(1)
-    before = metrics.tempered(probability, 1 / temperature).max(1)  # confidence without the temperature
+    before = tempered(probability, 1 / temperature).max(1)  # confidence without the temperature
     structure = np.array([f.plane in SHAPE_OF_PLANE for f, *_ in seen])
     doubt = 1 - sum((probability[:, classes.index(c)] for c in classes if c in SHAPE_OF_PLANE), np.zeros(len(seen)))
     right, planes = (true == predicted).astype(float), np.array([f.plane for f, *_ in seen])

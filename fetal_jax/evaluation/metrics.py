@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage, optimize, stats
 from scipy.spatial import cKDTree
-from scipy.special import softmax
 
 from fetal_jax import geometry
 from fetal_jax.geometry import Ellipse, Shaft
+from fetal_jax.inference.predictor import tempered
 
 Array = NDArray[Any]
 
@@ -37,9 +37,7 @@ class Overlap(NamedTuple):
 def surface_distances(one: Array, other: Array, spacing_mm: float) -> tuple[Array, Array]:
     """Distance in mm of each border pixel of a mask (H, W) from the border of the other, both ways.
 
-    Both are empty if one mask is.
-
-    The border is the mask's pixels that touch the outside or the frame's edge.
+    The border is the mask's pixels that touch the outside or the frame's edge. Both are empty if one mask is.
     """
     borders = [np.argwhere(m & ~ndimage.binary_erosion(m)) for m in (one, other)]
     if not all(len(b) for b in borders):
@@ -166,11 +164,6 @@ def calibration_error(confidence: ArrayLike, right: ArrayLike) -> float:
     """ECE: mean |confidence - accuracy| over bins of equal width, weighted by frames (Guo et al., ICML 2017)."""
     found = reliability(confidence, right)
     return float(np.nansum(found.share * np.abs(found.confidence - found.accuracy)))
-
-
-def tempered(probability: ArrayLike, temperature: float) -> Array:
-    """Temper probabilities (N, C): divide their logarithms by a temperature, and normalise."""
-    return np.asarray(softmax(np.log(np.maximum(np.asarray(probability, float), 1e-30)) / temperature, axis=-1))
 
 
 def best_temperature(probability: ArrayLike, true: ArrayLike) -> float:

@@ -27,7 +27,7 @@ def refuse_other_split(trained: Iterable[str], dataset: str, split: str) -> None
     """Refuse another configuration of a training data set, because it splits the same frames differently.
 
     Args:
-      trained: all data sets that the weights were ever trained on (`record.seen`).
+      trained: all data sets that the weights were ever trained on (`training_record.seen`).
       dataset: the one to test on.
       split: its split.
 

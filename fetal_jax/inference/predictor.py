@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from PIL.Image import Image
 from scipy.special import expit, softmax
 
@@ -121,7 +121,7 @@ class Predictor:
             (maps, mirrored), (planes, mirrored_planes) = np.split(maps, 2), np.split(planes, 2)
             maps, planes = (maps + mirrored[:, :, ::-1]) / 2, (planes + mirrored_planes) / 2
         # after the average: the temperature was fitted to averaged probabilities
-        return maps, softmax(np.log(np.maximum(planes, 1e-30)) / self.info.temperature, axis=-1)
+        return maps, tempered(planes, self.info.temperature)
 
     def measure(
         self, frame: Array | Image, spacing_mm: Any = None, plane: str = "auto", warnings: Sequence[str] = ()
@@ -129,9 +129,10 @@ class Predictor:
         """Measure one frame.
 
         Args:
-          frame: (H, W), (H, W, 1) or (H, W, 3) uint8, or a Pillow image, which is converted rightly: of one with a
-            palette, np.asarray gives the numbers of colours. Echoes are bright: pydicom's `pixel_array` of MONOCHROME1
-            is not, and gives wrong values without a word. Read DICOM by `fetal_jax.reading.isolated.read`.
+          frame: (H, W), (H, W, 1) or (H, W, 3) uint8, or a Pillow image. Two arrays give wrong values without a
+            warning: np.asarray of an image with a palette, which holds the numbers of its colours, and pydicom's
+            `pixel_array` of MONOCHROME1, in which echoes are dark. Give the Pillow image, and read DICOM by
+            `fetal_jax.reading.isolated.read`.
           spacing_mm: mm per pixel of the frame: one number, or (row, column) as a tuple, list, array or pydicom's
             PixelSpacing; None gives no millimetres.
           plane: "head", "abdomen" or "femur"; "auto" takes the one that the network sees.
@@ -326,6 +327,11 @@ class Predictor:
         """
         data = str(self.info.intervals.get(PRIMARY[plane], {}).get("data", ""))
         return "" if data.startswith(SYNTHETIC) else data
+
+
+def tempered(probability: ArrayLike, temperature: float) -> Array:
+    """Temper probabilities (N, C): divide their logarithms by a temperature, and normalise (Guo et al., ICML 2017)."""
+    return np.asarray(softmax(np.log(np.maximum(probability, 1e-30)) / temperature, axis=-1))
 
 
 def _one_for_each_frame(name: str, given: Any, count: int) -> list[Any]:
