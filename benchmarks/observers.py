@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from rounds import parser
 
-from fetal_jax.geometry import Ellipse
+from fetal_jax.geometry import size
 from tfds_builders.fetal_planes import calipers, folder, outlines
 
 
@@ -26,7 +26,7 @@ def main() -> None:
     for title, ours, theirs in (("ours to the calipers", first, judged), ("second reader to first", second, first)):
         for structure in ("abdomen", "femur", "head"):
             pairs = [(ours[n], theirs[n]) for n in ours if plane[n] == structure and theirs.get(n)]
-            sizes = np.array([[s.perimeter if isinstance(s, Ellipse) else s.length for s in pair] for pair in pairs])
+            sizes = np.array([[size(shape) for shape in pair] for pair in pairs])
             off = 100 * (sizes[:, 0] / sizes[:, 1] - 1)
             print(
                 f"{structure}, {title}: {len(off)} frames, bias {off.mean():+.1f} %, SD {off.std(ddof=1):.1f} %, "

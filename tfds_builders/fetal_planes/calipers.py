@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from fetal_jax.errors import UserError
 from fetal_jax.geometry import HALF_PIXEL, Ellipse, Shaft, ellipse_of_diameters
-from fetal_jax.planes import AXIS_LIMITS_MM
 from fetal_jax.reading.spacing import PixelSize, agree
+from tfds_builders import plausible
 
 Array = NDArray[Any]
 
@@ -23,7 +23,6 @@ ANNOTATIONS = Path("landmarks", "annotations", "FP")
 PLANE = {"Head": "head", "Abdomen": "abdomen", "Femur": "femur"}
 """Plane of each structure, as the benchmark's files are named."""
 DIAMETERS = {"Head": ("ofd", "bpd"), "Abdomen": ("tad", "apad"), "Femur": ("fl",)}
-MOST_OUTSIDE = 0.25  # of the length; 35 real heads leave their frame by less
 MOST_OFF_RULER = 0.03
 """Relative: a rate that differs by more from the ruler in the frame is wrong."""
 ALOKA = (640, 392)
@@ -133,38 +132,13 @@ def _spacing(rate: float, size: tuple[int, int]) -> tuple[float, str]:
 
 def _shape(structure: str, ends: Array, size: tuple[int, int], rate: float) -> tuple[Ellipse | Shaft | None, str]:
     """The structure in pixels, or None and the rule that dropped it; both if a rule only flags."""
-    wrong = fault(structure, ends, size, rate)
+    wrong = plausible.fault(PLANE[structure], ends, size, rate)
     if wrong:
         return None, f"{wrong}, dropped"
     shape = Shaft.from_ends(ends[0], math.nan) if structure == "Femur" else ellipse_of_diameters(ends)
     if shape is None:
         return None, "diameters over 15 degrees off square or 10 % apart, dropped"
-    return shape, "a little outside the frame, kept" if _outside(ends, size) > 0 else ""
-
-
-def fault(structure: str, ends: Array, size: tuple[int, ...], spacing_mm: float) -> str:
-    """Say why a structure's diameters or ends are impossible; empty if they are possible.
-
-    Args:
-      structure: one of `DIAMETERS`.
-      ends: (n, 2, 2), n pairs of end points (x, y) in the frame's pixels.
-      size: (width, height) of the frame.
-      spacing_mm: mm per pixel; NaN, zero or negative if unknown, and sizes are then not judged.
-    """
-    lengths = np.hypot(*np.moveaxis(ends[:, 1] - ends[:, 0], -1, 0))
-    if not np.isfinite(ends).all() or (lengths == 0).any():
-        return "end points equal or not finite"
-    low, high = AXIS_LIMITS_MM[PLANE[structure]]
-    if spacing_mm > 0 and not ((low <= lengths * spacing_mm) & (lengths * spacing_mm <= high)).all():
-        return f"not within {low} to {high} mm"
-    if _outside(ends, size) > MOST_OUTSIDE * lengths.max():
-        return f"an end is over {100 * MOST_OUTSIDE:.0f} % of the length outside the frame"
-    return ""
-
-
-def _outside(ends: Array, size: tuple[int, ...]) -> float:
-    """Pixels by which the outermost end is outside the frame; negative if all are inside."""
-    return float(np.maximum(-ends, ends - np.array(size)).max())
+    return shape, "a little outside the frame, kept" if plausible.outside(ends, size) > 0 else ""
 
 
 def _lengths(structure: str, ends: Array, shape: Ellipse | Shaft) -> dict[str, float]:

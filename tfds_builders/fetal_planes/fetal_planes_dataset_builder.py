@@ -16,7 +16,7 @@ from tensorflow_datasets.core.download.download_manager import NonMatchingChecks
 from tensorflow_datasets.core.download.util import DownloadError
 
 from fetal_jax.errors import UserError
-from fetal_jax.geometry import Ellipse, Shaft
+from fetal_jax.geometry import Ellipse, Shaft, size
 from fetal_jax.planes import PRIMARY
 from fetal_jax.preprocess import to_grey
 from fetal_jax.reading import depth_ruler
@@ -184,7 +184,7 @@ def outlined_example(row: folder.Row, shape: Ellipse | Shaft) -> dict[str, Any]:
     image = to_grey(read_image(row.frame))
     mm = depth_ruler.read(image).mm
     spacing_mm = mm[0] if mm and agree(mm, mm[::-1]) else math.nan  # one number needs square pixels
-    own = {PRIMARY[row.plane]: (shape.perimeter if isinstance(shape, Ellipse) else shape.length) * spacing_mm}
+    own = {PRIMARY[row.plane]: size(shape) * spacing_mm}
     return features.example(
         image,
         row.plane,

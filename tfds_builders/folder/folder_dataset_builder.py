@@ -22,8 +22,7 @@ from fetal_jax.planes import SHAPE_OF_PLANE
 from fetal_jax.preprocess import to_grey
 from fetal_jax.reading.images import read_image
 from fetal_jax.reading.masks import beside_largest, is_inverted, read_mask
-from tfds_builders import features
-from tfds_builders.fetal_planes import calipers
+from tfds_builders import features, plausible
 from tfds_builders.folder import table
 
 LEAST_POINTS = 20  # pixels of a mask; fewer determine no shape
@@ -151,7 +150,7 @@ def shape_of(row: table.Row, note: Callable[[str], None]) -> Ellipse | Shaft | N
 def _fault(shape: Ellipse | Shaft, row: table.Row, frame: tuple[int, ...]) -> str:
     """Why a shape cannot be in its frame (height, width); empty if it can."""
     height, width = frame
-    wrong = calipers.fault(row.plane.capitalize(), shape.ends.reshape(-1, 2, 2), (width, height), row.spacing_mm)
+    wrong = plausible.fault(row.plane, shape.ends.reshape(-1, 2, 2), (width, height), row.spacing_mm)
     if not wrong and isinstance(shape, Ellipse) and shape.share_inside((0, 0, width, height)) < LEAST_SEEN:
         return f"over {100 * (1 - LEAST_SEEN):.0f} % of its outline is outside the frame"
     return wrong
