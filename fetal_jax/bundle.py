@@ -146,8 +146,8 @@ def replacing(folder: Path) -> Iterator[Path]:
         return
     folder = Path(folder)  # it may be an `epath.Path`
     draft = folder / ".fetal-jax-bundle.draft"
-    strangers = {path.name for path in folder.iterdir()} - {files.LOCK} if folder.exists() else set()
-    if strangers and not _is_ours(folder / INFO) and draft.name not in strangers:
+    others = {path.name for path in folder.iterdir()} - {files.LOCK} if folder.exists() else set()
+    if others and not _is_ours(folder / INFO) and draft.name not in others:
         raise UserError(f"{folder} is not empty and not a bundle: give another --out")
     with files.lock(folder, "wait for it to end, or give another --out"):
         shutil.rmtree(draft, ignore_errors=True)

@@ -77,9 +77,10 @@ def fit_ellipse(points: ArrayLike) -> Ellipse | None:
     points = np.asarray(points, float)
     if points.size and (points.ndim != 2 or points.shape[1] != 2):
         raise ValueError(f"points is an array (N, 2), each row (x, y), not of shape {points.shape}")
-    start = ellipse = direct_fit(points)
-    if start is None or ellipse is None:
+    start = direct_fit(points)
+    if start is None:
         return None
+    ellipse = start
     for _ in range(ROUNDS):
         distance, jacobian = _residuals_and_jacobian(ellipse, points)
         spread = max(1.4826 * float(np.median(np.abs(distance))), 1e-6 * ellipse.a)

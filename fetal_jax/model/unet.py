@@ -39,11 +39,11 @@ class Conv3x3(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         """(B, H, W, C) -> (B, H, W, features)."""
         x = Convolution(self.features, self.dtype, name="conv")(x)
-        kept = ops.wide(self.dtype)
-        bias = self.param("bias", nn.initializers.zeros, (self.features,), kept)
+        param_dtype = ops.wide(self.dtype)
+        bias = self.param("bias", nn.initializers.zeros, (self.features,), param_dtype)
         if not self.groups:
             return nn.relu(x + bias[None, None, None].astype(x.dtype))
-        scale = self.param("scale", nn.initializers.ones, (self.features,), kept)
+        scale = self.param("scale", nn.initializers.ones, (self.features,), param_dtype)
         return nn.relu(ops.group_norm(x, scale, bias, min(self.groups, self.features)))
 
 
@@ -122,9 +122,9 @@ class UNet(nn.Module):
 
     @nn.compact
     def _logits(self, frames: jax.Array) -> tuple[jax.Array, jax.Array]:
-        kept = ops.wide(self.dtype)
+        param_dtype = ops.wide(self.dtype)
         block = nn.remat(Block) if self.remat else Block
-        x = frames.astype(kept)
+        x = frames.astype(param_dtype)
         x = ops.standardise(x) if self.standardise else (x - self.mean) / self.std
         x = x.astype(self.dtype)
         x = ops.space_to_depth(x, self.stem) if self.stem > 1 else x
@@ -136,10 +136,10 @@ class UNet(nn.Module):
             x = block(features, depth, self.groups * self.encoder_norm, self.dtype, name=f"down{i}")(x)
             skips.append(x)
 
-        c = x.astype(kept)
+        c = x.astype(param_dtype)
         if self.classifier_width:
-            c = nn.relu(nn.Dense(self.classifier_width, param_dtype=kept, name="head")(c))
-        c = nn.Dense(self.planes * self.subclasses, param_dtype=kept, name="plane")(c.mean(axis=(1, 2)))
+            c = nn.relu(nn.Dense(self.classifier_width, param_dtype=param_dtype, name="head")(c))
+        c = nn.Dense(self.planes * self.subclasses, param_dtype=param_dtype, name="plane")(c.mean(axis=(1, 2)))
         plane_logits = jax.nn.logsumexp(c.reshape(-1, self.planes, self.subclasses), axis=-1)
 
         for i in reversed(range(len(levels) - 1)):
@@ -148,7 +148,7 @@ class UNet(nn.Module):
             x = jnp.concatenate([skips[i], x], axis=-1)
             x = block(features, 2, self.groups, self.dtype, name=f"up{i}")(x)
 
-        x = nn.Dense(self.stem**2, param_dtype=kept, name="map")(x.astype(kept))
+        x = nn.Dense(self.stem**2, param_dtype=param_dtype, name="map")(x.astype(param_dtype))
         x = ops.depth_to_space(x, self.stem) if self.stem > 1 else x
         return x[..., 0], plane_logits
 

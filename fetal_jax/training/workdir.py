@@ -98,7 +98,7 @@ def keep_start(workdir: Path, config: Config) -> Config:
     given = config.init.bundle or config.init.sononet
     if given and config.init != used and distributed.is_first():
         was = used.bundle or used.sononet or "random weights"
-        print(f"{given} is not used: the run started from {was}, and goes on from its checkpoint", flush=True)
+        print(f"{given} is not used: the run started from {was}, and resumes from its checkpoint", flush=True)
     return replace(config, init=used)
 
 

@@ -256,7 +256,7 @@ def test_a_start_that_a_resumed_run_does_not_use_is_said(data, tmp_path, capsys,
     used = config(data, **{"init.bundle": "b"})
     workdir.write_config(tmp_path, used)
     assert workdir.keep_start(tmp_path, config(data, **init)) == used
-    line = f"{said} is not used: the run started from b, and goes on from its checkpoint\n"
+    line = f"{said} is not used: the run started from b, and resumes from its checkpoint\n"
     assert capsys.readouterr().out == (line if said else "")
 
 
