@@ -70,7 +70,7 @@ def test_every_command_of_the_page_runs(place):
     assert "folder/mine/1.0.0 in runs/data: train 14, validation 4, calibration 2, test 4" in said["prepare"]
     sheet = read_image(place / "sheet.png")
     assert (np.ptp(sheet, axis=-1) > 100).any()  # outlines in colour
-    assert "starts anew" not in said["train"]  # the shipped network knows the recipe's planes
+    assert "the class head starts from random" not in said["train"]  # the shipped network knows the recipe's planes
     losses = [json.loads(line) for line in (place / "runs/mine/train/metrics.jsonl").read_text().splitlines()]
     assert np.isfinite([row["loss"] for row in losses if "loss" in row]).sum() == 2
     assert json.loads((place / "runs/mine/report/metrics.json").read_text())["frames"] == 4
