@@ -76,8 +76,8 @@ def run(args: argparse.Namespace, overrides: list[str]) -> None:
         raise UserError("--compare reads two folders as they are: leave out --dataset, --split, --margin, --robustness")
     if bool(args.results) != bool(args.scanner_reports):
         raise UserError("--results and --scanner-reports are given together")
-    if args.results and (args.dataset or args.robustness or args.split != "test"):
-        raise UserError("--results are of no data set: leave out --dataset, --split and --robustness")
+    if args.results and (args.dataset or args.data_dir or args.robustness or args.split != "test"):
+        raise UserError("--results are of no data set: leave out --dataset, --data-dir, --split and --robustness")
     if args.runtime and not args.bundle:
         raise UserError("--runtime needs a bundle: give --bundle")
     args.runtime = args.runtime or "onnx"

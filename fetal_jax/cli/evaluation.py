@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 import json
 import shlex
-from collections import defaultdict
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +14,16 @@ from etils import epath
 from tqdm import tqdm
 
 from fetal_jax import bundle, export
+from fetal_jax.cli.calibration import calibrate
 from fetal_jax.config import portable
 from fetal_jax.data.source import Split, splits
 from fetal_jax.data.training_record import all_recorded, seen, trained_on
-from fetal_jax.errors import UserError
+from fetal_jax.errors import UserError, amount
 from fetal_jax.evaluation import outputs
-from fetal_jax.evaluation.cases import Case, draw, measure_cases
 from fetal_jax.evaluation.frames import EvaluatedFrame, evaluate_frames
 from fetal_jax.evaluation.outputs import Claim
 from fetal_jax.evaluation.predictions import evaluate_predictions
 from fetal_jax.evaluation.report import compare
-from fetal_jax.evaluation.report.acceptance_plot import plot_rules
 from fetal_jax.evaluation.report.checklist import INTERNAL
 from fetal_jax.evaluation.report.cross_dataset import JSON, PAGE, Result, write_cross_dataset
 from fetal_jax.evaluation.report.report import Origin
@@ -39,22 +35,12 @@ from fetal_jax.evaluation.splits import (
     held_out,
     kind_of_test,
     refuse_other_split,
-    unseen,
 )
-from fetal_jax.evaluation.statistics import conformal
-from fetal_jax.evaluation.statistics.calibration import interval_tables, plane_temperature
-from fetal_jax.evaluation.statistics.fitted_rules import COUNTS, counts, describe, fit_rules
 from fetal_jax.evaluation.summary import MEASURES, NAMES, over, summarise
-from fetal_jax.files import write_whole
 from fetal_jax.inference import Predictor
-from fetal_jax.planes import PRIMARY, SHAPE_OF_PLANE
 from fetal_jax.training.live import live_predictor
 
 DATA_DIR = "runs/data"
-MORE_FRAMES = (
-    "give more subjects the split calibration (own frames: column split of frames.csv), or train folds and give --fold "
-    "(docs/evaluation.md)"
-)
 
 
 @dataclass(frozen=True)
@@ -86,7 +72,7 @@ def run(args: argparse.Namespace) -> None:
     if args.compare:
         found = compare.compare_runs(args.compare[0], args.compare[1], args.out, args.data_dir)
         print("\n".join(compare.lines(found)))
-        print(f"{found['frames']} frames in both. See {args.out / compare.PAGE}")
+        print(f"{amount(found['frames'], 'frame')} in both. See {args.out / compare.PAGE}")
         return
     with outputs.claiming(args.out) as claim:
         if args.predictions:
@@ -105,15 +91,15 @@ def _run_networks(args: argparse.Namespace, claim: Claim) -> None:
     opened = [{d: _frames(n, d, many, args.split) for d in datasets} for n in networks]  # all of them before the work
     too_few = ""
     if args.calibrate:
-        path, too_few = calibrate(args, claim)
+        path, too_few = calibrate(args, claim, _to_calibrate_on(networks[0], args), networks[0].data_dir)
         args.bundle = [path]
         networks = [_open(path, args)]
     for name in (JSON, PAGE) if many else ():
-        claim(name)  # a stranger's file is refused before the work
+        claim(name)  # a foreign file is refused before the work
     cells: dict[str, dict[str, Result]] = {}
     for n, frames in zip(networks, opened, strict=True):
-        own = outputs.within(claim, n.name.strip("/").replace("/", "-") if many else "")
-        places = {d: outputs.within(own, d if several_sets else "") for d in datasets}
+        own = outputs.claim_in(claim, n.name.strip("/").replace("/", "-") if many else "")
+        places = {d: outputs.claim_in(own, d if several_sets else "") for d in datasets}
         cells[n.name] = {
             d: split if isinstance(split, str) else _evaluate(n, d, split, args, places[d], too_few)
             for d, split in frames.items()
@@ -136,6 +122,13 @@ def _datasets(networks: list[Network], args: argparse.Namespace) -> list[str]:
         raise UserError("these were trained on different data sets: give each --dataset that all are to be tested on")
     split = "train" if args.split == HELD_OUT else args.split
     return _having(split, networks[0].datasets, {n.data_dir for n in networks})
+
+
+def _to_calibrate_on(network: Network, args: argparse.Namespace) -> list[str]:
+    """The data sets to calibrate on: those asked for, else those of the run; without folds, with the split for it."""
+    if args.dataset or args.fold:
+        return list(args.dataset or network.datasets)
+    return _having("calibration", network.datasets, [network.data_dir])
 
 
 def _having(split: str, datasets: list[str], data_dirs: Collection[str]) -> list[str]:
@@ -166,7 +159,10 @@ def _frames(network: Network, dataset: str, many: bool, split: str) -> Split | s
         if not many:
             raise
         return str(e)
-    return Split(dataset, name, network.data_dir)
+    frames = Split(dataset, name, network.data_dir)
+    if not len(frames):
+        raise UserError(f"{name} of {dataset} has no frame: a fold is every fifth subject, and there are fewer")
+    return frames
 
 
 def _open(path: Path, args: argparse.Namespace) -> Network:
@@ -188,7 +184,7 @@ def _evaluate(
     network: Network, dataset: str, frames: Split, args: argparse.Namespace, claim: Claim, no_table: str
 ) -> dict[str, Any]:
     info = network.predictor.info
-    paths = [claim(name) for name in outputs.FILES]  # a stranger's file is refused before the work
+    paths = [claim(name) for name in outputs.FILES]  # a foreign file is refused before the work
     origin = _origin(network, frames, dataset, paths[0].parent, args)
     if "but" in origin.network:
         print(origin.network["but"])
@@ -260,88 +256,6 @@ def _progress(changes: Iterable[Any]) -> Iterable[Any]:
     return tqdm(list(changes), unit="change")
 
 
-def calibrate(args: argparse.Namespace, claim: Claim) -> tuple[Path, str]:
-    """Write temperature, intervals and acceptance rules into a bundle, or a copy of an installed one.
-
-    Returns its path, and why it has no table of intervals, if it has none.
-
-    They are fitted to frames that were used neither for training nor for choosing a checkpoint. The table of a measure
-    comes from the first data set with enough frames of it: errors on real heads do not apply to synthetic ones. The
-    rules come from all data sets together.
-    """
-    (path,) = args.bundle
-    opened = Predictor.from_bundle(path, args.runtime)
-    before = opened.info
-    picture, table = claim("acceptance.png"), claim("acceptance.csv")
-    for name in (*before.files, bundle.INFO) if bundle.is_shipped(path) else ():
-        claim(f"bundle/{name}")
-    folds = [Predictor.from_bundle(fold, args.runtime) for fold in args.fold or ()]
-    for name, fold in zip(args.fold or (), folds, strict=True):
-        if not all_recorded(fold.info.training):
-            print(f"{name}: {START_NOT_RECORDED}")
-    data_dir, datasets = args.data_dir or DATA_DIR, args.dataset or list(trained_on(before.training))
-    if not args.dataset and not folds:
-        datasets = _having("calibration", datasets, [data_dir])
-    sources = [part for dataset in datasets for part in unseen(opened, folds, dataset, data_dir)]
-    evaluated: dict[str, list[EvaluatedFrame]] = defaultdict(list)
-    for part in sources:
-        predictor = replace(part.predictor, info=replace(part.predictor.info, temperature=1.0))
-        evaluated[part.dataset] += tqdm(evaluate_frames(predictor, part.frames), total=len(part.frames), unit="frame")
-    data = {part.dataset: part.data for part in sources}
-    tables: dict[str, dict[str, Any]] = {}
-    for dataset, own in evaluated.items():
-        tables = interval_tables(own, data[dataset]) | tables
-    fitted = plane_temperature([frame for own in evaluated.values() for frame in own])
-    temperature = fitted or before.temperature
-    info = replace(before, intervals=before.intervals | tables, temperature=temperature)
-    cases: list[Case] = []
-    for part in sources:
-        predictor = replace(part.predictor, info=info)
-        drawn = [(part.dataset, frame) for frame in draw(part.frames)]
-        cases += measure_cases(predictor, drawn, lambda each: tqdm(list(each), unit="frame"))
-    rules, judged = fit_rules(cases, ", ".join(data.values()))
-    kept = before.acceptance if temperature == before.temperature else {}  # older rules fit another temperature
-    info = replace(info, acceptance=kept | rules)
-    path = bundle.update(path, info, args.out / "bundle")
-    plot_rules(judged, picture)
-    rows = io.StringIO()
-    csv.writer(rows, lineterminator="\n").writerows([COUNTS, *counts(judged)])
-    write_whole(table, rows.getvalue())
-    parts = {
-        "temperature": _fate(fitted, True, True),
-        "intervals": _fate(tables, before.intervals, info.intervals),
-        "acceptance": _fate(rules, before.acceptance, info.acceptance),
-    }
-    print(f"{path}: {', '.join(f'{part} {fate}' for part, fate in parts.items())}; see {picture} and {table}")
-    for measure in [PRIMARY[plane] for plane in SHAPE_OF_PLANE if plane in info.planes]:
-        found = info.intervals.get(measure)
-        few = f"no interval: fewer than {conformal.FEWEST} frames or {conformal.FEWEST_SUBJECTS} subjects"
-        fate = _fate(measure in tables, True, True)
-        text = f"± {found['factor']:.2f} sd, 90 %, {found['data']} ({fate})" if found else few
-        print(f"{NAMES[measure]}  {text}")
-    print(f"temperature of the planes {temperature:.2f} ({parts['temperature']})")
-    without = [p for p in SHAPE_OF_PLANE if p in info.planes and p not in info.acceptance]
-    old = [f"{p:8} rule kept: {rule['data']}" for p, rule in info.acceptance.items() if p not in rules]
-    print("\n".join([*describe(judged, without), *old]))
-    too_few = (
-        f"the calibration frames are too few, {sum(map(len, evaluated.values()))} of {', '.join(evaluated)}: "
-        f"a table takes {conformal.FEWEST} of a measure, of at least {conformal.FEWEST_SUBJECTS} subjects; "
-        f"{MORE_FRAMES}"
-    )
-    if without:
-        print(f"To calibrate more planes, {MORE_FRAMES}")
-    return path, too_few
-
-
-def _fate(learnt: object, before: object, after: object) -> str:
-    """State what a calibration did to a part of a bundle, by what was learnt and what was there before and after."""
-    if learnt:
-        return "learnt"
-    if after:
-        return "kept"
-    return "removed, as it was fitted to another temperature" if before else "not learnt"
-
-
 def _run_predictions(args: argparse.Namespace, claim: Claim) -> None:
     if not args.dataset or len(args.dataset) > 1:
         raise UserError("--predictions needs --dataset: give the one data set that they are of")
@@ -351,7 +265,7 @@ def _run_predictions(args: argparse.Namespace, claim: Claim) -> None:
     data_dir = args.data_dir or DATA_DIR
     frames = Split(dataset, args.split, data_dir)
     for name in outputs.FILES:
-        claim(name)  # a stranger's file is refused before the work
+        claim(name)  # a foreign file is refused before the work
     evaluated = list(evaluate_predictions(args.predictions, frames))
     summary = summarise(evaluated, margins=dict(args.margin or ()))
     flags = [f"--predictions={args.predictions}", f"--dataset={dataset}"]
@@ -381,7 +295,7 @@ def table(summary: dict[str, Any]) -> list[str]:
             sd = "" if s["sd"] is None else f"  SD {s['sd']:.2f}"
             errors = f"MAE {s['mae']:.2f}  bias {s['bias']:+.2f}{sd} mm{over(s)}"
         dice = "" if s["dice"] is None else f"  Dice {s['dice']:.4f}"
-        lines.append(f"{name}  {s['frames']} frames  {errors}{dice}  failed {s['failed']}")
+        lines.append(f"{name}  {amount(s['frames'], 'frame')}  {errors}{dice}  failed {s['failed']}")
         if v := s.get("non_inferiority"):
             bound = "" if v["bound"] is None else f", bound {v['bound']:.1f} %"
             lines.append(f"{name}  {v['verdict']} at ± {v['margin_percent']:g} % ({v['source']}{bound}): {v['reason']}")

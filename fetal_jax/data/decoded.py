@@ -17,7 +17,7 @@ import numpy as np
 from tqdm import tqdm
 
 from fetal_jax.data.source import SHAPES, Frame, Part, Split, fold_of
-from fetal_jax.errors import not_written
+from fetal_jax.errors import UserError, not_written
 
 PIXELS, RECORDS = "pixels.u8", "frames.json"
 
@@ -47,11 +47,19 @@ class Decoded(Sequence[Frame]):
 
 
 def without_fold(frames: Decoded, fold: int) -> Sequence[Frame]:
-    """The frames of all subjects except those of a fold (`source.fold_of`); all frames if it is -1."""
+    """The frames of all subjects except those of a fold (`source.fold_of`); all frames if it is -1.
+
+    Raises:
+      UserError: no subject is left.
+    """
     if fold < 0:
         return frames
     out = fold_of([frame.subject for frame in frames], fold)
-    return Part(frames, [i for i, left_out in enumerate(out) if not left_out])
+    kept = [i for i, left_out in enumerate(out) if not left_out]
+    if not kept:
+        remedy = "add subjects, or leave this data set out of data.name"
+        raise UserError(f"{frames.folder.parent}: config.data.leave_out={fold} leaves no subject to train on: {remedy}")
+    return Part(frames, kept)
 
 
 def decoded(split: Split) -> Decoded:

@@ -51,8 +51,8 @@ def claiming(out: Path) -> Iterator[Claim]:
         yield files.OwnFiles(Path(out), LIST).claim  # `out` may be an `epath.Path`
 
 
-def within(claim: Claim, folder: str) -> Claim:
-    """Restrict `claim` to a subfolder of the results folder; "" is that folder itself."""
+def claim_in(claim: Claim, folder: str) -> Claim:
+    """`claim` for names in a subfolder of the results folder; "" is that folder itself."""
     return lambda name: claim(f"{folder}/{name}" if folder else name)
 
 

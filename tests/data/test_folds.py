@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -62,6 +63,16 @@ def test_a_run_trains_on_all_but_the_fold_that_is_its_held_out_split(data_dir):
         assert left_out.fingerprint != train.fingerprint
         tested |= names
     assert tested == everything
+
+
+def test_a_fold_that_leaves_no_subject_to_train_on_is_refused():
+    class OneSubject(list):
+        folder = Path("data/mine/1.0.0/decoded")
+
+    frames = OneSubject([SimpleNamespace(subject="w1")] * 3)
+    with pytest.raises(UserError, match=r"mine/1.0.0: config.data.leave_out=0 leaves no subject to train on"):
+        without_fold(frames, 0)
+    assert len(without_fold(frames, 1)) == 3
 
 
 @pytest.mark.parametrize("name", ["train/fold5", "train/fold", "train/fold-1", "other/fold0"])

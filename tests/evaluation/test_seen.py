@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from fetal_jax.cli import evaluation
+from fetal_jax.cli import calibration, evaluation
 from fetal_jax.data.source import Split
 from fetal_jax.data.training_record import before_run_from
 from fetal_jax.errors import UserError
@@ -166,7 +166,8 @@ def no_work(*_):
 
 @pytest.mark.parametrize("more", [(), ("--calibrate",)])
 def test_a_split_that_was_asked_for_is_opened_before_the_work(evaluate, data_dir, monkeypatch, more):
-    monkeypatch.setattr(evaluation, "evaluate_frames", no_work)
+    for module in (evaluation, calibration):
+        monkeypatch.setattr(module, "evaluate_frames", no_work)
     asked = ("--dataset=folder/mine", "--dataset=folder/train_only", *more)
     refused(evaluate(record(data_dir, "mine", before=[]), *asked)[0], "folder/train_only has no split test")
 
@@ -179,14 +180,14 @@ def test_a_data_set_of_the_network_that_is_not_prepared_is_refused_before_the_wo
 
 
 def test_data_sets_without_a_calibration_split_do_not_calibrate(evaluate, data_dir, monkeypatch):
-    monkeypatch.setattr(evaluation, "evaluate_frames", no_work)
+    monkeypatch.setattr(calibration, "evaluate_frames", no_work)
     opened = []
 
     def unseen(_, __, dataset, ___):
         opened.append(dataset)
         return [Unseen(dataset, PREDICTOR, [], "")]
 
-    monkeypatch.setattr(evaluation, "unseen", unseen)
+    monkeypatch.setattr(calibration, "unseen", unseen)
     done, _ = evaluate(both(data_dir, "mine", "train_only", before=[]), "--calibrate")
     assert "folder/train_only has no split calibration: it is left out" in done.stdout
     assert "a frame was measured" in done.stderr
@@ -200,3 +201,10 @@ def test_with_many_networks_a_fold_that_a_start_has_seen_is_a_reason_in_its_cell
     with pytest.raises(UserError) as refusal:
         evaluation._frames(network, "folder/mine", many=False, split="held-out")
     assert evaluation._frames(network, "folder/mine", many=True, split="held-out") == str(refusal.value)
+
+
+def test_a_fold_without_a_subject_is_refused(data_dir, monkeypatch):
+    monkeypatch.setattr(evaluation, "Split", lambda *_: [])
+    network = evaluation.Network("own", PREDICTOR, record(data_dir, "mine", before=[]), str(data_dir), [])
+    with pytest.raises(UserError, match="train/fold4 of folder/mine has no frame: a fold is every fifth subject"):
+        evaluation._frames(network, "folder/mine", many=False, split="train/fold4")
