@@ -26,6 +26,7 @@ from fetal_jax.outputs.examinations.examination import CHOICES
 from fetal_jax.outputs.examinations.write import EXAMINATIONS_JSON, INDEX
 from fetal_jax.outputs.rows import Row
 from fetal_jax.outputs.tally import Tally, in_words
+from fetal_jax.planes import SHAPE_OF_PLANE
 from fetal_jax.reading.sources import OVERLAYS, RESULTS, Source, find, may_be_dicom, suffixes_in_words
 from fetal_jax.reading.spacing_table import OR_RULER, Spacings
 from fetal_jax.reading.study import Labels
@@ -45,22 +46,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the results")
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that affect values, for `measure` and `archive`."""
+def add_network(parser: argparse.ArgumentParser) -> None:
+    """Add the network, the plane and the naming of patients, for `measure`, `archive` and `pacs`."""
     shipped = "a folder (./NAME), or a shipped bundle: default (default) or heads"
     parser.add_argument("--bundle", type=bundle.find, default=bundle.DEFAULT, metavar="BUNDLE", help=shipped)
+    parser.add_argument(
+        "--plane", default="auto", choices=["auto", *SHAPE_OF_PLANE], help="auto (default): as classified"
+    )
+    parser.add_argument("--identifiers", action="store_true", help="write patient and study as they are, not hashed")
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that affect values, for `measure` and `archive`."""
+    add_network(parser)
     parser.add_argument("--runtime", choices=tuple(RUNTIMES), default="onnx", help="jax: StableHLO; default: onnx")
     spacing = parser.add_mutually_exclusive_group()
     spacing.add_argument("--spacing-mm", type=number, help="millimetres per pixel of every frame")
     spacing.add_argument("--spacing-csv", type=Path, help="filename,spacing_mm, or HC18's own table")
     ruler = "ruler: read the depth ruler in the picture; with --spacing-csv, of the frames that it lacks"
     parser.add_argument("--spacing", type=_ruler, metavar="ruler", help=ruler)
-    parser.add_argument(
-        "--plane", default="auto", choices=["auto", "head", "abdomen", "femur"], help="auto (default): as classified"
-    )
     standards = f"of the examinations: {', '.join(CHOICES)}; default: hadlock"
     parser.add_argument("--standard", choices=CHOICES, default="hadlock", metavar="NAME", help=standards)
-    parser.add_argument("--identifiers", action="store_true", help="write patient and study as they are, not hashed")
 
 
 def run(args: argparse.Namespace, overrides: list[str]) -> int:

@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from fetal_jax import bundle
 from fetal_jax.archive.pacs import STATE
 from fetal_jax.cli import add_also
-from fetal_jax.cli.measure import tell
+from fetal_jax.cli.measure import add_network, tell
 from fetal_jax.errors import NOT_CLINICAL, UserError, amount, not_written
 from fetal_jax.files import OwnFiles, lock
 from fetal_jax.inference import Predictor
@@ -36,14 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--url", required=True, metavar="DICOMWEB", help="its root, such as https://HOST/dicom-web")
     help_query = f"what to measure, {KEYS}; may be repeated. Modality=US unless given"
     parser.add_argument("--query", action="append", default=[], metavar="KEY=VALUE", help=help_query)
-    shipped = "a folder (./NAME), or a shipped bundle: default (default) or heads"
-    parser.add_argument("--bundle", type=bundle.find, default=bundle.DEFAULT, metavar="BUNDLE", help=shipped)
+    add_network(parser)
     parser.add_argument("--spacing", choices=["ruler"], help="ruler: read the depth ruler where a header has none")
-    parser.add_argument(
-        "--plane", default="auto", choices=["auto", "head", "abdomen", "femur"], help="auto (default): as classified"
-    )
     add_also(parser, ALSO, "store")
-    parser.add_argument("--identifiers", action="store_true", help="write patient and study as they are, not hashed")
     parser.add_argument("--ca-file", type=Path, metavar="FILE", help="certificates (PEM) to trust")
     parser.add_argument("--connections", type=_connections, default=4, metavar="N", help="open at once; default: 4")
     parser.add_argument("--rate", type=_rate, default=50.0, metavar="N", help="requests a second at most; default: 50")
@@ -107,7 +101,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
                 tell(f"{url} is away ({e}): call again later")
                 return 75
         for name in (RESULTS, pacs.JSON):
-            own.claim(name)  # a stranger's file is refused before the work
+            own.claim(name)  # a foreign file is refused before the work
         spool = own.claim(pacs.SPOOL)
         shutil.rmtree(spool, ignore_errors=True)  # left by a kill
         spool.mkdir()
