@@ -129,7 +129,9 @@ def test_fetuses_are_told_apart(named):
     rows = [frame(named, mm=290, fetus="A"), frame(named, mm=270, fetus="B")]
     found = matched(named, rows, Value("hc", 291, fetus="A"), Value("hc", 271, fetus="B"))
     assert [(p.scanner_mm, p.measured_mm) for p in found.pairs] == [(291, 290), (271, 270)]
-    assert "which" in matched(named, rows, Value("hc", 291)).refused[0].reason
+    for stated, said in (("", "does not say which"), ("C", "is of fetus C")):
+        (refused,) = matched(named, rows, Value("hc", 291, fetus=stated)).refused
+        assert refused.reason == f"the frames are of fetus A, B, and the value {said}"
     rows = [frame(named, mm=290)]
     found = matched(named, rows, Value("hc", 291, fetus="A"), Value("hc", 271, fetus="B"))
     assert not found.pairs
@@ -259,6 +261,7 @@ def test_without_the_key_nothing_is_matched_and_the_reason_is_given(small, tmp_p
         (["--results=r"], "--results and --scanner-reports are given together"),
         (["--bundle=heads", "--scanner-reports=r"], "are given together"),
         (["--results=r", "--scanner-reports=s", "--dataset=x"], "leave out --dataset"),
+        (["--results=r", "--scanner-reports=s", "--data-dir=x"], "leave out --dataset, --data-dir"),
         (["--results=there", "--scanner-reports=s"], "s does not exist"),
         (["--results=r", "--scanner-reports=s"], "r holds neither measurements.json nor frames/"),
     ],

@@ -192,7 +192,9 @@ class _Index:
         if fetus in fetuses:
             return (examination, fetus), fetuses[fetus]
         if len(fetuses) > 1 or (set(fetuses) != {None} and fetus):
-            raise UserError(f"the frames are of fetus {', '.join(map(str, fetuses))}, the value of {fetus or 'which'}?")
+            names = ", ".join(name or "(not named)" for name in fetuses)
+            of = f"is of fetus {fetus}" if fetus else "does not say which"
+            raise UserError(f"the frames are of fetus {names}, and the value {of}")
         if len(stated) > 1:
             raise UserError(f"the report has {len(stated)} fetuses, and the frames are not said to be of one")
         ((only, rows),) = fetuses.items()
