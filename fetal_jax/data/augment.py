@@ -148,7 +148,11 @@ def calipers(rng: Random, image: Array) -> Array:
 
 def jpeg(rng: Random, strength: float, image: Array) -> Array:
     """Compress as JPEG with a quality of at least 100 - `strength`."""
-    quality = int(100 - rng.uniform(0, strength))
+    return compressed(image, int(100 - rng.uniform(0, strength)))
+
+
+def compressed(image: Array, quality: int) -> Array:
+    """Store a frame (H, W) uint8 as JPEG of a quality in [0, 100], and read it again."""
     stored = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
     return np.asarray(cv2.imdecode(stored, cv2.IMREAD_GRAYSCALE))
 

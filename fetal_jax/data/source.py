@@ -136,8 +136,8 @@ class Split:
     def __init__(self, name: str, split: str, data_dir: str | Path):
         made = builder(name, on_disk(name, data_dir))
         try:
-            splits = made.info.splits
-            if not splits or not Path(made.data_dir).is_dir():
+            there = made.info.splits
+            if not there or not Path(made.data_dir).is_dir():
                 raise FileNotFoundError
         except (FileNotFoundError, ValueError):
             raise UserError(
@@ -145,16 +145,14 @@ class Split:
                 f"fetal-jax prepare {name} --data-dir={data_dir}"
             ) from None
         whole, of, fold = split.partition("/fold")
-        if whole not in splits or (of and fold not in map(str, range(FOLDS))):
-            raise UserError(f"{name} has no split {split}; it has {', '.join(splits)}")
+        if whole not in there or (of and fold not in map(str, range(FOLDS))):
+            raise UserError(f"{name} has no split {split}; it has {', '.join(there)}")
         self.dataset, self.name, self.folder = str(made.info.full_name), split, Path(made.data_dir)
         self._made, self._whole = made, whole
         self._own: Sequence[int] | None = None
         if of:
-            own = fold_of(
-                [record["subject"].decode() for record in self._open("segmentation_mask", "image")], int(fold)
-            )
-            self._own = [i for i, ours in enumerate(own) if ours]
+            subjects = [record["subject"].decode() for record in self._open("segmentation_mask", "image")]
+            self._own = [i for i, own in enumerate(fold_of(subjects, int(fold))) if own]
         self._records = self._open("segmentation_mask")
 
     def _open(self, *undecoded: str) -> Sequence[Any]:

@@ -66,8 +66,7 @@ def _calipers(image: Array, level: float, rng: Random) -> Array:
 
 
 def _jpeg(image: Array, level: float, rng: Random) -> Array:
-    stored = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(level)])[1]
-    return np.asarray(cv2.imdecode(stored, cv2.IMREAD_GRAYSCALE))
+    return augment.compressed(image, int(level))
 
 
 def _crop(frame: Frame, level: float, rng: Random) -> Frame:

@@ -113,7 +113,7 @@ def _measure(
     measure: str, frames: list[EvaluatedFrame], table: Mapping[str, Any], margin: float | None
 ) -> dict[str, Any]:
     columns, subjects = _columns(measure, frames), [f.subject for f in frames]
-    shares, means = _shares(measure, columns, frames), _means(columns)
+    shares, means = _shares(measure, columns), _means(columns)
     known, found = ~np.isnan(columns["true_mm"]), ~np.isnan(columns["error_mm"])
     true, error = columns["true_mm"][found], columns["error_mm"][found]
 
@@ -195,7 +195,7 @@ def _means(columns: Columns) -> Columns:
     return means | {k: v for k, v in columns.items() if k in ("dice", *DISTANCES) or k.startswith("endpoint_")}
 
 
-def _shares(measure: str, columns: Columns, frames: list[EvaluatedFrame]) -> Columns:
+def _shares(measure: str, columns: Columns) -> Columns:
     """Columns (N,) of ones and zeros whose means are shares of frames; NaN for frames that do not count."""
     error, true, failed = columns["error_mm"], columns["true_mm"], columns["failed"]
     shares = {"failed_share": failed, "coverage": columns["inside"]}

@@ -53,6 +53,9 @@ SOFT, OFF, DARK = 0.06, 0.02, 0.3
 """Border width and distance, in mean diameters, from which a side is named; and brightness, relative to the brightest
 side, under which it is in shadow."""
 
+SIDES = ("left", "right", "upper", "lower")
+"""Names of the sides of an outline, in the order in which they are listed."""
+
 
 @dataclass(frozen=True)
 class Rim:
@@ -111,9 +114,6 @@ def _outline(shape: Ellipse | Shaft) -> tuple[Array, Array, float]:
     places = np.array([-0.2, 0.0, 0.2])[:, None] * across  # the middle of the bone: its corners are round
     points = np.concatenate([end + places for end in shape.ends])
     return points, np.repeat([-along, along], len(places), axis=0), shape.length
-
-
-SIDES = ("left", "right", "upper", "lower")
 
 
 def _mostly(doubtful: Array) -> bool:
