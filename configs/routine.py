@@ -1,4 +1,4 @@
-"""The shipped network: `configs/unified.py`'s, trained on HC18's heads and on routine frames at 128x192 pixels.
+"""The second part of the shipped network: trained on HC18's heads and on routine frames at 128x192 pixels.
 
 make unified HC18=DIR PLANES=DIR EXAMPLES=DIR SONONET=SonoNet16.npz      this part: 65 minutes on two CPU cores
 

@@ -3,9 +3,9 @@
 make unified HC18=DIR PLANES=DIR EXAMPLES=DIR SONONET=SonoNet16.npz      this part: 13 minutes on two CPU cores
 
 SonoNet16 is a classifier of real planes (`config.init.sononet`); EXAMPLES are the thirteen example frames of its
-repository, baumgach/SonoNet-weights (Apache-2.0), with configs/sononet_examples.csv as their table. This part sees no
-head of HC18 and no frame of FETAL_PLANES_DB. All five folds of `configs/routine.py` start from it, so that their
-weights can be averaged, and each fold is tested on frames that no earlier part has seen.
+repository, baumgach/SonoNet-weights (Apache-2.0), with configs/sononet_examples.csv as their table. All five folds of
+`configs/routine.py` start from this part, so that their weights can be averaged. It sees no head of HC18 and no frame
+of FETAL_PLANES_DB, so that each fold is tested on frames that no part has seen.
 """
 
 from fetal_jax.config import OTHER_MACHINES, SONONET16, defaults
