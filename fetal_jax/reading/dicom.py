@@ -94,6 +94,7 @@ def _decoded(file: Path | BytesIO, name: str, header: Any, count: int) -> Iterat
     pydicom = _pydicom()
     syntax = getattr(header.file_meta, "TransferSyntaxUID", None)
     try:
+        _refuse_high_bits(header, name)
         if syntax is not None and not (syntax.is_encapsulated or syntax.is_deflated):
             held = _native_frames(file, header)
             _refuse_more(held, count, name)
@@ -186,6 +187,14 @@ def _refuse_more(held: int, count: int, name: str) -> None:
     if held > count:
         says = f"{amount(held, 'frame')}, and NumberOfFrames of its header says {count}"
         raise UserError(f"{name} holds {says}: export it again")
+
+
+def _refuse_high_bits(header: Any, name: str) -> None:
+    """Refuse samples whose bits in use are not the lowest: pydicom takes those, and would give noise."""
+    allocated, stored = int(header.BitsAllocated), int(header.BitsStored)
+    if stored < allocated and (high := int(header.get("HighBit", stored - 1))) != stored - 1:
+        says = f"HighBit {high} beside BitsStored {stored}, where only {stored - 1} is valid"
+        raise UserError(f"{name} says {says}: the bits in use are not certain; export it with 8 bits, or as PNG")
 
 
 def _syntax(syntax: Any) -> str:

@@ -39,6 +39,18 @@ def test_eight_bits_of_more_stay_as_they_are(tmp_path, stored):
     np.testing.assert_array_equal(grey(ds, tmp_path), RAMP)
 
 
+@pytest.mark.parametrize("high", [15, 7])
+def test_bits_in_use_that_are_not_the_lowest_are_refused(tmp_path, high):
+    """They were read as if they were: the low bits of an echo, which are noise."""
+    ds = ultrasound(RAMP << 8)
+    ds.BitsStored, ds.HighBit = 12, high
+    with pytest.raises(UserError, match=rf"a\.dcm says HighBit {high} beside BitsStored 12, where only 11 is valid"):
+        grey(ds, tmp_path)
+    ds = ultrasound(RAMP.astype(np.uint8))
+    ds.HighBit = high  # whole samples leave no doubt
+    np.testing.assert_array_equal(grey(ds, tmp_path), RAMP)
+
+
 @pytest.mark.parametrize("frames", [2, 9, 17])
 def test_every_frame_of_an_uncompressed_cine_is_read(tmp_path, frames):
     cine = np.stack([RAMP.astype(np.uint8) // 2 + i for i in range(frames)])
