@@ -59,14 +59,14 @@ def calibrate(args: argparse.Namespace, claim: Claim, datasets: Sequence[str], d
     (path,) = args.bundle
     opened = Predictor.from_bundle(path, args.runtime)
     before = opened.info
-    picture, table = claim("acceptance.png"), claim("acceptance.csv")
-    for name in (*before.files, bundle.INFO) if bundle.is_shipped(path) else ():
-        claim(f"bundle/{name}")
     folds = [Predictor.from_bundle(fold, args.runtime) for fold in args.fold or ()]
     for name, fold in zip(args.fold or (), folds, strict=True):
         if not all_recorded(fold.info.training):
             print(f"{name}: {START_NOT_RECORDED}")
     sources = [part for dataset in datasets for part in unseen(opened, folds, dataset, data_dir)]
+    picture, table = claim("acceptance.png"), claim("acceptance.csv")  # a stranger's file is refused before the work
+    for name in (*before.files, bundle.INFO) if bundle.is_shipped(path) else ():
+        claim(f"bundle/{name}")
     learnt, info = learn(before, sources)
     path = bundle.update(path, info, args.out / "bundle")
     plot_rules(learnt.judged, picture)

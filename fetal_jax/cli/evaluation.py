@@ -68,7 +68,6 @@ def run(args: argparse.Namespace) -> None:
     """Measure a split, write metrics.json, frames.csv and report.html, print the table."""
     args.out = epath.Path(args.out)
     args.workdir = [epath.Path(path) for path in args.workdir or ()]
-    args.out.mkdir(parents=True, exist_ok=True)  # reports a folder that cannot be written before the work
     if args.compare:
         found = compare.compare_runs(args.compare[0], args.compare[1], args.out, args.data_dir)
         print("\n".join(compare.lines(found)))
@@ -264,6 +263,7 @@ def _run_predictions(args: argparse.Namespace, claim: Claim) -> None:
     (dataset,) = args.dataset
     data_dir = args.data_dir or DATA_DIR
     frames = Split(dataset, args.split, data_dir)
+    checked = evaluate_predictions(args.predictions, frames)
     for name in outputs.FILES:
         claim(name)  # a foreign file is refused before the work
     evaluated = list(evaluate_predictions(args.predictions, frames))

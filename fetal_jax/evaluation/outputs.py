@@ -7,8 +7,9 @@ import io
 import json
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -39,16 +40,24 @@ COLUMNS = [
 def claiming(out: Path) -> Iterator[Claim]:
     """Lock a results folder, so that no other process writes there and only files of evaluations are overwritten.
 
-    A bucket has neither lock nor list.
+    The folder is made at the first claim, so that a call that is refused before leaves none. A bucket has neither lock
+    nor list.
 
-    Raises:
-      UserError: another process writes there. Raised by the yielded function: a file is not from an evaluation.
+    Raises, from the yielded function:
+      UserError: another process writes there, or a file is not from an evaluation.
+      OSError: the folder cannot be made or written.
     """
     if files.in_bucket(out):
         yield lambda name: out / name
         return
-    with files.lock(out, "wait for it to end, or give another --out"):
-        yield files.OwnFiles(Path(out), LIST).claim  # `out` may be an `epath.Path`
+    with ExitStack() as held:
+
+        @cache
+        def own() -> files.OwnFiles:
+            held.enter_context(files.lock(out, "wait for it to end, or give another --out"))
+            return files.OwnFiles(Path(out), LIST)  # `out` may be an `epath.Path`
+
+        yield lambda name: own().claim(name)
 
 
 def claim_in(claim: Claim, folder: str) -> Claim:

@@ -44,7 +44,7 @@ MOST_OFF = 2.0
 
 
 def evaluate_predictions(path: Path, frames: Split) -> Iterator[EvaluatedFrame]:
-    """Yield all frames of a split; one without a prediction is a failure.
+    """Check all predictions, then yield the frames of a split; one without a prediction is a failure.
 
     Raises:
       UserError: there are predictions of other frames, two of one frame, cells that are not numbers, or another unit.
@@ -61,10 +61,13 @@ def evaluate_predictions(path: Path, frames: Split) -> Iterator[EvaluatedFrame]:
         shapes = read_table(path)
         _of_this_split(path, list(shapes), names)
         _same_unit(path, shapes, frames)
-    for i, name in enumerate(names):
+
+    def evaluated(i: int, name: str) -> EvaluatedFrame:
         frame = frames[i]
         found = _from_mask(masks.get(name), frame) if path.is_dir() else _from_shape(shapes.get(name), frame)
-        yield evaluate_frame(i, frame, found)
+        return evaluate_frame(i, frame, found)
+
+    return map(evaluated, range(len(names)), names)
 
 
 def read_table(path: Path) -> Shapes:

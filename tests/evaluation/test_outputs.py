@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from argparse import Namespace
 
 import pytest
 
-from fetal_jax import files
+from fetal_jax import bundle, files
+from fetal_jax.cli import evaluation
+from fetal_jax.cli.main import main
 from fetal_jax.errors import UserError
 from fetal_jax.evaluation import outputs
 from fetal_jax.evaluation.frames import evaluate_frames
@@ -55,8 +58,41 @@ def test_evaluation_replaces_the_one_before(tmp_path):
 
 
 def test_second_process_is_refused(tmp_path):
-    with outputs.claiming(tmp_path), pytest.raises(UserError, match="another process is writing"):
-        evaluate(tmp_path)
+    with outputs.claiming(tmp_path) as claim:
+        claim("a.txt")
+        with pytest.raises(UserError, match="another process is writing"):
+            evaluate(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        (["--bundle=default", "--dataset=none"], "none: no such data set"),
+        (["--bundle=default", "--dataset=none", "--calibrate"], "none: no such data set"),
+        (["--workdir=none"], "none is not a run"),
+        (["--compare", "a", "b"], "a holds no evaluation"),
+        (["--predictions=none.csv", "--dataset=heads"], "none.csv does not exist"),
+        (["--results=none", "--scanner-reports=none"], "none holds neither"),
+    ],
+)
+def test_a_refused_call_leaves_no_folder(tmp_path, monkeypatch, capsys, source, message):
+    monkeypatch.chdir(tmp_path)
+    if "--dataset=heads" in source:
+        monkeypatch.setattr(evaluation, "Split", lambda *_: heads(2))
+    assert main(["evaluate", *source, "--out=out"]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_calibration_that_may_not_use_its_frames_leaves_no_folder(tmp_path, monkeypatch):
+    def unseen(*_):
+        raise UserError("a fold was trained on other frames")
+
+    monkeypatch.setattr(evaluation, "unseen", unseen)
+    call = {"bundle": [bundle.find("default")], "runtime": "onnx", "dataset": ["heads"], "data_dir": None, "fold": None}
+    with outputs.claiming(tmp_path / "out") as claim, pytest.raises(UserError, match="a fold was"):
+        evaluation.calibrate(Namespace(**call), claim)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("written", [0, 1, 2])
