@@ -26,9 +26,10 @@ class Quantity:
     name: str
     """Meaning of the LOINC code, as DICOM PS3.16 CID 12005 gives it."""
     limits: tuple[float, float]
-    """Range in `unit` that age, weight and centiles accept: from 4 SD below INTERGROWTH-21st's mean at 14 weeks to well
-    over 4 SD above it at 40. It catches centimetres and kilograms; it does not judge growth. CRL: the range of
-    INTERGROWTH-21st's equation."""
+    """Range in `unit` that age, weight and centiles accept. It catches centimetres and kilograms; it does not judge
+    growth: it holds the 1st to 99th centile of each standard at each of its ages, the lowest of them Hadlock's at 14
+    weeks. Of AC alone it starts higher, at Hadlock's 3rd: lower ones are those of old fetuses in centimetres. CRL: the
+    range of INTERGROWTH-21st's equation."""
     unit: str = "mm"
     plane: str | None = None
     """Plane in which it is measured; None if it is not measured in frames."""
@@ -45,11 +46,11 @@ QUANTITIES = {
     q.key: q
     for q in (
         Quantity(
-            *("hc", "HC", "Head Circumference", (75, 420)),
+            *("hc", "HC", "Head Circumference", (66, 420)),
             *("mm", "head", "11984-2", "perimeter of an ellipse on the outer skull"),
         ),
         Quantity(
-            *("bpd", "BPD", "Biparietal Diameter", (22, 125)),
+            *("bpd", "BPD", "Biparietal Diameter", (15, 125)),
             *("mm", "head", "11820-8", "short axis of the ellipse, outer to outer"),
         ),
         Quantity(
@@ -57,7 +58,7 @@ QUANTITIES = {
             *("mm", "head", "11851-3", "long axis of the ellipse, outer to outer"),
         ),
         Quantity(
-            *("ac", "AC", "Abdominal Circumference", (64, 460)),
+            *("ac", "AC", "Abdominal Circumference", (47, 460)),
             *("mm", "abdomen", "11979-2", "perimeter of an ellipse on the outer skin"),
         ),
         Quantity(

@@ -214,7 +214,7 @@ def test_wrong_calls(argv, words, capsys):
 
 
 def test_wrong_call_exits_with_2_and_one_line():
-    refused(called("growth", "--hc=29"), "HC 29 mm is outside 75 to 420")
+    refused(called("growth", "--hc=29"), "HC 29 mm is outside 66 to 420")
 
 
 def test_closed_stdout_is_no_error():

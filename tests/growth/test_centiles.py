@@ -46,6 +46,18 @@ ENDS = {"who": (1, 99), "who-female": (2.5, 97.5), "who-male": (2.5, 97.5)}
 
 
 @pytest.mark.parametrize(("standard", "measure"), CHARTS)
+def test_every_size_of_a_chart_is_accepted(standard, measure):
+    """A quarter of Hadlock's AC at 14 weeks were refused. Its lowest are 47 cm and less, as they are in mm."""
+    first, last = ENDS.get(standard, (1, 99))
+    convention = STANDARDS[standard].bpd_convention
+    for weeks in np.linspace(*STANDARDS[standard].weeks[measure], 50):
+        curve = reference(measure, weeks, standard)
+        least = max(curve.value(first), 47 if measure == "ac" else 0)
+        for value, percent in ((least, first), (curve.value(last), last)):
+            assert centile(measure, value, weeks, standard, convention) == pytest.approx(percent, abs=2)
+
+
+@pytest.mark.parametrize(("standard", "measure"), CHARTS)
 def test_200_ages_and_values_are_refused_bounded_or_exact(standard, measure):
     """Ages from 5 to 48 weeks, values over all that a fetus can have: none extrapolated, none floored."""
     low, high = STANDARDS[standard].weeks[measure]

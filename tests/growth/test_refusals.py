@@ -33,7 +33,7 @@ def test_centimetres_are_refused():
     ("call", "says"),
     [
         (lambda: gestational_age(), "give one"),
-        (lambda: gestational_age(hc_mm=math.nan), "outside 75 to 420"),
+        (lambda: gestational_age(hc_mm=math.nan), "outside 66 to 420"),
         (lambda: gestational_age(hc_mm=80), "13w3d by Hadlock 1984 .HC., which covers 14 to 42 weeks"),
         (lambda: gestational_age(hc_mm=400), "covers 14 to 42"),
         (lambda: gestational_age(hc_mm=350, standard="intergrowth"), "covers 14 to 40"),

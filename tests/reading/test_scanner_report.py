@@ -208,7 +208,7 @@ REFUSED = {
     "metres": (lambda: one(value="0.29", unit=("m", "UCUM", "meter")), "the unit m .UCUM."),
     "a unit of another scheme": (lambda: one(unit=PIXEL), "the unit mm .99LOCAL."),
     "no unit": (lambda: one(unit=None), "the unit is missing .no scheme."),
-    "millimetres called centimetres": (lambda: one(unit=CM), "290 cm is not between 75 and 420 mm"),
+    "millimetres called centimetres": (lambda: one(unit=CM), "290 cm is not between 66 and 420 mm"),
     "centimetres called millimetres": (lambda: one(value="29"), "29 mm is not between"),
     "a negative value": (lambda: one(value="-290"), "-290 mm is not between"),
     "no value, and why": (no_value, "no value .Measurement not attempted."),
