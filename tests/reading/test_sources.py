@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import tarfile
 import zipfile
 from collections import Counter
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -151,6 +153,37 @@ def test_a_member_that_cannot_be_read_is_a_row_and_the_others_are_read(tmp_path,
     assert "x.zip/IM_0002" in spoilt.reason
     for word in words:
         assert word in spoilt.reason
+
+
+def archive_of(path: Path, files: dict[str, bytes]) -> Path:
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, data in files.items():
+                archive.writestr(name, data)
+    else:
+        with tarfile.open(path, "w") as tar:
+            for name, data in files.items():
+                info = tarfile.TarInfo(name)
+                info.size = len(data)
+                tar.addfile(info, BytesIO(data))
+    return path
+
+
+@pytest.mark.parametrize("name", ["x.zip", "x.tar"])
+def test_an_archive_that_is_made_again_is_listed_again(tmp_path, name):
+    """The process that had read it kept the list, and took the bytes of other frames for those of this one."""
+    one, two = picture(tmp_path / "a.png").read_bytes(), BytesIO()
+    Image.fromarray(255 - GREY).save(two, "PNG")
+    path = archive_of(tmp_path / name, {"a.png": one, "b.png": one})
+    assert [len(list(read(source))) for source in find([path]).sources] == [1, 1]
+    (tmp_path / "new").mkdir()
+    os.replace(archive_of(tmp_path / "new" / name, {"a.png": two.getvalue(), "c.png": one}), path)
+    assert [source.member for source in find([path]).sources] == ["a.png", "c.png"]
+    (frame,) = read(Source(path, "a.png"))
+    np.testing.assert_array_equal(frame.pixels, 255 - GREY)
+    assert reason(Source(path, "b.png")) == (
+        f"{path} does not hold b.png any more: bring back the archive that did, or measure again"
+    )
 
 
 # ------------------------------------------------------------------------------------------------- many matches

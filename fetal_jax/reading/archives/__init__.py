@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Protocol
+from typing import Any, Protocol
 
 from fetal_jax.errors import UserError
 from fetal_jax.reading.archives import tars
@@ -56,8 +56,7 @@ def entries(path: Path) -> tuple[list[Entry], bool]:
     Raises:
       Exception: of any type, if the archive is damaged.
     """
-    if tars.is_tar(path.name):
-        tar = tars.index(path, HEAD, MAX_MEMBERS)
+    if tar := _tar(path):
         if len(tar.members) == MAX_MEMBERS and tar.damage:
             return [], False
         return [Entry(name, functools.partial(_same, m.head)) for name, m in tar.members.items()], not tar.damage
@@ -103,7 +102,7 @@ def read_member(path: Path, member: str | None, is_frame: Callable[[bytes], bool
 
 @contextmanager
 def _opened(path: Path, member: str | None) -> Iterator[_Readable]:
-    tar = tars.index(path, HEAD, MAX_MEMBERS) if tars.is_tar(path.name) else None
+    tar = _tar(path)
     count = len(tar.members if tar else _zip(path).filelist)
     if count > MAX_MEMBERS or (tar and tar.damage and count == MAX_MEMBERS):
         raise UserError(f"{path} holds over {MAX_MEMBERS} files: unpack it, and give the folder")
@@ -115,6 +114,8 @@ def _opened(path: Path, member: str | None) -> Iterator[_Readable]:
         raise UserError(f"{name} has a name that leads out of the archive: look at who made it, and unpack it yourself")
     if is_archive(member):
         raise UserError(f"{name} is an archive within an archive: unpack the outer one")
+    if member not in (tar.members if tar else _zip(path).NameToInfo):
+        raise UserError(f"{path} does not hold {member} any more: bring back the archive that did, or measure again")
     if member in tar.repeated if tar else sum(e.filename == member for e in _zip(path).filelist) > 1:
         raise UserError(f"{path} holds {member} twice: unpack the archive, and rename one")
     if tar is None:
@@ -133,10 +134,29 @@ def _leads_out(member: str) -> bool:
     return drive or name.is_absolute() or ".." in name.parts
 
 
-@functools.lru_cache(maxsize=1)
 def _zip(path: Path) -> zipfile.ZipFile:
+    return _listed(zipfile.ZipFile, *_now(path))
+
+
+def _tar(path: Path) -> tars.Tar | None:
+    """The list of a tar; None for a zip."""
+    return _listed(_index, *_now(path)) if tars.is_tar(path.name) else None
+
+
+def _index(path: Path) -> tars.Tar:
+    return tars.index(path, HEAD, MAX_MEMBERS)
+
+
+@functools.lru_cache(maxsize=1)
+def _listed(read_list: Callable[[Path], Any], path: Path, *_: int) -> Any:
     """Open an archive; its list of files is read once, not once per member."""
-    return zipfile.ZipFile(path)
+    return read_list(path)
+
+
+def _now(path: Path) -> tuple[Path, int, int, int]:
+    """An archive as it is now: one that took its place has another list."""
+    now = path.stat()
+    return path.absolute(), now.st_ino, now.st_size, now.st_mtime_ns
 
 
 def _zip_head(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import gzip
 import os
 import tarfile
@@ -55,7 +54,6 @@ def is_tar(name: str) -> bool:
     return name.lower().endswith(SUFFIXES)
 
 
-@functools.lru_cache(maxsize=1)
 def index(path: Path, head_bytes: int, most: int) -> Tar:
     """List an archive's files, in its own order, without folders.
 
