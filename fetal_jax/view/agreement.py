@@ -14,7 +14,7 @@ from fetal_jax.files import spreadsheet_text
 from fetal_jax.outputs.rows import Row, woman_of
 from fetal_jax.planes import MEASURED
 from fetal_jax.view import remeasured
-from fetal_jax.view.readers import MACHINE
+from fetal_jax.view.readers import MACHINE, NO_NAME
 from fetal_jax.view.session import Session
 from fetal_jax.view.store import Event
 
@@ -53,7 +53,7 @@ def _last_answers(session: Session) -> dict[str, dict[int, Event]]:
             continue
         event = session.today(session.row(number), history.events[-1])
         if event is not None and event.answer.decision:
-            found.setdefault(reader or "no name", {})[number] = event
+            found.setdefault(reader or NO_NAME, {})[number] = event
     return found
 
 

@@ -18,6 +18,8 @@ Today = Callable[[Row, Event], Event | None]
 
 MACHINE = ""
 """The machine's name among readers."""
+NO_NAME = "no name"
+"""The name among readers of those who gave none, whose own is empty, as the machine's is."""
 UNREAD = "unread"
 """The status of every frame that a blinded reader sees."""
 
@@ -51,7 +53,7 @@ def check_blinded(store: Store, reader: str) -> None:
     """
     if since := seen_since(store, reader):
         raise UserError(
-            f"{reader} has seen the machine's outlines here (since {since[:16].replace('T', ' ')} UTC): open the "
+            f"{reader} has seen the machine's outlines here (since {_minute(since)}): open the "
             "folder without --blinded, or let a person who has not seen them read it (--reader=NAME)"
         )
 
@@ -65,6 +67,10 @@ def seen_since(store: Store, reader: str) -> str:
     own = (history for (name, _, _), history in store.histories.items() if name == reader)
     shown += [(event.time, event.role) for history in own for event in history.events]
     return min((time for time, role in shown if role != "blinded"), default="")
+
+
+def _minute(time: str) -> str:
+    return f"{time[:16].replace('T', ' ')} UTC"
 
 
 def last_answers(store: Store, row: Row, today: Today) -> Iterator[Event]:
@@ -84,9 +90,12 @@ def so_far(store: Store, reader: str, role: str) -> list[str]:
     names, lines = readers(store), []
     if names:
         new = f"; {reader} is new" if reader and reader not in names else ""
-        lines.append(f"readers so far: {', '.join(name or 'no name' for name in names)}{new}")
+        lines.append(f"readers so far: {', '.join(name or NO_NAME for name in names)}{new}")
     if reader and role != "blinded" and not seen_since(store, reader):
         lines.append(f"the page shows {reader} the machine's outlines: no later reading here can be --blinded")
+    if role == "blinded" and (since := seen_since(store, "")):
+        shown = f"the page has shown somebody without a name (since {_minute(since)}) the machine's outlines"
+        lines.append(f"{shown}: if that was {reader}, this is no blinded reading")
     return lines
 
 
@@ -94,7 +103,7 @@ def readings(store: Store, row: Row, machine_mm: dict[str, float | None], today:
     """All answers for a frame, the machine's first, as an adjudicator sees them."""
     machine = {"reader": MACHINE, "answer": Answer.of_row(row).json(), "mm": machine_mm, "time": None}
     others = [
-        {"reader": e.reader, "answer": e.answer.json(), "mm": e.mm, "time": e.time}
+        {"reader": e.reader or NO_NAME, "answer": e.answer.json(), "mm": e.mm, "time": e.time}
         for e in last_answers(store, row, today)
     ]
     return [machine, *others]
@@ -106,7 +115,7 @@ def answer_of(store: Store, row: Row, reader: Any, today: Today) -> Answer:
     Raises:
       ValueError: there is none.
     """
-    answers = {MACHINE: Answer.of_row(row)} | {e.reader: e.answer for e in last_answers(store, row, today)}
+    answers = {MACHINE: Answer.of_row(row)} | {e.reader or NO_NAME: e.answer for e in last_answers(store, row, today)}
     if not isinstance(reader, str) or reader not in answers:
         raise ValueError("reader has no answer in this frame")
     return answers[reader]

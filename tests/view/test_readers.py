@@ -117,6 +117,19 @@ def test_adjudicator_sees_and_chooses(tmp_path, held):
     assert roles == [("Ann", "blinded", None), ("Bob", "blinded", None), ("Cid", "adjudicator", "Bob")]
 
 
+def test_a_reader_without_a_name_is_not_taken_for_the_machine(tmp_path, held):
+    """The adjudicator's page had two machines, and either button took the person's answer."""
+    rows = write_results(tmp_path, 1)
+    read(tmp_path, "", [1.12], "reader")
+    session = as_reader(tmp_path, held, "Cid", "adjudicator")
+    readings = session.frame(0)["readings"]
+    assert [r["reader"] for r in readings] == ["", "no name"]
+    state = session.change(0, {"action": "choose", "after": 0, "reader": ""})
+    assert (state["answer"]["ellipse"], state["taken"]) == (rows[0]["ellipse_px"], "")
+    state = session.change(0, {"action": "choose", "after": state["version"], "reader": "no name"})
+    assert (state["answer"]["ellipse"], state["taken"]) == (readings[1]["answer"]["ellipse"], "no name")
+
+
 def test_third_person_adjudicates(tmp_path, held):
     write_results(tmp_path, 1)
     read(tmp_path, "Ann", [1.0])
@@ -220,6 +233,13 @@ def test_start_names_the_readers_so_far_and_a_new_one(tmp_path):
     with serving(tmp_path / "results", "--reader=Smith^Ann") as server:  # she has seen them now
         server.process.stdout.readline()
         assert server.process.stdout.readline().startswith("Ctrl-C")
+    with serving(tmp_path / "results") as server, urlopen(f"{server.address}api/changes"):
+        pass
+    with serving(tmp_path / "results", "--reader=Bob", "--blinded") as server:
+        assert server.process.stdout.readline() == "readers so far: Smith^Ann; Bob is new\n"
+        said = server.process.stdout.readline()
+        assert said.startswith("the page has shown somebody without a name (since 20")
+        assert said.endswith("UTC) the machine's outlines: if that was Bob, this is no blinded reading\n")
 
 
 @pytest.mark.parametrize(
