@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -112,11 +113,12 @@ def save_report(
     instance_number: int,
     kind: str,
     at: datetime | None = None,
+    earlier: bytes | None = None,
     **signed: Any,
 ) -> None:
     """Write a content tree as a Comprehensive SR: complete, and unverified unless `signed` says more.
 
-    A file that holds this report already stays as it is.
+    Where `earlier` or the file that is there is this report, the file is that one, byte by byte.
 
     Args:
       path: of the file.
@@ -125,6 +127,7 @@ def save_report(
       instance_number: of the document in its series.
       kind: of `SERIES_NUMBERS`.
       at: when it was verified, with a time zone; None: it is not.
+      earlier: the file of the report that was signed before; None: there is none.
       signed: highdicom's arguments of a verified document.
 
     Raises:
@@ -135,8 +138,9 @@ def save_report(
 
     says = [root.to_json(), signed.get("verifying_observer_name"), at and at.astimezone(UTC).isoformat()]
     names = identity(headers, instance_number, kind, *says)
-    if (there := report_at(path)) is not None and there.SOPInstanceUID == names["sop_instance_uid"]:
-        write_whole(path, path.read_bytes())  # an export deletes what it has not written
+    before = report_at(path) if earlier is None else report_in(earlier)
+    if before is not None and before.SOPInstanceUID == names["sop_instance_uid"]:
+        write_whole(path, earlier or path.read_bytes())  # an export deletes what it has not written
         return
     document = hd.sr.ComprehensiveSR(
         evidence=headers,
@@ -164,9 +168,16 @@ def report_at(path: Path) -> Any:
     if not path.is_file():
         return None
     try:
-        return pydicom.dcmread(path)
+        return report_in(path.read_bytes())
     except pydicom.errors.InvalidDicomError:
         raise UserError(f"{path} is damaged: remove it") from None
+
+
+def report_in(data: bytes) -> Any:
+    """The report of a file that was read."""
+    import pydicom
+
+    return pydicom.dcmread(BytesIO(data))
 
 
 def _date(document: Any, header: Any, at: datetime) -> None:

@@ -21,6 +21,7 @@ from fetal_jax.outputs.dicom_parts import (
     observation_context,
     refusing,
     report_at,
+    report_in,
     save_report,
     shape_points,
 )
@@ -60,33 +61,35 @@ def save(path: Path, headers: Sequence[Any], root: Any, number: int) -> None:
 
 
 def sign(
-    path: Path, headers: Sequence[Any], root: Any, number: int, signer: str, at: datetime, machine: Path | None
+    path: Path,
+    headers: Sequence[Any],
+    root: Any,
+    number: int,
+    signer: str,
+    at: datetime,
+    machine: Path | None,
+    earlier: bytes | None,
 ) -> None:
     """Write a verified report.
 
-    It names the reports that it takes the place of: the machine's, and the one that was signed before, if the file
-    holds one of the same images. If the file holds this one, it stays as it is.
+    It names the reports that it takes the place of: the machine's, and the one that was signed before. If that one is
+    the same, it is written again.
 
     Args:
       path, headers, root, number: as `save` takes them.
       signer: who verifies it, as DICOM has names.
       at: when.
       machine: the machine's report; None where it gave no value.
+      earlier: the file of the report that was signed before of the same frames; None: there is none.
 
     Raises:
       UserError: a header lacks something that a report must repeat, or the name is not valid in DICOM.
     """
     before = [report_at(machine)] if machine else []
-    earlier = report_at(path)
-    if (
-        earlier is not None
-        and earlier.InstanceNumber == number
-        and _named(earlier) & {h.SOPInstanceUID for h in headers}
-    ):
-        before.append(earlier)
+    before += [report_in(earlier)] if earlier else []
     with refusing("there is a header or a name that no report"):
         save_report(
-            *(path, headers, root, number, "signed sr", at),
+            *(path, headers, root, number, "signed sr", at, earlier),
             is_final=True,
             is_verified=True,
             verifying_observer_name=signer,
@@ -95,7 +98,7 @@ def sign(
         )
 
 
-def _named(report: Any) -> set[str]:
+def named(report: Any) -> set[str]:
     """The images that a report names."""
     series = [s for e in report.CurrentRequestedProcedureEvidenceSequence for s in e.ReferencedSeriesSequence]
     return {image.ReferencedSOPInstanceUID for s in series for image in s.ReferencedSOPSequence}

@@ -39,6 +39,6 @@ def test_two_kinds_of_objects_never_share_a_series_number(tmp_path):
     header = header_of(source)
     made["signed sr"] = tmp_path / "signed.dcm"
     root = structured_report.content(header, MEASURED_ROW)
-    structured_report.sign(made["signed sr"], [header], root, 1, "Smith^Ann", datetime.now(UTC), None)
+    structured_report.sign(made["signed sr"], [header], root, 1, "Smith^Ann", datetime.now(UTC), None, None)
     numbers = {kind: pydicom.dcmread(path).SeriesNumber for kind, path in made.items()}
     assert len(set(numbers.values())) == len(numbers) == 4, numbers

@@ -170,6 +170,49 @@ def test_changed_answer_names_the_report_that_was_signed_before(tmp_path, held):
             assert "Error" not in dciodvfy(folder / name)
 
 
+def test_reports_are_found_again_under_the_numbers_that_new_frames_give_them(tmp_path, held):
+    """They were not: a changed report named none before, and an unchanged one lost the one that it named."""
+    rows = write_examinations(tmp_path, 3, dicom=True)
+    save_rows(tmp_path / "results", rows[6:])
+    folder = tmp_path / "results" / REVIEW / "sr"
+
+    def export(grown: float) -> dict[str, pydicom.Dataset]:
+        with ExitStack() as page:
+            session = opened(tmp_path, page, "Smith^Ann")
+            head = session.results.number(rows[6]["file"], 0)
+            cx, cy, a, b, theta = rows[6]["ellipse_px"]
+            if grown != 1:
+                changed(session, head, "pull", ellipse=[cx, cy, grown * a, grown * b, theta])
+            else:
+                for n in range(head, head + 3):
+                    changed(session, n, "accept", decision="accepted")
+            exports.write(session)
+        return reports()
+
+    def reports() -> dict[str, pydicom.Dataset]:
+        return {p.name: pydicom.dcmread(p) for p in folder.glob("*0*.dcm")}
+
+    first = export(1)
+    (folder / "mine.dcm").write_text("not a report of ours")
+    second = export(1.05)
+    save_rows(tmp_path / "results", rows)
+    session = opened(tmp_path, held, "Smith^Ann")
+    changed(session, 0, "accept", decision="accepted")  # of another woman, with the first number
+    exports.write(session)
+    moved = {"00001.dcm": "00007.dcm", "00002.dcm": "00008.dcm", "examination_00001.dcm": "examination_00003.dcm"}
+    kept = reports()
+    for before, now in moved.items():
+        assert kept[now] == second[before]  # with the reports that it names
+    cx, cy, a, b, theta = rows[6]["ellipse_px"]
+    changed(session, 6, "pull", ellipse=[cx, cy, 1.1 * a, 1.1 * b, theta])
+    exports.write(session)
+    last = reports()
+    assert last["00008.dcm"] == first["00002.dcm"]
+    for before, now in (("00001.dcm", "00007.dcm"), ("examination_00001.dcm", "examination_00003.dcm")):
+        machine = last[now.replace(".", "_machine.")]
+        assert predecessors(last[now]) == {second[before].SOPInstanceUID, machine.SOPInstanceUID}
+
+
 @pytest.mark.parametrize("zone", ["+0530", None])
 def test_report_is_signed_at_the_time_of_the_decision(tmp_path, held, zone):
     rows = write_examinations(tmp_path, 1, dicom=True)

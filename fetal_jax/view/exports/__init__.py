@@ -16,6 +16,7 @@ from fetal_jax.view.exports import data_set, reports, tables
 from fetal_jax.view.exports.corrections import corrections
 from fetal_jax.view.exports.data_set import DATA_SET
 from fetal_jax.view.exports.reader_folder import ReaderFolder
+from fetal_jax.view.exports.signed_report import Earlier
 from fetal_jax.view.session import Session
 
 TABLE, JSON = "corrections.csv", "corrections.json"
@@ -55,7 +56,8 @@ def _write(session: Session) -> dict[str, Any]:
     write_whole(own.common(AGREEMENT[0]), agreement.as_csv(agreed))
     write_whole(own.common(AGREEMENT[1]), json.dumps(head | agreed, indent=1) + "\n")
     mine = [c for c in found if c.event.reader == session.reader and c.event.answer.decision == "accepted"]
-    written = reports.Written(session, own.claim, left_out=left_out)
+    earlier = Earlier(own.existing("sr/*.dcm"))  # before the first is replaced
+    written = reports.Written(session, own.claim, earlier, left_out=left_out)
     frames = data_set.write(session, mine, own.claim, written.left_out)
     own_names = [f"{DATA_SET}/frames.csv"] if frames else []
     for c in mine:

@@ -45,6 +45,11 @@ class ReaderFolder:
         """Claim a file of this reader; returns and raises as `common`."""
         return self.common(self.folder + name)
 
+    def existing(self, pattern: str) -> list[Path]:
+        """The files of this reader's earlier exports that match a pattern such as `sr/*.dcm`, sorted."""
+        found = sorted((self._review / self.folder).glob(pattern))
+        return [path for path in found if path.relative_to(self._review).as_posix() in self._own]
+
     def sweep(self) -> None:
         """Delete files of earlier exports of this reader that this export did not write."""
         self._own.clear(keep=lambda name: not self._is_mine(name) or self._is_new(name))

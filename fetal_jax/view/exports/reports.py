@@ -33,6 +33,7 @@ class Written:
 
     session: Session
     claim: Callable[[str], Path]
+    earlier: signed_report.Earlier
     signed: int = 0
     left_out: list[str] = field(default_factory=list)
 
@@ -47,10 +48,10 @@ class Written:
         score = f"checklist {checklist.score(items)} ({checklist.SOURCE})" if items else ""
         comment = c.event.answer.comment and f"comment of {c.event.reader or 'the reader'}: {c.event.answer.comment}"
         self._fhir(name, bundle, score, comment)
-        source = self.session.results.source(c.row)
+        source, results = self.session.results.source(c.row), self.session.results.folder
         if source is None or not is_dicom_file(source):
             return
-        self._sign(what, lambda: signed_report.write(source, c, row, self.session.results.folder, self.claim, name))
+        self._sign(what, lambda: signed_report.write(source, c, row, results, self.claim, name, self.earlier))
 
     def examination(self, k: int) -> dict[str, Any] | None:
         """Write FHIR and signed SR of an examination's accepted frames; returns its record, None if there are none."""
@@ -64,7 +65,7 @@ class Written:
             self.left_out.append(f"{what}: its {missing}")
         notes = [f"This {missing}"] if missing else []
         machine, at = examinations.of_machine(self.session, k)
-        name = f"examination_{k + 1:05d}"
+        name = f"{signed_report.OF_EXAMINATION}{k + 1:05d}"
         beside = ", ".join(f"{key.upper()} {mm:.2f} mm" for key, mm in machine.visits[at].sizes_mm.items())
         lead = NOTED if self.session.reader else TO_REVIEW
         said = f"measured by the machine: {beside or 'no value'}"
@@ -75,7 +76,8 @@ class Written:
             self._sign(
                 what,
                 lambda: signed_report.write_examination(
-                    *(summary, machine.visits[at], reader, decided, self._header, self.claim, k, name, notes)
+                    *(summary, machine.visits[at], reader, decided, self._header, self.claim, k, name, notes),
+                    self.earlier,
                 ),
             )
         return examination_tables.record(found, index) | {"signed": bool(self.session.reader)}

@@ -6,13 +6,15 @@ before, and both name the machine's.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from fetal_jax.outputs import formats, structured_report
-from fetal_jax.outputs.dicom_parts import header_of
+from fetal_jax.outputs.dicom_parts import header_of, report_at
 from fetal_jax.outputs.examinations import structured_report as of_examination
 from fetal_jax.outputs.examinations.examination import Summary
 from fetal_jax.outputs.rows import NOTED, Row
@@ -21,9 +23,51 @@ from fetal_jax.reading.sources import Source
 from fetal_jax.view.exports.corrections import Correction
 
 Claim = Callable[[str], Path]
+OF_EXAMINATION, OF_MACHINE = "examination_", "_machine"
+"""Beginning of the name of an examination's report; end of the name of the machine's."""
 
 
-def write(source: Source, c: Correction, row: Row, results: Path, claim: Claim, name: str) -> None:
+@dataclass(frozen=True)
+class Signed:
+    """A report that was signed before: its file, its number in the series, and whether it is of an examination."""
+
+    data: bytes
+    number: int
+    of_examination: bool
+
+
+class Earlier:
+    """The reports that a reader has signed before an export, by the images that they name.
+
+    The names of the files follow from the numbers of the rows, which new frames shift.
+    """
+
+    def __init__(self, paths: Iterable[Path]) -> None:
+        """Read the files.
+
+        Raises:
+          UserError: a report is damaged.
+        """
+        self._of_image = defaultdict[str, list[Signed]](list)
+        for path in paths:
+            if not path.stem.endswith(OF_MACHINE) and (report := report_at(path)) is not None:
+                of_examination = path.stem.startswith(OF_EXAMINATION)
+                for image in structured_report.named(report):
+                    signed = Signed(path.read_bytes(), int(report.InstanceNumber), of_examination)
+                    self._of_image[image].append(signed)
+
+    def frame(self, header: Any, number: int) -> Signed | None:
+        """The report of a frame, by its number in the image; None if there is none."""
+        found = self._of_image[header.SOPInstanceUID]
+        return next((s for s in found if not s.of_examination and s.number == number), None)
+
+    def examination(self, headers: Sequence[Any], number: int) -> Signed | None:
+        """The report of an examination that shares an image; of several the one of this number. None: there is none."""
+        found = [s for h in headers for s in self._of_image[h.SOPInstanceUID] if s.of_examination]
+        return max(found, key=lambda s: s.number == number, default=None)
+
+
+def write(source: Source, c: Correction, row: Row, results: Path, claim: Claim, name: str, earlier: Earlier) -> None:
     """Write the corrected row as `sr/NAME.dcm`, signed by the reader.
 
     The machine's report is written first, if `measure` has not written it.
@@ -38,8 +82,10 @@ def write(source: Source, c: Correction, row: Row, results: Path, claim: Claim, 
     notes = [f"Measured by the machine: {values} (status {c.row['status']})"]
     notes += [f"Comment of {c.event.reader}: {c.event.answer.comment}"] if c.event.answer.comment else []
     _sign(root, _person_name(c.event.reader), notes)
-    path, at = claim(f"sr/{name}.dcm"), datetime.fromisoformat(c.event.time)
-    structured_report.sign(path, [header], root, row["frame"] + 1, _person_name(c.event.reader), at, predecessor)
+    path, at, number = claim(f"sr/{name}.dcm"), datetime.fromisoformat(c.event.time), row["frame"] + 1
+    before = earlier.frame(header, number)
+    signer = _person_name(c.event.reader)
+    structured_report.sign(path, [header], root, number, signer, at, predecessor, before.data if before else None)
 
 
 def write_examination(
@@ -52,6 +98,7 @@ def write_examination(
     k: int,
     name: str,
     notes: list[str],
+    earlier: Earlier,
 ) -> None:
     """Write an examination as `sr/NAME.dcm`, signed by the reader, and the machine's own first.
 
@@ -65,20 +112,23 @@ def write_examination(
       k: number of the examination.
       name: of the file.
       notes: what the report says besides.
+      earlier: the reports that were signed before.
 
     Raises:
       UserError: frames are not DICOM or of several studies, or a header lacks something that a report must repeat.
     """
-    before = None
+    headers, root = of_examination.content(signed, header, NOTED)
+    before = earlier.examination(headers, k + 1)
+    number = before.number if before else k + 1  # which its UID follows from
+    predecessor = None
     if machine.sizes_mm:
-        headers, root = of_examination.content(machine, header)
-        before = claim(f"sr/{name}_machine.dcm")
-        structured_report.save(before, headers, root, k + 1)
+        predecessor = claim(f"sr/{name}{OF_MACHINE}.dcm")
+        structured_report.save(predecessor, *of_examination.content(machine, header), number)
     sizes = {f"{key}_mm": mm for key, mm in machine.sizes_mm.items()}
     notes = [f"Measured by the machine: {_said(sizes, MEASURED)} (status {machine.status})", *notes]
-    headers, root = of_examination.content(signed, header, NOTED)
     _sign(root, _person_name(reader), notes)
-    structured_report.sign(claim(f"sr/{name}.dcm"), headers, root, k + 1, _person_name(reader), at, before)
+    path, signer = claim(f"sr/{name}.dcm"), _person_name(reader)
+    structured_report.sign(path, headers, root, number, signer, at, predecessor, before.data if before else None)
 
 
 def _said(values: Any, quantities: Any) -> str:
@@ -98,7 +148,7 @@ def _machine_report(source: Source, c: Correction, results: Path, claim: Claim, 
     there = results / formats.name("sr", c.row["overlay"] or f"{name}.png")
     if there.is_file() and _names_frame(there, c.row["frame"]):
         return there
-    path = claim(f"sr/{name}_machine.dcm")
+    path = claim(f"sr/{name}{OF_MACHINE}.dcm")
     structured_report.write(source, c.row, path)
     return path
 
