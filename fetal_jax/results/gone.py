@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from fetal_jax.errors import amount
-from fetal_jax.files import in_bucket
 from fetal_jax.outputs.rows import JSON
+from fetal_jax.results.measured_file import absolute, places
 from fetal_jax.results.resume_log import ResumeLog, fingerprints
 
 
@@ -18,23 +17,10 @@ def gone(earlier: Iterable[str], now: Iterable[str], asked: Iterable[str]) -> li
     Args:
       earlier: names of files as the earlier call named them: relative ones may be from another working folder.
       now: names of the files that this call finds.
-      asked: the paths of the call. A relative name is looked for in each folder that leads to one of them.
+      asked: the paths of the call.
     """
-    there = {_absolute(name) for name in now}
-    paths = [Path(_absolute(path)) for path in asked if not in_bucket(path)]
-    folders = list(dict.fromkeys(str(folder) for path in paths for folder in (path, *path.parents)))
-
-    def found(name: str) -> bool:
-        if _absolute(name) in there:
-            return True
-        if in_bucket(name) or os.path.isabs(name):
-            return False
-        below = os.path.normpath(name)
-        while below.startswith("../"):
-            below = below.removeprefix("../")
-        return any(os.path.join(folder, below) in there for folder in folders)
-
-    return [name for name in earlier if not found(name)]
+    there = set(map(absolute, now))
+    return [name for name in earlier if absolute(name) not in there and there.isdisjoint(places(name, asked))]
 
 
 def against(folder: Path, log: ResumeLog, now: Sequence[str], asked: Sequence[str]) -> list[str]:
@@ -71,7 +57,3 @@ def in_words(files: Sequence[str]) -> str:
     if len(files) == 1:
         return f"1 file that is gone ({files[0]})"
     return f"{len(files)} files that are gone (the first: {files[0]})"
-
-
-def _absolute(name: str) -> str:
-    return name if in_bucket(name) else os.path.abspath(name)

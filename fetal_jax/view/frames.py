@@ -66,7 +66,7 @@ class Frames:
                         self._cache.move_to_end(key)
                     return data, True
             else:
-                reason = "the frame is not where it was measured: bring the file back"
+                reason = "the frame is not where it was measured, or has changed since: bring the file back"
         overlay = self._results.overlay(row)
         if overlay is None:
             raise UserError(reason or "the file holds no such frame")

@@ -12,8 +12,10 @@ from typing import Any
 from fetal_jax.errors import UserError
 from fetal_jax.outputs.examinations.examination import CHOICES
 from fetal_jax.outputs.rows import COLUMNS, GEOMETRY, JSON, Row
-from fetal_jax.reading.sources import CALL, OVERLAYS, Source, is_archive
+from fetal_jax.reading.sources import CALL, OVERLAYS, Source
+from fetal_jax.results.measured_file import source_of
 from fetal_jax.results.resume_log import NAME as LOG
+from fetal_jax.results.resume_log import fingerprints
 
 STANDARD = "hadlock"
 _KEYS = (*COLUMNS, *GEOMETRY)
@@ -40,7 +42,7 @@ class Results:
         self._mutex = threading.Lock()
         if not any((folder / name).is_file() for name in (JSON, LOG, CALL)):
             raise UserError(f"{folder} holds no {JSON}: give the --out folder of fetal-jax measure, or frames")
-        self._roots = _roots(folder)
+        self._asked, self._fingerprints = _asked(folder), dict[str, list[int]]()
         self.refresh()
 
     def refresh(self) -> None:
@@ -54,6 +56,7 @@ class Results:
                 if (s.st_mtime_ns, s.st_size) == self._seen:
                     return
                 rows = json.loads(path.read_text(encoding="utf-8"))
+                self._fingerprints = fingerprints(self.folder)
                 for row in rows:
                     self._add(row)
             except FileNotFoundError:
@@ -75,15 +78,8 @@ class Results:
         return f"{name} · {row['frame']}" if row["frame"] else name
 
     def source(self, row: Row) -> Source | None:
-        """The file of a row; None if it no longer exists."""
-        for root in (Path(), *self._roots):
-            path = root / row["file"]
-            if path.is_file():
-                return Source(path)
-            for parent in path.parents:
-                if is_archive(parent.name) and parent.is_file():
-                    return Source(parent, path.relative_to(parent).as_posix())
-        return None
+        """The file of a row; None if it no longer exists, or is another one now."""
+        return source_of(row, self._asked, self._fingerprints.get(row["file"]), self.folder)
 
     def overlay(self, row: Row) -> Path | None:
         """The overlay of a row; None if it no longer exists, or would be outside the folder."""
@@ -111,7 +107,9 @@ class Results:
                     if not line.endswith(b"\n"):
                         break
                     self._read_bytes += len(line)
-                    for row in json.loads(line)["rows"]:
+                    entry = json.loads(line)
+                    self._fingerprints[entry["file"]] = entry["fingerprint"]
+                    for row in entry["rows"]:
                         self._add(row)
         except FileNotFoundError:
             self._read_bytes = 0
@@ -183,10 +181,9 @@ def _ending(path: str, parts: int) -> str:
     return "/".join(split[-parts:]) if parts < len(split) else "./" * (parts - len(split)) + path
 
 
-def _roots(folder: Path) -> list[Path]:
-    """Folders to which a row's relative path may refer: those above the paths that `measure` was given."""
+def _asked(folder: Path) -> list[str]:
+    """The paths that `measure` was given; none if that is not recorded."""
     try:
-        asked = json.loads((folder / CALL).read_text(encoding="ascii"))["paths"]
-        return list(dict.fromkeys(parent for path in asked for parent in Path(path).parents))
+        return list(map(str, json.loads((folder / CALL).read_text(encoding="ascii"))["paths"]))
     except (OSError, ValueError, TypeError, KeyError):
         return []

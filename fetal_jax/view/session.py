@@ -150,7 +150,7 @@ class Session:
         data, is_frame = self.frames.png(self.row(number))
         if self.blinded and not is_frame:
             raise UserError(
-                "the frame is gone or damaged, and its overlay shows the machine's outline: bring the file back"
+                "the frame is gone, changed or damaged, and its overlay shows the machine's outline: bring it back"
             )
         return data, is_frame
 

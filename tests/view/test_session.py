@@ -17,6 +17,7 @@ from fetal_jax.errors import UserError
 from fetal_jax.geometry import Ellipse
 from fetal_jax.inference.acceptance import GIVE_PLANE
 from fetal_jax.reading.images import write_png
+from fetal_jax.reading.sources import Source
 from fetal_jax.view import exports, store
 from fetal_jax.view.answer import Answer
 from fetal_jax.view.session import CHOOSE_PLANE, REVIEW, Session
@@ -326,6 +327,20 @@ def test_frame_that_is_gone_shows_its_overlay(tmp_path, held):
     picture.rename(tmp_path / "secret.png")
     with pytest.raises(UserError, match="bring the file back"):
         session.frames.png(rows[0])
+
+
+def test_file_that_was_replaced_after_the_measurement_is_not_shown(tmp_path, held):
+    """A scanner's export is called alike for every patient."""
+    rows = write_results(tmp_path, 2)
+    lines = [json.dumps({"file": r["file"], "fingerprint": Source(Path(r["file"])).fingerprint()}) for r in rows]
+    (tmp_path / "results" / "fingerprints.jsonl").write_text("\n".join(lines) + "\n")
+    session = opened(tmp_path, held)
+    assert session.frames.png(session.row(0))[1]
+    Path(rows[0]["file"]).write_bytes(Path(rows[1]["file"]).read_bytes())
+    with pytest.raises(UserError, match="has changed since"):
+        session.frames.png(session.row(0))
+    with pytest.raises(UserError, match="no picture, so it cannot be accepted"):
+        changed(session, 0, "accept", decision="accepted")
 
 
 @pytest.mark.parametrize("factor", [1, 1.2])

@@ -114,9 +114,9 @@ def test_page_says_why_there_is_no_picture_and_where_the_overlay_comes_from(brow
     with serving(tmp_path / "results", "--reader=Ann") as server:
         page, note = Page(browser, server.address, 640, 400), "document.querySelector('#note')"
         for n, said in (
-            (0, "No picture: the frame is not where it was measured: bring the file back"),
+            (0, "No picture: the frame is not where it was measured, or has changed since: bring the file back"),
             (1, f"No picture: {damaged} is no image that can be read: give PNG, JPEG, TIFF, BMP or DICOM"),
-            (2, "The frame is gone or damaged: this is the overlay that measure drew."),
+            (2, "The frame is gone, changed or damaged: this is the overlay that measure drew."),
             (3, ""),
         ):
             page.page.goto(f"{server.address}#n={n}")

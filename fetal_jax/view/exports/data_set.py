@@ -40,7 +40,7 @@ def write(session: Session, accepted: list[Correction], claim: Callable[[str], P
             left_out.append(f"{shown}: {e}")
             continue
         if not is_frame:
-            left_out.append(f"{shown}: the file is gone or damaged: not in {DATA_SET}/")
+            left_out.append(f"{shown}: the file is gone, changed or damaged: not in {DATA_SET}/")
             continue
         name = f"{c.number + 1:05d}.png"
         pixels = np.asarray(Image.open(io.BytesIO(data)))

@@ -118,5 +118,5 @@ class Written:
     def _header(self, row: Row) -> Any:
         source = self.session.results.source(row)
         if source is None:
-            raise UserError("a frame is not where it was measured: bring the file back")
+            raise UserError("a frame is not where it was measured, or has changed since: bring the file back")
         return header_of(source)

@@ -66,7 +66,7 @@ async function show(n) {
   stage.show(picture, frame, info.planes[frame.answer.plane]);
   panel.show(frame);
   showExamination(frame);
-  note(picture ? (picture.isFrame ? "" : "The frame is gone or damaged: this is the overlay that measure drew.") : `No picture: ${cache.why.get(n)}`);
+  note(picture ? (picture.isFrame ? "" : "The frame is gone, changed or damaged: this is the overlay that measure drew.") : `No picture: ${cache.why.get(n)}`);
   announce();
   document.body.dataset.shown = n;
   performance.measure("show", { start: started, end: performance.now() });

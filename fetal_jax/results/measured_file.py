@@ -1,0 +1,93 @@
+"""The file of a row of earlier results: where it is today, and whether it is still the file that was measured."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from fetal_jax.errors import UserError
+from fetal_jax.files import in_bucket
+from fetal_jax.inference.identity import KEY_FILE, Key
+from fetal_jax.outputs.rows import Row
+from fetal_jax.reading import study
+from fetal_jax.reading.dicom import read_header
+from fetal_jax.reading.sources import Source, is_archive
+
+
+def absolute(name: str) -> str:
+    """The absolute path of a file's name; a bucket's is returned as it is."""
+    return name if in_bucket(name) else os.path.abspath(name)
+
+
+def places(name: str, asked: Iterable[str]) -> list[str]:
+    """The absolute paths that a file's name in a row may stand for.
+
+    A relative name is from the working folder of its call, which is not recorded: it is at or above one of the paths
+    of the call.
+
+    Args:
+      name: as the call named the file.
+      asked: the paths of the call.
+    """
+    if in_bucket(name) or os.path.isabs(name):
+        return [name]
+    below = os.path.normpath(name)
+    while below.startswith("../"):
+        below = below.removeprefix("../")
+    paths = [Path(absolute(path)) for path in asked if not in_bucket(path)]
+    folders = [folder for path in paths for folder in (path, *path.parents) if not folder.is_file()]
+    return [os.path.join(folder, below) for folder in dict.fromkeys(folders)]
+
+
+def source_of(row: Row, asked: Sequence[str], fingerprint: Sequence[int] | None, results: Path) -> Source | None:
+    """The file of a row; None if it is gone, or another file has its name now.
+
+    Args:
+      row: with its `file`.
+      asked: the paths of the call that measured it. A file of the same name elsewhere, such as in the current folder,
+        comes last: it may be of another examination.
+      fingerprint: size and time of the file when it was measured; None or empty if not known, as in old results.
+      results: the folder of the results, which has the key of their hashes.
+    """
+    file = row["file"]
+    roots = [_without_pattern(absolute(path)) for path in asked if not in_bucket(path)]
+    named = [Path(place) for place in places(file, asked)]
+    there = [path for path in named if os.path.isabs(file) or any(map(path.is_relative_to, roots))]
+    for path in (*there, Path(absolute(file))):
+        archives = (p for p in path.parents if is_archive(p.name) and p.is_file())
+        member_of = None if path.is_file() else next(archives, None)
+        source = Source(member_of, path.relative_to(member_of).as_posix()) if member_of else Source(path)
+        if source.path.is_file() and _is_unchanged(source, row, fingerprint, results):
+            return source
+    return None
+
+
+def _without_pattern(path: str) -> str:
+    """The fixed folder above a pattern; a path that exists is none."""
+    while not os.path.exists(path) and re.search(r"[*?\[]", path):
+        path = os.path.dirname(path)
+    return path
+
+
+def _is_unchanged(source: Source, row: Row, fingerprint: Sequence[int] | None, results: Path) -> bool:
+    """Whether a file is the one that was measured, as far as is known. A copy has a time of its own.
+
+    A scanner's export is often called alike for every patient, and DICOM of one size too: the object must be the same.
+    """
+    now = source.fingerprint()
+    if not fingerprint or now == list(fingerprint):
+        return True
+    return now[:1] == list(fingerprint[:1]) and (not row["instance"] or _is_object(source, row["instance"], results))
+
+
+def _is_object(source: Source, instance: str, results: Path) -> bool:
+    """Whether DICOM is the object of a row's `instance` (a UID or its hash); True if the key of the hash is missing."""
+    try:
+        uid = study.of_dicom(read_header(source.open(), str(source))).instance
+    except UserError:
+        return False
+    if uid == instance or (Key.of_environment() is None and not (results / KEY_FILE).is_file()):
+        return True
+    return Key(results.joinpath).digest("instance", uid).hex()[:16] == instance
