@@ -465,6 +465,24 @@ def test_undecided_and_rejected_frames_are_not_signed(tmp_path, held):
     assert "nobody decided" not in str(again) + path.read_text()
 
 
+def test_comments_on_the_frames_that_count_are_in_the_report_of_the_examination(tmp_path, held):
+    write_examinations(tmp_path, 1, dicom=True)
+    session = opened(tmp_path, held, "Smith^Ann")
+    changed(session, 0, "accept", decision="accepted")
+    changed(session, 1, "reject", decision="rejected", comment="blurred")
+    changed(session, 2, "accept", decision="accepted", comment="bowed\nbut whole")
+    exports.write(session)
+    said = "Comment of Smith^Ann on the femur: bowed\nbut whole"
+    review = tmp_path / "results" / REVIEW
+    signed = hd.sr.srread(review / "sr" / "examination_00001.dcm")
+    containers = {code(i): i for i in signed.ContentSequence if i.ValueType == "CONTAINER"}
+    assert said in texts(containers["121111"])
+    entries = json.loads((review / "fhir" / "examination_00001.json").read_text())["entry"]
+    assert all({"text": said} in entry["resource"]["note"] for entry in entries)
+    assert "blurred" not in str(signed) + json.dumps(entries)
+    assert "Error" not in dciodvfy(review / "sr" / "examination_00001.dcm")
+
+
 def test_signed_examination_notes_what_the_machine_doubts(tmp_path, held):
     rows = write_examinations(tmp_path, 1, dicom=True)
     session = opened(tmp_path, held, "Smith^Ann")

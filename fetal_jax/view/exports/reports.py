@@ -22,6 +22,7 @@ from fetal_jax.view.exports import signed_report
 from fetal_jax.view.exports.corrections import Correction
 from fetal_jax.view.frames import is_dicom_file
 from fetal_jax.view.session import Session
+from fetal_jax.view.store import Event
 
 NO_DICOM = "no signed DICOM report: none of the accepted frames is of a DICOM file"
 NO_NAME = "a signed report needs a name: start with --reader=NAME"
@@ -46,7 +47,7 @@ class Written:
         bundle = fhir.bundle(row, fhir.context(row))
         items = self.session.checklist(c.row, c.event.answer)
         score = f"checklist {checklist.score(items)} ({checklist.SOURCE})" if items else ""
-        comment = c.event.answer.comment and f"comment of {c.event.reader or 'the reader'}: {c.event.answer.comment}"
+        comment = c.event.answer.comment and f"comment of {self._reader}: {c.event.answer.comment}"
         self._fhir(name, bundle, score, comment)
         source, results = self.session.results.source(c.row), self.session.results.folder
         if source is None or not is_dicom_file(source):
@@ -63,14 +64,14 @@ class Written:
         missing = f"report is without {amount(undecided, 'frame')} that nobody decided on" if undecided else ""
         if missing:
             self.left_out.append(f"{what}: its {missing}")
-        notes = [f"This {missing}"] if missing else []
+        counted = [row for s in summary.structures.values() for row in s.counted]
+        notes = [*([f"This {missing}"] if missing else []), *self._comments(counted)]
         machine, at = examinations.of_machine(self.session, k)
         name = f"{signed_report.OF_EXAMINATION}{k + 1:05d}"
         beside = ", ".join(f"{key.upper()} {mm:.2f} mm" for key, mm in machine.visits[at].sizes_mm.items())
         lead = NOTED if self.session.reader else TO_REVIEW
         said = f"measured by the machine: {beside or 'no value'}"
         self._fhir(name, examination_fhir.bundle(summary, lead), said, *notes)
-        counted = [row for s in summary.structures.values() for row in s.counted]
         if all(self._is_dicom(row) for row in counted):
             reader, decided = self.session.reader, self._decided(counted)
             self._sign(
@@ -105,11 +106,22 @@ class Written:
         except UserError as e:
             self.left_out.append(f"{what}: {e}")
 
+    @property
+    def _reader(self) -> str:
+        return self.session.reader or "the reader"
+
+    def _answered(self, row: Row) -> Event:
+        """The reader's last event of a frame that counts."""
+        return self.session.store.histories[self.session.reader, row["file"], row["frame"]].events[-1]
+
     def _decided(self, rows: list[Row]) -> datetime:
         """When the reader accepted the last of the frames that count."""
-        histories, reader = self.session.store.histories, self.session.reader
-        events = [histories[reader, row["file"], row["frame"]].events[-1] for row in rows]
-        return max(datetime.fromisoformat(event.time) for event in events)
+        return max(datetime.fromisoformat(self._answered(row).time) for row in rows)
+
+    def _comments(self, rows: list[Row]) -> list[str]:
+        """The reader's comments on the frames that count, each with its plane: a file's name may name a patient."""
+        said = [(row["plane"], self._answered(row).answer.comment) for row in rows]
+        return [f"Comment of {self._reader} on the {plane}: {comment}" for plane, comment in said if comment]
 
     def _is_dicom(self, row: Row) -> bool:
         source = self.session.results.source(row)
