@@ -64,7 +64,7 @@ def calibrate(args: argparse.Namespace, claim: Claim, datasets: Sequence[str], d
         if not all_recorded(fold.info.training):
             print(f"{name}: {START_NOT_RECORDED}")
     sources = [part for dataset in datasets for part in unseen(opened, folds, dataset, data_dir)]
-    picture, table = claim("acceptance.png"), claim("acceptance.csv")  # a stranger's file is refused before the work
+    picture, table = claim("acceptance.png"), claim("acceptance.csv")  # a foreign file is refused before the work
     for name in (*before.files, bundle.INFO) if bundle.is_shipped(path) else ():
         claim(f"bundle/{name}")
     learnt, info = learn(before, sources)

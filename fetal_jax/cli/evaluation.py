@@ -266,7 +266,7 @@ def _run_predictions(args: argparse.Namespace, claim: Claim) -> None:
     checked = evaluate_predictions(args.predictions, frames)
     for name in outputs.FILES:
         claim(name)  # a foreign file is refused before the work
-    evaluated = list(evaluate_predictions(args.predictions, frames))
+    evaluated = list(checked)
     summary = summarise(evaluated, margins=dict(args.margin or ()))
     flags = [f"--predictions={args.predictions}", f"--dataset={dataset}"]
     title = f"{args.predictions} on {frames.dataset}, {args.split}"
