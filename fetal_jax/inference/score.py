@@ -26,18 +26,23 @@ Inputs = dict[str, float]
 WRONG = {"head": 0.05, "abdomen": 0.08, "femur": 0.08}
 """Relative error from which a value counts as wrong. Two sonographers' 95 % limits: 4.9, 8.8, 11.1 % (Sarris 2012)."""
 INPUTS = ("residual", "width", "outside", "unseen", "plane")
-"""Inputs of a fitted score, from `inputs`. With maxima beside the means, holes and roundness too, the out-of-fold area
-under the ROC curve was up to 0.02 lower and at most 0.004 higher. Left out for its cost and not tried in the model:
-the spread of the value under six harmless changes of the frame (alone 0.96 and 0.88 on 61 real abdomens and femurs,
-`width` 0.99 and 0.92). How far apart the frame's and the mirrored frame's maps, or values, are adds nothing: out of
-fold, on 3,100 values of 477 real frames as they are and spoilt, the area changes by at most 0.003. Nor does it help how
-far the second look's outline is from the first one's: 0.932, 0.916 and 0.830 with it, 0.932, 0.915 and 0.831 without.
-How dark the frame is along the outline said nothing: 0.44 and 0.51 on 195 such frames."""
+"""Inputs of a fitted score, from `inputs`.
+
+Tried beside them, with the area under the ROC curve out of fold:
+- maxima in addition to the means, holes, roundness: up to 0.02 lower and at most 0.004 higher;
+- the difference between the maps, or the values, of the frame and its mirror image: changed by at most 0.003, on 3,100
+  values of 477 real frames, unchanged and spoilt;
+- the distance of the second look's outline from the first one's: 0.932, 0.916 and 0.830 with it, 0.932, 0.915 and 0.831
+  without;
+- the darkness of the frame along the outline: 0.44 and 0.51 alone, on 195 frames, so it says nothing.
+Not tried in the model, for its cost: the spread of the value under six harmless changes of the frame. Alone it has 0.96
+and 0.88 on 61 real abdomens and femurs, `width` 0.99 and 0.92."""
 INPUTS_OF = {"head": INPUTS, "abdomen": INPUTS, "femur": (*INPUTS, "continues")}
-"""By plane. Where a sharp shadow crosses a femur, the map ends sharply and without doubt, but the bone goes on in the
-frame, only darker. With `continues`, on 375 synthetic femurs with shadows, out of fold, the area under the ROC curve
-rose from 0.80 to 0.89, and 72 instead of 114 wrong values needed no review; of 237 right ones, on frames as they are,
-224 instead of 223. How much darker the frame is beyond the end added nothing. Oblique shadows are still missed."""
+"""Inputs by plane. Where a sharp shadow crosses a femur, the map ends sharply and without doubt, but the bone continues
+in the frame, only darker: `continues` sees that. On 375 synthetic femurs with shadows, out of fold, it raised the area
+under the ROC curve from 0.80 to 0.89. 72 instead of 114 wrong values needed no review, and of 237 right ones on
+unchanged frames 224 instead of 223. How much darker the frame is beyond the end added nothing. Oblique shadows are
+missed."""
 FLOOR = 1e-3
 """Inputs enter the model as log(FLOOR + input), because they span three powers of ten."""
 
@@ -235,46 +240,3 @@ def error_probability(model: Mapping[str, Any], given: Inputs) -> float:
         raise UserError(f"the bundle's score needs {', '.join(sorted(unknown))}: update fetal_jax")
     values = np.log(FLOOR + np.array([given[name] for name in model["inputs"]], float))
     return float(expit(values @ np.array(model["weights"], float) + model["bias"]))
-
-
-def fit(
-    given: Sequence[Inputs],
-    wrong: Sequence[bool],
-    weights: Sequence[float] | None = None,
-    names: Sequence[str] = INPUTS,
-    penalty: float = 1.0,
-) -> dict[str, Any]:
-    """Fit a logistic model with an L2 penalty and weights that are never negative.
-
-    Args:
-      given: the inputs of each frame.
-      wrong: whether each frame's value is off by more than `WRONG`.
-      weights: weight of each frame; None: all equal.
-      names: the inputs to use.
-      penalty: of the squared weights of the standardised inputs, in frames.
-
-    Raises:
-      ValueError: all frames are right, or all are wrong.
-    """
-    from scipy.optimize import minimize  # takes 0.2 s, and measuring does not need it
-
-    truth = np.array(wrong, float)
-    if not 0 < truth.sum() < len(truth):
-        raise ValueError(f"{int(truth.sum())} of {len(truth)} frames are wrong: a score needs both kinds")
-    counts = np.ones(len(truth)) if weights is None else np.array(weights, float)
-    raw = np.log(FLOOR + np.array([[row[name] for name in names] for row in given], float))
-    centre, scale = raw.mean(0), np.maximum(raw.std(0), 0.05)  # an input that hardly varies must not get a huge weight
-    x = (raw - centre) / scale
-
-    def loss(parameters: Array) -> tuple[float, Array]:
-        slopes, bias = parameters[:-1], parameters[-1]
-        z = x @ slopes + bias
-        excess = counts * (expit(z) - truth)
-        value = counts @ np.logaddexp(0, z) - (counts * truth) @ z + penalty / 2 * slopes @ slopes
-        return float(value), np.append(excess @ x + penalty * slopes, excess.sum())
-
-    start = np.zeros(len(names) + 1)
-    bounds = [(0.0, None)] * len(names) + [(None, None)]
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
-    slopes = found[:-1] / scale
-    return {"inputs": list(names), "weights": slopes.tolist(), "bias": float(found[-1] - slopes @ centre)}

@@ -58,24 +58,24 @@ def risk_coverage(measure: str, frames: list[EvaluatedFrame]) -> Plot | None:
     with fewer than two frames that have a value.
     """
     known = [f for f in frames if f.error_mm is not None]
-    measured = [f for f in known if f.measured_mm is not None and f.found is not None]
-    if len(measured) < 2:
+    with_value = [f for f in known if f.measured_mm is not None and f.found is not None]
+    if len(with_value) < 2:
         return None
-    stands = np.array([f.status == "measured" for f in measured])
-    doubt = np.array([_doubt(f) for f in measured])
-    doubt[~stands] += 1e3
-    kept, risk = metrics.risk_coverage([f.error_mm or 0.0 for f in measured], doubt)
-    kept = kept * len(measured) / len(known)
+    measured = np.array([f.status == "measured" for f in with_value])
+    doubt = np.array([_doubt(f) for f in with_value])
+    doubt[~measured] += 1e3
+    kept, risk = metrics.risk_coverage([f.error_mm or 0.0 for f in with_value], doubt)
+    kept = kept * len(with_value) / len(known)
     fig, axes = _axes("share of frames kept", "mean absolute error of those (mm)")
     axes.plot(kept, risk, color=BLUE)
-    share = stands.sum() / len(known)
-    if stands.any():
-        axes.plot(share, risk[stands.sum() - 1], "o", color=ORANGE)
+    share = measured.sum() / len(known)
+    if measured.any():
+        axes.plot(share, risk[measured.sum() - 1], "o", color=ORANGE)
     axes.set_xlim(0, 1.02)
     axes.set_ylim(0, 1.1 * float(risk[len(risk) // 20 :].max()) or 1)
     lacking = (
-        f" {len(known) - len(measured)} of {len(known)} frames have no measurement."
-        if len(measured) < len(known)
+        f" {len(known) - len(with_value)} of {len(known)} frames have no measurement."
+        if len(with_value) < len(known)
         else ""
     )
     return _svg(fig, f"{NAMES[measure]}: orange: the measured ones ({share:.1%} of {len(known)}).{lacking}")

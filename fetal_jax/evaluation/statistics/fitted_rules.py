@@ -14,6 +14,7 @@ from fetal_jax.evaluation import metrics
 from fetal_jax.evaluation.cases import Case
 from fetal_jax.evaluation.spoil import AS_IT_IS
 from fetal_jax.evaluation.statistics.exact import share_interval
+from fetal_jax.evaluation.statistics.fitted_score import fit
 from fetal_jax.inference import score
 
 Array = NDArray[Any]
@@ -79,10 +80,10 @@ def describe(judged: Sequence[Judged], without: Sequence[str] = ()) -> list[str]
     """Format the numbers for a terminal, with the planes `without` a rule."""
     lines = []
     for plane in judged:
-        right, stands = ~plane.wrong, plane.measured
-        bad = int((stands & ~right).sum())
-        subjects = len({case.subject for case, s in zip(plane.cases, stands, strict=True) if s})
-        most = share_interval(bad / max(stands.sum(), 1), subjects)[1]  # a frame's spoilt copies are not independent
+        right, measured = ~plane.wrong, plane.measured
+        bad = int((measured & ~right).sum())
+        subjects = len({case.subject for case, s in zip(plane.cases, measured, strict=True) if s})
+        most = share_interval(bad / max(measured.sum(), 1), subjects)[1]  # a frame's spoilt copies are not independent
         whole = sum(case.kind == AS_IT_IS for case in plane.cases)
         score_of = "the flags decide"
         if plane.limit is not None:
@@ -91,8 +92,8 @@ def describe(judged: Sequence[Judged], without: Sequence[str] = ()) -> list[str]
                 f"AUROC {metrics.auroc(plane.wrong[known], plane.probability[known]):.3f}, limit {plane.limit:.3f}"
             )
         lines.append(
-            f"{plane.plane:8} {score_of}; measured {(stands & right).sum()} of {right.sum()} right values; "
-            f"of {stands.sum()} measured {bad} wrong "
+            f"{plane.plane:8} {score_of}; measured {(measured & right).sum()} of {right.sum()} right values; "
+            f"of {measured.sum()} measured {bad} wrong "
             f"(at most {100 * most:.1f} %, by {amount(subjects, 'subject')}); "
             f"values of {amount(whole, 'frame')} and {len(plane.cases) - whole} spoilt copies of them"
         )
@@ -115,8 +116,8 @@ def counts(judged: Sequence[Judged]) -> list[tuple[str, str, int, int, int, int,
         kinds = [(case.kind, case.source if case.kind == AS_IT_IS else "") for case in plane.cases]
         for kind, source in dict.fromkeys(kinds):
             own = np.array([(kind, source) == k for k in kinds])
-            right, stands = own & ~plane.wrong, own & plane.measured
-            bad, count = int((stands & plane.wrong).sum()), int(stands.sum())
+            right, measured = own & ~plane.wrong, own & plane.measured
+            bad, count = int((measured & plane.wrong).sum()), int(measured.sum())
             bound = share_interval(bad / count, count)[1] if count else np.nan
             name = f"{kind}, {source}" if source else kind
             rows.append((name, plane.plane, int(right.sum()), count - bad, count, bad, bound))
@@ -146,7 +147,7 @@ def by_model(learnt: Sequence[Case], judged: Sequence[Case]) -> Array:
 
 def _model(cases: Sequence[Case]) -> dict[str, Any]:
     names = score.INPUTS_OF[cases[0].plane]
-    return score.fit([c.given for c in cases], [c.wrong for c in cases], [c.weight for c in cases], names)
+    return fit([c.given for c in cases], [c.wrong for c in cases], [c.weight for c in cases], names)
 
 
 def limit(probabilities: Array, wrong: Sequence[bool], weights: Sequence[float]) -> float:
