@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import csv
+import io
 import json
 import shlex
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from etils import epath
 from tqdm import tqdm
 
 from fetal_jax import bundle, export
-from fetal_jax.cli.calibration import calibrate
+from fetal_jax.bundle import BundleInfo
 from fetal_jax.config import portable
 from fetal_jax.data.source import Split, splits
 from fetal_jax.data.training_record import all_recorded, seen, trained_on
@@ -24,6 +26,7 @@ from fetal_jax.evaluation.frames import EvaluatedFrame, evaluate_frames
 from fetal_jax.evaluation.outputs import Claim
 from fetal_jax.evaluation.predictions import evaluate_predictions
 from fetal_jax.evaluation.report import compare
+from fetal_jax.evaluation.report.acceptance_plot import plot_rules
 from fetal_jax.evaluation.report.checklist import INTERNAL
 from fetal_jax.evaluation.report.cross_dataset import JSON, PAGE, Result, write_cross_dataset
 from fetal_jax.evaluation.report.report import Origin
@@ -35,12 +38,22 @@ from fetal_jax.evaluation.splits import (
     held_out,
     kind_of_test,
     refuse_other_split,
+    unseen,
 )
+from fetal_jax.evaluation.statistics import conformal
+from fetal_jax.evaluation.statistics.calibration import Learnt, learn
+from fetal_jax.evaluation.statistics.fitted_rules import COUNTS, counts, describe
 from fetal_jax.evaluation.summary import MEASURES, NAMES, over, summarise
+from fetal_jax.files import write_whole
 from fetal_jax.inference import Predictor
+from fetal_jax.planes import PRIMARY, SHAPE_OF_PLANE
 from fetal_jax.training.live import live_predictor
 
 DATA_DIR = "runs/data"
+MORE_FRAMES = (
+    "give more subjects the split calibration (own frames: column split of frames.csv), or train folds and give --fold "
+    "(docs/evaluation.md)"
+)
 
 
 @dataclass(frozen=True)
@@ -253,6 +266,80 @@ def _command(flags: list[str], args: argparse.Namespace, out: Path | None = None
 
 def _progress(changes: Iterable[Any]) -> Iterable[Any]:
     return tqdm(list(changes), unit="change")
+
+
+def calibrate(args: argparse.Namespace, claim: Claim, datasets: Sequence[str], data_dir: str) -> tuple[Path, str]:
+    """Write temperature, intervals and acceptance rules into a bundle, or a copy of an installed one, and print them.
+
+    Returns its path, and why it has no table of intervals, if it has none.
+
+    Args:
+      args: of `fetal-jax evaluate --calibrate`.
+      claim: gives the paths of the files that are written.
+      datasets: the data sets to learn from; their order decides which one gives the table of a measure.
+      data_dir: the folder that has them.
+    """
+    (path,) = args.bundle
+    opened = Predictor.from_bundle(path, args.runtime)
+    before = opened.info
+    folds = [Predictor.from_bundle(fold, args.runtime) for fold in args.fold or ()]
+    for name, fold in zip(args.fold or (), folds, strict=True):
+        if not all_recorded(fold.info.training):
+            print(f"{name}: {START_NOT_RECORDED}")
+    sources = [part for dataset in datasets for part in unseen(opened, folds, dataset, data_dir)]
+    picture, table = claim("acceptance.png"), claim("acceptance.csv")  # a foreign file is refused before the work
+    for name in (*before.files, bundle.INFO) if bundle.is_shipped(path) else ():
+        claim(f"bundle/{name}")
+    learnt, info = learn(before, sources)
+    path = bundle.update(path, info, args.out / "bundle")
+    plot_rules(learnt.judged, picture)
+    rows = io.StringIO()
+    csv.writer(rows, lineterminator="\n").writerows([COUNTS, *counts(learnt.judged)])
+    write_whole(table, rows.getvalue())
+    fates = _fates(learnt, before, info)
+    print(f"{path}: {', '.join(f'{part} {fate}' for part, fate in fates.items())}; see {picture} and {table}")
+    print("\n".join(_calibration_lines(learnt, info, fates["temperature"])))
+    frames, names = sum(len(part.frames) for part in sources), ", ".join(dict.fromkeys(p.dataset for p in sources))
+    return path, (
+        f"the calibration frames are too few, {frames} of {names}: "
+        f"a table takes {conformal.FEWEST} of a measure, of at least {conformal.FEWEST_SUBJECTS} subjects; "
+        f"{MORE_FRAMES}"
+    )
+
+
+def _fates(learnt: Learnt, before: BundleInfo, after: BundleInfo) -> dict[str, str]:
+    """The fate of each part of the bundle."""
+    return {
+        "temperature": fate(learnt.temperature, True, True),
+        "intervals": fate(learnt.tables, before.intervals, after.intervals),
+        "acceptance": fate(learnt.rules, before.acceptance, after.acceptance),
+    }
+
+
+def fate(learnt: object, before: object, after: object) -> str:
+    """State what a calibration did to a part of a bundle, by what was learnt and what was there before and after."""
+    if learnt:
+        return "learnt"
+    if after:
+        return "kept"
+    return "removed, as it was fitted to another temperature" if before else "not learnt"
+
+
+def _calibration_lines(learnt: Learnt, info: BundleInfo, temperature: str) -> list[str]:
+    """Intervals, temperature and rules for a terminal; `temperature` is its fate."""
+    lines = []
+    for measure in [PRIMARY[plane] for plane in SHAPE_OF_PLANE if plane in info.planes]:
+        found = info.intervals.get(measure)
+        text = f"no interval: fewer than {conformal.FEWEST} frames or {conformal.FEWEST_SUBJECTS} subjects"
+        if found:
+            own = fate(measure in learnt.tables, True, True)
+            text = f"± {found['factor']:.2f} sd, 90 %, {found['data']} ({own})"
+        lines.append(f"{NAMES[measure]}  {text}")
+    lines.append(f"temperature of the planes {info.temperature:.2f} ({temperature})")
+    without = [p for p in SHAPE_OF_PLANE if p in info.planes and p not in info.acceptance]
+    lines += describe(learnt.judged, without)
+    lines += [f"{p:8} rule kept: {rule['data']}" for p, rule in info.acceptance.items() if p not in learnt.rules]
+    return lines + ([f"To calibrate more planes, {MORE_FRAMES}"] if without else [])
 
 
 def _run_predictions(args: argparse.Namespace, claim: Claim) -> None:

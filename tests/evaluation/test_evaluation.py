@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from fetal_jax.biometry import Measurement
-from fetal_jax.cli import calibration
+from fetal_jax.cli import evaluation
 from fetal_jax.data.source import Frame
 from fetal_jax.errors import UserError
 from fetal_jax.evaluation import splits
@@ -227,12 +227,12 @@ def test_the_temperature_of_overconfident_planes_is_above_one():
 def calibrated(monkeypatch, folder, info, frames):
     """What calibration on these frames writes into a bundle."""
     written = {}
-    monkeypatch.setattr(calibration.Predictor, "from_bundle", lambda *_: replace(PREDICTOR, info=info))
+    monkeypatch.setattr(evaluation.Predictor, "from_bundle", lambda *_: replace(PREDICTOR, info=info))
     monkeypatch.setattr(splits, "splits", lambda *_: ("calibration",))
     monkeypatch.setattr(splits, "Split", lambda *_: frames)
-    monkeypatch.setattr(calibration.bundle, "update", lambda path, info, _: written.setdefault(path, info) and path)
+    monkeypatch.setattr(evaluation.bundle, "update", lambda path, info, _: written.setdefault(path, info) and path)
     call = Namespace(bundle=[folder], runtime="onnx", fold=None, out=folder)
-    print("why no table:", calibration.calibrate(call, folder.joinpath, ["heads"], "data")[1])
+    print("why no table:", evaluation.calibrate(call, folder.joinpath, ["heads"], "data")[1])
     return written[folder]
 
 
@@ -269,7 +269,7 @@ def test_a_calibration_that_learns_nothing_says_that_it_kept_what_was_there(monk
 
 
 def test_a_rule_that_a_new_temperature_takes_away_is_said():
-    assert calibration.fate({}, {"head": {}}, {}) == "removed, as it was fitted to another temperature"
+    assert evaluation.fate({}, {"head": {}}, {}) == "removed, as it was fitted to another temperature"
 
 
 def test_calibrating_on_too_few_subjects_says_which_plane_has_no_rule_and_no_interval(monkeypatch, tmp_path, capsys):

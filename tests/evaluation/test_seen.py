@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from fetal_jax.cli import calibration, evaluation
+from fetal_jax.cli import evaluation
 from fetal_jax.data.source import Split
 from fetal_jax.data.training_record import before_run_from
 from fetal_jax.errors import UserError
 from fetal_jax.evaluation.splits import START_NOT_RECORDED, Unseen
-from fetal_jax.evaluation.statistics import bootstrap
+from fetal_jax.evaluation.statistics import bootstrap, calibration
 from tests.builders.own_folder import prepare
 from tests.support.command import called, refused
 from tests.support.drawn_heads import PREDICTOR
@@ -187,7 +187,7 @@ def test_data_sets_without_a_calibration_split_do_not_calibrate(evaluate, data_d
         opened.append(dataset)
         return [Unseen(dataset, PREDICTOR, [], "")]
 
-    monkeypatch.setattr(calibration, "unseen", unseen)
+    monkeypatch.setattr(evaluation, "unseen", unseen)
     done, _ = evaluate(both(data_dir, "mine", "train_only", before=[]), "--calibrate")
     assert "folder/train_only has no split calibration: it is left out" in done.stdout
     assert "a frame was measured" in done.stderr

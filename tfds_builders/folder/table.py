@@ -81,8 +81,8 @@ def read(home: Path, allow_partial: bool) -> tuple[list[Row], list[str]]:
     shapeless = {row.frame.stem: row.frame for row in here if not row.shape and not row.mask}
     images = sorted(p for p in home.rglob("*") if p.suffix.lower() in SUFFIXES)
     bare = {p.with_suffix(""): p.suffix for p in images}
-    missing = [_absent(row, bare) for row in rows if not row.frame.is_file()]
-    missing += [f"a row of {CSV_NAME} for {_told(home, p, shapeless)}" for p in images if p not in named]
+    missing = [_row_without_file(row, bare) for row in rows if not row.frame.is_file()]
+    missing += [f"a row of {CSV_NAME} for {_image_without_row(home, p, shapeless)}" for p in images if p not in named]
     if not here:
         suffix = bare.get(rows[0].frame)
         remedy = f"give their suffix, {rows[0].filename}{suffix}" if suffix else "copy them there"
@@ -107,14 +107,14 @@ def _cells(columns: list[str], row: list[str], at: str) -> dict[str, str]:
     return dict(zip(columns, row, strict=True))
 
 
-def _absent(row: Row, bare: dict[Path, str]) -> str:
+def _row_without_file(row: Row, bare: dict[Path, str]) -> str:
     """A row without its file; where a file has the name and a suffix, which one."""
     suffix = bare.get(row.frame)
     there = f"; the file is {row.filename}{suffix}" if suffix else ""
     return f"{row.filename} (a row of {CSV_NAME} names it{there})"
 
 
-def _told(home: Path, image: Path, shapeless: dict[str, Path]) -> str:
+def _image_without_row(home: Path, image: Path, shapeless: dict[str, Path]) -> str:
     """An image without a row; where it may be the mask of a frame that has no shape yet, how to name it."""
     stem = image.stem.removesuffix(Path(MASK).stem)
     owner = shapeless.get(stem)

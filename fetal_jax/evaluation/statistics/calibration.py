@@ -1,16 +1,61 @@
-"""Calibration of a bundle on its calibration split: interval tables and the temperature of the planes."""
+"""Calibration of a bundle on unseen frames: interval tables, the temperature of the planes, and acceptance rules."""
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
+from fetal_jax.bundle import BundleInfo
 from fetal_jax.evaluation import metrics
-from fetal_jax.evaluation.frames import EvaluatedFrame
+from fetal_jax.evaluation.cases import Case, draw, measure_cases
+from fetal_jax.evaluation.frames import EvaluatedFrame, evaluate_frames
+from fetal_jax.evaluation.splits import Unseen
 from fetal_jax.evaluation.statistics import conformal
+from fetal_jax.evaluation.statistics.fitted_rules import Judged, fit_rules
 from fetal_jax.evaluation.summary import MEASURES
 from fetal_jax.planes import expected_class
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """What the calibration frames gave. A part is None or empty if there were too few of them."""
+
+    temperature: float | None
+    tables: dict[str, dict[str, Any]]
+    rules: dict[str, dict[str, Any]]
+    judged: list[Judged]
+
+
+def learn(before: BundleInfo, sources: Sequence[Unseen]) -> tuple[Learnt, BundleInfo]:
+    """Fit temperature, intervals and rules to unseen frames; returns them, and the bundle's info with them.
+
+    The table of a measure comes from the first data set with enough frames of it: errors on real heads do not apply to
+    synthetic ones. The rules come from all data sets together. What is not learnt keeps its former value.
+    """
+    evaluated: dict[str, list[EvaluatedFrame]] = defaultdict(list)
+    for part in sources:
+        predictor = replace(part.predictor, info=replace(part.predictor.info, temperature=1.0))
+        evaluated[part.dataset] += tqdm(evaluate_frames(predictor, part.frames), total=len(part.frames), unit="frame")
+    data = {part.dataset: part.data for part in sources}
+    tables: dict[str, dict[str, Any]] = {}
+    for dataset, own in evaluated.items():
+        tables = interval_tables(own, data[dataset]) | tables
+    fitted = plane_temperature([frame for own in evaluated.values() for frame in own])
+    info = replace(before, intervals=before.intervals | tables, temperature=fitted or before.temperature)
+    cases: list[Case] = []
+    for part in sources:
+        predictor = replace(part.predictor, info=info)
+        drawn = [(part.dataset, frame) for frame in draw(part.frames)]
+        cases += measure_cases(predictor, drawn, lambda each: tqdm(list(each), unit="frame"))
+    rules, judged = fit_rules(cases, ", ".join(data.values()))
+    # older rules were fitted to probabilities of the older temperature
+    kept = before.acceptance if info.temperature == before.temperature else {}
+    return Learnt(fitted, tables, rules, judged), replace(info, acceptance=kept | rules)
 
 
 def interval_tables(frames: list[EvaluatedFrame], data: str) -> dict[str, dict[str, Any]]:
