@@ -99,6 +99,8 @@ def _check(source: object) -> None:
 def _pages(source: Source, file: Path | BytesIO) -> Iterator[Page]:
     """The pictures of an opened file; its first bytes say what it is, not its name."""
     head = head_of(file)
+    if not head:
+        raise UserError(f"{source} is empty: copy it again")
     if is_dicom(head) or (source.filename.lower().endswith(DICOM_SUFFIXES) and not is_image(head)):
         return dicom.read_frames(file, str(source))
     return read_pages(file, str(source))

@@ -222,7 +222,7 @@ def test_damaged_file_is_refused_with_its_name(tmp_path):
         "huge.dcm": "30000 x 30000",
         "text.png": "no image",
         "huge.png": f"over {MAX_PIXELS // 10**6} million",
-        "empty.png": "no image",
+        "empty.png": "is empty",
         "link.png": "link to nothing",
         "pipe.png": "no regular file",
         "deep.tif": "has 32 bits a channel: save",

@@ -155,6 +155,15 @@ def test_a_member_that_cannot_be_read_is_a_row_and_the_others_are_read(tmp_path,
         assert word in spoilt.reason
 
 
+def test_an_empty_file_says_that_it_is(tmp_path):
+    """As a copy that was cut off leaves it: to give a PNG was no help."""
+    for name in ("a.png", "b.dcm"):
+        (tmp_path / name).touch()
+        assert reason(Source(tmp_path / name)) == f"{tmp_path / name} is empty: copy it again"
+    path = archive_of(tmp_path / "x.zip", {"a.png": b""})
+    assert reason(Source(path, "a.png")) == f"{path}/a.png is empty: make the archive again"
+
+
 def archive_of(path: Path, files: dict[str, bytes]) -> Path:
     if path.suffix == ".zip":
         with zipfile.ZipFile(path, "w") as archive:

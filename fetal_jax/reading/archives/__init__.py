@@ -84,6 +84,8 @@ def read_member(path: Path, member: str | None, is_frame: Callable[[bytes], bool
     try:
         with _opened(path, member) as file:
             head = file.read(HEAD)
+            if not head:
+                raise UserError(f"{name} is empty: make the archive again")
             if not is_frame(head):
                 raise UserError(f"{name} is no image that can be read: give PNG, JPEG, TIFF, BMP or DICOM")
             data = head + file.read(MAX_MEMBER_BYTES - len(head) + 1)
