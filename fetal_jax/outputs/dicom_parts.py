@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from fetal_jax.errors import NOT_CLINICAL, UserError
-from fetal_jax.files import open_whole, write_whole
+from fetal_jax.files import write_whole
 from fetal_jax.geometry import Ellipse, Shaft
 from fetal_jax.outputs.rows import SPACING_SOURCES, Row, doubt, spacing_of
 from fetal_jax.reading.dicom import read_header
@@ -153,8 +153,14 @@ def save_report(
     document.DeviceSerialNumber = "1"
     if at:
         _date(document, headers[0], at)
-    with open_whole(path) as file:  # a signed report that is there stays until this one is complete
-        document.save_as(file, enforce_file_format=True)
+    write_whole(path, encoded(document))  # a signed report that is there stays until this one is complete
+
+
+def encoded(document: Any) -> bytes:
+    """The file of a DICOM object. Written by us: pydicom's error on a full disk has its traceback for a message."""
+    file = BytesIO()
+    document.save_as(file, enforce_file_format=True)
+    return file.getvalue()
 
 
 def report_at(path: Path) -> Any:

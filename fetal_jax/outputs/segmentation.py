@@ -14,6 +14,7 @@ from fetal_jax.outputs.dicom_parts import (
     MANUFACTURER,
     MODEL,
     STRUCTURES,
+    encoded,
     header_of,
     identity,
     refusing,
@@ -59,7 +60,7 @@ def write(source: Source, row: Row, path: Path) -> None:
         segmentation.PatientOrientation = ""
         if multi_frame:
             _refer_to_frame(segmentation, multi_frame, row["frame"] + 1)
-        segmentation.save_as(path, enforce_file_format=True)
+        path.write_bytes(encoded(segmentation))
 
 
 def _refer_to_frame(segmentation: Any, sop_class: Any, frame: int) -> None:

@@ -15,7 +15,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
-from io import BytesIO
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -31,6 +30,7 @@ from fetal_jax.files import OwnFiles, draft_of, open_whole
 from fetal_jax.inference.identity import Identities
 from fetal_jax.inference.predictor import Predictor
 from fetal_jax.outputs import cines, formats
+from fetal_jax.outputs.dicom_parts import encoded
 from fetal_jax.outputs.rows import COLUMNS, JSON, JsonList, Row, Table, cells
 from fetal_jax.outputs.tally import in_words
 from fetal_jax.reading.frame import Failure, Frame
@@ -329,9 +329,7 @@ def _named(path: Path, uid: str, series: str) -> bytes:
     ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = UID(uid)
     ds.SeriesInstanceUID = series
     path.unlink()
-    file = BytesIO()
-    ds.save_as(file, enforce_file_format=True)
-    return file.getvalue()
+    return encoded(ds)
 
 
 def write_results(state: State, own: OwnFiles) -> None:
