@@ -33,6 +33,10 @@ ANNOTATION = "_Annotation.png"
 """HC18 keeps outlines beside frames: `001_HC_Annotation.png` beside `001_HC.png`."""
 _OF_HC18 = re.compile(r"\d{3}_\d?HC_Annotation\.png")
 """HC18's own names of outlines, which some copies keep in a folder without frames."""
+MASK = "mask"
+"""Counted for a mask of own frames, as docs/own-data.md names them: `a_mask.png` beside `a.jpg`, `masks/a.png` below
+`frames.csv`."""
+_TABLE, _MASKS, _MASK_END = "frames.csv", "masks", "_mask.png"
 
 
 @dataclass(frozen=True)
@@ -131,8 +135,8 @@ def find(paths: list[Path], leave_out: Path | None = None) -> FoundFiles:
     """Find the files at some paths: files, folders, archives and patterns such as `*.png`. Sorted by name.
 
     A file that is named is read whatever it is called; in a folder the suffix decides, or DICOM's preamble. Links are
-    followed, each folder is read once. HC18's annotations beside their frames are left out. A folder that cannot be
-    listed is a source too: reading it gives the reason.
+    followed, each folder is read once. HC18's outlines beside their frames and the masks of own frames are left out. A
+    folder that cannot be listed is a source too: reading it gives the reason.
 
     `leave_out`, the folder for the results, is not walked, nor is a folder that holds an earlier call's results.
 
@@ -173,8 +177,9 @@ def _check_any(paths: list[Path], found: FoundFiles, out: Path | None) -> None:
             raise UserError(f"{same} is --out too, where no frames are looked for: give another --out")
         if found.left_out[EARLIER]:
             raise UserError(f"{where} holds nothing but {EARLIER}: give the folder of the frames")
-        if found.left_out[ANNOTATION]:
-            raise UserError(f"{where} holds nothing but HC18's outlines: give the folder of the frames")
+        for kind, words in ((ANNOTATION, "HC18's outlines"), (MASK, "masks")):
+            if found.left_out[kind]:
+                raise UserError(f"{where} holds nothing but {words}: give the folder of the frames")
         raise UserError(f"{where} holds no PNG, JPEG, TIFF, BMP or DICOM: give the folder of the frames")
 
 
@@ -210,14 +215,10 @@ def _match(path: Path, leave_out: Path | None, found: FoundFiles) -> None:
             found.left_out[EARLIER] += 1
         elif match.is_dir():
             _walk(match, leave_out, found)
-        elif _is_annotation(match.name, functools.partial(_is_there, match.parent)):
-            found.left_out[ANNOTATION] += 1
+        elif label := _label(match, os.path.exists):
+            found.left_out[label] += 1
         else:
             found.sources.append(Source(match))
-
-
-def _is_there(folder: Path, name: str) -> bool:
-    return (folder / name).exists()
 
 
 def _unlisted(parts: list[str]) -> list[Path]:
@@ -250,11 +251,10 @@ def _walk(folder: Path, leave_out: Path | None, found: FoundFiles) -> None:
             folders.clear()
             continue
         folders[:] = sorted(d for d in folders if not d.startswith("."))
-        names = frozenset(files)
         for name in sorted(files):
             path = Path(here) / name
-            if _is_annotation(name, names.__contains__):
-                found.left_out[ANNOTATION] += 1
+            if label := _label(path, os.path.exists):
+                found.left_out[label] += 1
             elif _is_wanted_or_unreadable(name, functools.partial(_head, path)):
                 found.sources.append(Source(path))
             else:
@@ -269,13 +269,25 @@ def _kind(path: PurePath) -> str:
 def suffixes_in_words(left_out: Counter[str]) -> str:
     """The most frequent kinds of files that are left out: "2 .txt, 1 hidden file"."""
     most = left_out.most_common(5)
-    return ", ".join(amount(n, kind) if kind == HIDDEN else f"{n} {kind}" for kind, n in most)
+    return ", ".join(amount(n, kind) if kind in (HIDDEN, MASK) else f"{n} {kind}" for kind, n in most)
 
 
-def _is_annotation(name: str, exists: Callable[[str], bool]) -> bool:
-    """Whether a file is an outline of HC18: it has one of HC18's names, or that of a frame beside it."""
-    own = _OF_HC18.fullmatch(PurePosixPath(name).name)
-    return own is not None or (name.endswith(ANNOTATION) and exists(name.removesuffix(ANNOTATION) + ".png"))
+def _label(path: PurePath, exists: Callable[[str], bool]) -> str:
+    """The kind of a file that is the label of a frame, and no frame: `ANNOTATION`, `MASK`; else empty.
+
+    Args:
+      path: of the file, or of an archive's member.
+      exists: whether there is a file or member of a path.
+    """
+
+    def of_frame(end: str, suffixes: tuple[str, ...]) -> bool:
+        stem = str(path).removesuffix(end)
+        return path.name.endswith(end) and any(exists(stem + suffix) for suffix in suffixes)
+
+    if _OF_HC18.fullmatch(path.name) or of_frame(ANNOTATION, (".png",)):
+        return ANNOTATION
+    in_masks = path.parent.name == _MASKS and path.suffix == ".png" and exists(str(path.parent.parent / _TABLE))
+    return MASK if in_masks or of_frame(_MASK_END, SUFFIXES) else ""
 
 
 def _holds_results(folder: Path, out: Path | None) -> bool:
@@ -340,8 +352,8 @@ def expand(path: Path, left_out: Counter[str]) -> list[Source]:
             name = PurePosixPath(entry.name)
             if "__MACOSX" in name.parts:
                 continue
-            if _is_annotation(entry.name, names.__contains__):
-                left_out[ANNOTATION] += 1
+            if label := _label(name, names.__contains__):
+                left_out[label] += 1
             elif _is_wanted_or_unreadable(name.name, entry.head):
                 sources.append(Source(path, entry.name))
             else:

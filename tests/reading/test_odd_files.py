@@ -23,7 +23,7 @@ from fetal_jax.errors import UserError
 from fetal_jax.reading import codestream
 from fetal_jax.reading.frame import Failure, Frame
 from fetal_jax.reading.isolated import read, read_ahead
-from fetal_jax.reading.sources import ANNOTATION, Source, find
+from fetal_jax.reading.sources import ANNOTATION, MASK, Source, find
 from tests.support.dicom_files import as_ultrasound, save, ultrasound
 
 RNG = np.random.default_rng(0)
@@ -392,6 +392,31 @@ def test_annotations_beside_frames_are_left_out(tmp_path):
     (tmp_path / "002_2HC_Annotation.png").rename(tmp_path / "outlines" / "002_2HC_Annotation.png")
     with pytest.raises(UserError, match="nothing but HC18's outlines: give the folder of the frames"):
         find([tmp_path / "outlines"])
+
+
+def test_masks_of_own_frames_are_left_out(tmp_path):
+    """Measured too, a mask would be a head of its own, or take the frame's row of the spacing table."""
+    (tmp_path / "masks").mkdir()
+    frames = ("a.png", "alone_mask.png", "b.jpg")
+    for name in (*frames, "b_mask.png", "masks/a.png"):
+        Image.fromarray(SMOOTH).save(tmp_path / name)
+    with zipfile.ZipFile(tmp_path / "before.zip", "w") as zipped:
+        for name in (*frames, "b_mask.png", "masks/a.png"):
+            zipped.write(tmp_path / name, f"data/{name}")
+    assert "masks/a.png" in {
+        str(s.path.relative_to(tmp_path)) for s in find([tmp_path]).sources
+    }  # no table, no data set
+    (tmp_path / "frames.csv").touch()
+    with zipfile.ZipFile(tmp_path / "before.zip", "a") as zipped:
+        zipped.write(tmp_path / "frames.csv", "data/frames.csv")
+    archive = (tmp_path / "before.zip").rename(tmp_path.parent / f"{tmp_path.name}.zip")
+    for path in (tmp_path, tmp_path / "**" / "*.[jp]*g", archive):
+        found = find([path])
+        assert sorted(s.filename for s in found.sources) == sorted(frames)
+        assert found.left_out[MASK] == 2
+    assert [s.filename for s in find([tmp_path / "masks" / "a.png"]).sources] == ["a.png"]
+    with pytest.raises(UserError, match="nothing but masks: give the folder of the frames"):
+        find([tmp_path / "masks"])
 
 
 def test_module_in_the_current_folder_is_not_imported_by_the_reader(tmp_path, monkeypatch):
