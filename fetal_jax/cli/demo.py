@@ -46,6 +46,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     refuse_other_files(frames)
     overrides = [f"--config.data.dir={data_dir}", *overrides]
     check_workdir(workdir, load(args.config, overrides), f"add --out=DIR, or remove {args.out}")
+    workdir.mkdir(parents=True, exist_ok=True)  # reports a folder that cannot be written before the work
     _say("prepare the synthetic frames")
     call(prepare, ["fetal_phantom/small", "--data-dir", data_dir])
     _say("train")

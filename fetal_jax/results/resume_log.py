@@ -168,7 +168,7 @@ _OPTIONS = {
     "plane": "plane (--plane)",
     "spacing": "spacing",
     "also": "reports (--also)",
-    "examinations": "standard, identifiers or table of examinations",
+    "examinations": "standard, identifiers, age (--ga) or table of examinations",
     "runtime": "runtime (--runtime)",
     "url": "server (--url)",
 }

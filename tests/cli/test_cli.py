@@ -54,6 +54,13 @@ def test_a_demo_of_another_configuration_is_refused_before_the_work(monkeypatch,
         demo.run(Namespace(config="demo", out=tmp_path, data_dir=Path("none")), ["--config.model.width=8"])
 
 
+def test_demo_that_cannot_be_written_is_refused_before_the_work(monkeypatch, tmp_path):
+    monkeypatch.setattr(demo, "call", lambda *_: pytest.fail("work before the refusal"))
+    (tmp_path / "out").touch()
+    with pytest.raises(OSError, match="out"):
+        demo.run(Namespace(config="demo", out=tmp_path / "out", data_dir=Path("none")), [])
+
+
 def test_demo_refuses_a_folder_with_other_files(monkeypatch, tmp_path):
     monkeypatch.setattr(demo, "call", lambda *_: pytest.fail("work before the refusal"))
     (tmp_path / "frames").mkdir()

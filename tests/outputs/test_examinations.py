@@ -303,5 +303,5 @@ def test_an_interrupted_run_ends_with_the_same_examinations(tmp_path):
     list(measure_files(counting(), find([source]).sources, out=tmp_path / "whole", naming=naming, **options))
     for name in ("examinations.csv", "examinations.json", "report.html", "examinations/e.html"):
         assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
-    with pytest.raises(UserError, match="another standard, identifiers or table of examinations"):
+    with pytest.raises(UserError, match=r"another standard, identifiers, age \(--ga\) or table of examinations"):
         measured(source, out, Spacings("flag", 0.3), naming=Naming(Labels("f")))

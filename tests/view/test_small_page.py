@@ -16,6 +16,14 @@ IN_SIGHT = """selector => {
     const hit = document.elementFromPoint((left + right) / 2, (top + bottom) / 2);
     return inside && (node === hit || node.contains(hit));
 }"""
+COVERED = """() => [...document.querySelectorAll('.values tr')].flatMap(row => {
+    const texts = [...row.children].filter(cell => cell.textContent).map(cell => {
+        const range = document.createRange();
+        range.selectNodeContents(cell);
+        return [cell.textContent, range.getBoundingClientRect()];
+    });
+    return texts.slice(1).filter(([, box], i) => box.left < texts[i][1].right).map(([text]) => text);
+})"""
 SIZES = [(640, 400), (640, 512), (720, 450), (390, 844), (320, 256), (960, 540), (1280, 500)]
 
 
@@ -101,6 +109,28 @@ def test_list_that_hides_the_frame_closes_when_the_focus_goes_on(browser, server
     for is_open in (True, False):  # its own button takes the focus from it, too
         page.page.click("#list-toggle")
         assert page.page.evaluate(opened) == is_open
+
+
+@pytest.mark.parametrize(("width", "height"), [*SIZES, (560, 500), (683, 384), (860, 600), (1366, 768)])
+def test_values_do_not_cover_each_other(browser, server, width, height):
+    page = Page(browser, server.address, width, height)
+    assert page.number() == 0
+    assert page.page.evaluate(COVERED) == []
+
+
+def test_paper_has_black_values_and_nothing_to_press(browser, server):
+    page = Page(browser, server.address, 794, 1123)
+    assert page.number() == 0
+    page.page.emulate_media(media="print")
+    for selector in ("#accept", "#reject", "#export", ".tools", ".frames", ".history-buttons"):
+        assert not page.page.locator(selector).is_visible(), selector
+    for selector in (".values tbody td", "#status", ".notice", "#stage"):
+        assert page.page.locator(selector).first.is_visible(), selector
+    paper = "[document.body, document.querySelector('.values tbody td')].map(node => getComputedStyle(node))"
+    assert page.page.evaluate(f"{paper}.map((s, i) => i ? s.color : s.backgroundColor)") == [
+        "rgb(255, 255, 255)",
+        "rgb(0, 0, 0)",
+    ]
 
 
 @pytest.mark.parametrize(("width", "height"), [size for size in SIZES if size[0] < 700])
