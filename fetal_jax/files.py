@@ -16,6 +16,8 @@ from filelock import FileLock, Timeout
 from fetal_jax import __version__
 from fetal_jax.errors import UserError
 
+MARK = "fetal_jax"
+"""In the metadata of the pictures that we write: the name of the software."""
 LOCK = ".fetal-jax.lock"
 """The file that `lock` holds. It stays in the folder, empty: removing it would let a second process in."""
 
@@ -66,6 +68,16 @@ def write_whole(path: Path, content: str | bytes) -> None:
         return
     with open_whole(path) as file:
         file.write(data)
+
+
+def refuse_other(path: Path) -> None:
+    """Refuse to replace a picture of another program, a patient's frame perhaps: ours name `MARK` in their bytes.
+
+    Raises:
+      UserError: the file is there and does not.
+    """
+    if path.is_file() and MARK.encode() not in path.read_bytes():
+        raise UserError(f"{path} is there, and was not written by this program: give another name")
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from fetal_jax import files
 from fetal_jax.errors import UserError, amount, not_written
-from fetal_jax.files import in_bucket
+from fetal_jax.files import in_bucket, refuse_other
 
 LISTED = 50  # most lines about refused or missing frames; 12,358 of 12,400 may be missing
 
@@ -46,6 +46,8 @@ def run(args: argparse.Namespace, overrides: list[str]) -> None:
         raise UserError(f"{args.manual_dir or args.name}: give the data set's folder with --manual-dir")
     if args.contact_sheet and (args.contact_sheet.suffix != ".png" or not args.contact_sheet.parent.is_dir()):
         raise UserError(f"{args.contact_sheet}: give --contact-sheet a .png file in an existing folder")
+    if args.contact_sheet:
+        refuse_other(args.contact_sheet)
     import tensorflow_datasets as tfds  # --help must work in every installation
 
     from fetal_jax.config import Config

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator
 
 from fetal_jax.errors import NOT_CLINICAL
-from fetal_jax.files import open_whole
+from fetal_jax.files import MARK, open_whole, refuse_other
 from fetal_jax.growth.ages import format_age
 from fetal_jax.growth.centiles import STANDARDS, Centile, centile, reference
 from fetal_jax.growth.measures import GrowthError, bpd_as, bpd_text
@@ -109,9 +109,15 @@ def _draw_curves(axes: Axes, measure: str, standard: str) -> None:
 
 
 def write(path: Path, figure: Figure) -> None:
-    """Save a chart in the format of the file's suffix, png, svg or pdf in either case; text stays text in an SVG."""
+    """Save a chart in the format of the file's suffix, png, svg or pdf in either case; text stays text in an SVG.
+
+    Raises:
+      UserError: another program's file is there.
+    """
+    refuse_other(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     kind = path.suffix.lower().removeprefix(".")
-    undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)  # equal charts are equal files
+    undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind, {})  # equal charts are equal files
+    ours = {"Software" if kind == "png" else "Creator": MARK}
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "fetal_jax"}), open_whole(path) as file:
-        figure.savefig(file, dpi=150, format=kind, metadata=undated)
+        figure.savefig(file, dpi=150, format=kind, metadata=undated | ours)

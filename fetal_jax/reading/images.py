@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.PngImagePlugin import PngInfo
 
 from fetal_jax.errors import UserError
-from fetal_jax.files import open_whole
+from fetal_jax.files import MARK, open_whole
 from fetal_jax.preprocess import EIGHT_BITS, decoded
 from fetal_jax.reading import codestream
 from fetal_jax.reading.spacing import PixelSize, with_aspect
@@ -190,6 +191,9 @@ def _jpeg_streams(image: Image.Image, data: Any) -> Iterator[bytes]:
 
 
 def write_png(path: Path, image: NDArray[Any]) -> None:
-    """Write (H, W) or (H, W, 3) uint8, RGB, as a PNG; atomic."""
+    """Write (H, W) or (H, W, 3) uint8, RGB, as a PNG with our mark (`files.refuse_other`); atomic."""
+    ours = PngInfo()
+    ours.add_text("Software", MARK)
     with open_whole(path) as file:
-        Image.fromarray(image).save(file, "PNG", compress_level=2)  # an eighth of the time of 6, a sixth larger
+        # compressed in an eighth of the time of level 6, a sixth larger
+        Image.fromarray(image).save(file, "PNG", compress_level=2, pnginfo=ours)

@@ -11,6 +11,7 @@ from pathlib import Path
 import cv2
 import pytest
 from matplotlib.figure import Figure
+from PIL import Image
 
 from fetal_jax import __version__
 from fetal_jax.cli.main import main
@@ -149,6 +150,16 @@ def test_chart_format_is_that_of_the_suffix_in_any_case(suffix, tmp_path):
     assert main(["growth", "--hc=290", "--ga=30w2d", f"--chart={picture}"]) in (None, 0)
     start = {".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}[suffix.lower()]
     assert picture.read_bytes().startswith(start)
+    assert main(["growth", "--hc=290", "--ga=30w2d", f"--chart={picture}"]) in (None, 0)  # over its own chart
+
+
+def test_chart_does_not_take_the_place_of_a_frame(tmp_path, capsys):
+    frame = tmp_path / "frame.png"
+    Image.new("L", (40, 30)).save(frame)
+    before = frame.read_bytes()
+    assert main(["growth", "--hc=290", "--ga=30w2d", f"--chart={frame}"]) == 2
+    assert f"{frame} is there, and was not written by this program" in capsys.readouterr().err
+    assert frame.read_bytes() == before
 
 
 def test_chart_bears_code_date_and_version(tmp_path):
@@ -231,11 +242,11 @@ def test_a_chart_that_fails_leaves_the_old_one(tmp_path, monkeypatch):
         raise OSError("no space left")
 
     picture = tmp_path / "chart.png"
-    picture.write_bytes(b"old")
+    picture.write_bytes(b"old chart of fetal_jax")
     monkeypatch.setattr(Figure, "savefig", fail)
     with pytest.raises(OSError, match="no space"):
         write(picture, Figure())
-    assert picture.read_bytes() == b"old"
+    assert picture.read_bytes() == b"old chart of fetal_jax"
 
 
 def test_chart_without_matplotlib_names_the_extra(tmp_path):

@@ -15,8 +15,10 @@ import time
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from fetal_jax import bundle
+from fetal_jax.cli.main import main
 from fetal_jax.data.source import Split
 from fetal_jax.errors import UserError
 from fetal_jax.reading.images import read_image
@@ -96,6 +98,18 @@ def test_the_table_of_the_page_is_read(tmp_path):
         ("other", "NoneType", "test"),
     ]  # fmt: skip
     assert rows[0].filename == "a/0001.png"
+
+
+def test_contact_sheet_does_not_take_the_place_of_a_frame(tmp_path, capsys):
+    frame = tmp_path / "in" / "frame.png"
+    frame.parent.mkdir()
+    Image.new("L", (40, 30)).save(frame)
+    before = frame.read_bytes()
+    argv = ["prepare", "folder/mine", f"--manual-dir={frame.parent}", f"--data-dir={tmp_path / 'data'}"]
+    assert main([*argv, f"--contact-sheet={frame}"]) == 2
+    assert f"{frame} is there, and was not written by this program" in capsys.readouterr().err
+    assert frame.read_bytes() == before
+    assert not (tmp_path / "data").exists()
 
 
 def test_a_refused_preparation_leaves_no_folder_of_its_name(tmp_path):
