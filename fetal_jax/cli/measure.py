@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_also(parser, ALSO)
     parser.add_argument("--hc18-submission", type=Path, metavar="FILE.csv", help="also write HC18's submission file")
     parser.add_argument("--one-examination", action="store_true", help="all frames are of one fetus on one day")
-    parser.add_argument("--ga", metavar="AGE", help="its known gestational age (30w2d), with --one-examination")
+    parser.add_argument("--ga", metavar="AGE", help="known gestational age (30w2d), with --one-examination")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the results")
 
 

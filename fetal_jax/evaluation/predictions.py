@@ -20,7 +20,7 @@ import numpy as np
 
 from fetal_jax.biometry import Measurement, measure
 from fetal_jax.data.source import SHAPES, Frame, Split
-from fetal_jax.errors import UserError
+from fetal_jax.errors import UserError, amount
 from fetal_jax.evaluation.frames import EvaluatedFrame, evaluate_frame
 from fetal_jax.geometry import HALF_PIXEL, Ellipse, Shaft, ellipse_of_diameters, size
 from fetal_jax.planes import PRIMARY, SHAPE_OF_PLANE
@@ -95,6 +95,8 @@ def read_table(path: Path) -> Shapes:
         if len(row) > len(columns):
             raise UserError(f"{at} {spreadsheet.MORE_CELLS}")
         cells = dict(zip_longest(columns, row, fillvalue=""))
+        if not cells[name]:
+            raise UserError(f"{at}: a row without a file name: add it or remove the row")
         if cells[name] in shapes:
             raise UserError(f"{at}: {cells[name]} occurs twice: keep one")
         shapes[cells[name]] = _shape(layouts, cells, at)
@@ -144,7 +146,9 @@ def _masks(folder: Path, names: list[str]) -> dict[str, Path]:
 def _of_this_split(path: Path, predicted: list[str], names: list[str]) -> None:
     strange = sorted(set(predicted) - set(names))
     if strange:
-        raise UserError(f"{path}: {len(strange)} frames are not in the split, such as {strange[0]}: take them out")
+        raise UserError(
+            f"{path}: {amount(len(strange), 'frame')} not in the split, such as {strange[0]}: take them out"
+        )
 
 
 def _same_unit(path: Path, shapes: Shapes, frames: Split) -> None:

@@ -91,8 +91,9 @@ def present(rows: list[Row], folder: Path, allow_partial: bool) -> tuple[list[Ro
     if not here:
         raise UserError(f"{folder / 'Images'} holds none of the frames that {CSV_NAME} lists: copy them there")
     if missing and not allow_partial:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise UserError(
-            f"{folder} lacks {missing[0]} and {len(missing) - 1} more of {len(rows)} frames: "
+            f"{folder} lacks {missing[0]}{more} of {len(rows)} frames: "
             "copy the whole set, or build without them with --allow-partial"
         )
     return here, missing

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from fetal_jax.biometry import Measurement
-from fetal_jax.errors import UserError
+from fetal_jax.errors import UserError, amount
 from fetal_jax.evaluation import outputs
 from fetal_jax.evaluation.frames import MOST_FEMUR_PERCENT, EvaluatedFrame
 from fetal_jax.evaluation.outputs import Claim
@@ -44,13 +44,13 @@ def evaluate(
     matched = matching.match(found, rows, named)
     matched.refused = [*refused, *matched.refused]
     if not matched.pairs:
-        why = f"no value of the {len(found)} reports belongs to a result: {matched.why_none()}"
+        why = f"no value of the {amount(len(found), 'report')} belongs to a result: {matched.why_none()}"
         raise UserError(f"{why}: {_remedy(rows, hashed=len(named) > 1)}")
     frames = compared(matched.pairs)
     summary = summarise(frames, margins=margins) | {"scanner": counts(found, matched)}
     summary["not_measured"] = _not_measured(summary)
     title = f"{results} and the scanner's reports"
-    stated = {"title": title, "command": command, "data": f"{len(found)} reports of {reports}", "source": {}}
+    stated = {"title": title, "command": command, "data": f"{amount(len(found), 'report')} of {reports}", "source": {}}
     outputs.write_files(claim, summary | stated, frames, render(summary, frames, title, command))
     _write_refused(claim(REFUSED), matched)
     return summary

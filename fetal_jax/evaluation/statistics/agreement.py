@@ -149,7 +149,7 @@ def non_inferiority(limits: dict[str, Any], share_inside: float, margin: float, 
     found = {"margin_percent": margin, "source": source, "share_inside": share_inside, "limit": widest}
     found |= {"bound": None, "subjects_needed": subjects_for(limits["sd"], margin - widest)}
     if limits["lower_ci"] is None:
-        return found | {"verdict": "not shown", "reason": f"{limits['subjects']} subjects are too few"}
+        return found | {"verdict": "not shown", "reason": f"too few subjects: {limits['subjects']}"}
     (outer, inner), (inside, outside) = limits["lower_ci"], limits["upper_ci"]
     bound = max(abs(outer), abs(outside))
     if inner < -margin or inside > margin:
