@@ -99,8 +99,9 @@ def sign(
 
 
 def named(report: Any) -> set[str]:
-    """The images that a report names."""
-    series = [s for e in report.CurrentRequestedProcedureEvidenceSequence for s in e.ReferencedSeriesSequence]
+    """The images that a report names; none in one that is cut short."""
+    evidence = report.get("CurrentRequestedProcedureEvidenceSequence", ())
+    series = [s for e in evidence for s in e.ReferencedSeriesSequence]
     return {image.ReferencedSOPInstanceUID for s in series for image in s.ReferencedSOPSequence}
 
 

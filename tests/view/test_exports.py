@@ -6,6 +6,7 @@ import csv
 import json
 from contextlib import ExitStack
 from datetime import datetime
+from io import BytesIO
 from pathlib import Path
 
 import highdicom as hd
@@ -363,6 +364,22 @@ def numbers(container, name):
     """The numbers of a code in a container."""
     found = [i for i in container.ContentSequence if i.ValueType == "NUM" and code(i) == name]
     return [float(i.MeasuredValueSequence[0].NumericValue) for i in found]
+
+
+def test_a_damaged_report_is_named_before_anything_is_written(tmp_path, held):
+    write_results(tmp_path, 1, dicom=True)
+    session = opened(tmp_path, held, "Smith^Ann")
+    changed(session, 0, "accept", decision="accepted")
+    exports.write(session)
+    report, table = (tmp_path / "results" / REVIEW / name for name in ("sr/00001.dcm", exports.TABLE))
+    whole, before = report.read_bytes(), table.stat().st_mtime_ns
+    report.write_bytes(b"")
+    with pytest.raises(UserError, match=r"sr/00001\.dcm is damaged: remove it"):
+        exports.write(session)
+    assert table.stat().st_mtime_ns == before
+    report.write_bytes(whole[:1000])  # which DICOM takes for a short object
+    assert exports.write(session)["reports"] == 1
+    assert pydicom.dcmread(report).SOPInstanceUID == pydicom.dcmread(BytesIO(whole)).SOPInstanceUID
 
 
 def test_examination_is_signed_in_one_report(tmp_path, held):

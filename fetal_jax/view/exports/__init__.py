@@ -30,7 +30,7 @@ def write(session: Session) -> dict[str, Any]:
     """Write all exports, one call at a time; returns their names, and what was left out with the reason.
 
     Raises:
-      UserError: the session is read-only or blinded, or a file in the folder is not ours.
+      UserError: the session is read-only or blinded, a file in the folder is not ours, or a signed report is damaged.
     """
     if session.blinded:
         raise UserError("exports show the machine's and other readers' values: open the folder without --blinded")
@@ -44,6 +44,7 @@ def _write(session: Session) -> dict[str, Any]:
     session.results.refresh()
     review = session.store.path.parent
     own = ReaderFolder(review, session.reader)
+    earlier = Earlier(own.existing("sr/*.dcm"))  # before the first is replaced
     left_out: list[str] = []
     found = corrections(session, left_out)
     entries = [tables.entry(session, c) for c in found]
@@ -56,7 +57,6 @@ def _write(session: Session) -> dict[str, Any]:
     write_whole(own.common(AGREEMENT[0]), agreement.as_csv(agreed))
     write_whole(own.common(AGREEMENT[1]), json.dumps(head | agreed, indent=1) + "\n")
     mine = [c for c in found if c.event.reader == session.reader and c.event.answer.decision == "accepted"]
-    earlier = Earlier(own.existing("sr/*.dcm"))  # before the first is replaced
     written = reports.Written(session, own.claim, earlier, left_out=left_out)
     frames = data_set.write(session, mine, own.claim, written.left_out)
     own_names = [f"{DATA_SET}/frames.csv"] if frames else []
