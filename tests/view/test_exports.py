@@ -500,6 +500,19 @@ def test_comments_on_the_frames_that_count_are_in_the_report_of_the_examination(
     assert "Error" not in dciodvfy(review / "sr" / "examination_00001.dcm")
 
 
+def test_export_says_that_a_report_is_missing_because_a_file_is_gone(tmp_path, held):
+    rows = write_examinations(tmp_path, 1, dicom=True)
+    session = opened(tmp_path, held, "Smith^Ann")
+    for n in range(3):
+        changed(session, n, "accept", decision="accepted")
+    Path(rows[1]["file"]).unlink()
+    done = exports.write(session)
+    name = session.results.name(rows[1])
+    why = "no signed report: a DICOM file is gone, changed or damaged"
+    assert {f"{name}: {why}", f"examination visit-0: {why}"} <= set(done["left_out"])
+    assert not (tmp_path / "results" / REVIEW / "sr" / "examination_00001.dcm").exists()
+
+
 def test_signed_examination_notes_what_the_machine_doubts(tmp_path, held):
     rows = write_examinations(tmp_path, 1, dicom=True)
     session = opened(tmp_path, held, "Smith^Ann")

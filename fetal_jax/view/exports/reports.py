@@ -25,6 +25,7 @@ from fetal_jax.view.session import Session
 from fetal_jax.view.store import Event
 
 NO_DICOM = "no signed DICOM report: none of the accepted frames is of a DICOM file"
+NO_FILE = "no signed report: a DICOM file is gone, changed or damaged"
 NO_NAME = "a signed report needs a name: start with --reader=NAME"
 
 
@@ -51,6 +52,8 @@ class Written:
         self._fhir(name, bundle, score, comment)
         source, results = self.session.results.source(c.row), self.session.results.folder
         if source is None or not is_dicom_file(source):
+            if self._was_dicom(c.row):
+                self.left_out.append(f"{what}: {NO_FILE}")
             return
         self._sign(what, lambda: signed_report.write(source, c, row, results, self.claim, name, self.earlier))
 
@@ -81,6 +84,8 @@ class Written:
                     self.earlier,
                 ),
             )
+        elif any(self._was_dicom(row) and not self._is_dicom(row) for row in counted):
+            self.left_out.append(f"{what}: {NO_FILE}")
         return examination_tables.record(found, index) | {"signed": bool(self.session.reader)}
 
     def say_why_none_is_signed(self, accepted: list[Correction]) -> None:
@@ -126,6 +131,10 @@ class Written:
     def _is_dicom(self, row: Row) -> bool:
         source = self.session.results.source(row)
         return source is not None and is_dicom_file(source)
+
+    def _was_dicom(self, row: Row) -> bool:
+        """Whether a row's file was DICOM when it was measured."""
+        return bool(row["instance"]) or row["spacing_source"] == "dicom"
 
     def _header(self, row: Row) -> Any:
         source = self.session.results.source(row)
