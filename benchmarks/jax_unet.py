@@ -79,7 +79,6 @@ def batch_of(count: int, size: tuple[int, int]) -> dict[str, Any]:
         "frames": np.random.default_rng(0).integers(0, 255, (count, h, w, 1), dtype=np.uint8),
         "geometry": np.full(count, GEOMETRIES.index("ellipse"), np.int32),
         "shape_params": np.tile(np.asarray(head, np.float32), (count, 1)),
-        "bow": np.zeros(count, np.float32),
         "plane": np.zeros(count, np.int32),
     }
 

@@ -18,7 +18,6 @@ from absl import flags
 from fetal_jax import geometry
 from fetal_jax.config import Config, DataConfig, data_set, mixture
 from fetal_jax.data.augment import fast_warp, random_intensity, random_similarity
-from fetal_jax.data.bow import bow
 from fetal_jax.data.source import Frame
 from fetal_jax.planes import GEOMETRIES, expected_class
 from fetal_jax.preprocess import Letterbox, close_up
@@ -47,13 +46,12 @@ def augmented(frame: Frame, rng: np.random.Generator, config: Config) -> Batch:
         to_canvas = close_up(to_canvas, seen, config.input_shape, share)
         augment, plane = replace(augment, zoom=(1.0, 1.0)), -1  # planes are recognised from whole frames
     to_network = geometry.compose(random_similarity(rng, augment, config.input_shape), to_canvas)
-    warped = fast_warp(frame.image, to_network, config.input_shape)
+    image = random_intensity(rng, config.augment, fast_warp(frame.image, to_network, config.input_shape))
     mapped = frame.shape and frame.shape.transform(to_network)
     return {
-        "frames": random_intensity(rng, config.augment, warped)[..., None],
+        "frames": image[..., None],
         "geometry": np.int32(GEOMETRIES.index(frame.geometry)),
         "shape_params": np.full(5, np.nan, np.float32) if mapped is None else np.asarray(mapped, np.float32),
-        "bow": np.float32(bow(warped, mapped) if isinstance(mapped, geometry.Shaft) else 0),
         "plane": np.int32(plane),
     }
 
@@ -84,9 +82,8 @@ def training_batches(sources: Sequence[Sequence[Frame]], config: Config) -> Batc
 
     Returns:
       An iterator of dictionaries: `frames` (B, H, W, 1) uint8; `geometry` (B,) index into `planes.GEOMETRIES`;
-      `shape_params` (B, 5), the ellipse or shaft in network pixels, NaN without one; `bow` (B,) of a shaft, as a share
-      of its length, else 0; `plane` (B,) index into `config.planes`, or -1; `index` (B,) of the frame in the
-      concatenated sources.
+      `shape_params` (B, 5), the ellipse or shaft in network pixels, NaN without one; `plane` (B,) index into
+      `config.planes`, or -1; `index` (B,) of the frame in the concatenated sources.
     """
     starts = [0, *accumulate(map(len, sources))]
     shares = mixture(config)

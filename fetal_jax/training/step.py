@@ -89,7 +89,7 @@ def train_step(
 
     def loss(params: Any, part: dict[str, jax.Array]) -> tuple[jax.Array, dict[str, jax.Array]]:
         shape_params = part["shape_params"].astype(ops.wide(network.dtype))
-        target = targets.coverage(part["geometry"], shape_params, config.input_shape, part["bow"])
+        target = targets.coverage(part["geometry"], shape_params, config.input_shape)
         target = targets.binary(target) if config.loss.binary else target
         map_logits, plane_logits = network.apply({"params": params}, part["frames"])
         weight = config.loss.cls_weight
@@ -161,7 +161,6 @@ def compiled_step(
         "frames": ((*config.input_shape, 1), jnp.uint8),
         "geometry": ((), jnp.int32),
         "shape_params": ((5,), jnp.float32),
-        "bow": ((), jnp.float32),
         "plane": ((), jnp.int32),
         "stop": ((), jnp.bool_),
     }

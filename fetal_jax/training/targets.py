@@ -45,12 +45,8 @@ def ellipse_coverage(ellipse: jax.Array, x: jax.Array, y: jax.Array) -> jax.Arra
     return half_plane_coverage((1 - r) / steep, gx / steep, gy / steep)
 
 
-def shaft_coverage(shaft: jax.Array, bow: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
-    """Coverage (H, W) of a shaft (x1, y1, x2, y2, width) that is bent into a parabola by `bow` of its length.
-
-    A width of NaN follows `geometry.default_shaft_width`. It is measured across the chord, so that a bone with a bow of
-    5 % is 2 % too narrow at its ends.
-    """
+def shaft_coverage(shaft: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
+    """Coverage (H, W) of a shaft (x1, y1, x2, y2, width); a width of NaN follows `geometry.default_shaft_width`."""
     x1, y1, x2, y2, width = shaft
     length = jnp.hypot(x2 - x1, y2 - y1) + 1e-6
     width = jnp.where(jnp.isnan(width), jnp.maximum(length / SHAFT_WIDTHS, LEAST_SHAFT_WIDTH), width)
@@ -62,34 +58,29 @@ def shaft_coverage(shaft: jax.Array, bow: jax.Array, x: jax.Array, y: jax.Array)
         return jnp.clip(sides[0] + sides[1] - 1, 0.0, 1.0)
 
     along = slab(dx * nx + dy * ny, length, nx, ny)
-    middle = bow * length * jnp.maximum(1 - jnp.square(2 * (dx * nx + dy * ny) / length), 0.0)
-    across = slab(dy * nx - dx * ny - middle, width, -ny, nx)
+    across = slab(dy * nx - dx * ny, width, -ny, nx)
     return along * across
 
 
-def coverage(
-    kind: jax.Array, shape_params: jax.Array, shape: tuple[int, int], bow: jax.Array | None = None
-) -> jax.Array:
+def coverage(kind: jax.Array, shape_params: jax.Array, shape: tuple[int, int]) -> jax.Array:
     """Coverage maps (B, H, W) in [0, 1], of the type of `shape_params`.
 
     Args:
       kind: (B,) indices into `planes.GEOMETRIES`; `none` and `unknown` give an empty map.
       shape_params: (B, 5) an ellipse or a shaft in network pixels; NaN if there is none.
       shape: (H, W) of the network's canvas. The structure is drawn on all of it, also beyond the frame's own pixels.
-      bow: (B,) of the shafts, as shares of their lengths (`fetal_jax.data.bow`); None: straight ones.
     """
     x = jnp.arange(shape[1], dtype=shape_params.dtype)[None] + HALF_PIXEL
     y = jnp.arange(shape[0], dtype=shape_params.dtype)[:, None] + HALF_PIXEL
 
-    def draw(kind: jax.Array, shape_params: jax.Array, bow: jax.Array) -> jax.Array:
+    def draw(kind: jax.Array, shape_params: jax.Array) -> jax.Array:
         # a stand-in keeps NaN out of the branch that is not selected
         unit = jnp.asarray([0.0, 0.0, 1.0, 1.0, 0.0], shape_params.dtype)
         ellipse = ellipse_coverage(jnp.where(kind == ELLIPSE, shape_params, unit), x, y)
-        shaft = shaft_coverage(jnp.where(kind == SHAFT, shape_params, unit), bow, x, y)
+        shaft = shaft_coverage(jnp.where(kind == SHAFT, shape_params, unit), x, y)
         return jnp.where(kind == ELLIPSE, ellipse, jnp.where(kind == SHAFT, shaft, 0.0))
 
-    bows = jnp.zeros(len(kind), shape_params.dtype) if bow is None else bow.astype(shape_params.dtype)
-    return jax.vmap(draw)(kind, shape_params, bows)
+    return jax.vmap(draw)(kind, shape_params)
 
 
 def binary(coverage: jax.Array) -> jax.Array:

@@ -44,7 +44,6 @@ def batches(steps: int) -> Iterator[dict[str, Any]]:
             "frames": rng.integers(0, 255, (BATCH, 16, 16, 1)).astype(np.uint8),
             "geometry": rng.choice(4, BATCH, p=[0.4, 0.1, 0.4, 0.1]).astype(np.int32),
             "shape_params": rng.uniform(4, 12, (BATCH, 5)).astype(np.float32),
-            "bow": rng.uniform(-0.1, 0.1, BATCH).astype(np.float32),
             "plane": rng.choice([-1, 0, 1], BATCH).astype(np.int32),
             "stop": np.zeros(BATCH, bool),
         }
