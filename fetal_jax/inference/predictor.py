@@ -32,6 +32,10 @@ Forward = Callable[[Array], tuple[Array, Array]]
 SUCH_AS = "such as Spacings('flag', 0.12).of(frame)"
 GIVE_SIZE = f"give its size, {SUCH_AS}"
 SEVERAL = "several structures"
+CLOSE_UP_WEIGHT = {"head": 1.0, "abdomen": 0.5, "femur": 2.0}
+"""Weight of the second look's map beside the first one's in their mean. A close-up shows a femur's ends better, but not
+what lies around an abdomen. Out of fold, values within 8 % with weights 0, 0.5, 1, 2 and 4: 113, 113, 110, 108 and 107
+of 118 abdomens, 68, 71, 73, 75 and 73 of 92 femurs; mean errors of 523 heads: 1.60, 1.54, 1.49, 1.49 and 1.51 %."""
 SYNTHETIC = "fetal_phantom/"
 """Prefix of the synthetic data sets' names."""
 
@@ -271,17 +275,17 @@ class Predictor:
         """Measure the structure of a plane from a prediction.
 
         If `BundleInfo.close_up` is set, the network runs again on the structure that was found, enlarged and mirrored.
-        The mean of both maps is measured, in which the second one counts twice.
+        The mean of both maps is measured, in which the second one has the plane's `CLOSE_UP_WEIGHT`.
         """
         first = self._measured(seen, frame, plane, spacing)
         outline = first.measurement.ellipse or first.measurement.shaft
         if outline is None or not self.info.close_up:
             return first
-        shape = self.info.input_shape
+        shape, weight = self.info.input_shape, CLOSE_UP_WEIGHT[plane]
         to_network = close_up(seen.to_network, outline, shape, self.info.close_up)
         (closer,) = self._look([frame], [to_network], mirrored=True)
         again = geometry.compose(to_network, geometry.invert(seen.to_network))
-        mean = (resample(seen.probability, again, shape) + 2 * closer.probability) / 3
+        mean = (resample(seen.probability, again, shape) + weight * closer.probability) / (1 + weight)
         second = self._measured(replace(closer, probability=mean, planes=seen.planes), frame, plane, spacing)
         if SEVERAL not in first.measurement.flags or SEVERAL in second.measurement.flags:
             return second

@@ -195,12 +195,16 @@ def test_the_second_look_is_enlarged_centred_and_mirrored():
     assert tilted[0] * tilted[1] < 0
 
 
-def test_the_second_look_counts_twice():
+@pytest.mark.parametrize(("plane", "weight"), [("head", 1), ("abdomen", 0.5), ("femur", 2)])
+def test_the_second_look_has_the_weight_of_its_plane(plane, weight):
     predictor = closer(Looks(blind=(2,)))
     (seen,) = predictor.predict([FRAME], [SPACING_MM])
-    found = predictor.find(seen, FRAME, "head", SPACING_MM)
-    assert found.seen.probability.max() == pytest.approx(1 / 3, abs=0.01)
-    assert found.measurement.flags == ("nothing found",)
+    found = predictor.find(seen, FRAME, plane, SPACING_MM)
+    assert found.seen.probability.max() == pytest.approx(1 / (1 + weight), abs=0.01)
+    assert ("nothing found" in found.measurement.flags) == (weight >= 1)
+
+
+def test_nothing_is_looked_at_again_where_nothing_is_found():
     assert closer(Looks(blind=(1,))).measure(FRAME, SPACING_MM).reason == "no head is found in this picture"
 
 
