@@ -305,7 +305,7 @@ def looks(info: bundle.BundleInfo) -> str:
         return f"predictions are\n  {once}."
     return (
         f"predictions are\n  {once}. What is found is looked at again, enlarged to {100 * info.close_up:.0f} % of the "
-        "input and mirrored; the\n  mean of both maps, in which the second one counts twice, is measured."
+        "input and mirrored; the\n  mean of both maps, with weights that depend on the plane, is measured."
     )
 
 
