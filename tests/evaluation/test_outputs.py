@@ -91,7 +91,7 @@ def test_a_calibration_that_may_not_use_its_frames_leaves_no_folder(tmp_path, mo
     monkeypatch.setattr(evaluation, "unseen", unseen)
     call = {"bundle": [bundle.find("default")], "runtime": "onnx", "dataset": ["heads"], "data_dir": None, "fold": None}
     with outputs.claiming(tmp_path / "out") as claim, pytest.raises(UserError, match="a fold was"):
-        evaluation.calibrate(Namespace(**call), claim)
+        evaluation.calibrate(Namespace(**call), claim, ["heads"], "data")
     assert not (tmp_path / "out").exists()
 
 
