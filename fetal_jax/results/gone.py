@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fetal_jax.errors import amount
 from fetal_jax.outputs.rows import JSON
-from fetal_jax.results.measured_file import absolute, places
+from fetal_jax.results.measured_file import absolute, folders_of, places
 from fetal_jax.results.resume_log import ResumeLog, fingerprints
 
 
@@ -19,8 +19,8 @@ def gone(earlier: Iterable[str], now: Iterable[str], asked: Iterable[str]) -> li
       now: names of the files that this call finds.
       asked: the paths of the call.
     """
-    there = set(map(absolute, now))
-    return [name for name in earlier if absolute(name) not in there and there.isdisjoint(places(name, asked))]
+    there, folders = set(map(absolute, now)), folders_of(asked)
+    return [name for name in earlier if absolute(name) not in there and there.isdisjoint(places(name, folders))]
 
 
 def against(folder: Path, log: ResumeLog, now: Sequence[str], asked: Sequence[str]) -> list[str]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import glob
 import os
-import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -21,24 +21,25 @@ def absolute(name: str) -> str:
     return name if in_bucket(name) else os.path.abspath(name)
 
 
-def places(name: str, asked: Iterable[str]) -> list[str]:
-    """The absolute paths that a file's name in a row may stand for.
+def folders_of(asked: Iterable[str]) -> list[Path]:
+    """The folders at and above the paths of a call: its working folder, which is not recorded, is one of them."""
+    paths = [Path(absolute(path)) for path in asked if not in_bucket(path)]
+    return [f for f in dict.fromkeys(f for path in paths for f in (path, *path.parents)) if not f.is_file()]
 
-    A relative name is from the working folder of its call, which is not recorded: it is at or above one of the paths
-    of the call.
+
+def places(name: str, folders: Iterable[Path]) -> list[str]:
+    """The absolute paths that a file's name in a row may stand for: a relative one is from a working folder.
 
     Args:
       name: as the call named the file.
-      asked: the paths of the call.
+      folders: `folders_of` the call.
     """
     if in_bucket(name) or os.path.isabs(name):
         return [name]
     below = os.path.normpath(name)
     while below.startswith("../"):
         below = below.removeprefix("../")
-    paths = [Path(absolute(path)) for path in asked if not in_bucket(path)]
-    folders = [folder for path in paths for folder in (path, *path.parents) if not folder.is_file()]
-    return [os.path.join(folder, below) for folder in dict.fromkeys(folders)]
+    return [os.path.join(folder, below) for folder in folders]
 
 
 def source_of(row: Row, asked: Sequence[str], fingerprint: Sequence[int] | None, results: Path) -> Source | None:
@@ -53,7 +54,7 @@ def source_of(row: Row, asked: Sequence[str], fingerprint: Sequence[int] | None,
     """
     file = row["file"]
     roots = [_without_pattern(absolute(path)) for path in asked if not in_bucket(path)]
-    named = [Path(place) for place in places(file, asked)]
+    named = [Path(place) for place in places(file, folders_of(asked))]
     there = [path for path in named if os.path.isabs(file) or any(map(path.is_relative_to, roots))]
     for path in (*there, Path(absolute(file))):
         archives = (p for p in path.parents if is_archive(p.name) and p.is_file())
@@ -66,7 +67,7 @@ def source_of(row: Row, asked: Sequence[str], fingerprint: Sequence[int] | None,
 
 def _without_pattern(path: str) -> str:
     """The fixed folder above a pattern; a path that exists is none."""
-    while not os.path.exists(path) and re.search(r"[*?\[]", path):
+    while not os.path.exists(path) and glob.has_magic(path):
         path = os.path.dirname(path)
     return path
 

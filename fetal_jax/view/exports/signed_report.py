@@ -50,10 +50,12 @@ class Earlier:
         """
         self._of_image = defaultdict[str, list[Signed]](list)
         for path in paths:
-            if not path.stem.endswith(OF_MACHINE) and (report := report_at(path)) is not None:
+            if path.stem.endswith(OF_MACHINE) or (report := report_at(path)) is None:
+                continue
+            if images := structured_report.named(report):  # one that is cut short may lack its number too
                 of_examination = path.stem.startswith(OF_EXAMINATION)
-                for image in structured_report.named(report):
-                    signed = Signed(path.read_bytes(), int(report.InstanceNumber), of_examination)
+                signed = Signed(path.read_bytes(), int(report.InstanceNumber), of_examination)
+                for image in images:
                     self._of_image[image].append(signed)
 
     def frame(self, header: Any, number: int) -> Signed | None:
