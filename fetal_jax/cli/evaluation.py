@@ -200,7 +200,7 @@ def _evaluate(
     origin = _origin(network, frames, dataset, paths[0].parent, args)
     if "but" in origin.network:
         print(origin.network["but"])
-    evaluated = list(tqdm(evaluate_frames(network.predictor, frames), total=len(frames), unit="frame"))
+    evaluated = list(_frame_progress(evaluate_frames(network.predictor, frames), len(frames)))
     summary = summarise(evaluated, info.temperature, info.intervals, dict(args.margin or ()), no_table)
     if args.robustness:
         summary["robustness"] = measure_robustness(network.predictor, frames, _progress)
@@ -264,6 +264,10 @@ def _command(flags: list[str], args: argparse.Namespace, out: Path | None = None
     return shlex.join(words)
 
 
+def _frame_progress(frames: Iterable[Any], count: int) -> Iterable[Any]:
+    return tqdm(frames, total=count, unit="frame")
+
+
 def _progress(changes: Iterable[Any]) -> Iterable[Any]:
     return tqdm(list(changes), unit="change")
 
@@ -290,7 +294,7 @@ def calibrate(args: argparse.Namespace, claim: Claim, datasets: Sequence[str], d
     picture, table = claim("acceptance.png"), claim("acceptance.csv")  # a foreign file is refused before the work
     for name in (*before.files, bundle.INFO) if bundle.is_shipped(path) else ():
         claim(f"bundle/{name}")
-    learnt, info = learn(before, sources)
+    learnt, info = learn(before, sources, _frame_progress)
     path = bundle.update(path, info, args.out / "bundle")
     plot_rules(learnt.judged, picture)
     rows = io.StringIO()

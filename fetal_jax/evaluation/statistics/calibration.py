@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from fetal_jax.bundle import BundleInfo
 from fetal_jax.evaluation import metrics
@@ -31,16 +31,23 @@ class Learnt:
     judged: list[Judged]
 
 
-def learn(before: BundleInfo, sources: Sequence[Unseen]) -> tuple[Learnt, BundleInfo]:
+def learn(
+    before: BundleInfo, sources: Sequence[Unseen], progress: Callable[..., Iterable[Any]]
+) -> tuple[Learnt, BundleInfo]:
     """Fit temperature, intervals and rules to unseen frames; returns them, and the bundle's info with them.
 
     The table of a measure comes from the first data set with enough frames of it: errors on real heads do not apply to
     synthetic ones. The rules come from all data sets together. What is not learnt keeps its former value.
+
+    Args:
+      before: the bundle's info.
+      sources: the frames, with the network that measures them.
+      progress: wraps frames, and takes their number as `count`, to show progress.
     """
     evaluated: dict[str, list[EvaluatedFrame]] = defaultdict(list)
     for part in sources:
         predictor = replace(part.predictor, info=replace(part.predictor.info, temperature=1.0))
-        evaluated[part.dataset] += tqdm(evaluate_frames(predictor, part.frames), total=len(part.frames), unit="frame")
+        evaluated[part.dataset] += progress(evaluate_frames(predictor, part.frames), count=len(part.frames))
     data = {part.dataset: part.data for part in sources}
     tables: dict[str, dict[str, Any]] = {}
     for dataset, own in evaluated.items():
@@ -51,7 +58,7 @@ def learn(before: BundleInfo, sources: Sequence[Unseen]) -> tuple[Learnt, Bundle
     for part in sources:
         predictor = replace(part.predictor, info=info)
         drawn = [(part.dataset, frame) for frame in draw(part.frames)]
-        cases += measure_cases(predictor, drawn, lambda each: tqdm(list(each), unit="frame"))
+        cases += measure_cases(predictor, drawn, partial(progress, count=len(drawn)))
     rules, judged = fit_rules(cases, ", ".join(data.values()))
     # older rules were fitted to probabilities of the older temperature
     kept = before.acceptance if info.temperature == before.temperature else {}
