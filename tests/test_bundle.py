@@ -50,7 +50,7 @@ def small(request):
     model = {"width": 8, "multipliers": (1, 2, 2), "depths": (1, 2, 1), "groups": 4, **request.param}
     config = recipe.from_values({"input_shape": (64, 96), "planes": PLANES, "model": model})
     net = unet.from_config(config.model, len(PLANES))
-    params = net.init(jax.random.key(3), np.zeros((1, 64, 96, 1), np.uint8))["params"]
+    params = jax.jit(net.init)(jax.random.key(3), np.zeros((1, 64, 96, 1), np.uint8))["params"]
     return config, export.single_precision(export.half_precision(params))  # as a bundle keeps them
 
 
@@ -147,7 +147,7 @@ def test_another_networks_parameters_are_refused(small, folder, tmp_path):
     other = replace(config, model=wider, init=recipe.InitConfig(bundle=str(folder)))
     with pytest.raises(UserError, match=r"give '--config.model.multipliers=\(1, 2, 2\)' --config.model.width=8$"):
         workdir.check_workdir(tmp_path / "run", other)
-    like = unet.from_config(other.model, 4).init(jax.random.key(0), np.zeros((1, 64, 96, 1), np.uint8))["params"]
+    like = jax.jit(unet.from_config(other.model, 4).init)(jax.random.key(0), np.zeros((1, 64, 96, 1), np.uint8))["params"]
     with pytest.raises(UserError, match="another network"):
         bundle_parameters(folder, other, jax.tree.map(np.asarray, like))
 
@@ -155,7 +155,7 @@ def test_another_networks_parameters_are_refused(small, folder, tmp_path):
 def test_other_planes_start_the_class_head_from_random(small, folder, capsys):
     config, params = small
     other = replace(config, planes=("head", "femur"))
-    fresh = unet.from_config(other.model, 2).init(jax.random.key(1), np.zeros((1, 64, 96, 1), np.uint8))["params"]
+    fresh = jax.jit(unet.from_config(other.model, 2).init)(jax.random.key(1), np.zeros((1, 64, 96, 1), np.uint8))["params"]
     check_bundle(folder, other)
     assert "the class head starts from random" in capsys.readouterr().out
     taken, _ = bundle_parameters(folder, other, fresh)

@@ -142,10 +142,8 @@ def test_space_to_depth_is_inverse_and_gradient_of_depth_to_space(block):
 
 @pytest.mark.parametrize("stem", [1, 2])
 def test_shapes_and_types(stem):
-    net = network(stem=stem)
-    frames = jnp.zeros((2, 32, 48, 1), jnp.uint8)
-    params = net.init(jax.random.key(0), frames)
-    maps, planes = net.apply(params, frames)
+    frames = jax.ShapeDtypeStruct((2, 32, 48, 1), jnp.uint8)
+    (maps, planes), _ = jax.eval_shape(network(stem=stem).init_with_output, jax.random.key(0), frames)
     assert (maps.shape, planes.shape) == ((2, 32, 48), (2, 3))
     assert maps.dtype == planes.dtype == jnp.float32
 
@@ -153,27 +151,28 @@ def test_shapes_and_types(stem):
 def test_bfloat16_keeps_parameters_and_logits_in_float32():
     net = network(dtype="bfloat16")
     frames = jax.random.randint(jax.random.key(0), (2, 32, 48, 1), 0, 255).astype(jnp.uint8)
-    params = net.init(jax.random.key(0), frames)
+    params = jax.jit(net.init)(jax.random.key(0), frames)
     assert {p.dtype for p in jax.tree.leaves(params)} == {jnp.dtype("float32")}
-    maps, _ = net.apply(params, frames)
+    maps, _ = jax.jit(net.apply)(params, frames)
     assert maps.dtype == jnp.float32
-    np.testing.assert_allclose(maps, network().apply(params, frames)[0], atol=0.15)
+    np.testing.assert_allclose(maps, jax.jit(network().apply)(params, frames)[0], atol=0.15)
 
 
 def test_standardised_frames_do_not_depend_on_gain_and_offset():
     net = network(standardise=True)
     frames = jax.random.uniform(jax.random.key(0), (2, 32, 48, 1), minval=0, maxval=100)
-    params = net.init(jax.random.key(0), frames)
-    for one, two in zip(net.apply(params, frames), net.apply(params, 2 * frames + 30), strict=True):
+    params = jax.jit(net.init)(jax.random.key(0), frames)
+    apply = jax.jit(net.apply)
+    for one, two in zip(apply(params, frames), apply(params, 2 * frames + 30), strict=True):
         np.testing.assert_allclose(one, two, atol=2e-2)
-    assert all(np.isfinite(x).all() for x in net.apply(params, jnp.zeros_like(frames)))
+    assert all(np.isfinite(x).all() for x in apply(params, jnp.zeros_like(frames)))
 
 
 def test_probability_of_a_plane_is_the_sum_of_its_subclasses():
     frames = jax.random.randint(jax.random.key(0), (2, 32, 48, 1), 0, 255).astype(jnp.uint8)
-    params = network(subclasses=2).init(jax.random.key(0), frames)
-    _, planes = network(subclasses=2).apply(params, frames)
-    _, subclasses = unet.from_config(changed(), 6).apply(params, frames)  # the six subclasses as six planes
+    params = jax.jit(network(subclasses=2).init)(jax.random.key(0), frames)
+    _, planes = jax.jit(network(subclasses=2).apply)(params, frames)
+    _, subclasses = jax.jit(unet.from_config(changed(), 6).apply)(params, frames)  # the six subclasses as six planes
     expected = jax.nn.softmax(subclasses).reshape(2, 3, 2).sum(-1)
     np.testing.assert_allclose(jax.nn.softmax(planes), expected, **CLOSE)
 
@@ -188,8 +187,9 @@ def test_encoder_without_norm_has_biases_only():
 def test_frames_of_a_batch_are_independent():
     net = network()
     frames = jax.random.randint(jax.random.key(0), (3, 32, 48, 1), 0, 255).astype(jnp.uint8)
-    params = net.init(jax.random.key(0), frames)
-    np.testing.assert_allclose(net.apply(params, frames)[0][1:2], net.apply(params, frames[1:2])[0], atol=1e-4)
+    params = jax.jit(net.init)(jax.random.key(0), frames)
+    apply = jax.jit(net.apply)
+    np.testing.assert_allclose(apply(params, frames)[0][1:2], apply(params, frames[1:2])[0], atol=1e-4)
 
 
 def test_width_changes_the_parameter_count():

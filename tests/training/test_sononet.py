@@ -71,7 +71,7 @@ def test_network_behind_its_stem_is_sononet(file, frames, monkeypatch):
     monkeypatch.setattr(sononet, "STEPS", 2)
     made = config()
     network = unet.from_config(made.model, len(made.planes))
-    params = network.init(jax.random.key(0), frames)["params"]
+    params = jax.jit(network.init)(jax.random.key(0), frames)["params"]
     source = [Frame(f[..., 0], None, "unknown", None, None, {}, "", "") for f in frames]
     with jax.numpy_dtype_promotion("standard"):  # optax needs it
         params = sononet.start(file, params, made, [source])
@@ -89,14 +89,14 @@ def test_network_behind_its_stem_is_sononet(file, frames, monkeypatch):
     classes = jax.nn.softmax(x.mean((1, 2)))
     expected = [sum(classes[:, k] for k, p in enumerate(sononet.PLANES) if p == plane) for plane in made.planes]
 
-    planes = jax.nn.softmax(network.apply({"params": params}, frames)[1])
+    planes = jax.nn.softmax(jax.jit(network.apply)({"params": params}, frames)[1])
     np.testing.assert_allclose(planes, np.stack(expected, axis=1), rtol=2e-3, atol=1e-5)
 
 
 def test_fit_approaches_the_first_stage(file, frames, monkeypatch):
     monkeypatch.setattr(sononet, "STEPS", 150)
     made = config()
-    block = unet.from_config(made.model, 4).init(jax.random.key(0), frames)["params"]["down0"]
+    block = jax.jit(unet.from_config(made.model, 4).init)(jax.random.key(0), frames)["params"]["down0"]
     layers, x = sononet.read(file), ops.standardise(frames.astype(np.float32))
     with jax.numpy_dtype_promotion("standard"):  # optax needs it
         stem, scale = sononet.fit_stem(layers, block, frames, seed=0)

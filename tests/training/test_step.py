@@ -128,7 +128,7 @@ def test_target_is_binary_or_coverage(binary):
     coverage = targets.coverage(batch["geometry"], batch["shape_params"], config.input_shape)
     assert np.abs(targets.binary(coverage) - coverage).max() > 0.1
     network = unet.from_config(config.model, 2)
-    logits = network.apply({"params": state.params}, batch["frames"])[0]
+    logits = jax.jit(network.apply)({"params": state.params}, batch["frames"])[0]
     expected = segmentation_loss(logits, targets.binary(coverage) if binary else coverage).mean()
     assert float(step(state, batch)[1]["loss_seg"]) == pytest.approx(float(expected), rel=1e-5)
 
