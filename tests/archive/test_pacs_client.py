@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import socketserver
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +25,7 @@ from fetal_jax.errors import UserError
 from fetal_jax.reading.frame import Frame
 from fetal_jax.reading.sources import Source
 from fetal_jax.reading.spacing import PixelSize
+from tests.support.dicom_files import ultrasound
 from tests.support.orthanc import answer, proxy
 
 INSTANCE = Instance("1.2", "1.2.3", "1.2.3.4")
@@ -176,6 +181,40 @@ def test_dry_run_says_that_the_server_is_away(monkeypatch, tmp_path, capsys):
     said = capsys.readouterr()
     assert f"{server.url} is away (" in said.err
     assert said.out == ""
+
+
+@contextmanager
+def ending(said: bytes) -> Iterator[tuple[str, list[bytes]]]:
+    """A server that hears a greeting, says something and ends the connection; its address, and what it has heard."""
+    heard: list[bytes] = []
+
+    class Ending(socketserver.BaseRequestHandler):
+        def handle(self):
+            heard.append(self.request.recv(10_000))
+            self.request.sendall(said)
+
+    with socketserver.TCPServer(("127.0.0.1", 0), Ending) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            yield f"https://127.0.0.1:{server.server_address[1]}/dicom-web", heard
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_a_handshake_that_ends_is_tried_again_and_is_no_fault_of_the_certificate():
+    with ending(b"") as (url, heard):  # a server that starts again
+        with pytest.raises(Unavailable, match=r"EOF.*10 times"):
+            list(client(url).series({}))
+        assert len(heard) == 10
+
+
+def test_a_server_without_tls_is_named_at_once():
+    with ending(b"HTTP/1.1 400 Bad Request\r\n\r\n") as (url, heard):
+        with pytest.raises(UserError, match="does not answer in TLS: give --url as http://"):
+            list(client(url).series({}))
+        assert len(heard) == 1
 
 
 def test_attempts_end():
@@ -341,12 +380,47 @@ def test_a_series_number_in_two_studies_is_two_series(monkeypatch):
     assert list(asking.series({})) == [("1.2", "1.2.3"), ("1.9", "1.2.3")]
 
 
-def test_a_page_of_a_web_site_is_named():
+@pytest.mark.parametrize("body", [b"<html>", b"null", b"3", b'["a"]', b'{"error": "busy"}', b'[{"0020000D": "1.2"}]'])
+def test_an_answer_that_is_no_list_of_entries_is_named(body):
     with (
-        proxy(None, always(b"<html>", "text/html")) as server,
-        pytest.raises(Rejected, match="--url"),
+        proxy(None, always(body, "application/json")) as server,
+        pytest.raises(Rejected, match="no DICOM JSON: is --url the root"),
     ):
         list(client(server.url).series({}))
+
+
+@pytest.mark.parametrize("value", ["1.2", 3, None, {"a": 1}, []])
+def test_a_value_that_is_no_list_is_no_uid(value):
+    said: list[str] = []
+    found, _ = swept(listing({"/instances": [{"00080018": {"Value": value}}], "/series": page("1.3")}), said)
+    assert found == []
+    (line,) = said
+    assert "an entry of series 1.3: the server lists instance '', which is no UID" in line
+
+
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [
+        (b"[]", {"Content_Type": "application/dicom+json"}),
+        (b"<cut", {"Content_Type": "application/dicom+xml"}),
+        (b"stored", {"Content_Type": "text/plain"}),
+        (b"stored", {}),
+    ],
+)
+@pytest.mark.parametrize("held", [True, False])
+def test_after_an_answer_that_names_no_object_the_server_is_asked_what_it_has(body, headers, held):
+    image = ultrasound(np.zeros((8, 8), np.uint8))
+    uid, file = str(image.SOPInstanceUID), BytesIO()
+    image.save_as(file, enforce_file_format=True)
+
+    def fault(handler, _):
+        if handler.command == "POST":
+            return answer(handler, 200, body, **headers)
+        found = json.dumps(instances(uid) if held else [])
+        return answer(handler, 200, found.encode(), Content_Type="application/json")
+
+    with proxy(None, fault) as server:
+        assert client(server.url).store("1.2", {uid: file.getvalue()}) == ({} if held else {uid: "not confirmed"})
 
 
 BODY = bytes(range(256)) * 9000  # over two chunks

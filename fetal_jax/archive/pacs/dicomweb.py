@@ -17,6 +17,7 @@ import requests
 from dicomweb_client.api import DICOMwebClient
 
 from fetal_jax.archive.pacs.origin import TIMEOUT, Http, Rejected, part
+from fetal_jax.errors import UserError
 
 PAGE = 200
 """Number of entries that a request asks for."""
@@ -107,6 +108,10 @@ class Client:
                 if answer.status_code != 409:  # 409: none was stored; the answer has the reasons
                     raise
                 return pydicom.Dataset.from_json(answer.json()) if answer.content else pydicom.Dataset()
+            except (OSError, UserError):  # those of requests, and a redirect to another origin
+                raise
+            except Exception:  # the client raises anything on an answer of another form: `has` tells what is stored
+                return pydicom.Dataset()
 
         answer = self.http.attempt("store", post)
         stored = {str(item.ReferencedSOPInstanceUID) for item in answer.get("ReferencedSOPSequence") or ()}
@@ -155,18 +160,26 @@ class Client:
     def _page(self, search: Callable[..., Any], *where: str, **filters: Any) -> list[dict[str, Any]]:
         def get() -> list[dict[str, Any]]:
             try:
-                return list(search(*where, **filters))
+                found = search(*where, **filters)
             except requests.JSONDecodeError:
-                raise Rejected(
-                    "the answer to a search is no DICOM JSON: is --url the root of a DICOMweb service?"
-                ) from None
+                found = None
+            if not _are_entries(found):
+                raise Rejected("the answer to a search is no DICOM JSON: is --url the root of a DICOMweb service?")
+            return list(found)
 
         return self.http.attempt("search", get)
 
 
+def _are_entries(found: Any) -> bool:
+    """Whether an answer is a list of DICOM JSON objects: elements, each an object, by tag."""
+    return isinstance(found, list) and all(
+        isinstance(entry, dict) and all(isinstance(element, dict) for element in entry.values()) for entry in found
+    )
+
+
 def _value(entry: Mapping[str, Any], tag: str) -> str:
-    values = entry.get(tag, {}).get("Value") or [""]
-    return str(values[0])
+    values = entry.get(tag, {}).get("Value")
+    return str(values[0]) if isinstance(values, list) and values else ""
 
 
 def _fault(entry: Mapping[str, Any], *levels: str) -> Rejected | None:

@@ -218,16 +218,22 @@ class Http:
                 if status not in TRANSIENT:
                     raise Rejected(why) from None
                 asked = _retry_after(response)
-            except requests.exceptions.SSLError as e:
-                remedy = "give --ca-file" if self.session.verify is True else "give the --ca-file of who signed it"
-                raise UserError(f"the server's certificate is not trusted ({_short(e)}): {remedy}") from None
             except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as e:
+                self._refuse_tls(e)
                 why = f"no answer to a {what} ({_short(e)})"
             except requests.RequestException as e:  # an answer that is not HTTP, or a redirect loop
                 raise Rejected(f"the answer to a {what} cannot be read ({_short(e)})") from None
             if attempt + 1 < ATTEMPTS:
                 self._wait(why, attempt, asked)
         raise Unavailable(f"{why}, {ATTEMPTS} times")
+
+    def _refuse_tls(self, e: Exception) -> None:
+        """Refuse the errors of TLS that are of the call; a server that starts again ends a handshake, too."""
+        if "CERTIFICATE_VERIFY_FAILED" in str(e):
+            remedy = "give --ca-file" if self.session.verify is True else "give the --ca-file of who signed it"
+            raise UserError(f"the server's certificate is not trusted ({_short(e)}): {remedy}") from None
+        if "WRONG_VERSION_NUMBER" in str(e):
+            raise UserError("the server does not answer in TLS: give --url as http://, or its port for https") from None
 
     def _wait(self, why: str, attempt: int, asked: float | None) -> None:
         seconds = min(FIRST_WAIT * 2**attempt, LONGEST_WAIT) * random.uniform(0.5, 1.0) if asked is None else asked
