@@ -220,7 +220,7 @@ def verdict(curves: dict[str, list[float]]) -> dict[str, Any]:
 
 
 def pipeline(args: argparse.Namespace) -> dict[str, Any]:
-    """Augmented frames a second of the recipe `routine`, by number of worker processes."""
+    """Augmented frames per second of the recipe `routine`, by number of worker processes."""
     from fetal_jax import config as configs
     from fetal_jax.data.pipeline import training_batches
 

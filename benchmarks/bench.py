@@ -127,7 +127,7 @@ def headlines(texts: dict[str, str]) -> dict[str, str]:
         column[f"{title.lower()}: ms"] = f"{us[1]} / {them[1]} = {us[3]}"
         column[f"{title.lower()}: MB"] = f"{us[4]} / {them[4]} = {float(us[4]) / float(them[4]):.2f}"
     served = cells(texts["pipeline"], "default")
-    return column | {"augmented frames a second, no worker": f"{served[2]} / {served[4]} = {served[5]}"}
+    return column | {"augmented frames per second, no worker": f"{served[2]} / {served[4]} = {served[5]}"}
 
 
 def with_column(table: str, name: str, column: dict[str, str]) -> str:

@@ -1,4 +1,4 @@
-"""Augmented training frames a second: ours against a PyTorch DataLoader with OpenCV, in alternating rounds.
+"""Augmented training frames per second: ours against a PyTorch DataLoader with OpenCV, in alternating rounds.
 
 fetal-jax prepare hc18/benchmark --manual-dir DIR
 python benchmarks/pipeline.py [--name hc18/benchmark] [--data-dir runs/data] [--quick]

@@ -1,7 +1,7 @@
 """The unchanged training step, compiled for TPU slices by XLA's own compiler, on a machine without a TPU.
 
 pip install -c constraints.txt '.[tpu]'
-python benchmarks/tpu_compile.py                         every recipe on a v5e 2x4, 32 frames a chip
+python benchmarks/tpu_compile.py                         every recipe on a v5e 2x4, 32 frames per chip
 python benchmarks/tpu_compile.py --slices --frames 64    one recipe on v5e 2x4, 4x4, 16x16 and v6e 4x4
 
 Prints what the compiled program of one chip computes, moves, holds and sends. The two bounds are these numbers divided
@@ -47,7 +47,7 @@ def main() -> None:
     os.environ.update(ENVIRONMENT)  # before the compiler is loaded
     names = [args.recipe] if args.recipe else ["hc18"] if args.slices else RECIPES
     print(
-        "| recipe | slice | GFLOP | GB moved | compute bound | bandwidth bound | frames/s a chip, at most "
+        "| recipe | slice | GFLOP | GB moved | compute bound | bandwidth bound | frames/s per chip, at most "
         "| memory | sent | largest sent | efficiency 8 to 256 |"
     )
     print("|" + "---|" * 11)
@@ -79,7 +79,7 @@ def row(name: str, slice_name: str, frames: int, fsdp: int) -> str:
 
     cells = [
         name,
-        f"{slice_name}, {frames} frames a chip",
+        f"{slice_name}, {frames} frames per chip",
         f"{cost['flops'] / 1e9:.0f}",
         f"{cost['bytes accessed'] / 1e9:.1f}",
         f"{1e3 * compute:.1f} ms",
