@@ -267,7 +267,7 @@ def step(precision: str, args: argparse.Namespace) -> dict[str, Any]:
         found[name] |= {"least ms": 1e3 * result.least / repeat, "start s": round(result.facts["start_s"], 1)}
     facts, seconds = results["ours"].facts, results["ours"].median / repeat
     bounds = {  # a gradient costs twice its forward pass
-        "compute ms": 3 * batch * facts["GFLOP a frame"] / vars(args)[f"peak_{precision}"],
+        "compute ms": 3 * batch * facts["GFLOP per frame"] / vars(args)[f"peak_{precision}"],
         "memory ms": batch * facts["GB a frame"] / vars(args)["peak_memory"],
     }
     found["ours"] |= bounds | {"share of roofline": max(bounds.values()) / (1e3 * seconds)}

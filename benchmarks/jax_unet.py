@@ -38,7 +38,7 @@ def main() -> None:
     state = jax.jit(lambda: initial_state(network, tx, config), out_shardings=sharding.replicated)()
     facts = {
         "parameters": sum(p.size for p in jax.tree.leaves(state.params)),
-        "GFLOP a frame": flops(network, state.params, args.size) / 1e9,
+        "GFLOP per frame": flops(network, state.params, args.size) / 1e9,
         "GB a frame": moved(network, state.params, args.size) / 1e9,
         "version": jax.__version__,
     }

@@ -51,7 +51,8 @@ def main() -> None:
         ways["XLA"] = runtimes.load(folder, info, "jax")
     times = milliseconds(ways, shown[0])
 
-    print("| network | kB | ms per frame | HC found | mean change, mm | largest change, mm |\n|---|---|---|---|---|---|")
+    print("| network | kB | ms per frame | HC found | mean change, mm | largest change, mm |")
+    print("|---|---|---|---|---|---|")
     base: list[float | None] = []
     for way, forward in ways.items():
         predictor = Predictor(info, forward)

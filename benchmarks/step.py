@@ -19,7 +19,7 @@ import numpy as np
 from rounds import Result, alternate, ours, parser, peer, table
 
 FOUR, FIVE = ["1", "2", "4", "8"], ["1", "2", "4", "8", "16"]
-FACTS = ("parameters", "GFLOP a frame")
+FACTS = ("parameters", "GFLOP per frame")
 BASE = {"batch": 4, "side": 128, "width": 16}
 GROWTH = {"batch": [2, 4, 8, 16, 32], "side": [64, 128, 256, 512], "width": [8, 16, 32, 64]}
 
@@ -71,7 +71,7 @@ def same_network(results: dict[str, Result]) -> str:
     us, them = results["ours, XLA"].facts, results["PyTorch"].facts
     biases = them["upsampling_biases"]
     assert us["parameters"] == them["parameters"] + 3 * biases, (us, them)
-    assert us["GFLOP a frame"] == them["GFLOP a frame"], (us, them)
+    assert us["GFLOP per frame"] == them["GFLOP per frame"], (us, them)
     return (
         f"same FLOPs; same parameters but for up-sampling, where depth-to-space has a bias for each of four pixels: "
         f"{4 * biases} against {biases}"

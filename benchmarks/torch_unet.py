@@ -96,7 +96,7 @@ def main() -> None:
     facts = {
         "parameters": sum(p.numel() for p in net.parameters()),
         "upsampling_biases": sum(m.bias.numel() for m in net.modules() if isinstance(m, nn.ConvTranspose2d)),
-        "GFLOP a frame": counter.get_total_flops() / 1e9,
+        "GFLOP per frame": counter.get_total_flops() / 1e9,
         "version": torch.__version__,
     }
     run = torch.compile(net) if args.way == "compile" else net

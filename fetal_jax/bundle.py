@@ -191,7 +191,7 @@ def read(folder: Path) -> BundleInfo:
             what = f"it is a run: fetal-jax export --workdir={folder} --out=BUNDLE makes one"
         raise UserError(f"{folder} is not a bundle: it has no {INFO}; {what}") from None
     except NotADirectoryError:
-        raise UserError(f"{folder} is no folder: if it is a file of a bundle, give its folder") from None
+        raise UserError(f"{folder} is not a folder: if it is a file of a bundle, give its folder") from None
     except OSError as e:
         raise UserError(
             f"{path} cannot be read ({e.strerror or e}): make it readable, or give another bundle"

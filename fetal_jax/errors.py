@@ -33,7 +33,7 @@ def not_written(error: OSError, place: object, then: str) -> UserError:
     """
     full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     done = "written" if full or error.errno == errno.EROFS else "written or read"
-    remedy = before_writing(error, "make room there" if full else "see what is there and who may write there")
+    remedy = before_writing(error, "make room there" if full else "check what is there, and who may write there")
     return UserError(f"{error.filename or place} cannot be {done} ({error.strerror or error}): {remedy}{then}")
 
 
@@ -41,4 +41,4 @@ def before_writing(error: OSError, otherwise: str = "make room") -> str:
     """State the remedy for a failed write: room helps neither a read-only disk nor a missing right."""
     if error.errno == errno.EROFS:
         return "mount its disk for writing"
-    return "get the right to write there" if error.errno in (errno.EACCES, errno.EPERM) else otherwise
+    return "get permission to write there" if error.errno in (errno.EACCES, errno.EPERM) else otherwise

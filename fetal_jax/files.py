@@ -77,7 +77,7 @@ def refuse_other(path: Path) -> None:
       UserError: the file is there and does not.
     """
     if path.is_file() and MARK.encode() not in path.read_bytes():
-        raise UserError(f"{path} is there, and was not written by this program: give another name")
+        raise UserError(f"{path} exists and was not written by this program: give another name")
 
 
 @contextmanager

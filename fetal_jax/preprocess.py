@@ -16,7 +16,7 @@ Spacing = float | tuple[float, float]
 
 
 EIGHT_BITS = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
-"""Modes of Pillow with at most 8 bits a channel."""
+"""Modes of Pillow with at most 8 bits per channel."""
 
 
 def decoded(image: Image.Image) -> Array:
@@ -36,7 +36,7 @@ def to_grey(frame: Array | Image.Image) -> Array:
     if isinstance(frame, Image.Image):
         if frame.mode not in EIGHT_BITS:
             bring = "bring its grey levels to 0 to 255, then give it as a uint8 array"
-            raise ValueError(f"a frame has 8 bits a channel, not Pillow's mode {frame.mode}: {bring}")
+            raise ValueError(f"a frame has 8 bits per channel, not Pillow's mode {frame.mode}: {bring}")
         frame = decoded(frame)
     if not hasattr(frame, "dtype"):
         read = "read a file, DICOM too, by fetal_jax.reading.isolated.read, and give its frames to measure_frame"

@@ -11,7 +11,7 @@ refuse() {
 }
 
 unknown() {
-    refuse "$1 is no option of it, or lacks its value: see --help"
+    refuse "$1 is not an option of it, or lacks its value: see --help"
 }
 
 FLAGS=' --dry-run --spot --help --identifiers --quiet ' # take no value: ours, and those of fetal-jax archive

@@ -157,7 +157,7 @@ def test_other_planes_start_the_class_head_from_random(small, folder, capsys):
     other = replace(config, planes=("head", "femur"))
     fresh = jax.jit(unet.from_config(other.model, 2).init)(jax.random.key(1), np.zeros((1, 64, 96, 1), np.uint8))["params"]
     check_bundle(folder, other)
-    assert "the class head starts from random" in capsys.readouterr().out
+    assert "the classification head is initialised at random" in capsys.readouterr().out
     taken, _ = bundle_parameters(folder, other, fresh)
     assert set(fresh) - set(taken) == {"plane"}
     np.testing.assert_array_equal(taken["map"]["kernel"], params["map"]["kernel"])
@@ -301,7 +301,7 @@ def test_what_is_no_evaluation_is_no_metrics(tmp_path, text):
 
 @pytest.mark.parametrize("name", [bundle.ONNX, bundle.INFO])
 def test_a_file_of_a_bundle_in_place_of_its_folder_is_no_damage(name):
-    with pytest.raises(UserError, match=rf"{name} is no folder: if it is a file of a bundle, give its folder"):
+    with pytest.raises(UserError, match=rf"{name} is not a folder: if it is a file of a bundle, give its folder"):
         bundle.read(bundle.DEFAULT / name)
 
 

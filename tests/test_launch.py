@@ -478,7 +478,7 @@ BAD_CALLS = [
     ("archive.sh", ["--name=n", "--image=i", "--", *ARCHIVE, "--workers", "4"], "--workers=4 after --: leave it out"),
     ("archive.sh", ["--name=n", "--image=i", "--", "/data/in", "--out=gs://b/o"], "/data/in is not on the pod"),
     ("archive.sh", ["--name=n", "--image=i", "--volume=v", "--", "in", "--out=gs://b/o"], "in is not on the pod"),
-    ("archive.sh", ["--name=n", "--image", "--", *ARCHIVE], "--image is no option of it, or lacks its value"),
+    ("archive.sh", ["--name=n", "--image", "--", *ARCHIVE], "--image is not an option of it, or lacks its value"),
 ]
 
 

@@ -111,5 +111,5 @@ def test_a_pillow_image_is_the_grey_that_it_shows(mode):
 
 @pytest.mark.parametrize("mode", ["I;16", "I", "F"])
 def test_a_pillow_image_of_more_than_eight_bits_is_refused(mode):
-    with pytest.raises(ValueError, match=f"8 bits a channel, not Pillow's mode {mode}: bring its grey levels"):
+    with pytest.raises(ValueError, match=f"8 bits per channel, not Pillow's mode {mode}: bring its grey levels"):
         to_grey(Image.new(mode, (4, 3)))

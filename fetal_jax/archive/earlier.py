@@ -60,7 +60,7 @@ def look(out: storage.Folder, plan: Sequence[Shard], inputs: Sequence[str], aske
     words = f"{amount(lost, 'row')} of {in_words(files)}"
     if lost > MOST_GONE * total:
         raise UserError(
-            f"{out.place} holds {words}, over half of its {total}: see that the whole archive is mounted; "
+            f"{out.place} holds {words}, over half of its {total}: check that the whole archive is mounted; "
             f"if they are to go, remove {out.place}/{FRAMES} and call again, or give another --out"
         )
     return Earlier(frozenset(names), words)

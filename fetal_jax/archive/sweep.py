@@ -221,7 +221,7 @@ def _finish(job: Job, out: storage.Folder, keys: set[str], died: set[str], earli
         new = summary.tally.statuses.total() - kept
         removed = f"; removed: {earlier.gone}" if earlier.gone else ""
         said = f"{amount(kept, 'row')} in unchanged shards kept, {new} measured again or new{removed}"
-        summary.against = f"against the earlier call: {said}"
+        summary.against = f"compared with the earlier call: {said}"
     if summary.tally.with_examination:
         summary.examinations = examinations.write(out, names, job, scratch)
     else:

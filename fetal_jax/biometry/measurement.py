@@ -98,7 +98,7 @@ def measure(
     """
     probability = _checked_map(probability)
     if plane not in SHAPE_OF_PLANE:
-        raise ValueError(f"plane {plane!r} is not measured; one of {', '.join(SHAPE_OF_PLANE)} is")
+        raise ValueError(f"plane {plane!r} is not measured: give one of {', '.join(SHAPE_OF_PLANE)}")
     known = spacing_mm is not None
     row_mm, column_mm = geometry.row_column_mm(spacing_mm) if known else (1.0, 1.0)
     missing = () if known else ("no spacing",)

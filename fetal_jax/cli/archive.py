@@ -31,7 +31,7 @@ RUNNERS = ("local", "direct", "dataflow", "flink", "spark")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    patterns = "image, DICOM, zip or tar archive, folder of them, 'pattern*', or any of these as gs://..."
+    patterns = "image, DICOM file, zip or tar archive, folder of these, 'pattern*', or any of these as gs://..."
     parser.add_argument("patterns", nargs="+", metavar="PATTERN", help=patterns)
     runners = "local (default): processes on this machine; the others: Apache Beam, whose own flags follow --"
     parser.add_argument("--runner", choices=RUNNERS, default="local", help=runners)
@@ -91,7 +91,7 @@ def run(args: argparse.Namespace, flags: list[str]) -> int:
 
         summary = sweep.run(job, args.patterns, inputs, measured, bar.update)
     if others := left_out + summary.left_out:
-        print(f"left out, not frames by their names: {suffixes_in_words(others)}")
+        print(f"left out, as their names are not those of frames: {suffixes_in_words(others)}")
     if summary.against:
         print(summary.against)
     tally = summary.tally

@@ -12,22 +12,39 @@ from fetal_jax.planes import MEASURED, PRIMARY
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--workdir", type=str, action="append", help="a run: its newest checkpoint")
-    parser.add_argument("--best", action="store_true", help="with --workdir: the checkpoint that validated best")
-    source.add_argument("--bundle", type=bundle.find, action="append", help="several (or several --workdir): a table")
-    source.add_argument("--predictions", type=Path, help="of any program: a table of geometry or a folder of masks")
-    source.add_argument("--results", type=Path, metavar="DIR", help="of measure or archive, with --scanner-reports")
-    source.add_argument("--compare", type=Path, nargs=2, metavar="DIR", help="two folders that evaluate wrote")
+    source.add_argument(
+        "--workdir", type=str, action="append", help="folder of a run, to evaluate its newest checkpoint"
+    )
+    source.add_argument(
+        "--bundle",
+        type=bundle.find,
+        action="append",
+        help="bundle to evaluate; several (or several --workdir) make a table",
+    )
+    source.add_argument(
+        "--predictions", type=Path, help="predictions of any program: a table of geometry, or a folder of masks"
+    )
+    source.add_argument(
+        "--results", type=Path, metavar="DIR", help="results of measure or archive, to compare with --scanner-reports"
+    )
+    source.add_argument("--compare", type=Path, nargs=2, metavar="DIR", help="compare two folders that evaluate wrote")
+    parser.add_argument(
+        "--best", action="store_true", help="with --workdir: evaluate the checkpoint with the lowest validation score"
+    )
     parser.add_argument(
         "--scanner-reports", type=Path, metavar="DIR", help="DICOM SR (TID 5000, 1500) that --results are compared with"
     )
-    parser.add_argument("--runtime", choices=["onnx", "jax"], help="what runs a bundle; default: onnx")
-    parser.add_argument("--dataset", action="append", help="default: the data sets it was trained on")
-    parser.add_argument("--data-dir", help="default: the run's own, or runs/data")
+    parser.add_argument("--runtime", choices=["onnx", "jax"], help="how to run the bundle; default: onnx")
+    parser.add_argument(
+        "--dataset",
+        action="append",
+        help="data set to test on; may be repeated; default: those that the network was trained on",
+    )
+    parser.add_argument("--data-dir", help="folder of the prepared data sets; default: the run's own, or runs/data")
     parser.add_argument(
         "--split", default="test", help="test, validation, …; held-out: the fold that config.data.leave_out left out"
     )
-    parser.add_argument("--robustness", action="store_true", help="also measure changed frames: minutes")
+    parser.add_argument("--robustness", action="store_true", help="also measure changed frames; takes minutes")
     parser.add_argument(
         "--margin",
         type=_margin,
@@ -38,15 +55,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--calibrate",
         action="store_true",
-        help="first write temperature, intervals and acceptance, learnt on the calibration splits of --dataset, into "
-        "--bundle; into a copy of a shipped one",
+        help="first fit temperature, intervals and acceptance to the calibration splits of --dataset, and write "
+        "them into --bundle (for a shipped bundle, into a copy)",
     )
     parser.add_argument(
         "--fold",
         type=bundle.find,
         action="append",
-        help="with --calibrate: a bundle that left a fold out (config.data.leave_out): learn on that fold too, but for "
-        "data sets with a large calibration split. Given once for each fold",
+        help="with --calibrate: a bundle that left a fold out (config.data.leave_out). Its fold is used unless the "
+        "data set has a large calibration split. Give it once for each fold",
     )
     parser.add_argument("--out", type=str, required=True, metavar="DIR", help="report.html, metrics.json, frames.csv")
 
@@ -60,7 +77,7 @@ def _margin(text: str) -> tuple[str, float]:
     except ValueError:
         percent = 0.0
     if name.upper() not in by_name or not 0 < percent < 100:
-        raise argparse.ArgumentTypeError(f"{text} is no margin: give one such as HC=4.9 (HC, AC or FL, in percent)")
+        raise argparse.ArgumentTypeError(f"{text} is not a margin: give one such as HC=4.9 (HC, AC or FL, in percent)")
     return by_name[name.upper()], percent
 
 

@@ -131,7 +131,7 @@ def _datasets(networks: list[Network], args: argparse.Namespace) -> list[str]:
     if args.dataset:
         return list(args.dataset)
     if any(n.datasets != networks[0].datasets for n in networks):
-        raise UserError("these were trained on different data sets: give each --dataset that all are to be tested on")
+        raise UserError("these were trained on different data sets: name the data sets to test them on with --dataset")
     split = "train" if args.split == HELD_OUT else args.split
     return _having(split, networks[0].datasets, {n.data_dir for n in networks})
 

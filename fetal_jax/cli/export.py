@@ -8,13 +8,15 @@ from pathlib import Path
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--workdir", required=True, action="append", help="of a run; given again: the mean of other seeds or folds"
+        "--workdir", required=True, action="append", help="folder of a run; several: export the mean of their weights"
     )
     parser.add_argument("--out", required=True, help="directory of the bundle")
-    parser.add_argument("--best", action="store_true", help="take the checkpoint with the lowest validation score")
+    parser.add_argument(
+        "--best", action="store_true", help="export the checkpoint with the lowest validation score, not the newest"
+    )
     always = "accepted for older scripts: ONNX is always written, with half-precision weights"
     parser.add_argument("--onnx", "--half", action="store_true", help=always)
-    parser.add_argument("--metrics", type=Path, help="metrics.json of fetal-jax evaluate, to be included in the bundle")
+    parser.add_argument("--metrics", type=Path, help="metrics.json of fetal-jax evaluate, to include in the bundle")
 
 
 def run(args: argparse.Namespace, overrides: list[str]) -> None:

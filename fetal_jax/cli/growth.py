@@ -43,7 +43,9 @@ SAME = "the same sizes: these centiles only compare them with each other."
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     for measure, text in SIZES.items():
         parser.add_argument(f"--{measure}", type=number, metavar="MM", help=f"{text}, in mm")
-    parser.add_argument("--bpd-convention", choices=CONVENTIONS, help="position of the BPD's calipers on the skull")
+    parser.add_argument(
+        "--bpd-convention", choices=CONVENTIONS, help="where the BPD's calipers are placed on the skull"
+    )
     parser.add_argument(
         "--ga",
         metavar="AGE",
@@ -55,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=several("standard", STANDARDS),
         default=[DEFAULT_STANDARDS],
         metavar="NAME,...",
-        help=f"standards of the centiles, of {', '.join(STANDARDS)}; default: {','.join(DEFAULT_STANDARDS)}",
+        help=f"standards of the centiles: {', '.join(STANDARDS)}; default: {','.join(DEFAULT_STANDARDS)}",
     )
     parser.add_argument(
         "--weight-formula",
@@ -74,7 +76,7 @@ def _date(text: str) -> datetime.date:
     try:
         return datetime.date.fromisoformat(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text} is no date: write it as 2026-11-28") from None
+        raise argparse.ArgumentTypeError(f"{text} is not a date: write it as 2026-11-28") from None
 
 
 def run(args: argparse.Namespace, overrides: list[str]) -> None:

@@ -19,17 +19,17 @@ from fetal_jax.cli import Parser
 from fetal_jax.errors import NOT_CLINICAL, UserError, not_written
 
 COMMANDS = {
-    "prepare": "build a data set",
-    "train": "train a configuration, or resume it",
-    "evaluate": "errors of a run or a bundle on labelled frames",
+    "prepare": "build a data set for training or evaluation",
+    "train": "train a network, or resume a run",
+    "evaluate": "measure the errors of a run or a bundle on labelled frames",
     "export": "write a run's checkpoint as a bundle",
-    "measure": "millimetres from frames",
-    "archive": "millions of frames to Parquet, by processes or Apache Beam",
-    "pacs": "measure the ultrasound of a PACS over DICOMweb, each object once",
-    "view": "look at results, correct and sign them, in a browser",
-    "cohort": "a report on a whole archive's results: z-scores, drift, surprises",
-    "growth": "age, weight and centiles from a patient's sizes, and the chart",
-    "demo": "every step on synthetic frames, in minutes",
+    "measure": "measure HC, AC and FL in frames, in millimetres",
+    "archive": "measure millions of frames into Parquet, on all cores or by Apache Beam",
+    "pacs": "measure the ultrasound images of a PACS over DICOMweb, each once",
+    "view": "review, correct and sign results in a browser",
+    "cohort": "report on the results of a whole archive: z-scores, drift, outliers",
+    "growth": "compute age, weight and centiles from sizes, and draw the chart",
+    "demo": "run every step on synthetic frames, in minutes",
 }
 RESUME = dict.fromkeys(("measure", "archive", "pacs"), "; the same call resumes") | dict.fromkeys(
     ("train", "demo"), "; the same call resumes at the newest checkpoint, or at the first step if there is none"
@@ -87,7 +87,7 @@ def main(argv: list[str] | None = None) -> int:
         file, line, *_ = traceback.extract_tb(e.__traceback__)[-1]
         what = " ".join(str(e).split())[:300]
         where = f"{os.path.basename(file)}:{line}"
-        advice = "a fault of this program: please report it; python -X dev -m fetal_jax shows the traceback"
+        advice = "a bug in this program: please report it; python -X dev -m fetal_jax shows the traceback"
         return _end(1, f"{said}: {type(e).__name__}: {what} ({where}): {advice}")
 
 
@@ -163,7 +163,7 @@ def _refuse_empty(argv: list[str]) -> None:
         key, equals, value = argument.partition("=")
         if not argument or (equals and not value and key.startswith("--") and not key.startswith("--config.")):
             shown = argument or f"the argument{f' after {before}' if before else ''}"
-            raise UserError(f"{shown} is empty, as from a variable that is not set: give a value, or leave it out")
+            raise UserError(f"{shown} is empty, perhaps from a variable that is not set: give a value, or leave it out")
 
 
 def _with_home(arg: str) -> str:

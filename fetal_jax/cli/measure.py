@@ -36,7 +36,7 @@ ALSO = ("svg", *formats.KINDS)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    paths = "image, DICOM, zip or tar archive, folder of them, or 'pattern*'"
+    paths = "image, DICOM file, zip or tar archive, folder of these, or 'pattern*'"
     parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help=paths)
     add_options(parser)
     add_also(parser, ALSO)
@@ -48,24 +48,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_network(parser: argparse.ArgumentParser) -> None:
     """Add the network, the plane and the naming of patients, for `measure`, `archive` and `pacs`."""
-    shipped = "a folder (./NAME), or a shipped bundle: default (default) or heads"
+    shipped = "the network: a folder (./NAME), or a shipped bundle: default (the default) or heads"
     parser.add_argument("--bundle", type=bundle.find, default=bundle.DEFAULT, metavar="BUNDLE", help=shipped)
     parser.add_argument(
-        "--plane", default="auto", choices=["auto", *SHAPE_OF_PLANE], help="auto (default): as classified"
+        "--plane",
+        default="auto",
+        choices=["auto", *SHAPE_OF_PLANE],
+        help="plane of all frames; auto (default): classify it",
     )
-    parser.add_argument("--identifiers", action="store_true", help="write patient and study as they are, not hashed")
+    parser.add_argument(
+        "--identifiers", action="store_true", help="write patient and study identifiers in plain text, not hashed"
+    )
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that affect values, for `measure` and `archive`."""
     add_network(parser)
-    parser.add_argument("--runtime", choices=tuple(RUNTIMES), default="onnx", help="jax: StableHLO; default: onnx")
+    parser.add_argument(
+        "--runtime", choices=tuple(RUNTIMES), default="onnx", help="onnx (default), or jax: run the StableHLO"
+    )
     spacing = parser.add_mutually_exclusive_group()
     spacing.add_argument("--spacing-mm", type=number, help="millimetres per pixel of every frame")
-    spacing.add_argument("--spacing-csv", type=Path, help="filename,spacing_mm, or HC18's own table")
-    ruler = "ruler: read the depth ruler in the picture; with --spacing-csv, of the frames that it lacks"
+    spacing.add_argument("--spacing-csv", type=Path, help="table filename,spacing_mm, or HC18's own")
+    ruler = "ruler: read the depth ruler in the picture; with --spacing-csv, for frames that the table lacks"
     parser.add_argument("--spacing", type=_ruler, metavar="ruler", help=ruler)
-    standards = f"of the examinations: {', '.join(CHOICES)}; default: hadlock"
+    standards = f"standard of age, weight and centiles of examinations: {', '.join(CHOICES)}; default: hadlock"
     parser.add_argument("--standard", choices=CHOICES, default="hadlock", metavar="NAME", help=standards)
 
 
@@ -110,7 +117,7 @@ def spacings_of(args: argparse.Namespace) -> Spacings:
 
 def _naming(args: argparse.Namespace) -> Naming:
     if args.ga and not args.one_examination:
-        raise UserError("--ga is of one examination: add --one-examination, or a column ga to the spacing table")
+        raise UserError("--ga belongs to one examination: add --one-examination, or a column ga to the spacing table")
     known = parse_age(args.ga) if args.ga else None
     return Naming(Labels(ONE, ga_weeks=known) if args.one_examination else None, args.identifiers)
 
@@ -159,7 +166,7 @@ def measure_paths(
             bar.total += row["frame"] > 0  # the length of a cine is only known when it is read
             bar.update()
     if found.left_out:
-        print(f"left out, not frames by their names: {suffixes_in_words(found.left_out)}")
+        print(f"left out, as their names are not those of frames: {suffixes_in_words(found.left_out)}")
     if tally.with_examination:
         print(_of_examinations(out))
     print(f"{tally}. See {_written(out, tally)}. {NOT_CLINICAL}")

@@ -38,11 +38,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_network(parser)
     parser.add_argument("--spacing", choices=["ruler"], help="ruler: read the depth ruler where a header has none")
     add_also(parser, ALSO, "store")
-    parser.add_argument("--ca-file", type=Path, metavar="FILE", help="certificates (PEM) to trust")
-    parser.add_argument("--connections", type=_connections, default=4, metavar="N", help="open at once; default: 4")
-    parser.add_argument("--rate", type=_rate, default=50.0, metavar="N", help="requests a second at most; default: 50")
+    parser.add_argument("--ca-file", type=Path, metavar="FILE", help="PEM file of certificates to trust")
+    parser.add_argument(
+        "--connections",
+        type=_connections,
+        default=4,
+        metavar="N",
+        help="number of connections at the same time; default: 4",
+    )
+    parser.add_argument(
+        "--rate", type=_rate, default=50.0, metavar="N", help="largest number of requests per second; default: 50"
+    )
     parser.add_argument("--dry-run", action="store_true", help="list what would be measured; nothing is retrieved")
-    help_out = "folder of what was done and of the results; default: pacs"
+    help_out = "folder of the results, and of the record of what was done; default: pacs"
     parser.add_argument("--out", type=Path, default=Path("pacs"), metavar="DIR", help=help_out)
 
 
@@ -58,7 +66,7 @@ def _rate(text: str) -> float:
     except ValueError:
         rate = math.nan
     if not 0.01 <= rate <= 10_000:
-        raise argparse.ArgumentTypeError("give requests a second, such as 20")
+        raise argparse.ArgumentTypeError("give requests per second, such as 20")
     return rate
 
 
@@ -157,7 +165,7 @@ def _query(texts: list[str]) -> dict[str, str]:
     for text in texts:
         key, _, value = text.partition("=")
         if not value:
-            raise UserError(f"--query={text} is no KEY=VALUE: give it {KEYS}")
+            raise UserError(f"--query={text} is not KEY=VALUE: give it {KEYS}")
         tag = tag_for_keyword(key)
         if tag is None:
             raise UserError(f"--query={text}: DICOM has no attribute {key}: give it {KEYS}")

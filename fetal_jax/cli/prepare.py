@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "name",
         help="fetal_phantom[/small|/large], fetal_planes[/official|/biometry|/outlines], "
-        "hc18[/examinations|/benchmark], folder/NAME: your own frames under a name of yours",
+        "hc18[/examinations|/benchmark], or folder/NAME: your own frames, under any NAME",
     )
     parser.add_argument(
         "--manual-dir",

@@ -24,17 +24,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         type=Path,
         metavar="RESULTS|FRAMES",
-        help="--out folder of measure, or frames to measure",
+        help="the --out folder of measure, or frames to measure",
     )
-    parser.add_argument("--port", type=int, default=0, metavar="N", help="default: any free one")
+    parser.add_argument("--port", type=int, default=0, metavar="N", help="port of the page; default: a free one")
     parser.add_argument(
-        "--host", default="127.0.0.1", metavar="ADDRESS", help="default: this machine alone; any other needs the token"
+        "--host",
+        default="127.0.0.1",
+        metavar="ADDRESS",
+        help="address to listen on; default: this machine only; others need the token",
     )
     parser.add_argument("--no-browser", action="store_true", help="only print the address")
-    parser.add_argument("--reader", type=_name, metavar="NAME", help="your name, kept with each correction")
+    parser.add_argument("--reader", type=_name, metavar="NAME", help="your name, recorded with each correction")
     role = parser.add_mutually_exclusive_group()
     role.add_argument("--blinded", action="store_true", help="hide the machine's values and those of other readers")
-    role.add_argument("--adjudicate", action="store_true", help="see all readers' answers, and choose or draw the last")
+    role.add_argument(
+        "--adjudicate", action="store_true", help="see all readers' answers, and choose one or draw your own"
+    )
 
 
 def _name(text: str) -> str:

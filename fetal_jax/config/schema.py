@@ -34,8 +34,8 @@ class DataConfig:
     workers: int = key(
         0, "worker processes that make batches; 0: threads of this process", at_least(0), may_change=True
     )
-    early_heads: int = key(1, "times that a head with an HC under 110 mm is shown in an epoch", at_least(1))
-    femurs: int = key(1, "times that a femur is shown in an epoch", at_least(1))
+    early_heads: int = key(1, "times per epoch that a head with an HC under 110 mm is shown", at_least(1))
+    femurs: int = key(1, "times per epoch that a femur is shown", at_least(1))
     leave_out: int = key(
         -1, "fold to leave out of training, for cross-validation: every fifth subject; -1: none", between(-1, 4)
     )
@@ -49,9 +49,9 @@ class DataConfig:
 class AugmentConfig:
     """Random changes of a training frame. From `speckle` on they are off by default, and fall on half of the frames."""
 
-    rotate_degrees: float = key(20.0, "largest rotation, either way", between(0, 180), "degrees")
+    rotate_degrees: float = key(20.0, "largest rotation in either direction", between(0, 180), "degrees")
     zoom: tuple[float, float] = key((0.8, 1.25), "smallest and largest scale", _ZOOM)
-    close_ups: float = key(0.0, "share of the frames with a structure that show it large", between(0, 1))
+    close_ups: float = key(0.0, "share of the frames with a structure that are shown as close-ups of it", between(0, 1))
     shift: float = key(0.08, "largest shift along each axis", between(0, 1), "of the canvas")
     flip: bool = key(True, "mirror half of the frames left to right")
     gain: float = key(0.25, "largest relative change of the gain", between(0, 1))
@@ -60,11 +60,11 @@ class AugmentConfig:
     noise: float = key(0.04, "largest standard deviation of additive noise", between(0, 1), "of full scale")
     blur: float = key(0.8, "range of the standard deviation of the blur, from 0.2 up", at_least(0), "pixels")
     speckle: float = key(0.0, "largest contrast of multiplicative noise", at_least(0))
-    bands: float = key(0.0, "largest relative gain of a depth", between(0, 1))
-    shadow: float = key(0.0, "largest share of the echoes that a shadowed sector loses", between(0, 1))
+    bands: float = key(0.0, "largest relative change of the gain at a depth", between(0, 1))
+    shadow: float = key(0.0, "largest share of the signal that is lost in a shadowed sector", between(0, 1))
     border: float = key(0.0, "largest black margin on each side", below(0, 0.5), "of the canvas")
     calipers: bool = key(False, "draw dotted ellipses and lines at random places")
-    jpeg: float = key(0.0, "largest loss of JPEG quality", between(0, 100), "of 100")
+    jpeg: float = key(0.0, "largest reduction of the JPEG quality", between(0, 100), "of 100")
 
 
 @dataclass(frozen=True)
@@ -77,18 +77,20 @@ class ModelConfig:
     )
     depths: tuple[int, ...] = key((2, 2, 2, 2, 2), "3x3 convolutions of each level on the way down", each(at_least(1)))
     decoder: tuple[float, ...] = key(
-        (), "channels of each level on the way up, but the lowest; (): as on the way down", each(above(0)), "width"
+        (), "channels of each level on the way up, except the lowest; (): as on the way down", each(above(0)), "width"
     )
     stem: int = key(2, "2: the first level works at half resolution; 1: at full resolution", one_of(1, 2))
     groups: int = key(8, "groups of the group norm", at_least(1))
     encoder_norm: bool = key(True, "normalise on the way down as well as on the way up")
-    standardise: bool = key(False, "normalise a frame by its own mean and standard deviation, not by mean and std")
+    standardise: bool = key(
+        False, "normalise a frame by its own mean and standard deviation, not by model.mean and model.std"
+    )
     mean: float = key(64.0, "subtracted from the grey values", unit="grey levels")
     std: float = key(64.0, "divides the grey values", above(0), "grey levels")
     classifier_width: int = key(
         0, "channels of a 1x1 convolution before the classification head's pooling; 0: none", at_least(0)
     )
-    subclasses: int = key(1, "kinds of frame that make up a plane, each with a logit of its own", at_least(1))
+    subclasses: int = key(1, "number of subclasses of each plane, each with its own logit", at_least(1))
     dtype: str = key("float32", "type of the computation; parameters stay float32", _DTYPE)
     precision: str = key(
         "default", "precision of matrix products, as XLA names it", one_of("default", "high", "highest")
@@ -103,7 +105,7 @@ class LossConfig:
     """The joint loss λ·L_cls + (1-λ)·L_seg."""
 
     cls_weight: float = key(0.3, "λ (lambda) of λ·L_cls + (1-λ)·L_seg", between(0, 1))
-    binary: bool = key(False, "binary target masks, as in the paper, not the covered share of each pixel")
+    binary: bool = key(False, "train on binary masks, as in the paper, instead of the coverage of each pixel")
 
 
 @dataclass(frozen=True)
@@ -122,8 +124,10 @@ class OptimConfig:
 class MeshConfig:
     """The layout of the devices. At most one axis may be -1: all devices that the other one leaves."""
 
-    data: int = key(-1, "devices along the data axis; -1: the rest", _AXIS, may_change=True)
-    fsdp: int = key(1, "devices that share parameters and optimiser state; -1: the rest", _AXIS, may_change=True)
+    data: int = key(-1, "devices along the data axis; -1: all that are left", _AXIS, may_change=True)
+    fsdp: int = key(
+        1, "devices that share parameters and optimiser state; -1: all that are left", _AXIS, may_change=True
+    )
 
 
 @dataclass(frozen=True)
@@ -138,12 +142,14 @@ class InitConfig:
 class Config:
     """A training configuration: length, batches, checkpoints and input of the run; and the groups of keys."""
 
-    seed: int = key(0, "seed of the parameters, the order of the frames and the augmentation", between(0, 2**31 - 1))
+    seed: int = key(
+        0, "seed of the parameters, of the order of the frames and of the augmentation", between(0, 2**31 - 1)
+    )
     total_steps: int = key(1000, "length of the run", at_least(1), "steps")
     batch_size: int = key(16, "frames of one step, over all devices", at_least(1), "frames")
     accumulate: int = key(
         1,
-        "parts of a batch computed one after the other: the same gradient in less memory",
+        "parts of a batch that are computed one after the other: the same gradient in less memory",
         at_least(1),
         may_change=True,
     )
@@ -161,7 +167,9 @@ class Config:
     planes: tuple[str, ...] = key(("other", "abdomen", "head", "femur"), "classes of the classification head", _PLANES)
     flip_average: bool = key(True, "average each prediction with that of the mirrored frame")
     close_up: float = key(
-        0.0, "look again at a found structure, enlarged to this share of the input; 0: look once", between(0, 1)
+        0.0,
+        "look a second time, at the structure that was found, enlarged to this share of the input; 0: look once",
+        between(0, 1),
     )
     data: DataConfig = field(default_factory=DataConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)

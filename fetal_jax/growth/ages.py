@@ -75,4 +75,6 @@ def parse_age(text: str) -> float:
         return float(found[1])
     if re.fullmatch(r"\d{1,2}\.\d+", cleaned):
         raise GrowthError(f"{text!r} may be decimal weeks, or weeks and days: give {cleaned}w, or 30w2d or 30+2")
-    raise GrowthError(f"{text!r} is no gestational age: give 30w2d, 30+2, 30 2/7, 212d (days) or 30.2w (decimal weeks)")
+    raise GrowthError(
+        f"{text!r} is not a gestational age: give 30w2d, 30+2, 30 2/7, 212d (days) or 30.2w (decimal weeks)"
+    )

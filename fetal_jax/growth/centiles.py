@@ -88,16 +88,16 @@ class Reference:
           GrowthError: the centile is not between 0 and 100, or beyond the outermost quantile of WHO's.
         """
         if not 0 < percent < 100:
-            raise GrowthError(f"{percent} is no centile: give one between 0 and 100")
+            raise GrowthError(f"{percent} is not a centile: give one between 0 and 100")
         return self.distribution.value(float(ndtri(percent / 100)))
 
 
 def reference(measure: str, weeks: float, standard: str, hadlock_spread: str = "table") -> Reference:
     """Distribution of a measure at an age; the arguments and errors are those of `centile`."""
     if standard not in STANDARDS:
-        raise GrowthError(f"no standard is called {standard!r}: {', '.join(STANDARDS)} are")
+        raise GrowthError(f"there is no standard {standard!r}: give one of {', '.join(STANDARDS)}")
     if not isinstance(weeks, Real):
-        raise GrowthError(f"weeks={weeks!r} is no number: give exact weeks, such as 30 + 2 / 7")
+        raise GrowthError(f"weeks={weeks!r} is not a number: give exact weeks, such as 30 + 2 / 7")
     options = {"spread": hadlock_spread} if standard == "hadlock" else {}
     return Reference(*STANDARDS[standard].for_age(measure, float(weeks), **options))
 

@@ -78,7 +78,7 @@ def gestational_age(
         weeks, source, covered = hadlock.age_weeks(sizes), hadlock.AGE, hadlock.AGE_WEEKS
         measures = tuple(m for m in hadlock.MEASURES if m in sizes)
     else:
-        raise GrowthError(f"no formula of age is called {standard!r}: hadlock and intergrowth are")
+        raise GrowthError(f"there is no age formula {standard!r}: give hadlock or intergrowth")
     formula = f"{source.formula} ({labels(measures)})"
     if measures != ("crl",) and not covered[0] <= weeks <= covered[1]:  # the range of a CRL was checked in mm
         age, (low, high) = format_outside(weeks, covered[1]), covered
@@ -111,7 +111,7 @@ def fetal_weight(
     """
     sizes = given(bpd_convention, hc=hc_mm, ac=ac_mm, fl=fl_mm, bpd=bpd_mm)
     if formula not in WEIGHT_FORMULAS:
-        raise GrowthError(f"no formula of weight is called {formula!r}: {', '.join(WEIGHT_FORMULAS)} are")
+        raise GrowthError(f"there is no weight formula {formula!r}: give one of {', '.join(WEIGHT_FORMULAS)}")
     measures = WEIGHT_FORMULAS[formula]
     missing = tuple(m for m in measures if m not in sizes)
     if missing:

@@ -117,7 +117,7 @@ def for_age(measure: str, weeks: float, spread: str = "table") -> tuple[Distribu
 
 def _weight_for_age(weeks: float, spread: str) -> Distribution:
     if spread not in SPREADS:
-        raise GrowthError(f"spread {spread!r} is unknown; one of {', '.join(SPREADS)} is known")
+        raise GrowthError(f"spread {spread!r} is unknown: give one of {', '.join(SPREADS)}")
     log = 0.578 + 0.332 * weeks - 0.00354 * weeks**2
     if spread == "0.12 ln":
         return LogLMS(1, log, 0.12 / log)

@@ -45,7 +45,7 @@ def header_of(source: Source) -> Any:
         raise UserError("writing DICOM needs the dicom extra: pip install '.[dicom]'") from None
     file = source.open()
     if not is_dicom(head_of(file)):
-        raise UserError(f"{source} is no DICOM file: a report must name the DICOM object that it comes from")
+        raise UserError(f"{source} is not a DICOM file: a report must name the DICOM object that it comes from")
     header = read_header(file, str(source))
     lacking = [key for key in _IDENTIFY if not header.get(key)]
     if lacking:

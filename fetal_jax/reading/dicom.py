@@ -50,7 +50,7 @@ def read_header(file: Path | BytesIO, name: str) -> Any:
     except Exception as e:  # pydicom raises anything on a mutated file
         raise UserError(f"{name} is damaged DICOM ({_short(e)}): export it again") from None
     if "SOPClassUID" not in header:
-        raise UserError(f"{name} is no DICOM object: give PNG, JPEG, TIFF, BMP or DICOM")
+        raise UserError(f"{name} is not a DICOM object: give PNG, JPEG, TIFF, BMP or DICOM")
     return header
 
 
@@ -73,7 +73,7 @@ def read_frames(file: Path | BytesIO, name: str) -> Iterator[Page]:
         raise NoImage(f"{name}: Modality {modality[:16]} is not ultrasound: only Modality {taken} is measured")
     rows, columns = _integer(header, "Rows", name), _integer(header, "Columns", name)
     if not 0 < rows * columns <= MAX_PIXELS:
-        raise UserError(f"{name} says that it holds {rows} x {columns} pixels: export it again")
+        raise UserError(f"{name} claims to hold {rows} x {columns} pixels: export it again")
     size, of_study = spacing.of_dicom(header), study.of_dicom(header)
     count = _integer(header, "NumberOfFrames", name) if header.get("NumberOfFrames") else 1
     if count < 1:
@@ -99,7 +99,7 @@ def _decoded(file: Path | BytesIO, name: str, header: Any, count: int) -> Iterat
             held = _native_frames(file, header)
             _refuse_more(held, count, name)
             if held == count and str(header.PhotometricInterpretation) == "YBR_FULL_422":  # which takes two thirds
-                says = "three bytes a pixel under PhotometricInterpretation YBR_FULL_422, which has two"
+                says = "three bytes per pixel under PhotometricInterpretation YBR_FULL_422, which has two"
                 raise UserError(f"{name} holds {says}: export it as RGB")
             yield from _uncompressed(file, header, count)
             return
@@ -160,7 +160,7 @@ def _uncompressed(file: Any, header: Any, count: int) -> Iterator[tuple[Array, t
     """Decode the frames of an uncompressed file or data set."""
     iterate = _pydicom().pixels.iter_pixels
     if str(header.PhotometricInterpretation) == "YBR_FULL_422":
-        # one by one: pydicom would look for those after the first as if they had three bytes a pixel
+        # one by one: pydicom would look for those after the first as if they had three bytes per pixel
         frames = (pixels for index in range(count) for pixels in iterate(file, indices=[index]))
     else:
         frames = iterate(file)

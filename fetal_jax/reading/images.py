@@ -34,7 +34,7 @@ _SIGNED = 2
 """SampleFormat of TIFF."""
 _FEW_LEVELS = 64
 """High bytes of 16 bits that all stay below this use 14 bits or fewer: a frame would have few grey levels left."""
-_HOLDS = {"I": "has 32 bits a channel", "F": "holds floating-point values"}
+_HOLDS = {"I": "has 32 bits per channel", "F": "holds floating-point values"}
 """Modes of Pillow that are not read, in words."""
 
 
@@ -92,11 +92,9 @@ def read_pages(file: Path | BytesIO, name: str) -> Iterator[Page]:
     except FileNotFoundError:
         raise UserError(f"{name} does not exist") from None
     except UnidentifiedImageError:
-        raise UserError(f"{name} is no image that can be read: give PNG, JPEG, TIFF, BMP or DICOM") from None
+        raise UserError(f"{name} is not a readable image: give PNG, JPEG, TIFF, BMP or DICOM") from None
     except Image.DecompressionBombError:
-        raise UserError(
-            f"{name} says that it holds over {MAX_PIXELS / 1e6:.0f} million pixels: copy it again"
-        ) from None
+        raise UserError(f"{name} claims to hold over {MAX_PIXELS / 1e6:.0f} million pixels: copy it again") from None
     except (OSError, SyntaxError, ValueError, EOFError, KeyError, TypeError, OverflowError) as e:
         raise UserError(f"{name} is damaged ({' '.join(str(e).split())[:80]}): copy it again") from None
 
@@ -124,7 +122,7 @@ def _tag(image: Image.Image, tag: int, default: Any) -> Any:
 
 def _checked_pixels(image: Image.Image, name: str, deep: bool) -> NDArray[np.uint8]:
     if image.mode not in EIGHT_BITS:
-        holds = "has 16 bits a channel" if image.mode.startswith("I;16") else _HOLDS.get(image.mode)
+        holds = "has 16 bits per channel" if image.mode.startswith("I;16") else _HOLDS.get(image.mode)
         raise UserError(f"{name} {holds or f'holds pixels of Pillow mode {image.mode}'}: save it as 8-bit grey or RGB")
     if image.width * image.height > MAX_PIXELS:
         raise Image.DecompressionBombError
@@ -132,7 +130,7 @@ def _checked_pixels(image: Image.Image, name: str, deep: bool) -> NDArray[np.uin
         raise UserError(f"{name} has signed pixels (SampleFormat 2): save it as unsigned 8-bit grey or RGB")
     pixels = decoded(ImageOps.exif_transpose(image))
     if deep and pixels.max() < _FEW_LEVELS:
-        raise UserError(f"{name} has 16 bits a channel, but uses fewer: save it as 8-bit grey or RGB")
+        raise UserError(f"{name} has 16 bits per channel, but uses fewer: save it as 8-bit grey or RGB")
     return pixels
 
 

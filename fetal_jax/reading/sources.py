@@ -85,7 +85,7 @@ class Source:
         if self.path.is_dir():
             raise UserError(_why_no_file(self.path))
         if not stat.S_ISREG(self.path.stat().st_mode):
-            raise UserError(f"{self} is no regular file: give a file")
+            raise UserError(f"{self} is not a regular file: give a file")
         if is_archive(self.path.name):
             return BytesIO(archives.read_member(self.path, self.member, lambda head: is_image(head) or is_dicom(head)))
         return self.path

@@ -162,7 +162,7 @@ class Spacings:
             try:
                 key, mm = _entry(f"{path}, line {line}", header, row, name, values)
                 if key in table or key in empty:
-                    raise UserError(f"{path}, line {line}: {row[name]} is there twice: remove one")
+                    raise UserError(f"{path}, line {line}: {row[name]} is listed twice: remove one")
                 if mm is None:
                     empty.add(key)
                 else:

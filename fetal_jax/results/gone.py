@@ -43,8 +43,8 @@ def against(folder: Path, log: ResumeLog, now: Sequence[str], asked: Sequence[st
     if earlier := fingerprints(folder):  # results of older versions have no list of their files
         files = gone(earlier, now, asked)
         again = len(earlier) - len(files)
-        count = f"{amount(again, 'file')} again, {len(now) - again} new"
-        said = [f"against the earlier results: {count}{_not_kept(files)}"]
+        count = f"{amount(again, 'file')} to measure again, {len(now) - again} new"
+        said = [f"compared with the earlier results: {count}{_not_kept(files)}"]
     return [*said, f"{folder} has finished results: the same call measures all frames again and replaces them"]
 
 

@@ -53,8 +53,8 @@ def describe(compiled: Any, state: Any, sharding: Sharding, config: Config) -> s
             f"{mesh.size} {device}, processes {jax.process_count()}",
             f"batch       {amount(config.batch_size, 'frame')} of {config.input_shape[0]}x{config.input_shape[1]}"
             f"{parts}; computed in {config.model.dtype}, precision {config.model.precision}",
-            f"parameters  {count:,}, {_rounded(bytes_per_device(state.params) / 1e6)} MB a device",
-            f"a step      {_rounded(flops / 1e9)} GFLOP, {_rounded(step / 1e6)} MB a device",
+            f"parameters  {count:,}, {_rounded(bytes_per_device(state.params) / 1e6)} MB per device",
+            f"a step      {_rounded(flops / 1e9)} GFLOP, {_rounded(step / 1e6)} MB per device",
             f"checkpoint  {_rounded(bytes_of(state) / 1e6)} MB",
         ]
     )

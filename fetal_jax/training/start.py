@@ -68,7 +68,7 @@ def start_parameters(
 
 
 def check_bundle(folder: Path, config: Config) -> None:
-    """Refuse a bundle of another network. If its planes differ, print that the class head starts from random.
+    """Refuse a bundle of another network. If its planes differ, print that the classification head starts at random.
 
     Raises:
       UserError: there is no bundle, it has no ONNX file, or it is of another network; names the keys to give.
@@ -86,7 +86,7 @@ def check_bundle(folder: Path, config: Config) -> None:
         raise UserError(f"config.init.bundle is {folder}, of another network: give {given}")
     if info.planes != tuple(config.planes):
         planes = f"{folder} has the planes {', '.join(info.planes)}; this run has {', '.join(config.planes)}"
-        print(f"{planes}: the class head starts from random", flush=True)
+        print(f"{planes}: the classification head is initialised at random", flush=True)
 
 
 def bundle_parameters(folder: Path, config: Config, like: Any) -> tuple[Any, str]:

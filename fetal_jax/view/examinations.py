@@ -58,7 +58,7 @@ def pregnancy(session: Session, k: int, row_of: Callable[[int], Row]) -> tuple[P
     """
     groups = list(session.results.examinations.items())
     if not 0 <= k < len(groups):
-        raise UserError("no examination of this number")
+        raise UserError("there is no examination with this number")
     wanted, members = groups[k]
     if not members:
         raise UserError("no frame is of this examination any more: they were measured again")

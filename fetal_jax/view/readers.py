@@ -95,7 +95,7 @@ def so_far(store: Store, reader: str, role: str) -> list[str]:
         lines.append(f"the page shows {reader} the machine's outlines: no later reading here can be --blinded")
     if role == "blinded" and (since := seen_since(store, "")):
         shown = f"the page has shown somebody without a name (since {_minute(since)}) the machine's outlines"
-        lines.append(f"{shown}: if that was {reader}, this is no blinded reading")
+        lines.append(f"{shown}: if that was {reader}, this is not a blinded reading")
     return lines
 
 

@@ -106,7 +106,7 @@ def _posted(work: Callable[[Request, Any], Response]) -> Callable[[Request], Any
         try:
             data = json.loads(await request.body(), parse_constant=_no_constant)
         except (ValueError, RecursionError):
-            return _refusal(400, "the body is no JSON")
+            return _refusal(400, "the body is not JSON")
         try:
             return await run_in_threadpool(work, request, data)
         except ValueError as e:
@@ -131,4 +131,4 @@ def _number(text: str) -> int:
 
 
 def _no_constant(text: str) -> None:
-    raise ValueError(f"{text} is no JSON")
+    raise ValueError(f"{text} is not JSON")

@@ -138,7 +138,7 @@ class Session:
           UserError: there is none.
         """
         if not 0 <= number < len(self.results.rows):
-            raise UserError("no frame of this number")
+            raise UserError("there is no frame with this number")
         return self.results.rows[number]
 
     def picture(self, number: int) -> tuple[bytes, bool]:

@@ -251,7 +251,7 @@ class Store:
             except sqlite3.Error as e:
                 if e.sqlite_errorcode & 0xFF in _NO_ROOM:  # the last byte is the primary code
                     raise OSError(errno.EIO, str(e), str(self.path)) from None
-                raise UserError(f"{self.path} cannot be written ({e}): see who may write there") from None
+                raise UserError(f"{self.path} cannot be written ({e}): check who may write there") from None
             self.refresh()
             return history
 
@@ -294,7 +294,9 @@ def _named(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as e:  # due to the disk or permissions, not the content
-        raise UserError(f"{path} cannot be opened ({e}): make room on its disk, and see who may write there") from None
+        raise UserError(
+            f"{path} cannot be opened ({e}): make room on its disk, and check who may write there"
+        ) from None
     except sqlite3.DatabaseError as e:
         raise UserError(f"{path} cannot be read ({e}): move it away") from None
 

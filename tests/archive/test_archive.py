@@ -182,11 +182,11 @@ def test_a_call_says_which_rows_it_keeps_adds_and_removes(tmp_path, monkeypatch)
     monkeypatch.setattr(shards, "MOST", 10**9)  # no shard ends by chance between the frames
     assert "earlier" not in called("archive", "in", SPACING, f"--out={out}").stdout
     again = called("archive", "in", SPACING, f"--out={out}").stdout.splitlines()
-    assert again[-2] == "against the earlier call: 7 rows in unchanged shards kept, 0 measured again or new"
+    assert again[-2] == "compared with the earlier call: 7 rows in unchanged shards kept, 0 measured again or new"
     (folder / "x" / "e.png").write_bytes(frame(9))
     more = called("archive", "in", SPACING, f"--out={out}").stdout.splitlines()
     # the four frames beside the new one are of its shard; the three tars are shards of their own
-    assert more[-2] == "against the earlier call: 3 rows in unchanged shards kept, 5 measured again or new"
+    assert more[-2] == "compared with the earlier call: 3 rows in unchanged shards kept, 5 measured again or new"
     (folder / "x" / "e.png").unlink()
     called("archive", "in", SPACING, f"--out={out}")
     (folder / "x" / "d.png").unlink()
@@ -229,7 +229,7 @@ def test_what_is_gone_is_said_before_what_the_rest_lacks(left, tmp_path):
     assert rows(out, "frames")
     for path in folder.glob("*.dcm"):
         path.unlink()
-    refused(called(*call), "3 rows of 3 files that are gone", "over half", "see that the whole archive is mounted")
+    refused(called(*call), "3 rows of 3 files that are gone", "over half", "check that the whole archive is mounted")
     other = called("archive", f"{folder}/*", f"--out={out}")  # not the call of these rows
     refused(other, "no spacing in 1 file:" if left == "pictures" else "matches no file")
 

@@ -431,7 +431,10 @@ def pacs_folder(folder):
         (lambda _: None, "holds no Parquet file: give the folder of fetal-jax archive or measure"),
         (lambda f: (f / "measurements.json").write_text("{"), "damaged results"),
         (lambda f: (f / "measurements.json").write_text("[]"), "holds no frame: nothing to report"),
-        (lambda f: pacs_folder(f), "is of fetal-jax pacs, which writes no examinations: give the folder of .* archive"),
+        (
+            lambda f: pacs_folder(f),
+            "was written by fetal-jax pacs, which writes no examinations: give the folder of .* archive",
+        ),
         (lambda f: shutil.rmtree(make(f, 2) / "examinations"), "no frame names its examination: measure DICOM"),
     ],
 )
@@ -448,8 +451,8 @@ def test_a_folder_that_is_not_there_is_said_to_be_missing(tmp_path, capsys):
 
 def test_a_strangers_file_is_not_overwritten(folder, tmp_path, capsys):
     for name, content, message in (
-        ("mine.html", "<html>", "no report of this program"),
-        ("x.txt", None, "is no HTML file"),
+        ("mine.html", "<html>", "not a report of this program"),
+        ("x.txt", None, "is not an HTML file"),
     ):
         if content:
             (tmp_path / name).write_text(content)

@@ -353,7 +353,7 @@ def test_a_name_that_is_no_uid_is_not_given_out(monkeypatch, uid):
     assert (first, last) == (("1.2", "1.2.3"), ("1.2", "1.2.4"))
     assert isinstance(why, Rejected)
     rule = " of at most 64 characters" if len(uid) > 64 else " (numbers, with points between them)"
-    assert f"series {uid[:70]!r}, which is no UID{rule}: correct it there" in str(why)
+    assert f"series {uid[:70]!r}, which is not a valid UID{rule}: correct it there" in str(why)
 
 
 def test_names_that_are_no_uids_are_told_and_the_rest_goes_on():
@@ -370,7 +370,7 @@ def test_names_that_are_no_uids_are_told_and_the_rest_goes_on():
     told = "\n".join(said)
     assert "an entry of the search for series: the server lists study '1.2', series '1.2/../7', which" in told
     assert "an entry of the search for series: the server lists study '1.2.X', series '1.5', which" in told
-    assert "an entry of series 1.3: the server lists instance '1.2.840.X', which is no UID" in told
+    assert "an entry of series 1.3: the server lists instance '1.2.840.X', which is not a valid UID" in told
     assert "an entry of series 1.3: the server lists instance '', which" in told
 
 
@@ -525,13 +525,13 @@ def test_names_of_objects_change_with_what_decides_the_value_alone():
     ("more", "said"),
     [
         ("--query=StudyDat=20240101", "no attribute StudyDat"),
-        ("--query=StudyDate", "no KEY=VALUE"),
+        ("--query=StudyDate", "not KEY=VALUE"),
         ("--query=StudyDate=2024-01-31", "a date is 20240131, a range 20240101-20240131"),
         ("--query=StudyDate=20240101:20240131", "a date is 20240131"),
         ("--ca-file=nowhere.pem", "--ca-file=nowhere.pem cannot be read as certificates (No such file"),
         (f"--ca-file={__file__}", "cannot be read as certificates ("),
         ("--also=fhir", "the kinds are sr1500, seg"),
-        ("--rate=0", "requests a second"),
+        ("--rate=0", "requests per second"),
         ("--connections=0", "from 1 to 64"),
     ],
 )

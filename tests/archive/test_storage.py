@@ -202,7 +202,7 @@ def test_frames_and_results_in_a_bucket(tmp_path):
     frames, dead = (rows(tmp_path / "out", kind) for kind in ("frames", "dead_letters"))
     assert len(frames) == expected["good"]
     assert all(row["file"].startswith(f"file://{tmp_path}/in/") for row in (*frames, *dead))
-    assert any(row["what"] == "sr" and "is no DICOM file" in row["reason"] for row in dead)
+    assert any(row["what"] == "sr" and "is not a DICOM file" in row["reason"] for row in dead)
     assert not any("fetal-jax-" in (row["reason"] or "") for row in (*frames, *dead))
     on_disk = Path(tmp_path / "disk")
     assert called("archive", tmp_path / "in", f"--spacing-mm={MM}", f"--out={on_disk}").returncode == 3

@@ -135,7 +135,7 @@ def spoil(path, old, new):
         (TABLE, ";1 \n", ";2 \n", "has Train '2'"),
         (FP / "Head.csv", "bpd_2_y", "bpd", "has no column bpd_2_y"),
         (FP / "Head.csv", "Patient00002", "Patient00001", "line 3: .* twice"),
-        (FP / "Head.csv", "Patient00002", "Patient00777", "is no frame of the data set"),
+        (FP / "Head.csv", "Patient00002", "Patient00777", "is not a frame of the data set"),
         (FP / "Femur.csv", "30,45", "x,45", "not a number"),
     ],
 )

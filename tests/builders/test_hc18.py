@@ -71,7 +71,7 @@ def test_partial_set_keeps_its_splits(tmp_path):
     [
         ("filename,", "name,", "needs the columns"),
         (",", ";", "needs the columns"),
-        ("000_HC.png,", "000_HC.png,x", "no numbers"),
+        ("000_HC.png,", "000_HC.png,x", "not numbers"),
         ("000_HC.png,", "000_HC.png,-", "pixel size -"),
         ("000_HC.png,", "000_HC.png,nan,", "pixel size nan"),
         ("000_2HC.png", "000_HC.png", "twice"),

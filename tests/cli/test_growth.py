@@ -158,7 +158,7 @@ def test_chart_does_not_take_the_place_of_a_frame(tmp_path, capsys):
     Image.new("L", (40, 30)).save(frame)
     before = frame.read_bytes()
     assert main(["growth", "--hc=290", "--ga=30w2d", f"--chart={frame}"]) == 2
-    assert f"{frame} is there, and was not written by this program" in capsys.readouterr().err
+    assert f"{frame} exists and was not written by this program" in capsys.readouterr().err
     assert frame.read_bytes() == before
 
 
@@ -207,7 +207,7 @@ def test_sources_are_printed_also_where_the_chart_fails(tmp_path):
         (("--hc=290", "--ga="), ("--ga= is empty",)),
         (("--hc=290", "--chart=chart.gif"), ("chart.gif", ".png, .svg or .pdf")),
         (("--hc=290", "--ga=30.2"), ("30.2w", "30w2d")),
-        (("--hc=290", "--date=20.11.2026"), ("--date", "20.11.2026 is no date: write it as 2026-11-28")),
+        (("--hc=290", "--date=20.11.2026"), ("--date", "20.11.2026 is not a date: write it as 2026-11-28")),
         (("--hc=290,5",), ("--hc", "290,5 is not a number: write it with a point, as 0.12")),
         (("--ofd=98",), ("--ga",)),
         (("--hc=290", "--standard=nichd"), ("nichd is not a standard", "hadlock, ", "separate them by commas")),

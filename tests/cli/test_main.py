@@ -66,6 +66,11 @@ def test_the_module_is_the_command():
     assert done.stdout == f"fetal-jax {fetal_jax.__version__}\n"
 
 
+def test_the_usage_of_evaluate_shows_what_it_takes_in_place_of_each_other(capsys):
+    assert main(["evaluate", "--help"]) == 0
+    assert "(--workdir WORKDIR | --bundle BUNDLE | --predictions" in " ".join(capsys.readouterr().out.split())
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_needs_only_the_base_installation(command):
     code = (
@@ -134,7 +139,7 @@ def raising(error):
             "pacs",
             OSError(13, "Permission denied", "ca.pem"),
             2,
-            "ca.pem cannot be written or read (Permission denied): get the right",
+            "ca.pem cannot be written or read (Permission denied): get permission",
         ),
         ("train", MemoryError(), 1, "out of memory; the same call resumes"),
         ("train", KeyboardInterrupt(), 130, "interrupted; the same call resumes at the newest checkpoint"),

@@ -91,9 +91,8 @@ def test_a_call_says_that_files_of_the_earlier_results_are_gone(frames, tmp_path
     (frames / "h1.png").rename(frames / "new.png")
     done = called("measure", ".", *options)
     assert done.returncode == 0, done.stderr
-    said = (
-        "against the earlier results: 2 files again, 1 new; not kept: the rows of 1 file that is gone (frames/h1.png)"
-    )
+    gone = "not kept: the rows of 1 file that is gone (frames/h1.png)"
+    said = f"compared with the earlier results: 2 files to measure again, 1 new; {gone}"
     assert said in done.stderr.splitlines()
     assert [Path(row["file"]).name for row in rows(out)] == ["h0.png", "h2.png", "new.png"]
     (out / "fingerprints.jsonl").write_text("{")
@@ -189,7 +188,7 @@ def test_reports_that_cannot_be_written_are_told_in_one_line(frames, tmp_path):
     (line,) = (text for text in done.stderr.splitlines() if text.startswith("no sr"))
     assert line.startswith("no sr, seg: ")
     assert " files, such as " in line
-    assert line.count("is no DICOM file: a report must name the DICOM object") == 1
+    assert line.count("is not a DICOM file: a report must name the DICOM object") == 1
     assert not list(out.glob("s*"))  # no folder without a report
 
 

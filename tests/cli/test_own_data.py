@@ -72,7 +72,9 @@ def test_every_command_of_the_page_runs(place):
     assert "folder/mine/1.0.0 in runs/data: train 14, validation 4, calibration 2, test 4" in said["prepare"]
     sheet = read_image(place / "sheet.png")
     assert (np.ptp(sheet, axis=-1) > 100).any()  # outlines in colour
-    assert "the class head starts from random" not in said["train"]  # the shipped network knows the recipe's planes
+    assert (
+        "the classification head is initialised at random" not in said["train"]
+    )  # the shipped network knows the recipe's planes
     losses = [json.loads(line) for line in (place / "runs/mine/train/metrics.jsonl").read_text().splitlines()]
     assert np.isfinite([row["loss"] for row in losses if "loss" in row]).sum() == 2
     assert json.loads((place / "runs/mine/report/metrics.json").read_text())["frames"] == 4
@@ -107,7 +109,7 @@ def test_contact_sheet_does_not_take_the_place_of_a_frame(tmp_path, capsys):
     before = frame.read_bytes()
     argv = ["prepare", "folder/mine", f"--manual-dir={frame.parent}", f"--data-dir={tmp_path / 'data'}"]
     assert main([*argv, f"--contact-sheet={frame}"]) == 2
-    assert f"{frame} is there, and was not written by this program" in capsys.readouterr().err
+    assert f"{frame} exists and was not written by this program" in capsys.readouterr().err
     assert frame.read_bytes() == before
     assert not (tmp_path / "data").exists()
 

@@ -67,7 +67,7 @@ def test_report_is_complete_and_self_contained(tmp_path):
 def test_report_says_what_the_split_lacks(tmp_path, spoil, messages):
     frames = Drawn(replace(f, **spoil) for f in heads(4))
     page = write_report(tmp_path, frames, list(evaluate_frames(PREDICTOR, frames)))
-    for sentence in [*messages, "Intervals: not measured, because", "Robustness: not measured, because"]:
+    for sentence in [*messages, "Intervals: not measured, because", "Robustness: not measured; give --robustness"]:
         assert sentence in page
     assert "nan" not in re.sub(r'"data:[^"]*"', "", page).lower().replace("nano", "")
 
@@ -174,7 +174,9 @@ def test_checklists_name_every_item_once_and_what_is_not_done(tmp_path):
     assert 'analysis of failures</td><td class="text">Worst frames' in page
 
 
-@pytest.mark.parametrize(("flag", "message"), [("HC", "no margin"), ("BPD=3", "no margin"), ("AC=-1", "no margin")])
+@pytest.mark.parametrize(
+    ("flag", "message"), [("HC", "not a margin"), ("BPD=3", "not a margin"), ("AC=-1", "not a margin")]
+)
 def test_margin_that_is_none_is_refused(tmp_path, capsys, flag, message):
     assert main(["evaluate", "--bundle=heads", f"--margin={flag}", f"--out={tmp_path}"]) == 2
     assert message in capsys.readouterr().err

@@ -18,7 +18,8 @@ from tests.support.command import called, refused
 from tests.support.drawn_heads import PREDICTOR
 from tests.support.folders import draw_folder
 
-EXTERNAL, INTERNAL = "External test: no data set of this name, and none", "Internal test: the network was trained"
+EXTERNAL = "External test: the network was trained on no data set of this name"
+INTERNAL = "Internal test: the network was trained"
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +69,7 @@ def test_a_data_set_that_only_the_start_was_trained_on_is_internal(evaluate, dat
     assert EXTERNAL in page
 
 
-CANNOT_BE_TOLD = "Whether these frames are new to the network cannot be told"
+CANNOT_BE_TOLD = "These frames are not new to the network, or it cannot be told whether they are"
 
 
 def test_a_data_set_that_was_split_anew_is_not_said_to_be_new(evaluate, data_dir):
@@ -124,7 +125,7 @@ def test_a_start_that_is_not_recorded_is_said_where_it_matters(evaluate, data_di
     old = record(data_dir, "mine", 0)  # no `before`: of an older version
     done, page = evaluate(old, "--dataset=folder/theirs")
     assert START_NOT_RECORDED in done.stdout
-    assert "whether this test is external cannot be said" in page
+    assert "it cannot be said whether this test is external" in page
     done, page = evaluate(old, "--split=held-out")
     assert START_NOT_RECORDED in done.stdout
     done, page = evaluate(old)

@@ -122,7 +122,7 @@ def test_sides_and_structure_are_named():
         ("the head leaves the picture; under 60 % of its outline is seen", "the head leaves the picture"),
         ("it has damaged pixels (ValueError: no shape (400,520)): export it again", "it has damaged pixels"),
         (NO_SPACING, "no spacing"),
-        ("has 16 bits a channel: save it as 8-bit grey or RGB", "has 16 bits a channel"),
+        ("has 16 bits per channel: save it as 8-bit grey or RGB", "has 16 bits per channel"),
     ],
 )
 def test_reasons_are_counted_without_numbers_sides_and_remedies(reason, kind):

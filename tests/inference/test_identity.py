@@ -131,7 +131,7 @@ def test_a_table_that_says_whose_an_image_is_but_not_its_examination_is_refused(
     [
         ("e,,,31.1.2024,", "line 2: date is '31.1.2024': write it as 2024-01-31, or rename"),
         (",,,31.1.2024,", "line 2: date is '31.1.2024'"),
-        ("e,,,,thirty", "line 2: ga: 'thirty' is no gestational age"),
+        ("e,,,,thirty", "line 2: ga: 'thirty' is not a gestational age"),
     ],
 )
 def test_wrong_rows_are_refused_with_their_line(tmp_path, cells, message):

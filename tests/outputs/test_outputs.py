@@ -275,7 +275,7 @@ def test_what_cannot_be_reported_is_said(study, tmp_path):
     sources = [Source(study / "plain.png")]
     list(folder.measure_files(Predictor.from_bundle(), sources, spacings, "head", tmp_path, ("sr",), notes.append))
     assert len(notes) == 1
-    assert "plain.png is no DICOM" in notes[0]
+    assert "plain.png is not a DICOM" in notes[0]
 
 
 # ----------------------------------------------------------------------------------------------------- pictures

@@ -74,7 +74,7 @@ def test_16_bits_in_colour_keep_their_levels_or_are_refused(tmp_path, kind, chan
             assert np.abs(found.pixels.astype(int) - SMOOTH).max() <= 1
         else:
             assert isinstance(found, Failure)
-            assert found.reason.endswith("has 16 bits a channel, but uses fewer: save it as 8-bit grey or RGB")
+            assert found.reason.endswith("has 16 bits per channel, but uses fewer: save it as 8-bit grey or RGB")
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

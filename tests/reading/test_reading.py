@@ -224,8 +224,8 @@ def test_damaged_file_is_refused_with_its_name(tmp_path):
         "huge.png": f"over {MAX_PIXELS // 10**6} million",
         "empty.png": "is empty",
         "link.png": "link to nothing",
-        "pipe.png": "no regular file",
-        "deep.tif": "has 32 bits a channel: save",
+        "pipe.png": "not a regular file",
+        "deep.tif": "has 32 bits per channel: save",
     }
     for name, word in words.items():
         found = failure(tmp_path / name)

@@ -213,7 +213,7 @@ REFUSED = {
     "a negative value": (lambda: one(value="-290"), "-290 mm is not between"),
     "no value, and why": (no_value, "no value .Measurement not attempted."),
     "two values in one item": (two_values_in_one_item, "2 values in one item"),
-    "an empty number": (not_a_number, "a value that is no number"),
+    "an empty number": (not_a_number, "a value that is not a number"),
     "estimated": (lambda: one(derivation(("414135002", "SCT", "Estimated"))), "derivation Estimated"),
     "calculated": (lambda: one(derivation(("R-41D2D", "SRT", "Calculated"))), "derivation Calculated"),
     "standard deviation": (lambda: one(derivation(("386136009", "SCT", "Standard Deviation"))), "derivation Standard"),

@@ -191,7 +191,7 @@ def test_an_archive_that_is_made_again_is_listed_again(tmp_path, name):
     (frame,) = read(Source(path, "a.png"))
     np.testing.assert_array_equal(frame.pixels, 255 - GREY)
     assert reason(Source(path, "b.png")) == (
-        f"{path} does not hold b.png any more: bring back the archive that did, or measure again"
+        f"{path} no longer holds b.png: restore the archive that did, or measure again"
     )
 
 

@@ -308,7 +308,7 @@ def test_results_of_files_that_are_gone_or_changed_are_deleted(frames, tmp_path)
     [
         (errno.ENOSPC, "make room there and call again"),
         (errno.EROFS, "mount its disk for writing and call again"),
-        (errno.EACCES, "get the right to write there and call again"),
+        (errno.EACCES, "get permission to write there and call again"),
     ],
 )
 def test_what_cannot_be_written_says_what_helps(frames, tmp_path, monkeypatch, number, remedy):
@@ -322,7 +322,7 @@ def test_what_cannot_be_written_says_what_helps(frames, tmp_path, monkeypatch, n
 
 def test_a_folder_that_cannot_be_written(frames, tmp_path):
     (tmp_path / "out").write_text("a file")
-    with pytest.raises(UserError, match=r"out cannot be written .*: see what is there .*, or give another --out"):
+    with pytest.raises(UserError, match=r"out cannot be written .*: check what is there .*, or give another --out"):
         measured(frames, tmp_path / "out")
 
 

@@ -239,7 +239,7 @@ def test_start_names_the_readers_so_far_and_a_new_one(tmp_path):
         assert server.process.stdout.readline() == "readers so far: Smith^Ann; Bob is new\n"
         said = server.process.stdout.readline()
         assert said.startswith("the page has shown somebody without a name (since 20")
-        assert said.endswith("UTC) the machine's outlines: if that was Bob, this is no blinded reading\n")
+        assert said.endswith("UTC) the machine's outlines: if that was Bob, this is not a blinded reading\n")
 
 
 @pytest.mark.parametrize(

@@ -241,7 +241,7 @@ def test_corrections_that_may_not_be_written_are_no_full_disk(tmp_path, held):
     write_results(tmp_path, 1)
     session = opened(tmp_path, held)
     session.store._db.execute("PRAGMA query_only = 1")
-    with pytest.raises(UserError, match=r"readonly database.*: see who may write there"):
+    with pytest.raises(UserError, match=r"readonly database.*: check who may write there"):
         changed(session, 0, "accept", decision="accepted")
     session.store._db.execute("PRAGMA query_only = 0")
     assert changed(session, 0, "accept", decision="accepted")["answer"]["decision"] == "accepted"

@@ -65,7 +65,9 @@ def test_corrections_train_the_next_network(tmp_path):
     assert len(frames) == FRAMES
     trained_on = np.asarray(frames["00001.png"].shape)
     assert trained_on == pytest.approx(np.asarray(Ellipse(*corrected)), abs=1e-3)
-    assert "the class head starts from random" not in said["train"]  # the shipped network's weights were taken
+    assert (
+        "the classification head is initialised at random" not in said["train"]
+    )  # the shipped network's weights were taken
     logged = [json.loads(line) for line in (tmp_path / "runs" / "next" / "metrics.jsonl").read_text().splitlines()]
     losses = [row["loss"] for row in logged if "loss" in row]
     assert len(losses) == 2

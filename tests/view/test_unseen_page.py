@@ -115,7 +115,7 @@ def test_page_says_why_there_is_no_picture_and_where_the_overlay_comes_from(brow
         page, note = Page(browser, server.address, 640, 400), "document.querySelector('#note')"
         for n, said in (
             (0, "No picture: the frame is not where it was measured, or has changed since: bring the file back"),
-            (1, f"No picture: {damaged} is no image that can be read: give PNG, JPEG, TIFF, BMP or DICOM"),
+            (1, f"No picture: {damaged} is not a readable image: give PNG, JPEG, TIFF, BMP or DICOM"),
             (2, "The frame is gone, changed or damaged: this is the overlay that measure drew."),
             (3, ""),
         ):

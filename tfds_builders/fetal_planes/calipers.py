@@ -91,9 +91,9 @@ def read(folder: Path, frames: set[str]) -> Benchmark:
 def _add(found: Benchmark, structure: str, row: dict[str, str], points: list[str], frames: set[str], at: str) -> None:
     name = row["image_name"]
     if name in found.calipers:
-        raise UserError(f"{at}: {name} is there twice: remove one")
+        raise UserError(f"{at}: {name} is listed twice: remove one")
     if name.removesuffix(".png") not in frames:
-        raise UserError(f"{at}: {name} is no frame of the data set; remove the row")
+        raise UserError(f"{at}: {name} is not a frame of the data set; remove the row")
     if row["Split"] not in ("Train", "Test"):
         raise UserError(f"{at}: Split is {row['Split']!r}, not Train or Test")
     try:

@@ -66,7 +66,7 @@ def read(folder: Path) -> list[Row]:
     for line, entry in enumerate(entries, start=2):
         name, at = entry["Image_name"], f"{table}, line {line}"
         if name in rows:
-            raise UserError(f"{at}: {name} is there twice: remove one")
+            raise UserError(f"{at}: {name} is listed twice: remove one")
         if entry["Plane"] not in PLANE_OF_NAME:
             raise UserError(f"{at}: {name} has plane {entry['Plane']!r}, none of {', '.join(PLANE_OF_NAME)}")
         if entry["Train"] not in ("0", "1"):

@@ -184,7 +184,7 @@ def shape_of_mask(path: Path, plane: str, size: tuple[int, ...], note: Callable[
     if doubts and binary_fill_holes(inside).sum() > 2 * inside.sum():
         raise UserError(f"{path} is an outline: fill it, to the middle of the line, or fit an ellipse to it")
     if doubts:
-        raise UserError(f"{path} is no filled {SHAPE_OF_PLANE[plane]} {_why(found, doubts)}")
+        raise UserError(f"{path} is not a filled {SHAPE_OF_PLANE[plane]} {_why(found, doubts)}")
     if beside := beside_largest(inside):
         stated = f"{path} has {amount(beside, 'pixel')} beside its largest area"
         if beside > SPECK * inside.sum():

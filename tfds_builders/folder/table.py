@@ -165,7 +165,7 @@ def _row(home: Path, entry: dict[str, str], at: str) -> Row:
 def _number(cell: str, column: str, at: str) -> float:
     value = spreadsheet.number(cell)
     if value is None:
-        raise UserError(f"{at}: {column} is {cell!r}, no number: correct it, or leave it empty if unknown")
+        raise UserError(f"{at}: {column} is {cell!r}, not a number: correct it, or leave it empty if unknown")
     return value
 
 

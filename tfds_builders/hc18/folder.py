@@ -99,7 +99,7 @@ def _table(path: Path, columns: tuple[str, ...]) -> dict[str, list[float]]:
             found[name] = [float(entry[c]) for c in columns[1:]]
         except (TypeError, ValueError):
             raise UserError(
-                f"{at}: {' and '.join(columns[1:])} of {name} are no numbers: copy the table again"
+                f"{at}: {' and '.join(columns[1:])} of {name} are not numbers: copy the table again"
             ) from None
         for (quantity, most), value in zip(MOST.items(), found[name], strict=False):
             if not 0 < value < most:

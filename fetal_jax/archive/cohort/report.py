@@ -55,7 +55,7 @@ def write(folder: Path, out: Path, command: str, reports: Path | None = None) ->
         "How it was made": sections.made(tables),
     }
     headline = _headline(tables, size, found, len(differences))
-    intro = "Frames and examinations of one archive. What a table means stands below it."
+    intro = "Frames and examinations of one archive. The text below each table says what it means."
     out.parent.mkdir(parents=True, exist_ok=True)
     write_whole(out, page(TITLE, intro, shown, command, [[line] for line in headline]))
     return headline

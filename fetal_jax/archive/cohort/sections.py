@@ -53,7 +53,7 @@ def frames(tables: Tables, names: Names) -> list[Block]:
             if others := len(reasons) - len(common):
                 rows.append([f"{others} other reasons", str(reasons.total() - sum(n for _, n in common))])
             blocks.append(Table(["reason", "frames"], rows, (0,), f"Why {STATUSES[status]}"))
-    blocks.append(Text("Numbers in a reason are written N. A frame has its first reason."))
+    blocks.append(Text("Numbers in a reason are written as N. Only the first reason of a frame counts."))
     return blocks
 
 
@@ -74,12 +74,12 @@ def sizes(tables: Tables, size: dict[str, int], names: Names) -> list[Block]:
     left_out = size["examinations"] - size["dated"]
     if dated:
         text = (
-            f"Expected are a mean of 0 and an SD of 1. Left out: {amount(left_out, 'examination')} with no age but "
-            "that by the own sizes, at which a machine that measures everything too large still looks right."
+            f"A mean of 0 and an SD of 1 are expected. Left out: {amount(left_out, 'examination')} whose only age "
+            "is that by its own sizes, at which a machine that measures everything too large still looks right."
         )
     else:
         text = (
-            "No examination has an age but the one that its own sizes give. These z-scores compare the sizes of a "
+            "No examination has an age other than the one by its own sizes. These z-scores compare the sizes of a "
             "fetus with each other only: a machine that measures everything too large still looks right. State ages (a "
             "column ga in the spacing table), or give the scanner's reports."
         )
@@ -203,7 +203,7 @@ def _contradictory(tables: Tables, names: Names) -> list[Block]:
         status = STATUSES[visit["status"]]
         rows.append([_examination(visit, names), status, visit["notes"], *sizes, made_by, visit["month"] or "–"])
     head = ["examination", "status", "note", *(f"{QUANTITIES[m].label}, mm" for m in MEASURES), "machine", "month"]
-    title = f"Whose frames, sizes or ages contradict each other: {amount(len(visits), 'examination')}"
+    title = f"Frames, sizes or ages contradict each other: {amount(len(visits), 'examination')}"
     text = Text("Look at these first. Those with a z-score are in the list below too.")
     return [table(head, rows, title, (2, 6)), text]
 

@@ -273,7 +273,9 @@ def _examinations(folder: Path) -> list[dict[str, Any]]:
     except FileNotFoundError:
         if (folder / pacs.STATE).is_file():
             instead = "give the folder of fetal-jax archive or measure"
-            raise UserError(f"{folder} is of fetal-jax pacs, which writes no examinations: {instead}") from None
+            raise UserError(
+                f"{folder} was written by fetal-jax pacs, which writes no examinations: {instead}"
+            ) from None
         raise UserError(f"{folder} holds no {EXAMINATIONS_JSON}: {NO_EXAMINATION}") from None
     rows = []
     for record in records:

@@ -164,7 +164,7 @@ class Client:
             except requests.JSONDecodeError:
                 found = None
             if not _are_entries(found):
-                raise Rejected("the answer to a search is no DICOM JSON: is --url the root of a DICOMweb service?")
+                raise Rejected("the answer to a search is not DICOM JSON: is --url the root of a DICOMweb service?")
             return list(found)
 
         return self.http.attempt("search", get)
@@ -190,4 +190,4 @@ def _fault(entry: Mapping[str, Any], *levels: str) -> Rejected | None:
         return None
     names = ", ".join(f"{level} {uid[:70]!r}" for level, uid in uids.items())
     long = " of at most 64 characters" if max(map(len, wrong)) > 64 else " (numbers, with points between them)"
-    return Rejected(f"the server lists {names}, which is no UID{long}: correct it there")
+    return Rejected(f"the server lists {names}, which is not a valid UID{long}: correct it there")

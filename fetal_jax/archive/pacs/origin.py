@@ -84,7 +84,7 @@ def checked_url(text: str, with_credentials: bool) -> str:
     except ValueError:
         port_is_right = False
     if parts.scheme not in ("http", "https") or not parts.hostname or not port_is_right:
-        raise UserError("--url is no address of a DICOMweb service: give it as https://HOST/dicom-web")
+        raise UserError("--url is not the address of a DICOMweb service: give it as https://HOST/dicom-web")
     if parts.username or parts.password:
         raise UserError(f"--url holds a user or a password: give them as {USER} and {PASSWORD} in the environment")
     if parts.query or parts.fragment:

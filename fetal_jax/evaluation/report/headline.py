@@ -73,12 +73,13 @@ def _worst(measure: str, s: Summary) -> str:
 
 def _elsewhere(kind: str) -> str:
     return {
-        INTERNAL: "Internal test: the network was trained on other frames of this data set, so it says nothing of "
-        "another hospital.",
-        EXTERNAL: "External test: no data set of this name, and none with this training split, was trained on.",
-        OVERLAPPING: "Whether these frames are new to the network cannot be told, or they are not: see “but” "
+        INTERNAL: "Internal test: the network was trained on other frames of this data set, so it says nothing "
+        "about other hospitals.",
+        EXTERNAL: "External test: the network was trained on no data set of this name, and on none with this training "
+        "split.",
+        OVERLAPPING: "These frames are not new to the network, or it cannot be told whether they are: see “but” "
         "under “How it was made”.",
-    }.get(kind, "The training data are not known, or not all: whether this test is external cannot be said.")
+    }.get(kind, "The training data are not known, or not all of them: it cannot be said whether this test is external.")
 
 
 def _verdict(measure: str, s: Summary) -> str:

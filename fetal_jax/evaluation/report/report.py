@@ -101,7 +101,7 @@ def _plots(items: Sequence[Plot | None]) -> list[Block]:
 def _acceptance(by_measure: dict[str, list[EvaluatedFrame]]) -> list[Block]:
     drawn = _plots([plots.risk_coverage(m, part) for m, part in by_measure.items()])
     order = (
-        "The most doubtful frames are given up first: those to review, then by the score of the acceptance rule, or "
+        "The most doubtful frames are dropped first: those to review, then by the score of the acceptance rule, or "
         "without a score by the error estimate of the map."
     )
     return [*drawn, Text(order)] if drawn else []
@@ -109,7 +109,7 @@ def _acceptance(by_measure: dict[str, list[EvaluatedFrame]]) -> list[Block]:
 
 def _robustness(summary: dict[str, Any]) -> list[Block]:
     if "robustness" not in summary:
-        return [Text("Robustness: not measured, because it was not asked for (--robustness).")]
+        return [Text("Robustness: not measured; give --robustness to measure it.")]
     found = summary["robustness"]
     drawn = [
         plots.robustness(f"{name}: {change.meaning}", change.unit, found["changes"][name])
@@ -119,7 +119,7 @@ def _robustness(summary: dict[str, Any]) -> list[Block]:
         *_plots(drawn),
         Text(
             f"{amount(found['frames'], 'frame')} drawn at random, each changed at its native size before it is "
-            "measured. Factor 1, 0 and quality 100 are the frame as it is. Blue: mean absolute error of frames with "
+            "measured. Factor 1, 0 and quality 100 are the unchanged frame. Blue: mean absolute error of frames with "
             "a measurement; shaded: 95 % interval by subject; orange: failures, of all frames."
         ),
     ]

@@ -93,7 +93,7 @@ def _diameters(summary: dict[str, Any]) -> list[Block]:
         Table(["", "pairs (subjects)", "bias, mm", "lower limit", "upper limit"], rows, title="BPD and OFD"),
         Text(
             "Ours are the axes of the ellipse, outer to outer. No report states its calipers' convention: outer to "
-            "inner makes a BPD shorter by some 2 mm. So there is a bias here that is no error, and no verdict."
+            "inner makes a BPD shorter by some 2 mm. So there is a bias here that is not an error, and no verdict."
         ),
     ]
 

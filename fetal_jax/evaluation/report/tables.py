@@ -42,7 +42,7 @@ def frame_flow(summary: Summary) -> list[Block]:
     ]
     outcomes = [
         [
-            {"measured": "measured", "review": "review (a person must look)", "refused": "refused"}[status],
+            {"measured": "measured", "review": "review (a person must check)", "refused": "refused"}[status],
             str(outcome["frames"]),
             str(outcome["failed"]),
             "; ".join(f"{reason} {n}" for reason, n in outcome["reasons"].items()) or "none",
@@ -90,10 +90,10 @@ def sizes(summary: Summary) -> list[Block]:
         ),
         Text(
             "Over all frames of the plane, the plane given, at native resolution. A failed frame is outside every "
-            "share, whatever its error. Its Dice counts as it is. A frame without a value is left out of the mean of "
-            "that value; the cell says how many. NME: mean distance of the end points, in the better order, over the "
-            f"true length. Repeat limit: 95 % limits of one sonographer who scans twice, {limits} ({SARRIS}); a "
-            "measurement inside it needs no adjustment by that rule."
+            "share, whatever its error. Its Dice is included unchanged. A frame without a value is left out of the "
+            "mean of that value; the cell says how many. NME: mean distance of the end points, in the better order, "
+            f"over the true length. Repeat limit: 95 % limits of one sonographer who scans twice, {limits} ({SARRIS}); "
+            "a measurement inside it needs no adjustment by that rule."
         ),
     ]
 
@@ -140,7 +140,7 @@ def subgroup_tables(summary: Summary) -> list[Block]:
         *blocks,
         Text(
             "By plane: each measure is one plane. By site: no data set records the site of a frame; evaluate the data "
-            "of each site by itself (several --dataset). Trimester: by the true length (Hadlock 1984, under 14 and "
+            "of each site separately (several --dataset). Trimester: by the true length (Hadlock 1984, under 14 and "
             f"from 28 weeks). Groups of fewer than {bootstrap.FEWEST} subjects have no interval but that of the share."
         ),
     ]
@@ -176,7 +176,7 @@ def ages(summary: Summary) -> list[Block]:
         Text(
             "Age of the measured minus age of the true length, both by Hadlock 1984 from that length alone. The "
             "trimester is that of the true length. The formula covers 14 to 42 weeks: a shorter head, abdomen or femur "
-            "is of the first trimester and has no age."
+            "is in the first trimester and has no age."
         ),
     ]
 
@@ -246,7 +246,7 @@ def non_inferiority(summary: Summary) -> list[Block]:
             "lengths are of one frame, without the part that finding the plane adds: a pass is necessary, not enough."
         ),
         Table(["", *numbers], planned, title="95 % interval of a limit of agreement, by the number of subjects"),
-        Text("With the SD found here. Subjects needed: so many would bring the bound inside the margin."),
+        Text("For the SD found here. Subjects needed: the number that would bring the bound inside the margin."),
     ]
 
 
@@ -274,8 +274,9 @@ def intervals(summary: Summary) -> list[Block]:
     return [
         Table(head, rows),
         Text(
-            "Conformal prediction, calibrated on the calibration split. The range is what chance leaves of 0.90 "
-            "(beta-binomial, counted in subjects). The promise is over all frames, not in each trimester."
+            "Conformal prediction, calibrated on the calibration split. The range is what chance gives for a coverage "
+            "of 0.90 (beta-binomial, counted in subjects). The guarantee is for all frames together, not for each "
+            "trimester."
         ),
     ]
 

@@ -216,7 +216,7 @@ def summarise(examination: Examination, standard: str = "hadlock", ga_weeks: flo
       GrowthError: the standard is unknown.
     """
     if standard not in CHOICES:
-        raise GrowthError(f"no standard of an examination is called {standard!r}: {', '.join(CHOICES)} are")
+        raise GrowthError(f"there is no standard {standard!r} of examinations: give one of {', '.join(CHOICES)}")
     known = examination.stated_ga_weeks if ga_weeks is None else ga_weeks
     known_by = "" if known is None else "stated"
     if examination.refused:

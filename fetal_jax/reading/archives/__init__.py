@@ -87,7 +87,7 @@ def read_member(path: Path, member: str | None, is_frame: Callable[[bytes], bool
             if not head:
                 raise UserError(f"{name} is empty: make the archive again")
             if not is_frame(head):
-                raise UserError(f"{name} is no image that can be read: give PNG, JPEG, TIFF, BMP or DICOM")
+                raise UserError(f"{name} is not a readable image: give PNG, JPEG, TIFF, BMP or DICOM")
             data = head + file.read(MAX_MEMBER_BYTES - len(head) + 1)
     except UserError:
         raise
@@ -117,7 +117,7 @@ def _opened(path: Path, member: str | None) -> Iterator[_Readable]:
     if is_archive(member):
         raise UserError(f"{name} is an archive within an archive: unpack the outer one")
     if member not in (tar.members if tar else _zip(path).NameToInfo):
-        raise UserError(f"{path} does not hold {member} any more: bring back the archive that did, or measure again")
+        raise UserError(f"{path} no longer holds {member}: restore the archive that did, or measure again")
     if member in tar.repeated if tar else sum(e.filename == member for e in _zip(path).filelist) > 1:
         raise UserError(f"{path} holds {member} twice: unpack the archive, and rename one")
     if tar is None:

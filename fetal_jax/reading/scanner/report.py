@@ -110,7 +110,7 @@ def _open(path: Path) -> Any:
         raise UserError("reading DICOM needs the dicom extra: pip install '.[dicom]'") from None
     try:
         if not is_dicom(head_of(path)):
-            raise NoReport(f"{path} is no DICOM file")
+            raise NoReport(f"{path} is not a DICOM file")
         document = pydicom.dcmread(path, force=True, stop_before_pixels=True)
         class_ = str(document.get("SOPClassUID", ""))
     except UserError:
@@ -118,7 +118,7 @@ def _open(path: Path) -> Any:
     except Exception as e:  # of the disk, or of a mutated file
         raise UserError(f"damaged ({type(e).__name__}: {' '.join(str(e).split())[:80]}): export it again") from None
     if not class_.startswith(REPORT_CLASSES):
-        raise NoReport(f"{path} is no structured report")
+        raise NoReport(f"{path} is not a structured report")
     tree = document.get_item("ContentSequence")
     if len(getattr(tree, "value", None) or b"") < (getattr(tree, "length", None) or 0):  # pydicom reads 29 of a cut 290
         raise UserError("cut short: export it again")

@@ -250,7 +250,7 @@ def _millimetres(item: Any, measure: str) -> float:
     except (TypeError, ValueError):
         value = None
     if value is None or not math.isfinite(value):
-        raise UserError("a value that is no number")
+        raise UserError("a value that is not a number")
     unit, scheme, _ = code(found[0], "MeasurementUnitsCodeSequence")
     if scheme != "UCUM" or unit not in MILLIMETRES:
         raise UserError(f"the unit {unit or 'is missing'} ({scheme or 'no scheme'}): UCUM's mm and cm are read")
