@@ -68,11 +68,26 @@ def test_values_beside_those_of_a_frame_are_refused_and_not_dropped(named):
     found = matched(named, rows, *two, Value("hc", 284, image="1.2"), Value("hc", 282, image="1.9"))
     assert [(p.scanner_mm, p.measured_mm) for p in found.pairs] == [(284, 285)]
     assert [r.reason for r in found.refused] == [
-        "its image is not among the results, as another value's is",
+        "its frame is not among the results, or not the only one, as another value's is",
         "2 values (280.0 to 300.0 mm), none selected and no mean",
     ]
     found = matched(named, rows, Value("hc", 284, image="1.2"), Value("hc", 283, "mean"))  # of the frames' values
     assert (len(found.pairs), found.refused) == (1, [])
+
+
+def test_copies_of_the_image_are_one_frame_and_two_pictures_of_one_name_are_none(named):
+    rows = [frame(named, mm=285, file=file, instance="1.2") for file in ("a.dcm", "copy.dcm")]
+    value = Value("hc", 284, image="1.2")
+    (pair,) = matched(named, [frame(named, mm=290), *rows], value).pairs
+    assert (pair.measured_mm, pair.level) == (285, "frame")
+    rows[1] |= {"hc_mm": 300.0}
+    (pair,) = matched(named, [frame(named, mm=290), *rows], value).pairs
+    assert pair.level == "examination"
+    found = matched(named, [frame(named, mm=290), *rows], value, Value("hc", 291, image="1.1"))
+    assert [(p.scanner_mm, p.measured_mm) for p in found.pairs] == [(291, 290)]
+    assert [r.reason for r in found.refused] == [
+        "its frame is not among the results, or not the only one, as another value's is"
+    ]
 
 
 def test_a_value_without_an_image_is_compared_with_the_examination(named):

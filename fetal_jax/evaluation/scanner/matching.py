@@ -16,7 +16,7 @@ from pathlib import Path
 from fetal_jax.errors import UserError
 from fetal_jax.inference.acceptance import WITH_VALUE
 from fetal_jax.inference.identity import KEY_FILE, Identities, Key, Naming
-from fetal_jax.outputs.examinations.examination import group, summarise
+from fetal_jax.outputs.examinations.examination import group, summarise, without_copies
 from fetal_jax.outputs.rows import Row
 from fetal_jax.planes import PRIMARY, QUANTITIES
 from fetal_jax.reading.scanner.report import Report
@@ -134,7 +134,7 @@ class _Index:
                 by_frame[id(row)].append(value)
                 frames[id(row)] = row
             elif value.image:
-                refused.append("its image is not among the results, as another value's is")
+                refused.append("its frame is not among the results, or not the only one, as another value's is")
         for key, found in by_frame.items():
             try:
                 pairs.append(self._frame_pair(report, frames[key], _chosen(found)))
@@ -149,12 +149,13 @@ class _Index:
             return [], [str(e)]
 
     def _frame(self, value: Value, named: Sequence[Identities]) -> Row | None:
-        """The row of the frame that a value names; None if there is no such row, or several."""
+        """The row of the frame that a value names; None if there is no such row, or several that are no copies."""
         if not value.image:
             return None
         rows = [row for who in named for row in self.frames.get(who.name("instance", value.image), ())]
         if value.frame is not None:
             rows = [row for row in rows if row["frame"] == value.frame]
+        rows = without_copies(rows, QUANTITIES[value.measure].column)
         return rows[0] if len(rows) == 1 else None
 
     def _frame_pair(self, report: Report, row: Row, value: Value) -> Pair:

@@ -264,7 +264,7 @@ def _structure(plane: str, rows: tuple[Row, ...]) -> Structure:
     column = PRIMARY[plane]
     seen = [row for row in rows if row["plane"] == plane]
     with_copies = [row for row in seen if row["status"] in WITH_VALUE and row[column] is not None]
-    valued = _without_copies(with_copies, column)
+    valued = without_copies(with_copies, column)
     if not valued:
         why = "; ".join(dict.fromkeys(row["reason"] for row in seen if row["reason"]))
         return Structure(plane, "refused", why or f"no frame shows the {plane}")
@@ -307,7 +307,7 @@ def _content(row: Row) -> str:
     return str(row.get("instance") or row.get("sha256") or row["file"])
 
 
-def _without_copies(rows: list[Row], column: str) -> list[Row]:
+def without_copies(rows: list[Row], column: str) -> list[Row]:
     """The first of the rows that are the same frame of one content with the same value.
 
     Copies with another value stay: a person corrected one, or a tool gave two pictures one UID. They share a weight.
