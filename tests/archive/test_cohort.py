@@ -75,6 +75,18 @@ def test_shares_are_given_by_machine_and_by_month(page):
         assert rows[-1][-1] == "1 (100.0 %)"
 
 
+def test_an_examination_of_two_machines_is_no_machine_of_its_own(tmp_path):
+    odd = {"device": "Maker E10 #000001", "operator": name_of("o1"), "month": "2025-02"}
+    folder = make(tmp_path / "r", 12, odd=odd)
+    found = Tables(folder)
+    assert "several" in dict(found.z_scores("device", dated=True))
+    assert {k: v for k, v in found.size().items() if k in ("devices", "operators", "months")} == {
+        "devices": 3,
+        "operators": 7,
+        "months": 4,
+    }
+
+
 def test_a_folder_may_have_brackets_in_its_name(tmp_path):
     assert Tables(make(tmp_path / "of [1] * years", 2)).size()["examinations"] == 2
 

@@ -138,10 +138,11 @@ class Tables:
 
     def size(self) -> dict[str, int]:
         """Count examinations, patients, machines, operators and months."""
-        counts = self.one(
-            "select count(*), count(distinct person), count(distinct device), count(distinct operator), "
-            "count(distinct month), count(*) filter (dated) from visits"
+        of_frames = ", ".join(  # an examination of two machines is no machine of its own
+            f"(select count(distinct {column}) from frames where examination is not null)"
+            for column in ("device", "operator", "month")
         )
+        counts = self.one(f"select count(*), count(distinct person), {of_frames}, count(*) filter (dated) from visits")
         names = ("examinations", "patients", "devices", "operators", "months", "dated")
         return dict(zip(names, counts, strict=True))
 
