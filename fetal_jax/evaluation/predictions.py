@@ -147,7 +147,8 @@ def _of_this_split(path: Path, predicted: list[str], names: list[str]) -> None:
     strange = sorted(set(predicted) - set(names))
     if strange:
         raise UserError(
-            f"{path}: {amount(len(strange), 'frame')} not in the split, such as {strange[0]}: take them out"
+            f"{path}: {amount(len(strange), 'frame')} not in the split, such as {strange[0]}: take them out, or name "
+            f"them as its frames, such as {names[0]}"
         )
 
 

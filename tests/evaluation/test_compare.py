@@ -74,11 +74,11 @@ def test_shared_error_of_two_networks():
     assert shared(one, one[::-1]) == {"apart": 0, "correlation": None, "sd": None}
 
 
-def edit(path, **cells):
-    """Set cells of the second frame of a frames.csv."""
+def edit(path, frame=1, **cells):
+    """Set cells of a frame of a frames.csv, the second."""
     with path.open(newline="") as f:
         rows = list(csv.DictReader(f))
-    rows[1] |= cells
+    rows[frame] |= cells
     with path.open("w", newline="") as f:
         writer = csv.DictWriter(f, list(rows[0]))
         writer.writeheader()
@@ -145,6 +145,16 @@ def test_failure_within_five_percent_is_no_success(two):
     assert compare_runs(two / "a", two / "b", two / "c")["hc_mm"]["within_5_percent"]["means"] == [0.9, 1.0]
 
 
+def test_failures_are_compared_where_there_is_no_outline(two):
+    """As in two evaluations of scanners' reports: a value that is missing has no error, and is a failure."""
+    for folder in (two / "a", two / "b"):
+        for n in range(11):
+            edit(folder / "frames.csv", n, dice="", hausdorff_mm="")
+    edit(two / "a" / "frames.csv", error_mm="nan", measured_mm="", failed="True")
+    failed = compare_runs(two / "a", two / "b", two / "c")["hc_mm"]["failed"]
+    assert (failed["pairs"], failed["means"]) == (10, [0.1, 0])
+
+
 def test_folder_of_an_older_version_is_still_read(two):
     """Before November 2026 frames.csv ended with `flags`, and metrics.json had no `source`."""
     for folder in (two / "a", two / "b"):
@@ -161,4 +171,4 @@ def test_folder_of_an_older_version_is_still_read(two):
         del metrics["source"]
         (folder / "metrics.json").write_text(json.dumps(metrics))
     assert compare_runs(two / "a", two / "b", two / "c")["frames"] == 10
-    assert "older version" in (two / "c" / "comparison.html").read_text()
+    assert "of an older version: it names no data set" in (two / "c" / "comparison.html").read_text()

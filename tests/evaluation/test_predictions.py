@@ -116,7 +116,8 @@ def test_a_repeated_column_is_refused(tmp_path, heads):
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda rows: [*rows, "x.png,1,1,1,1,0"], "1 frame not in the split, such as x.png"),
+        (lambda rows: [*rows, "x.png,1,1,1,1,0"], "1 frame not in the split, such as x.png: take them out"),
+        (lambda rows: [r.replace(".png", "") for r in rows], "6 frames .* or name them as its frames, such as 0.png$"),
         (lambda rows: [*rows, ",1,1,1,1,0"], "line 8: a row without a file name"),
         (lambda rows: [*rows, rows[0]], "line 8.*occurs twice"),
         (lambda rows: ["0.png,nan,1,1,1,0", *rows[1:]], "line 2.*not a number"),

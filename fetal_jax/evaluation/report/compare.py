@@ -133,7 +133,7 @@ def _columns(names: list[str], rows: Rows, measure: str) -> dict[str, Array]:
         "within_5_percent": metrics.within(error, true, failed, 5),
         "dice": dice,
         "hausdorff_mm": hausdorff,
-        "failed": np.where(np.isnan(dice), np.nan, failed),
+        "failed": np.where(np.isnan(dice) & np.isnan(true), np.nan, failed),  # scanners' values have no outline
     }
 
 
@@ -187,7 +187,7 @@ def _pictures(names: list[str], a: Rows, b: Rows, source: dict[str, str], data_d
     if not names:
         return [Text("None: the two agree on every frame.")]
     if not source:
-        return [Text("No pictures: A was written by an older version. Evaluate it again.")]
+        return [Text("No pictures: A is of scanners' reports, or of an older version: it names no data set.")]
     try:
         dataset = source["dataset"].rpartition("/")[0]
         frames = Split(dataset, source["split"], data_dir or source["data_dir"])
