@@ -76,12 +76,13 @@ def _patients(out: Folder, names: list[str]) -> Iterator[tuple[list[Row], dict[s
     parts = []
     for name in names:
         with out.open(f"{FRAMES}/{name}") as file:
-            table = parquet.read_table(file, columns=[*COLUMNS, *CALL])
+            table = _with_long_texts(parquet.read_table(file, columns=[*COLUMNS, *CALL]))
         parts.append(table.filter(pc.is_valid(table["examination"])))
     frames = pa.concat_tables(parts)
     first = frames.group_by("examination").aggregate([("patient", "min")])
     patients = first["patient_min"].take(pc.index_in(frames["examination"], first["examination"].combine_chunks()))
-    whose = pc.coalesce(patients, pc.binary_join_element_wise("", frames["examination"], "\0"))
+    before, between = pa.scalar("", pa.large_string()), pa.scalar("\0", pa.large_string())
+    whose = pc.coalesce(patients, pc.binary_join_element_wise(before, frames["examination"], between))
     frames = frames.append_column("whose", whose)
     frames = frames.take(pc.sort_indices(frames, [(c, "ascending") for c in ("whose", "examination", "file", "frame")]))
     start, ends = 0, _ends(frames["whose"])
@@ -89,6 +90,14 @@ def _patients(out: Folder, names: list[str]) -> Iterator[tuple[list[Row], dict[s
         rows = frames.slice(start, end - start).select([*COLUMNS, *CALL]).to_pylist()
         yield rows, {name: rows[0][name] for name in CALL}
         start = end
+
+
+def _with_long_texts(table: pa.Table) -> pa.Table:
+    """A table whose texts have offsets of 64 bits: sorting joins a column, and 2 GB of file names or reasons are too
+    much for those of 32 (some ten million frames).
+    """
+    fields = [field.with_type(pa.large_string()) if field.type == pa.string() else field for field in table.schema]
+    return table.cast(pa.schema(fields))
 
 
 def _ends(column: pa.ChunkedArray) -> list[int]:

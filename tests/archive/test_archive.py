@@ -11,11 +11,13 @@ import sys
 import time
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from fetal_jax.archive import shards
-from fetal_jax.archive.parquet import SCHEMAS
+from fetal_jax.archive import examinations, shards
+from fetal_jax.archive.parquet import FRAMES, SCHEMAS, Writer
+from fetal_jax.archive.storage import Folder
 from fetal_jax.outputs.rows import cells
 from tests.support.archives import MM, check, frame, rows, write_tars
 from tests.support.command import called, fetal_jax, refused
@@ -247,6 +249,24 @@ def test_examinations_go_with_the_last_frame_that_names_one(tmp_path):
     (folder / "c.dcm").unlink()
     assert called(*call).returncode in (0, 2)  # no spacing is left
     assert rows(out, "examinations") == []
+
+
+def test_frames_are_sorted_by_patient_with_texts_of_any_length(tmp_path, monkeypatch):
+    """2 GB of texts are too much for a test: their offsets must have 64 bits before tables are joined and sorted."""
+    seen: list[pa.Table] = []
+    monkeypatch.setattr(pa, "concat_tables", lambda parts, joined=pa.concat_tables: seen.extend(parts) or joined(parts))
+    (tmp_path / FRAMES).mkdir()
+    for name, whose in (("1", [("e1", "p"), ("e2", None)]), ("2", [("e1", None), ("e3", "p"), (None, None)])):
+        with Writer(tmp_path / FRAMES / name, FRAMES) as writer:
+            for examination, patient in whose:
+                writer.add({"file": f"{name}.png", "frame": 0, "examination": examination, "patient": patient})
+    found = [
+        [(row["examination"], row["file"]) for row in rows]
+        for rows, _ in examinations._patients(Folder(str(tmp_path)), ["1", "2"])
+    ]
+    assert found == [[("e2", "1.png")], [("e1", "1.png"), ("e1", "2.png"), ("e3", "2.png")]]
+    texts = {field.name: field.type for part in seen for field in part.schema if "string" in str(field.type)}
+    assert {texts[name] for name in ("file", "reason", "examination", "patient", "call")} == {pa.large_string()}
 
 
 def test_the_schema_is_the_stated_one(tmp_path):
