@@ -20,6 +20,7 @@ from fetal_jax.growth import format_age
 from fetal_jax.outputs import structured_report
 from fetal_jax.outputs.rows import pixel_size
 from fetal_jax.view import exports
+from fetal_jax.view.results import Results
 from fetal_jax.view.session import REVIEW
 from tests.outputs.test_outputs import dciodvfy
 from tests.support.command import fetal_jax
@@ -511,6 +512,20 @@ def test_export_says_that_a_report_is_missing_because_a_file_is_gone(tmp_path, h
     why = "no signed report: a DICOM file is gone, changed or damaged"
     assert {f"{name}: {why}", f"examination visit-0: {why}"} <= set(done["left_out"])
     assert not (tmp_path / "results" / REVIEW / "sr" / "examination_00001.dcm").exists()
+
+
+def test_export_looks_at_each_file_once_for_its_reports(tmp_path, held, monkeypatch):
+    """Whether a copy is still the object that was measured takes reading its header."""
+    rows = write_examinations(tmp_path, 1, dicom=True)
+    session = opened(tmp_path, held, "Smith^Ann")
+    for n in range(3):
+        changed(session, n, "accept", decision="accepted")
+    looked: list[str] = []
+    found = Results.source
+    monkeypatch.setattr(exports.data_set, "write", lambda *_: 0)  # its pictures are looked for as those of the page
+    monkeypatch.setattr(Results, "source", lambda self, row: looked.append(row["file"]) or found(self, row))
+    assert exports.write(session)["reports"] == 4
+    assert sorted(looked) == sorted(r["file"] for r in rows)
 
 
 def test_signed_examination_notes_what_the_machine_doubts(tmp_path, held):

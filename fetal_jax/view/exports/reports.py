@@ -16,6 +16,7 @@ from fetal_jax.outputs.dicom_parts import header_of
 from fetal_jax.outputs.examinations import fhir as examination_fhir
 from fetal_jax.outputs.examinations import tables as examination_tables
 from fetal_jax.outputs.rows import NOTED, TO_REVIEW, Row
+from fetal_jax.reading.sources import Source
 from fetal_jax.view import checklist, examinations
 from fetal_jax.view.answer import VALUES, corrected_row
 from fetal_jax.view.exports import signed_report
@@ -38,6 +39,7 @@ class Written:
     earlier: signed_report.Earlier
     signed: int = 0
     left_out: list[str] = field(default_factory=list)
+    _files: dict[str, Source | None] = field(default_factory=dict)
 
     def frame(self, c: Correction) -> None:
         """Write FHIR of an accepted value, and a signed SR if the source is DICOM."""
@@ -50,8 +52,8 @@ class Written:
         score = f"checklist {checklist.score(items)} ({checklist.SOURCE})" if items else ""
         comment = c.event.answer.comment and f"comment of {self._reader}: {c.event.answer.comment}"
         self._fhir(name, bundle, score, comment)
-        source, results = self.session.results.source(c.row), self.session.results.folder
-        if source is None or not is_dicom_file(source):
+        source, results = self._dicom(c.row), self.session.results.folder
+        if source is None:
             if self._was_dicom(c.row):
                 self.left_out.append(f"{what}: {NO_FILE}")
             return
@@ -75,7 +77,7 @@ class Written:
         lead = NOTED if self.session.reader else TO_REVIEW
         said = f"measured by the machine: {beside or 'no value'}"
         self._fhir(name, examination_fhir.bundle(summary, lead), said, *notes)
-        if all(self._is_dicom(row) for row in counted):
+        if all(map(self._dicom, counted)):
             reader, decided = self.session.reader, self._decided(counted)
             self._sign(
                 what,
@@ -84,13 +86,13 @@ class Written:
                     self.earlier,
                 ),
             )
-        elif any(self._was_dicom(row) and not self._is_dicom(row) for row in counted):
+        elif any(self._was_dicom(row) and not self._dicom(row) for row in counted):
             self.left_out.append(f"{what}: {NO_FILE}")
         return examination_tables.record(found, index) | {"signed": bool(self.session.reader)}
 
     def say_why_none_is_signed(self, accepted: list[Correction]) -> None:
         """Name the reason that no frame by itself has: there is no DICOM source at all."""
-        if accepted and not any(self._is_dicom(c.row) for c in accepted):
+        if accepted and not any(self._dicom(c.row) for c in accepted):
             self.left_out.append(NO_DICOM)
 
     def _fhir(self, name: str, bundle: dict[str, Any], *notes: str) -> None:
@@ -128,16 +130,18 @@ class Written:
         said = [(row["plane"], self._answered(row).answer.comment) for row in rows]
         return [f"Comment of {self._reader} on the {plane}: {comment}" for plane, comment in said if comment]
 
-    def _is_dicom(self, row: Row) -> bool:
-        source = self.session.results.source(row)
-        return source is not None and is_dicom_file(source)
+    def _dicom(self, row: Row) -> Source | None:
+        """The DICOM file of a row; None if it is none, gone or changed. An export looks at each file once."""
+        if row["file"] not in self._files:
+            source = self.session.results.source(row)
+            self._files[row["file"]] = source if source is not None and is_dicom_file(source) else None
+        return self._files[row["file"]]
 
     def _was_dicom(self, row: Row) -> bool:
         """Whether a row's file was DICOM when it was measured."""
         return bool(row["instance"]) or row["spacing_source"] == "dicom"
 
     def _header(self, row: Row) -> Any:
-        source = self.session.results.source(row)
-        if source is None:
-            raise UserError("a frame is not where it was measured, or has changed since: bring the file back")
+        if (source := self._dicom(row)) is None:
+            raise UserError("a frame is no DICOM, not where it was measured, or has changed since: bring the file back")
         return header_of(source)
