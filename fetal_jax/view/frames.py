@@ -21,6 +21,8 @@ from fetal_jax.view.results import Results
 
 CACHE_BYTES = 96 * 2**20
 """Size of the cache of encoded frames: some 300 frames, or a long cine."""
+BEHIND = 4
+"""Frames of a cine that stay before one that is read: the page asks for three ahead, and for the last one."""
 Key = tuple[str, tuple[int, ...], int]
 """Source, its fingerprint, frame; the fingerprint changes when a file is rewritten."""
 
@@ -117,11 +119,21 @@ class Frames:
             key = (*wanted_key[:2], item.index)
             wanted = data if key == wanted_key else wanted
             self._regions[key] = item.size.regions
-            self._size += len(data) - len(self._cache.pop(key, b""))
-            self._cache[key] = data
-            while self._size > CACHE_BYTES and len(self._cache) > 1:
-                self._size -= len(self._cache.popitem(last=False)[1])
+            self._keep(key, data, wanted_key)
         return wanted, reason
+
+    def _keep(self, key: Key, data: bytes, wanted: Key) -> None:
+        """Put a frame into the cache in place of the oldest, but not of those from `BEHIND` before `wanted` on.
+
+        Otherwise a cine larger than the cache leaves its end there, and each step from its beginning reads it whole.
+        """
+        self._size += len(data) - len(self._cache.pop(key, b""))
+        self._cache[key] = data
+        while self._size > CACHE_BYTES and len(self._cache) > 1:
+            oldest = next(iter(self._cache))
+            if oldest[:2] == key[:2] and wanted[2] - BEHIND <= oldest[2] < key[2]:
+                oldest = key
+            self._size -= len(self._cache.pop(oldest))
 
     def close(self) -> None:
         """Stop the reading process."""

@@ -7,16 +7,20 @@ import os
 import shutil
 import time
 from contextlib import ExitStack
+from io import BytesIO
 from pathlib import Path
 from urllib.request import urlopen
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from fetal_jax.archive import pacs
 from fetal_jax.errors import UserError
+from fetal_jax.view import frames
 from fetal_jax.view.session import Session
 from tests.support.command import called, fetal_jax, refused
-from tests.view.folder import save_rows, serving, write_results
+from tests.view.folder import row, save_rows, serving, write_results
 from tests.view.test_session import changed, opened
 
 
@@ -171,3 +175,29 @@ def test_name_that_is_no_text_is_shown_and_corrected(tmp_path):
         assert changes(server.address)["answers"]["0"]["decision"] == "accepted"
     with serving(tmp_path / "results", "--reader=Ann") as server:  # the store finds the file by its name again
         assert changes(server.address)["answers"]["0"]["decision"] == "accepted"
+
+
+def test_steps_through_a_cine_larger_than_the_cache_do_not_each_read_it_whole(tmp_path, monkeypatch):
+    pictures = np.random.default_rng(0).integers(0, 256, (24, 40, 60), np.uint8)
+    first, *rest = map(Image.fromarray, pictures)
+    first.save(tmp_path / "cine.tif", save_all=True, append_images=rest)
+    save_rows(tmp_path / "results", [row(tmp_path / "cine.tif", "head", "refused") | {"frame": n} for n in range(24)])
+    monkeypatch.setattr(frames, "CACHE_BYTES", 13 * 40 * 60)  # twelve pictures of noise
+    reads = []
+    fill = frames.Frames._fill
+    monkeypatch.setattr(frames.Frames, "_fill", lambda self, *of: reads.append(of) or fill(self, *of))
+
+    def shown(session: Session, n: int) -> None:
+        data, _ = session.picture(n)
+        assert (np.asarray(Image.open(BytesIO(data))) == pictures[n]).all()
+
+    with ExitStack() as held:
+        session = opened(tmp_path, held)
+        for n in range(24):
+            for beside in (n, *(min(n + k, 23) for k in (1, 2, 3)), max(n - 1, 0)):  # as the page asks
+                shown(session, beside)
+                assert len(reads) <= 3
+        for n in (2, 3, 4, 1):  # back to its beginning
+            shown(session, n)
+        assert len(reads) <= 4
+        assert session.frames._size <= 13 * 40 * 60
