@@ -291,6 +291,7 @@ function chooseDraw() {
   if (!info.writable) return;
   if (!stage.options.draw && current && !stage.kind) return planeFirst();
   option("draw");
+  if (document.activeElement.matches("button:not(#tool-draw)")) document.activeElement.blur(); // Enter is the tool's now
 }
 
 /** The examination of the frame in the place of the frame, or the frame again. */
@@ -313,8 +314,8 @@ async function openExamination(open = !examination.open, k = current?.examinatio
   return undefined;
 }
 
-async function frameOfExamination(n) {
-  await openExamination(false);
+async function openFrame(n) {
+  if (examination.open) await openExamination(false);
   await show(n);
 }
 
@@ -367,10 +368,10 @@ async function start() {
     restore: draw, planeless: planeFirst,
     view: () => { get("zoom").textContent = `${Math.round(stage.view.scale * 100)} %`; },
   });
-  list = new FrameList(get("list"), get("rows"), (n) => { showList(false); show(n); });
+  list = new FrameList(get("list"), get("rows"), (n) => { showList(false); openFrame(n); });
   list.isKept = isKept;
   exams = new ExaminationList(get("exam-list"), get("exam-rows"), (k) => { showList(false); openExamination(true, k); });
-  examination = new Examination({ frame: frameOfExamination, details: (n) => cache.details(n), picture: (n) => cache.picture(n), kind: (plane) => info.planes[plane], name: (n) => list.all[n].name, decision: (n) => list.answers.get(n)?.decision, judged: (k, status) => exams.judged({ [k]: status }, list.answers), accepted: (k) => exams.all[k]?.status === "accepted", age: (...found) => panel.age(...found) });
+  examination = new Examination({ frame: openFrame, details: (n) => cache.details(n), picture: (n) => cache.picture(n), kind: (plane) => info.planes[plane], name: (n) => list.all[n].name, decision: (n) => list.answers.get(n)?.decision, judged: (k, status) => exams.judged({ [k]: status }, list.answers), accepted: (k) => exams.all[k]?.status === "accepted", age: (...found) => panel.age(...found) });
   for (const radio of get("tabs").querySelectorAll("input")) radio.addEventListener("change", () => tab(radio.value));
   search = new Search(listed, progress);
   get("list-toggle").addEventListener("click", toggleList);

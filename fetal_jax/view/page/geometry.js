@@ -44,7 +44,7 @@ export function millimetres(answer, kind, { spacing_mm: spacing, regions }) {
   if (!shape || !spacing || !covered(regions, kind, shape)) return {};
   const [sy, sx] = spacing;
   if (kind === "shaft") return { fl_mm: Math.hypot((shape[2] - shape[0]) * sx, (shape[3] - shape[1]) * sy) };
-  const [, , long, short] = scaled(shape, sx, sy);
+  const [, , long, short] = canonical(scaled(shape, sx, sy)); // while an end is pulled past the other axis, too
   const around = perimeter(long, short);
   if (answer.plane === "head") return { hc_mm: around, bpd_mm: 2 * short, ofd_mm: 2 * long };
   return { ac_mm: around, long_mm: 2 * long, short_mm: 2 * short };
@@ -82,6 +82,13 @@ export function handles(kind, shape, aspect) {
 
 /** The action that a handle's change is recorded as. */
 export const actionOf = (id) => (id === "centre" ? "move" : id === "turn" ? "turn" : "pull");
+
+/** The end of a shape that is nearest to a point: one that was pulled past the other axis has another name. */
+export function nearestEnd(kind, shape, { x, y }, aspect) {
+  const ends = handles(kind, shape, aspect).filter(({ id }) => actionOf(id) === "pull");
+  const far = (end) => Math.hypot(end.x - x, end.y - y);
+  return ends.reduce((best, end) => (far(end) < far(best) ? end : best)).id;
+}
 
 /** The shape after a handle was dragged from one point to another. */
 export function dragged(kind, shape, id, from, to, aspect) {

@@ -28,6 +28,7 @@ function pressed(e, keys, stage, page) {
   if (e.key === "Escape") {
     if (!page.framed()) return page.leave();
     stage.cancel();
+    if (stage.options.draw) keys.d();
     showList(false);
     document.activeElement?.blur();
     return undefined;

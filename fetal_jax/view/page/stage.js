@@ -1,7 +1,7 @@
 // The picture, the outline over it and its handles: zoom, pan, window and level, magnifier, drag and keyboard.
 
 import { axes, element, handle, magnify, outline, spotOf } from "./drawing.js";
-import { actionOf, aspectOf, canonical, dragged, drawn, handles, scaled } from "./geometry.js";
+import { actionOf, aspectOf, canonical, dragged, drawn, handles, nearestEnd, scaled } from "./geometry.js";
 
 const MAX_SCALE = 16, COARSE = 24, FINE = 14;
 const FULL = { window: 256, level: 128 };
@@ -28,7 +28,7 @@ export class Stage {
     this.svg.addEventListener("pointermove", (e) => this.moved(e));
     for (const end of ["pointerup", "pointercancel"]) this.svg.addEventListener(end, (e) => this.up(e));
     // of the box: Chromium takes an SVG that listens to the focus for a place to stop at
-    box.addEventListener("focusin", () => { this.released = false; this.later(); });
+    box.addEventListener("focusin", () => { this.released = false; this.reveal(); this.later(); });
     box.addEventListener("focusout", () => { this.finishNudge(); this.later(); });
     this.svg.addEventListener("keyup", (e) => e.key.startsWith("Arrow") && this.finishNudge());
     box.addEventListener("wheel", (e) => {
@@ -60,6 +60,7 @@ export class Stage {
 
   /** Show a frame's answer. */
   set(frame, kind) {
+    if (this.drag?.shape && kind !== this.kind) this.drag = null; // the handle that is held is of the other shape
     this.frame = frame;
     this.answer = frame.answer;
     this.kind = kind;
@@ -117,7 +118,8 @@ export class Stage {
     this.later();
   }
 
-  zoom(factor, at = { x: this.size.width / 2, y: this.size.height / 2 }) {
+  /** Zoom about a point of the stage: by a key about the chosen handle. */
+  zoom(factor, at = this.spot ?? { x: this.size.width / 2, y: this.size.height / 2 }) {
     if (!this.picture) return;
     const { scale, x, y } = this.view;
     const next = Math.min(Math.max(scale * factor, 0.1), MAX_SCALE), k = next / scale;
@@ -160,6 +162,20 @@ export class Stage {
     this.later();
   }
   get focused() { return this.parts?.handles.find((h) => h === document.activeElement)?.dataset.handle; }
+  /** Where the chosen handle is on the stage; null without one. */
+  get spot() {
+    const id = this.focused, at = id && this.shape && spotOf(this.kind, this.shape, id, this.aspect);
+    return at ? { x: at.x * this.view.scale + this.view.x, y: at.y * this.view.scale + this.view.y } : null;
+  }
+
+  /** Bring the handle that a key has chosen or moved into sight: another part may be enlarged. */
+  reveal() {
+    const { spot } = this;
+    if (!spot || this.pointers.size) return;
+    const out = (at, room) => (at < 0 ? at - this.reach : at > room ? at - room + this.reach : 0);
+    const dx = out(spot.x, this.size.width), dy = out(spot.y, this.size.height);
+    if (dx || dy) this.view = { ...this.view, x: this.view.x - dx, y: this.view.y - dy, fitted: false };
+  }
 
   later(grey = false) {
     this.dirty ||= grey;
@@ -233,7 +249,7 @@ export class Stage {
     this.measureBox(); // the page may have scrolled
     this.pointers.set(e.pointerId, this.point(e));
     this.svg.setPointerCapture(e.pointerId);
-    if (this.pointers.size === 2) {
+    if (this.pointers.size > 1) { // also a palm beside two fingers
       this.cancel();
       this.drag = { pinch: true };
       return;
@@ -262,15 +278,16 @@ export class Stage {
     this.pointers.set(e.pointerId, now);
     if (drag.pinch) return;
     const dx = now.x - last.x, dy = now.y - last.y;
+    if (!dx && !dy) return; // a pen tells its pressure, too
     if (drag.grey) this.changeGrey(dx, -dy / 2);
     else if (drag.pan) {
       this.view = { ...this.view, x: this.view.x + dx, y: this.view.y + dy, fitted: false };
       this.later();
     } else {
       drag.time = e.timeStamp;
-      drag.moved = true;
       const shape = drag.drawing ? this.drawing(drag.from, this.inFrame(now)) : dragged(this.kind, drag.shape, drag.id, drag.from, this.inFrame(now), this.aspect);
       if (shape) this.edit(shape);
+      drag.moved ||= Boolean(shape);
       this.now(); // the browser gives one of these events a frame: there is nothing to wait for
     }
   }
@@ -299,7 +316,7 @@ export class Stage {
     this.drag = null;
     this.released = true; // the handle keeps the focus, the magnifier goes
     if (drag.shape && e.type === "pointercancel") this.restore();
-    else if (drag.shape && drag.moved) this.commit(drag.drawing ? "draw" : actionOf(drag.id));
+    else if (drag.moved) this.commit(drag);
     this.later();
   }
 
@@ -327,10 +344,14 @@ export class Stage {
     if (this.focused) document.activeElement.blur();
   }
 
-  commit(action) {
+  /** Record what a handle, `id`, has made of `shape`, or what was drawn. */
+  commit({ id, shape: before }) {
     if (!this.shape) return;
+    const action = id ? actionOf(id) : "draw";
+    const from = action === "pull" && this.focused === id && spotOf(this.kind, before, id, this.aspect);
     const shape = this.kind === "ellipse" ? canonical(this.shape) : this.shape;
     this.on.edit(action, { [this.kind]: shape });
+    if (from) this.handle(nearestEnd(this.kind, shape, from, this.aspect))?.focus({ preventScroll: true });
   }
 
   // ------------------------------------------------------------------------------------------------ keyboard
@@ -340,21 +361,24 @@ export class Stage {
     const id = this.focused;
     if (!id || !this.shape) return false;
     const [dx, dy] = { ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, -step], ArrowDown: [0, step] }[key];
-    this.nudged ??= { action: actionOf(id) };
+    const by = (this.nudged ??= { id, shape: this.shape, x: 0, y: 0 });
+    by.x += dx;
+    by.y += dy;
     this.released = false;
     if (id === "turn") {
-      const shape = scaled(this.shape, 1, this.aspect);
-      shape[4] += ((dx + dy) * Math.PI) / 360;
+      const shape = scaled(by.shape, 1, this.aspect);
+      shape[4] += ((by.x + by.y) * Math.PI) / 360;
       this.edit(scaled(shape, 1, 1 / this.aspect));
-    } else this.edit(dragged(this.kind, this.shape, id, { x: 0, y: 0 }, { x: dx, y: dy }, this.aspect));
+    } else this.edit(dragged(this.kind, by.shape, id, { x: 0, y: 0 }, by, this.aspect));
+    this.reveal();
     return true;
   }
 
   finishNudge() {
     if (!this.nudged) return;
-    const { action } = this.nudged;
+    const by = this.nudged;
     this.nudged = null;
-    this.commit(action);
+    this.commit(by);
   }
 
   /** A new shape in the middle of the picture. */
@@ -363,6 +387,6 @@ export class Stage {
     if (!this.kind) return this.on.planeless();
     const { width, height } = this.picture, y = height / 2;
     this.edit(this.drawing({ x: width * 0.3, y }, { x: width * 0.7, y }));
-    this.commit("draw");
+    this.commit({});
   }
 }
