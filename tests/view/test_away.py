@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+from urllib.parse import urlsplit
+
 import pytest
 
 from tests.view.browser import Page
 from tests.view.folder import serving, write_results
 from tests.view.test_browser import actions, eventually, stored
 from tests.view.test_fast_keys import NEXT_IS_HERE, at_once
+from tests.view.test_session import opened
 
 
 @pytest.fixture
@@ -23,7 +27,7 @@ def test_page_asks_before_changes_of_an_earlier_frame_are_lost(browser, home):
         page.until(NEXT_IS_HERE)
         server.kill()
         page.press("v")
-        page.said("does not answer")
+        page.said("does not answer", f"--port={urlsplit(server.address).port}.")  # any other would be another page's
         page.press("ArrowRight")
         assert page.number() != 0
         with page.page.expect_event("dialog") as asked:
@@ -96,3 +100,21 @@ def test_comment_is_kept_where_another_tab_was_first(browser, server, keys):
     assert (answer["decision"], answer["comment"]) == ("rejected", "a shadow")
     two.until("document.querySelector('#reject').getAttribute('aria-pressed') === 'true'")
     assert two.page.input_value("#comment") == "a shadow"
+
+
+def test_change_is_kept_for_a_server_that_was_started_again_with_another_token(browser, home):
+    options, progress = ["--reader=Ann", "--host=127.0.0.2"], "document.querySelector('#progress').textContent"
+    with serving(home / "results", *options) as server:
+        page = Page(browser, server.address)
+        page.choose(0)
+        server.kill()
+        page.press("v")
+        page.said("does not answer")
+    with serving(home / "results", *options, f"--port={urlsplit(server.address).port}") as server:
+        page.page.wait_for_event("response", lambda answer: answer.status == 401)
+        page.until(f"{progress}.includes('1 not written yet')")
+        page.page.evaluate("address => location.assign(address)", server.address)  # after the # alone it is another one
+        page.until(f"!{progress}.includes('not written')")
+        assert "token" not in page.page.url
+    with ExitStack() as held:
+        assert opened(home, held).state(0)["answer"]["decision"] == "accepted"

@@ -1,12 +1,19 @@
 // The server's interface. With a token, it comes after the # of the address and goes into a header.
 
-const given = new URLSearchParams(location.hash.slice(1)).get("token");
-if (given) {
-  sessionStorage.setItem("token", given);
-  history.replaceState(null, "", location.pathname);
+const headers = {};
+
+function takeToken() {
+  const given = new URLSearchParams(location.hash.slice(1)).get("token");
+  if (given) {
+    sessionStorage.setItem("token", given);
+    history.replaceState(null, "", location.pathname);
+  }
+  const token = sessionStorage.getItem("token");
+  if (token) headers.authorization = `Bearer ${token}`;
 }
-const token = sessionStorage.getItem("token");
-const headers = token ? { authorization: `Bearer ${token}` } : {};
+
+takeToken();
+addEventListener("hashchange", takeToken); // that of a server which was started again: what waits here is sent to it
 
 async function ask(path, options = {}) {
   const response = await fetch(path, { ...options, headers: { ...headers, ...options.headers }, cache: "no-store" });

@@ -14,6 +14,7 @@ import { hidden, noFurther, Search } from "./search.js";
 import { Stage } from "./stage.js";
 
 const POLL = 1500, RETRY = 1000, AHEAD = [1, 2, 3, -1];
+const KEPT = [401, 507]; // a change is sent again: the server has another token since, or no room now
 /** What was read of frames; an answer that has changed since is read again. */
 const cache = new FrameCache((n) => list.answers.get(n)?.version ?? 0);
 const get = (id) => document.getElementById(id);
@@ -193,7 +194,7 @@ async function send(n, make, order, beside) {
       }
       return;
     } catch (error) {
-      if (!(error instanceof TypeError || error.status === 507)) { // the server answered: it refuses; 507: no room now
+      if (!(error instanceof TypeError || KEPT.includes(error.status))) { // the server answered: it refuses
         say(n, error.message);
         if (current?.number === n) update(states.get(n));
         return;

@@ -39,7 +39,8 @@ export function connected(is, error) {
 
 function whyAway(error) {
   if (error?.status === 507) return `The change ${error.message}. Changes are kept here and sent when there is room.`;
-  return error && !(error instanceof TypeError) ? error.message : "The server does not answer. Changes are kept here and sent when it does.";
+  if (error && !(error instanceof TypeError)) return error.message;
+  return `The server does not answer. Changes are kept here and sent when it does: start it again with --port=${location.port}.`;
 }
 
 export function note(text) {
