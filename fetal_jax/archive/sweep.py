@@ -188,11 +188,11 @@ def _opened(job: Job, patterns: Sequence[str], out: storage.Folder, scratch: Pat
 
 def _write_died(job: Job, out: storage.Folder, shard: Shard, scratch: Path) -> None:
     """Write dead letters for the files of a shard that killed its workers; the next call tries it again."""
-    made = {"shard": None, **job.provenance(job.open())}
+    made = {"what": "frame", "shard": None, **job.provenance(job.open())}
     with Writer(scratch / "died", DEAD_LETTERS) as dead:
         for file in shard.files:
             reason = f"{file} or another of its shard ended {local.ATTEMPTS} workers: measure it by itself"
-            dead.add(failure_row(Failure(Source(Path(file)), 0, reason)) | {"file": file, "what": "frame"} | made)
+            dead.add(failure_row(Failure(Source(Path(file)), 0, reason)) | {"file": file, "source": file} | made)
     out.put(dead.path, f"{DEAD_LETTERS}/{shard.key}-{_DIED}.parquet")
 
 

@@ -77,6 +77,7 @@ def test_files_that_kill_every_worker_are_dead_letters_and_the_next_call_tries_t
     assert len(rows(tmp_path / "out", "frames")) == 4
     (dead,) = rows(tmp_path / "out", "dead_letters")
     assert "ended 3 workers" in dead["reason"]
+    assert dead["source"] == dead["file"] == str(tmp_path / "in" / "deadly" / "00000.tar")
     assert run(tmp_path / "in", tmp_path / "out", measure).tally.statuses["error"] == 0
     assert len(rows(tmp_path / "out", "frames")) == 5
     assert not rows(tmp_path / "out", "dead_letters")
