@@ -34,7 +34,7 @@ def ellipses(step: int = 0):
 
 def start(config):
     network, tx = unet.from_config(config.model, len(config.planes)), optimiser(config)
-    state = initial_state(network, tx, config)
+    state = jax.jit(lambda: initial_state(network, tx, config))()
     return state, jax.jit(lambda s, b: train_step(s, b, network, tx, config))
 
 
