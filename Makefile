@@ -102,7 +102,10 @@ unified: install
 	$(BIN)/fetal-jax export $(FOLDS:%=--workdir=$(UNIFIED)/fold%) --out=$(UNIFIED)/mean-bundle
 	$(BIN)/fetal-jax train --config=configs/all_folds.py --workdir=$(UNIFIED)/all \
 		--config.init.bundle=$(UNIFIED)/mean-bundle $(ARGS)
-	test -f $(UNIFIED)/bundle/bundle.json || $(BIN)/fetal-jax export --workdir=$(UNIFIED)/all --out=$(UNIFIED)/bundle
+	$(BIN)/fetal-jax export --workdir=$(UNIFIED)/all --out=$(UNIFIED)/all-bundle
+	$(BIN)/fetal-jax train --config=configs/all_folds.py --workdir=$(UNIFIED)/longer --config.total_steps=6000 \
+		--config.init.bundle=$(UNIFIED)/all-bundle $(ARGS)
+	test -f $(UNIFIED)/bundle/bundle.json || $(BIN)/fetal-jax export --workdir=$(UNIFIED)/longer --out=$(UNIFIED)/bundle
 	$(BIN)/fetal-jax evaluate --bundle=$(UNIFIED)/bundle --calibrate $(FOLDS:%=--fold=$(UNIFIED)/fold%-bundle) \
 		$(SETS) --out=$(UNIFIED)/report
 
