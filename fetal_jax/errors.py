@@ -33,7 +33,7 @@ def not_written(error: OSError, place: object, then: str) -> UserError:
     """
     full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     done = "written" if full or error.errno == errno.EROFS else "written or read"
-    remedy = before_writing(error, "make room there" if full else "check what is there, and who may write there")
+    remedy = before_writing(error, "make room there" if full else "check what is there and who may write there")
     return UserError(f"{error.filename or place} cannot be {done} ({error.strerror or error}): {remedy}{then}")
 
 

@@ -156,7 +156,7 @@ def serve_unable(job, line):
 
 
 def test_a_folder_that_cannot_be_read_is_not_called_full_alone(tmp_path):
-    words = rf"{tmp_path} cannot be written or read \(AWS Error ACCESS_DENIED\): check what is there, and who may write"
+    words = rf"{tmp_path} cannot be written or read \(AWS Error ACCESS_DENIED\): check what is there and who may write"
     with pytest.raises(UserError, match=words):
         list(local.run(job_of(tmp_path), [shards.Shard(("x.png",))], workers=1, serve=serve_unable))
 
