@@ -6,8 +6,7 @@ import os
 from pathlib import Path
 
 # LLVM's optimisations take longer than the small programs of the tests run: a third of their time
-_FLAGS = "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"
-os.environ.setdefault("XLA_FLAGS", _FLAGS)
+os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 import jax

@@ -147,7 +147,8 @@ def test_another_networks_parameters_are_refused(small, folder, tmp_path):
     other = replace(config, model=wider, init=recipe.InitConfig(bundle=str(folder)))
     with pytest.raises(UserError, match=r"give '--config.model.multipliers=\(1, 2, 2\)' --config.model.width=8$"):
         workdir.check_workdir(tmp_path / "run", other)
-    like = jax.jit(unet.from_config(other.model, 4).init)(jax.random.key(0), np.zeros((1, 64, 96, 1), np.uint8))["params"]
+    init = jax.jit(unet.from_config(other.model, 4).init)
+    like = init(jax.random.key(0), np.zeros((1, 64, 96, 1), np.uint8))["params"]
     with pytest.raises(UserError, match="another network"):
         bundle_parameters(folder, other, jax.tree.map(np.asarray, like))
 
@@ -155,7 +156,8 @@ def test_another_networks_parameters_are_refused(small, folder, tmp_path):
 def test_other_planes_start_the_class_head_from_random(small, folder, capsys):
     config, params = small
     other = replace(config, planes=("head", "femur"))
-    fresh = jax.jit(unet.from_config(other.model, 2).init)(jax.random.key(1), np.zeros((1, 64, 96, 1), np.uint8))["params"]
+    init = jax.jit(unet.from_config(other.model, 2).init)
+    fresh = init(jax.random.key(1), np.zeros((1, 64, 96, 1), np.uint8))["params"]
     check_bundle(folder, other)
     assert "the classification head is initialised at random" in capsys.readouterr().out
     taken, _ = bundle_parameters(folder, other, fresh)
