@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
@@ -87,6 +88,18 @@ def exported(place, trained) -> Path:
     done = fetal_jax("export", f"--workdir={trained}", f"--out={place / 'bundle'}", "--onnx")
     assert done.returncode == 0, done.stderr
     return place / "bundle"
+
+
+@pytest.fixture
+def here(monkeypatch) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run commands in this process: a new one needs 4 s to import JAX, and what is compiled is kept only on disk."""
+    monkeypatch.setattr(distributed, "start", lambda *_: None)  # JAX looks for a cluster only before it computes
+
+    def call(*argv: object) -> subprocess.CompletedProcess[str]:
+        with jax.numpy_dtype_promotion("standard"):  # as in a process of its own: optax needs it
+            return called(*argv)
+
+    return call
 
 
 def metrics(workdir: Path) -> list[dict[str, float]]:
@@ -228,19 +241,19 @@ def test_bundle_and_checkpoint_measure_the_same(place, trained, exported):
         assert compared > 10
 
 
-def test_fine_tuning_starts_from_the_bundle(place, trained, exported):
+def test_fine_tuning_starts_from_the_bundle(place, trained, exported, here):
     more = [f"--config.init.bundle={exported}", "--config.total_steps=2", "--config.optim.warmup_steps=1"]
-    done = fetal_jax(*train_command(place, place / "tuned", *more))
+    done = here(*train_command(place, place / "tuned", *more))
     assert done.returncode == 0, done.stderr
     first = next(r["loss"] for r in metrics(place / "tuned") if "loss" in r)
     assert first < 0.75 * next(r["loss"] for r in metrics(trained) if "loss" in r)
     # two runs with other seeds and folds are averaged; runs from random weights are not, nor such with other keys
     left_out = "--config.data.leave_out=1"
-    done = fetal_jax(*train_command(place, place / "tuned_1", *more, "--config.seed=1", left_out))
+    done = here(*train_command(place, place / "tuned_1", *more, "--config.seed=1", left_out))
     assert done.returncode == 0, done.stderr
     for names in (["tuned"], ["tuned_1"], ["tuned", "tuned_1"]):
         runs = [f"--workdir={place / name}" for name in names]
-        done = fetal_jax("export", *runs, f"--out={place / '+'.join(names)}-bundle")
+        done = here("export", *runs, f"--out={place / '+'.join(names)}-bundle")
         assert done.returncode == 0, done.stderr
     one, other, both = (weights(place / f"{name}-bundle") for name in ("tuned", "tuned_1", "tuned+tuned_1"))
     assert one.keys() == other.keys() == both.keys()
@@ -258,9 +271,9 @@ def test_fine_tuning_starts_from_the_bundle(place, trained, exported):
     # the fold that a run left out is a split to test it on, if its start had not seen that fold
     held_out = [f"--data-dir={place / 'data'}", "--split=held-out", f"--out={place / 'held-out'}"]
     refused(called("evaluate", f"--bundle={place / 'tuned_1-bundle'}", *held_out), "left fold 1 out", "started from")
-    done = fetal_jax(*train_command(place, place / "from_random", *more[1:], left_out))
+    done = here(*train_command(place, place / "from_random", *more[1:], left_out))
     assert done.returncode == 0, done.stderr
-    done = fetal_jax("evaluate", f"--workdir={place / 'from_random'}", *held_out)
+    done = here("evaluate", f"--workdir={place / 'from_random'}", *held_out)
     assert done.returncode == 0, done.stderr
     metrics_of = json.loads((place / "held-out/metrics.json").read_text())
     assert metrics_of["source"]["split"] == "train/fold1"
