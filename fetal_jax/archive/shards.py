@@ -8,10 +8,10 @@ import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 from fetal_jax.errors import UserError
 from fetal_jax.files import in_bucket
+from fetal_jax.reading import sources
 from fetal_jax.reading.archives import is_archive
 from fetal_jax.reading.sources import Source
 
@@ -92,10 +92,6 @@ def key_of(result: str) -> str | None:
 def sha256(source: Source) -> str | None:
     """SHA-256 of a file's content, in hexadecimal; None if it cannot be read, which its row reports."""
     try:
-        file = source.open()
-        if isinstance(file, Path):
-            with file.open("rb") as f:
-                return hashlib.file_digest(f, "sha256").hexdigest()
-        return hashlib.sha256(file.getbuffer()).hexdigest()
+        return sources.sha256(source.open())
     except (UserError, OSError):
         return None

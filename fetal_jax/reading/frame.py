@@ -28,6 +28,8 @@ class Frame:
     """Damage that the decoder ignored, such as bad JPEG data: such a frame needs review."""
     study: Study | None = None
     """None where the file is not DICOM."""
+    sha256: str | None = None
+    """Of the content of its file, from before it was decoded; None for DICOM, which states its object's identifier."""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,6 @@ import sys
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import suppress
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +23,8 @@ from fetal_jax.errors import UserError
 from fetal_jax.preprocess import to_grey
 from fetal_jax.reading import archives, dicom
 from fetal_jax.reading.frame import Failure, Frame
-from fetal_jax.reading.images import Page, read_pages
-from fetal_jax.reading.sources import DICOM_SUFFIXES, Source, head_of, is_dicom, is_image
+from fetal_jax.reading.images import read_pages
+from fetal_jax.reading.sources import DICOM_SUFFIXES, Source, head_of, is_dicom, is_image, sha256
 from fetal_jax.reading.spacing import PixelSize
 
 __all__ = ["Failure", "Frame", "read", "read_ahead"]
@@ -74,11 +73,14 @@ def read(
     try:
         file = source.open()
         opened()
-        for index, page in enumerate(_pages(source, file), start=1):
+        as_dicom = _is_read_as_dicom(source, head_of(file))
+        content = None if as_dicom else sha256(file)
+        read_pictures = dicom.read_frames if as_dicom else read_pages
+        for index, page in enumerate(read_pictures(file, str(source)), start=1):
             pixels, size = to_grey(page.pixels), page.size
             if with_ruler:
                 size = _with_ruler(pixels, size)
-            yield Frame(source, index - 1, pixels, size, page.count > 1, page.warnings, page.study)
+            yield Frame(source, index - 1, pixels, size, page.count > 1, page.warnings, page.study, content)
     except dicom.NoImage as e:
         yield Failure(source, index, str(e), damaged=False)
     except UserError as e:
@@ -96,14 +98,11 @@ def _check(source: object) -> None:
         raise TypeError(f"give Source(Path(...)), not {source!r}")
 
 
-def _pages(source: Source, file: Path | BytesIO) -> Iterator[Page]:
-    """The pictures of an opened file; its first bytes say what it is, not its name."""
-    head = head_of(file)
+def _is_read_as_dicom(source: Source, head: bytes) -> bool:
+    """Whether an opened file is read as DICOM, not as a picture; its first bytes say what it is, not its name."""
     if not head:
         raise UserError(f"{source} is empty: copy it again")
-    if is_dicom(head) or (source.filename.lower().endswith(DICOM_SUFFIXES) and not is_image(head)):
-        return dicom.read_frames(file, str(source))
-    return read_pages(file, str(source))
+    return is_dicom(head) or (source.filename.lower().endswith(DICOM_SUFFIXES) and not is_image(head))
 
 
 def _with_ruler(pixels: Any, size: PixelSize) -> PixelSize:

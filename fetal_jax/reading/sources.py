@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import glob
+import hashlib
 import os
 import re
 import stat
@@ -100,6 +101,14 @@ def head_of(file: Path | BytesIO) -> bytes:
         return file.getbuffer()[:HEAD].tobytes()
     with file.open("rb") as f:
         return f.read(HEAD)
+
+
+def sha256(file: Path | BytesIO) -> str:
+    """SHA-256 of the content of an opened source, in hexadecimal."""
+    if isinstance(file, BytesIO):
+        return hashlib.sha256(file.getbuffer()).hexdigest()
+    with file.open("rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()
 
 
 def is_image(head: bytes) -> bool:

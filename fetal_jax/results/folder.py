@@ -43,7 +43,7 @@ from fetal_jax.reading.isolated import read_ahead
 from fetal_jax.reading.sources import OVERLAYS, RESULTS, Source
 from fetal_jax.reading.spacing_table import Spacings
 from fetal_jax.results import gone
-from fetal_jax.results.resume_log import FINGERPRINTS, ResumeLog
+from fetal_jax.results.resume_log import FINGERPRINTS, Fingerprint, ResumeLog
 
 CINES = "cines.csv"
 BEHIND = 4
@@ -118,16 +118,18 @@ def measure_files(
                     of_examinations += _with_examination(rows)
                     yield from rows
                     continue
-                rows = []
+                rows, content = [], list[str]()
                 while (item := next(frames)) is not None:
                     row, result = measured_row(predictor, item, spacings, plane, identities)
                     frame = item if isinstance(item, Frame) else None
                     row["overlay"] = frame and results.picture_name(frame)
+                    content = [frame.sha256] if frame and frame.sha256 else content
                     results.add(row, frame, result)
                     rows.append(row)
                     yield row
                 of_examinations += _with_examination(rows)
-                results.finish(source, rows, before.popleft())
+                stat = before.popleft()
+                results.finish(source, rows, [*stat, *content] if stat else [])
         if of_examinations:
             examinations.write(of_examinations, standard, log.own, fhir="fhir" in also)
         log.finish(sources)
@@ -261,7 +263,7 @@ class Results:
         """Add the rows of a file that an earlier run wrote."""
         self._later(self._write_saved, rows)
 
-    def finish(self, source: Source, rows: list[Row], fingerprint: list[int]) -> None:
+    def finish(self, source: Source, rows: list[Row], fingerprint: Fingerprint) -> None:
         """Complete a file after its last row; the fingerprint is from before it was read."""
         self._later(self._finish, source, rows, fingerprint)
 
@@ -300,7 +302,7 @@ class Results:
         self._rows.add(row)
         self._table.add(cells(row))
 
-    def _finish(self, source: Source, rows: list[Row], fingerprint: list[int]) -> None:
+    def _finish(self, source: Source, rows: list[Row], fingerprint: Fingerprint) -> None:
         self._add_cine(rows)
         for kind in self._also:
             if kind in formats.KINDS:

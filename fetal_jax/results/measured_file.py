@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import glob
 import os
 from collections.abc import Iterable, Sequence
@@ -13,7 +14,8 @@ from fetal_jax.inference.identity import KEY_FILE, Key
 from fetal_jax.outputs.rows import Row
 from fetal_jax.reading import study
 from fetal_jax.reading.dicom import read_header
-from fetal_jax.reading.sources import Source, is_archive
+from fetal_jax.reading.sources import Source, is_archive, sha256
+from fetal_jax.results.resume_log import Fingerprint, is_untouched
 
 
 def absolute(name: str) -> str:
@@ -42,14 +44,14 @@ def places(name: str, folders: Iterable[Path]) -> list[str]:
     return [os.path.join(folder, below) for folder in folders]
 
 
-def source_of(row: Row, asked: Sequence[str], fingerprint: Sequence[int] | None, results: Path) -> Source | None:
+def source_of(row: Row, asked: Sequence[str], fingerprint: Fingerprint | None, results: Path) -> Source | None:
     """The file of a row; None if it is gone, or another file has its name now.
 
     Args:
       row: with its `file`.
       asked: the paths of the call that measured it. A file of the same name elsewhere, such as in the current folder,
         comes last: it may be of another examination.
-      fingerprint: size and time of the file when it was measured; None or empty if not known, as in old results.
+      fingerprint: of the file when it was measured; None or empty if not known, as in old results.
       results: the folder of the results, which has the key of their hashes.
     """
     file = row["file"]
@@ -72,15 +74,33 @@ def _without_pattern(path: str) -> str:
     return path
 
 
-def _is_unchanged(source: Source, row: Row, fingerprint: Sequence[int] | None, results: Path) -> bool:
+def _is_unchanged(source: Source, row: Row, fingerprint: Fingerprint | None, results: Path) -> bool:
     """Whether a file is the one that was measured, as far as is known. A copy has a time of its own.
 
-    A scanner's export is often called alike for every patient, and DICOM of one size too: the object must be the same.
+    A scanner's export is often called alike for every patient, and all its pictures and DICOM may have one size: the
+    content or the object must be the same.
     """
-    now = source.fingerprint()
-    if not fingerprint or now == list(fingerprint):
+    if fingerprint and len(fingerprint) > 2:
+        return _has_content(source, fingerprint[2])
+    if not fingerprint or is_untouched(source, fingerprint):
         return True
-    return now[:1] == list(fingerprint[:1]) and (not row["instance"] or _is_object(source, row["instance"], results))
+    same_size = source.fingerprint()[:1] == fingerprint[:1]
+    return same_size and (not row["instance"] or _is_object(source, row["instance"], results))
+
+
+def _has_content(source: Source, content: int | str) -> bool:
+    """Whether the SHA-256 of a file, or of an archive's member, is `content`."""
+    try:
+        s = source.path.stat()
+        return _sha256(source, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns) == content
+    except (UserError, OSError):
+        return False
+
+
+@functools.lru_cache(maxsize=1024)
+def _sha256(source: Source, *_: int) -> str:
+    """As `sha256`; a file is read again only when it was written again: each frame of a cine is asked for."""
+    return sha256(source.open())
 
 
 def _is_object(source: Source, instance: str, results: Path) -> bool:

@@ -21,6 +21,9 @@ NAME = "measuring.jsonl"
 """Name of the log, with a line for each measured file; removed when the results are complete."""
 FINGERPRINTS = "fingerprints.jsonl"
 """Name of the list of fingerprints: a line for each file of complete results, from before it was read."""
+Fingerprint = list[int | str]
+"""Size and modification time (`Source.fingerprint`), then the SHA-256 of the content if it is known: not of DICOM, nor
+in results of older versions. Empty if the file was gone."""
 _FIXED = re.compile(
     r"measurements\.(csv|json)|examinations\.(csv|json)|report\.html|identifiers\.key|fingerprints\.jsonl|cines\.csv"
     r"|contact_sheet_\d+\.png"
@@ -40,7 +43,7 @@ class ResumeLog:
         self._path = own.claim(NAME)
         self._file = held.enter_context(self._path.open("ab"))
         self._reader = held.enter_context(self._path.open("rb"))
-        self._lines: dict[str, tuple[int, list[int]]] = {}  # by file: offset of its line, its fingerprint
+        self._lines: dict[str, tuple[int, Fingerprint]] = {}  # by file: offset of its line, its fingerprint
         self._file.truncate(self._index())
 
     def _index(self) -> int:
@@ -101,8 +104,8 @@ class ResumeLog:
         for row in json.loads(finished.read_text(encoding="utf-8")):
             rows.setdefault(row["file"], []).append(row)
         for source in sources:
-            fingerprint = source.fingerprint()
-            if fingerprint and str(source) in rows and known.get(str(source)) == fingerprint:
+            fingerprint = known.get(str(source))
+            if fingerprint and str(source) in rows and is_untouched(source, fingerprint):
                 self.save(source, rows[str(source)], fingerprint)
         self._index()
 
@@ -126,7 +129,7 @@ class ResumeLog:
     def has(self, source: Source) -> bool:
         """Whether a file was measured and has not changed since."""
         _, fingerprint = self._lines.get(str(source), (0, None))
-        return fingerprint is not None and fingerprint == source.fingerprint()
+        return fingerprint is not None and is_untouched(source, fingerprint)
 
     def rows(self, source: Source) -> list[Row]:
         """The rows of a file that was measured."""
@@ -134,7 +137,7 @@ class ResumeLog:
         rows: list[Row] = _parsed(self._reader.readline(), self._path)["rows"]
         return rows
 
-    def save(self, source: Source, rows: list[Row], fingerprint: list[int]) -> None:
+    def save(self, source: Source, rows: list[Row], fingerprint: Fingerprint) -> None:
         """Add all rows of a file, with its fingerprint from before it was read."""
         line = json.dumps({"file": str(source), "fingerprint": fingerprint, "rows": rows})
         self._file.write(line.encode("ascii") + b"\n")
@@ -182,7 +185,12 @@ def another_call(differ: Iterable[str]) -> str:
     return f"a call that had {' and '.join(words)}"
 
 
-def fingerprints(folder: Path) -> dict[str, list[int]]:
+def is_untouched(source: Source, fingerprint: Fingerprint) -> bool:
+    """Whether a file has the size and time of a fingerprint: it is not read."""
+    return fingerprint[:2] == source.fingerprint()
+
+
+def fingerprints(folder: Path) -> dict[str, Fingerprint]:
     """Read the fingerprints of the files of complete results, each from before the file was read.
 
     Empty if there is no list, as in results of older versions: then no file counts as unchanged.

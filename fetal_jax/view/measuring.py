@@ -49,7 +49,7 @@ class Measuring:
                 raise
         else:
             known = fingerprints(self._out)
-            seen = {name: found for name, found in seen.items() if found[1] and found[1] == known.get(name)}
+            seen = {name: found for name, found in seen.items() if found[1] and found[1] == known.get(name, [])[:2]}
         thread = threading.Thread(target=self._work, args=(rows, seen), name="measuring")
         thread.start()
         held.callback(thread.join)

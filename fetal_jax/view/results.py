@@ -15,7 +15,7 @@ from fetal_jax.outputs.rows import COLUMNS, GEOMETRY, JSON, Row
 from fetal_jax.reading.sources import CALL, OVERLAYS, Source
 from fetal_jax.results.measured_file import source_of
 from fetal_jax.results.resume_log import NAME as LOG
-from fetal_jax.results.resume_log import fingerprints
+from fetal_jax.results.resume_log import Fingerprint, fingerprints
 
 STANDARD = "hadlock"
 _KEYS = (*COLUMNS, *GEOMETRY)
@@ -42,7 +42,7 @@ class Results:
         self._mutex = threading.Lock()
         if not any((folder / name).is_file() for name in (JSON, LOG, CALL)):
             raise UserError(f"{folder} holds no {JSON}: give the --out folder of fetal-jax measure, or frames")
-        self._asked, self._fingerprints = _asked(folder), dict[str, list[int]]()
+        self._asked, self._fingerprints = _asked(folder), dict[str, Fingerprint]()
         self.refresh()
 
     def refresh(self) -> None:

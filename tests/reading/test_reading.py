@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import pickle
 import shutil
@@ -66,6 +67,18 @@ def test_the_pages_of_a_tiff_are_a_cine(tmp_path):
     frames = list(read(Source(tmp_path / "a.tif")))
     assert [(f.index, f.cine) for f in frames] == [(0, True), (1, True)]
     np.testing.assert_array_equal(frames[1].pixels, 255 - GREY)
+
+
+def test_frames_of_a_picture_have_the_digest_of_its_file_and_those_of_dicom_have_none(tmp_path):
+    """DICOM states its object; a large cine is not read twice."""
+    Image.fromarray(GREY).save(tmp_path / "a.bmp")
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.write(tmp_path / "a.bmp", "a.bmp")
+    digest = hashlib.sha256((tmp_path / "a.bmp").read_bytes()).hexdigest()
+    assert only(tmp_path / "a.bmp").sha256 == digest
+    (member,) = find([tmp_path / "a.zip"]).sources
+    assert [frame.sha256 for frame in read(member)] == [digest]
+    assert only(save(ultrasound(GREY), tmp_path / "a.dcm")).sha256 is None
 
 
 @pytest.mark.parametrize("syntax", [None, *(s for s in GDCM_SYNTAXES if s != "jpeg_baseline")])

@@ -25,6 +25,7 @@ from fetal_jax.reading.sources import CALL, Source
 from fetal_jax.reading.spacing_table import Spacings
 from fetal_jax.results.folder import measure_files
 from fetal_jax.results.resume_log import FINGERPRINTS, NAME, ResumeLog, fingerprints
+from fetal_jax.view.results import Results
 from tests.support.counting import HEADS, counting, three_heads
 
 KNOWN, NONE = Spacings("flag", constant=0.3), Spacings("none")
@@ -169,6 +170,43 @@ def test_results_that_do_not_say_which_files_they_are_of_are_measured_again(fram
     (out / FINGERPRINTS).write_text("{}\n")
     with pytest.raises(UserError, match=r"fingerprints.jsonl is damaged: remove it"):
         measured(frames, out, again=True)
+
+
+def without_content(path: Path) -> None:
+    """Make a list of files one of an earlier version, which had no SHA-256."""
+    entries = [json.loads(line) for line in path.read_text().splitlines()]
+    assert all(len(entry["fingerprint"]) == 3 for entry in entries)
+    path.write_text("".join(json.dumps(e | {"fingerprint": e["fingerprint"][:2]}) + "\n" for e in entries))
+
+
+def test_results_of_a_version_that_did_not_know_the_content_of_files_are_resumed(frames, tmp_path):
+    out = tmp_path / "out"
+    interrupt(frames, out, fail_at=3)
+    without_content(out / NAME)
+    first, new = measured(frames, out)
+    assert new == 1
+    (out / FINGERPRINTS).write_text("")
+    assert measured(frames, out, again=True) == (first, 3)
+    without_content(out / FINGERPRINTS)
+    assert measured(frames, out, again=True) == (first, 0)
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_copied_frames_are_known_by_their_content(frames, tmp_path, again):
+    """All pictures of one size in BMP have as many bytes, and a copy has another time."""
+    paths = [source.path.with_suffix(".bmp") for source in frames]
+    for path, phantom in zip(paths, HEADS, strict=True):
+        Image.fromarray(phantom.image).save(path)
+    assert len({path.stat().st_size for path in paths}) == 1
+    out, sources = tmp_path / "out", [Source(path) for path in paths]
+    rows, _ = measured(sources, out)
+    if again:  # rows that are kept keep what is known of their files
+        assert measured(sources, out, again=True) == (rows, 0)
+    shown = Results(out)
+    paths[0].write_bytes(paths[1].read_bytes())
+    for path in paths:
+        os.utime(path, (1, 1))
+    assert [shown.source(row) for row in rows] == [None, *sources[1:]]
 
 
 def test_a_file_that_was_gone_has_no_fingerprint(frames, tmp_path):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import tarfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from fetal_jax.inference.identity import KEY_FILE, Key
-from fetal_jax.reading.sources import Source
+from fetal_jax.reading.sources import Source, sha256
 from fetal_jax.results.measured_file import source_of
 from tests.support.dicom_files import save, ultrasound
 
@@ -63,6 +64,39 @@ def test_a_file_that_was_rewritten_is_another_one_and_a_copy_is_not(tmp_path):
     written(path, "of another woman")
     assert source_of(row(str(path)), [], measured, tmp_path) is None
     assert source_of(row(str(path)), [], [], tmp_path) == Source(path)
+
+
+@pytest.mark.parametrize("member", [None, "IM_1.bmp"])
+def test_picture_of_the_same_size_is_another_one_whatever_its_time(tmp_path, member):
+    """BMP of one camera and tar files, which are padded, often have the same size; a tar keeps whole seconds."""
+    path = tmp_path / ("IM_1.bmp" if member is None else "a.tar")
+    source = Source(path, member)
+
+    def put(data: bytes, time: int) -> list:
+        (tmp_path / "IM_1.bmp").write_bytes(b"BM" + data)
+        if member:
+            with tarfile.open(path, "w") as tar:
+                tar.add(tmp_path / member, member)
+        os.utime(path, (time, time))
+        return [*source.fingerprint(), sha256(source.open())]
+
+    measured = put(b"of one woman", 1)
+    for data, time, same in ((b"of one woman", 2, True), (b"of two women", 3, False), (b"of two women", 1, False)):
+        assert put(data, time)[:2] == [measured[0], time * 10**9]
+        found = source_of(row(str(source)), [], measured, tmp_path)
+        assert found == (source if same else None)
+    path.unlink()
+    assert source_of(row(str(source)), [], measured, tmp_path) is None
+
+
+def test_unchanged_file_is_read_once(tmp_path, monkeypatch):
+    """The page asks for each frame of a cine."""
+    path = written(tmp_path / "a.bmp")
+    measured, read = [*Source(path).fingerprint(), sha256(path)], []
+    monkeypatch.setattr("fetal_jax.results.measured_file.sha256", lambda file: [read.append(file), sha256(file)][1])
+    for _ in range(3):
+        assert source_of(row(str(path)), [], measured, tmp_path) == Source(path)
+    assert read == [path]
 
 
 def test_dicom_of_the_same_size_is_another_object(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import threading
 import time
 from contextlib import ExitStack
 from io import BytesIO
@@ -17,7 +18,8 @@ from PIL import Image
 
 from fetal_jax.archive import pacs
 from fetal_jax.errors import UserError
-from fetal_jax.view import frames
+from fetal_jax.reading.sources import Source, find
+from fetal_jax.view import frames, measuring
 from fetal_jax.view.session import Session
 from tests.support.command import called, fetal_jax, refused
 from tests.view.folder import row, save_rows, serving, write_results
@@ -42,6 +44,28 @@ def test_frames_are_measured_while_the_page_is_open(tmp_path):
     with serving(tmp_path / "frames") as server:
         assert len(changes(server.address)["rows"]) == 3
     assert (tmp_path / "frames-measured" / "measurements.json").stat().st_mtime_ns == written
+
+
+@pytest.mark.parametrize("known", [2, 3])
+def test_frames_of_finished_results_are_measured_only_if_one_is_new(tmp_path, monkeypatch, known):
+    rows, out = write_results(tmp_path, 3), tmp_path / "results"
+    entries = [{"file": r["file"], "fingerprint": [*Source(Path(r["file"])).fingerprint(), "a" * 64]} for r in rows]
+    (out / "fingerprints.jsonl").write_text("".join(json.dumps(e) + "\n" for e in entries[:known]))
+    measured, looks, enough = [], [], threading.Event()
+
+    def look(*args, **options):
+        looks.append(1)
+        if len(looks) == 6:
+            enough.set()
+        return find(*args, **options)
+
+    monkeypatch.setattr(measuring, "EVERY", 0.001)
+    monkeypatch.setattr(measuring, "find", look)
+    monkeypatch.setattr(measuring.Measuring, "_measure", lambda _: iter(measured.append(1) or ()))
+    with ExitStack() as held:
+        measuring.Measuring([tmp_path / "frames"], out).start(held)
+        assert enough.wait(60)
+    assert len(measured) == 3 - known
 
 
 def test_results_of_other_frames_are_not_shown(tmp_path):
