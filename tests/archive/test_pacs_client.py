@@ -64,9 +64,9 @@ def test_credentials_come_from_the_environment(monkeypatch):
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        ("ftp://host/x", "no address"),
-        ("host/dicom-web", "no address"),
-        ("https://host:70000/x", "no address"),
+        ("ftp://host/x", "not the address"),
+        ("host/dicom-web", "not the address"),
+        ("https://host:70000/x", "not the address"),
         ("https://me:secret@host/dicom-web", "in the environment"),
         ("https://host/dicom-web?limit=3", "--query"),
         ("http://host/dicom-web", "unencrypted"),
@@ -384,7 +384,7 @@ def test_a_series_number_in_two_studies_is_two_series(monkeypatch):
 def test_an_answer_that_is_no_list_of_entries_is_named(body):
     with (
         proxy(None, always(body, "application/json")) as server,
-        pytest.raises(Rejected, match="no DICOM JSON: is --url the root"),
+        pytest.raises(Rejected, match="not DICOM JSON: is --url the root"),
     ):
         list(client(server.url).series({}))
 
@@ -395,7 +395,7 @@ def test_a_value_that_is_no_list_is_no_uid(value):
     found, _ = swept(listing({"/instances": [{"00080018": {"Value": value}}], "/series": page("1.3")}), said)
     assert found == []
     (line,) = said
-    assert "an entry of series 1.3: the server lists instance '', which is no UID" in line
+    assert "an entry of series 1.3: the server lists instance '', which is not a valid UID" in line
 
 
 @pytest.mark.parametrize(

@@ -77,8 +77,8 @@ def test_masks_that_hold_no_filled_shape_are_refused(tmp_path):
     for array, message in [
         (good[:-1], "is 160x119, its frame 160x120"),
         (good * 0, "holds 0 pixels"),
-        (two, r"no filled ellipse \(several structures"),
-        (square, r"no filled ellipse \(poor fit"),
+        (two, r"not a filled ellipse \(several structures"),
+        (square, r"not a filled ellipse \(poor fit"),
         *(
             (cv2.morphologyEx(good, cv2.MORPH_GRADIENT, np.ones((n, n))), "is an outline: fill it, to the middle")
             for n in (2, 3, 9)
@@ -97,7 +97,7 @@ def test_masks_that_hold_no_filled_shape_are_refused(tmp_path):
 def test_a_femur_drawn_as_a_line_is_refused_with_the_rule(tmp_path, thickness, why):
     line = cv2.line(np.zeros(SIZE, np.uint8), (20, 50), (140, 65), 255, thickness)
     remedy = r"draw the bone's thickness, or give x1,y1,x2,y2 in frames.csv"
-    with pytest.raises(UserError, match=rf"no filled shaft \({why}\): {remedy}"):
+    with pytest.raises(UserError, match=rf"not a filled shaft \({why}\): {remedy}"):
         fitted(write_mask(tmp_path / "m.png", line), "femur", SIZE)
 
 
