@@ -128,8 +128,7 @@ def measure_files(
                     rows.append(row)
                     yield row
                 of_examinations += _with_examination(rows)
-                stat = before.popleft()
-                results.finish(source, rows, [*stat, *content] if stat else [])
+                results.finish(source, rows, [*stat, *content] if (stat := before.popleft()) else [])
         if of_examinations:
             examinations.write(of_examinations, standard, log.own, fhir="fhir" in also)
         log.finish(sources)
