@@ -287,36 +287,35 @@ def weights(bundle):
     return {name: array for name, array in found.items() if array.dtype == np.float32}
 
 
-def test_wrong_calls_end_with_one_line(place, trained, monkeypatch):
-    monkeypatch.setattr(distributed, "start", lambda *_: None)  # JAX looks for a cluster only before it computes
-    refused(called(*train_command(place, place / "x", "--config.modell.width=8")), "modell")
-    refused(called(*train_command(place, place / "x", "--config.model.width=none")), "width")
-    refused(called(*train_command(place, place / "x", "--config.batch_size=4")), "batch_size", "8 devices")
-    refused(called(*train_command(place, place / "x", "--config.data.name=hc19")), "hc19", "hc18")
-    refused(called(*train_command(place, trained, "--config.optim.lr=1.0")), "optim.lr", "--workdir")
-    refused(called("train", "--config=nothing.py", f"--workdir={place / 'x'}"), "nothing.py")
+def test_wrong_calls_end_with_one_line(place, trained, here):
+    refused(here(*train_command(place, place / "x", "--config.modell.width=8")), "modell")
+    refused(here(*train_command(place, place / "x", "--config.model.width=none")), "width")
+    refused(here(*train_command(place, place / "x", "--config.batch_size=4")), "batch_size", "8 devices")
+    refused(here(*train_command(place, place / "x", "--config.data.name=hc19")), "hc19", "hc18")
+    refused(here(*train_command(place, trained, "--config.optim.lr=1.0")), "optim.lr", "--workdir")
+    refused(here("train", "--config=nothing.py", f"--workdir={place / 'x'}"), "nothing.py")
     data, out = f"--data-dir={place / 'data'}", f"--out={place / 'o'}"
-    other = called("evaluate", f"--workdir={trained}", "--dataset=hc18/benchmark", data, out)
+    other = here("evaluate", f"--workdir={trained}", "--dataset=hc18/benchmark", data, out)
     refused(other, "hc18/examinations", "hc18/benchmark")
-    refused(called("evaluate", f"--workdir={place / 'no'}", out), "is not a run")
-    refused(called("evaluate", f"--workdir={trained}", "--split=tests", data, out), "tests", "validation")
-    refused(called("export", f"--workdir={place}", f"--out={place / 'b'}"), "is not a run")
-    refused(called("prepare", "hc18", "--manual-dir", place / "nowhere"), "nowhere", "--manual-dir")
-    refused(called("prepare", "hc20"), "hc20")
-    refused(called("prepare", "fetal_phantom/small", "--contact-sheet", place / "sheet.txt"), "sheet.txt", ".png")
-    refused(called(*train_command(place, place / "x", "--config.data.name=hc18, fetal_phantom")), "data.name", "A=3")
-    refused(called(*train_command(place, place / "x", "--config.data.workers=-1")), "data.workers")
-    refused(called(*train_command(place, Path("/sys/fetal_jax"))), "/sys/fetal_jax", "give another --workdir")
-    refused(called(*train_command(place, place / "x", "--config.accumulate=2")), "accumulate", "8 devices")
+    refused(here("evaluate", f"--workdir={place / 'no'}", out), "is not a run")
+    refused(here("evaluate", f"--workdir={trained}", "--split=tests", data, out), "tests", "validation")
+    refused(here("export", f"--workdir={place}", f"--out={place / 'b'}"), "is not a run")
+    refused(here("prepare", "hc18", "--manual-dir", place / "nowhere"), "nowhere", "--manual-dir")
+    refused(here("prepare", "hc20"), "hc20")
+    refused(here("prepare", "fetal_phantom/small", "--contact-sheet", place / "sheet.txt"), "sheet.txt", ".png")
+    refused(here(*train_command(place, place / "x", "--config.data.name=hc18, fetal_phantom")), "data.name", "A=3")
+    refused(here(*train_command(place, place / "x", "--config.data.workers=-1")), "data.workers")
+    refused(here(*train_command(place, Path("/sys/fetal_jax"))), "/sys/fetal_jax", "give another --workdir")
+    refused(here(*train_command(place, place / "x", "--config.accumulate=2")), "accumulate", "8 devices")
     wild = ["--config.optim.lr=1e30", "--config.optim.warmup_steps=1", "--config.max_bad_steps=3"]
     refused(fetal_jax(*train_command(place, place / "wild", *wild)), "3 steps in a row", "_HC.png", "optim.lr")
-    refused(called("evaluate", f"--bundle={place}", "--best", out), "--workdir")
-    refused(called("evaluate", f"--workdir={trained}", data, "--out=/sys/fetal_jax"), "/sys/fetal_jax")
-    refused(called("evaluate", "--compare", place, place, "--split=validation", out), "--split")
+    refused(here("evaluate", f"--bundle={place}", "--best", out), "--workdir")
+    refused(here("evaluate", f"--workdir={trained}", data, "--out=/sys/fetal_jax"), "/sys/fetal_jax")
+    refused(here("evaluate", "--compare", place, place, "--split=validation", out), "--split")
     damaged = place / "damaged"
     damaged.mkdir()
     (damaged / "config.json").write_text("{")
-    refused(called(*train_command(place, damaged)), "config.json", "damaged")
+    refused(here(*train_command(place, damaged)), "config.json", "damaged")
 
 
 def test_prepare_of_damaged_data_ends_with_one_line_and_writes_nothing(place, tmp_path):
